@@ -1,0 +1,3 @@
+"""Read facial expressions from photos, video and live cameras."""
+
+__version__ = "0.1.0"

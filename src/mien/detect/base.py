@@ -1,0 +1,72 @@
+"""What a face detector takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Detections", "Detector"]
+
+FloatArray = npt.NDArray[np.float32]
+ImageArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The faces found in one image, best first.
+
+    Attributes
+    ----------
+    box_xyxy : float32 array of shape (N, 4)
+        Left, top, right, bottom in pixels of the image that was given; may reach past its border.
+    score : float32 array of shape (N,)
+        The detector's confidence that this is a face, in [0, 1].
+    landmarks_xy : float32 array of shape (N, 5, 2)
+        Eye, eye, nose tip, mouth corner, mouth corner, in pixels, from the image's left to its right
+        within each pair (for an upright face: the person's right eye comes first).
+    """
+
+    box_xyxy: FloatArray
+    score: FloatArray
+    landmarks_xy: FloatArray
+
+    def __post_init__(self) -> None:
+        count = len(self.score)
+        expected = {"box_xyxy": (count, 4), "score": (count,), "landmarks_xy": (count, 5, 2)}
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
+                came = f"{getattr(array, 'dtype', type(array).__name__)}{getattr(array, 'shape', '')}"
+                raise ValueError(f"Detections.{name} is {came}; expected float32{shape}")
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No face."""
+        return cls(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
+        )
+
+    def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Detections:
+        """Keep the faces that a boolean mask or an index array names, in its order."""
+        return Detections(self.box_xyxy[index], self.score[index], self.landmarks_xy[index])
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """A stage that finds faces. Implementations must be safe to call from several threads."""
+
+    def detect(self, image: ImageArray) -> Detections:
+        """Find the faces of one image.
+
+        Parameters
+        ----------
+        image : uint8 array of shape (H, W) or (H, W, 3)
+            Gray, or colour in OpenCV's order (BGR).
+        """
+        ...

@@ -1,0 +1,85 @@
+"""Every error that mien raises on purpose.
+
+The tree::
+
+    MienError
+    ├── InputError          a photo, folder or stream that cannot be read (costs that input only)
+    ├── UsageError          arguments that make no sense together; nothing was done
+    ├── ModelError          a card or a weight file that is missing, damaged or of another model
+    ├── DownloadError       a file that was asked for could not be fetched, or is not the one expected
+    └── MissingExtraError   a feature needs a library that is not installed
+
+A message says what came, what was expected and what to do. Errors of other libraries are wrapped at the place
+where mien calls them, with the original as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DownloadError",
+    "InputError",
+    "MienError",
+    "MienWarning",
+    "MissingExtraError",
+    "ModelError",
+    "UsageError",
+]
+
+
+class MienError(Exception):
+    """Base class of all errors that mien raises on purpose."""
+
+
+class InputError(MienError):
+    """An input that cannot be read.
+
+    Attributes
+    ----------
+    source : str
+        The input as it was named by the caller.
+    problem : str
+        What is wrong with it, without the name.
+    """
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"{source}: {problem}")
+        self.source = source
+        self.problem = problem
+
+
+class UsageError(MienError):
+    """Arguments that cannot be carried out; raised before any work is done."""
+
+
+class ModelError(MienError):
+    """A model card or a weight file that is missing, damaged, or does not fit."""
+
+
+class DownloadError(MienError):
+    """A file that was asked for could not be fetched, or its sha256 is not the expected one."""
+
+
+class MissingExtraError(MienError, ImportError):
+    """A feature needs a library that is not installed.
+
+    Parameters
+    ----------
+    feature : str
+        What was asked for, as the start of a sentence.
+    library : str
+        The import name of the missing library.
+    extra : str
+        The extra of mien that brings it.
+    """
+
+    def __init__(self, feature: str, library: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the library '{library}', which is not installed. "
+            f"Install it with: pip install 'mien[{extra}]'"
+        )
+        self.library = library
+        self.extra = extra
+
+
+class MienWarning(UserWarning):
+    """Something that the caller should know, though the work goes on."""

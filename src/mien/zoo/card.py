@@ -1,0 +1,239 @@
+"""Model cards: everything about a model that is not a weight, as data.
+
+A card is a JSON file beside its ``.onnx`` file. Preprocessing, labels and calibration are read from it and never
+guessed from a name. Reading a card validates it; unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from mien.errors import ModelError
+
+__all__ = ["Head", "InputSpec", "ModelCard", "TrainingData"]
+
+SCHEMA_VERSION = 1
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the network takes, and how a face is put into it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the ONNX input.
+    size_wh : (int, int) or None
+        Width and height in pixels; None for a network that takes any size.
+    channels : {"gray", "rgb"}
+        Order of the channels, in an array of shape (N, C, H, W).
+    dtype : {"uint8", "float32"}
+        uint8 networks normalise inside the graph; for float32, `mean` and `std` are applied before.
+    mean, std : float
+        Normalisation ``(pixel / 255 - mean) / std``; inside the graph for uint8 inputs.
+    framing_xy : tuple of five (float, float)
+        Where the five landmarks lie in the crop, as fractions of its width and height, in the order of
+        `mien.detect.Detections.landmarks_xy`. Empty for a detector.
+    multiple_of_px : int
+        Width and height must be multiples of this (only for networks that take any size).
+    """
+
+    name: str
+    size_wh: tuple[int, int] | None
+    channels: Literal["gray", "rgb"]
+    dtype: Literal["uint8", "float32"]
+    mean: float
+    std: float
+    framing_xy: tuple[tuple[float, float], ...] = ()
+    multiple_of_px: int = 1
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of an expression model.
+
+    Attributes
+    ----------
+    output : str
+        Name of the ONNX output: logits of shape (N, number of labels).
+    labels : tuple of str
+        The classes, in the order of the output. ``not_face`` and ``unknown`` are no expressions: they are
+        reported beside them.
+    temperature : float
+        Logits are divided by it before the softmax, so that the probabilities are calibrated.
+    """
+
+    output: str
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One collection that the model was trained on, and its terms."""
+
+    name: str
+    terms: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model of the zoo.
+
+    Attributes
+    ----------
+    name : str
+        How the model is asked for.
+    kind : {"expression", "detector"}
+        What it does.
+    summary : str
+        One sentence for the list of models.
+    file : str
+        Name of the weight file, in the folder of the card.
+    sha256 : str
+        Checksum of that file in hexadecimal digits; checked whenever it is loaded.
+    licence : str
+        Licence of the weights, and what a user should know about it.
+    training_data : tuple of TrainingData
+        What it was trained on, with the terms of each collection.
+    input : InputSpec
+        The preprocessing.
+    heads : tuple of Head
+        The outputs; empty for a detector.
+    parameters : int
+        Number of trained weights.
+    precision : str
+        ``"int8"`` or ``"float32"``.
+    made_by : str
+        The command or recipe that makes the file again.
+    scores : dict
+        What was measured, in plain numbers, each with its conditions in its key or in `notes`.
+    settings : dict
+        Numbers that the code around the network needs (thresholds, sizes), by name.
+    notes : tuple of str
+        Limits and remarks, a sentence each.
+    """
+
+    name: str
+    kind: Literal["expression", "detector"]
+    summary: str
+    file: str
+    sha256: str
+    licence: str
+    training_data: tuple[TrainingData, ...]
+    input: InputSpec
+    heads: tuple[Head, ...]
+    parameters: int
+    precision: str
+    made_by: str
+    scores: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "expression" and (not self.heads or self.input.size_wh is None):
+            raise ModelError(f"card '{self.name}': an expression model needs a head and an input size")
+        for head in self.heads:
+            if len(set(head.labels)) != len(head.labels):
+                raise ModelError(f"card '{self.name}': head '{head.output}' names a label twice")
+            if not head.temperature > 0:
+                raise ModelError(
+                    f"card '{self.name}': head '{head.output}' has temperature {head.temperature}; "
+                    "expected a positive number"
+                )
+
+    def head(self, output: str) -> Head:
+        """The head of that output name, or a ModelError that lists what there is."""
+        for head in self.heads:
+            if head.output == output:
+                return head
+        raise ModelError(
+            f"model '{self.name}' has no head '{output}'; it has: {', '.join(h.output for h in self.heads)}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as plain Python values, as it is written to JSON."""
+        return {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> ModelCard:
+        """Read and validate a card.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, is no JSON, or does not follow the schema.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ModelError(f"{path}: cannot read the model card ({error.strerror})") from error
+        except ValueError as error:
+            raise ModelError(f"{path}: the model card is no valid JSON ({error})") from error
+        if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA_VERSION:
+            raise ModelError(f"{path}: expected a model card with \"schema\": {SCHEMA_VERSION}")
+        try:
+            card: ModelCard = _build(cls, raw, "card")
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{path}: {error}") from error
+        return card
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Turn plain JSON values into the type `kind`, refusing what does not fit."""
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    if origin is Literal:
+        if value not in typing.get_args(kind):
+            raise ValueError(f"{where} is {value!r}; expected one of {typing.get_args(kind)}")
+        return value
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        return _build(next(a for a in typing.get_args(kind) if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"{where} is {type(value).__name__}; expected a list")
+        arguments = typing.get_args(kind)
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise ValueError(f"{where} has {len(value)} items; expected {len(kinds)}")
+        return tuple(_build(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = dict if origin is dict else kind
+    if expected is not Any and (not isinstance(value, expected) or isinstance(value, bool)):
+        raise TypeError(f"{where} is {value!r}; expected {getattr(expected, '__name__', expected)}")
+    return value
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError(f"{where} is {type(value).__name__}; expected an object")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(value) - set(hints))
+    if unknown:
+        raise ValueError(f"{where} has unknown keys {unknown}; known are {sorted(hints)}")
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.name not in value
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{where} lacks {missing}")
+    return kind(**{name: _build(hints[name], item, f"{where}.{name}") for name, item in value.items()})
