@@ -183,7 +183,7 @@ class ModelCard:
         except ValueError as error:
             raise ModelError(f"{path}: the model card is no valid JSON ({error})") from error
         if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA_VERSION:
-            raise ModelError(f"{path}: expected a model card with \"schema\": {SCHEMA_VERSION}")
+            raise ModelError(f'{path}: expected a model card with "schema": {SCHEMA_VERSION}')
         try:
             card: ModelCard = _build(cls, raw, "card")
         except (TypeError, ValueError) as error:
@@ -230,9 +230,7 @@ def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     missing = [
         f.name
         for f in dataclasses.fields(kind)
-        if f.name not in value
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
+        if f.name not in value and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ValueError(f"{where} lacks {missing}")

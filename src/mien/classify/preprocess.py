@@ -1,0 +1,105 @@
+"""THE preprocessing: how an image of a face becomes the input of an expression model.
+
+Training, evaluation, export and recognition all come through here; what differs between models is on their cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.align import align_faces
+from mien.zoo.card import InputSpec
+
+__all__ = ["face_batch", "whole_batch"]
+
+
+def face_batch(
+    image: npt.NDArray[np.uint8], landmarks_xy: npt.NDArray[np.floating], spec: InputSpec
+) -> npt.NDArray[Any]:
+    """Align the faces of one photo and make them a batch.
+
+    Parameters
+    ----------
+    image : uint8 array of shape (H, W) or (H, W, 3)
+        Gray or BGR; for a gray model give gray.
+    landmarks_xy : float array of shape (N, 5, 2)
+        In pixels of the image.
+    spec : InputSpec
+        Of the model's card.
+
+    Returns
+    -------
+    array of shape (N, C, H, W)
+        uint8, or normalised float32 where the card says so.
+    """
+    crops = align_faces(_channels(image, spec), landmarks_xy, spec.framing_xy, _size_wh(spec))
+    return _to_batch(crops, spec)
+
+
+def whole_batch(images: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> npt.NDArray[Any]:
+    """Make images that are cropped to the face already a batch.
+
+    An image that is not of the model's proportions is completed by reflection of its border, so that no face is
+    stretched; then it is scaled by area averages. An image of the model's own size passes unchanged.
+
+    Parameters
+    ----------
+    images : sequence of uint8 arrays of shape (H, W) or (H, W, 3)
+        Gray or BGR.
+    spec : InputSpec
+        Of the model's card.
+
+    Returns
+    -------
+    array of shape (N, C, H, W)
+        uint8, or normalised float32 where the card says so.
+    """
+    width, height = size_wh = _size_wh(spec)
+    channels = () if spec.channels == "gray" else (3,)
+    crops = np.empty((len(images), height, width, *channels), np.uint8)
+    for crop, image in zip(crops, images, strict=True):
+        framed = _to_proportions(_channels(image, spec), width / height)
+        shrinks = framed.shape[0] > height or framed.shape[1] > width
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        crop[:] = framed if framed.shape[1::-1] == size_wh else cv2.resize(framed, size_wh, interpolation=interpolation)
+    return _to_batch(crops, spec)
+
+
+def _size_wh(spec: InputSpec) -> tuple[int, int]:
+    if spec.size_wh is None:  # the card of an expression model refuses this
+        raise ValueError("the model's card gives no input size")
+    return spec.size_wh
+
+
+def _channels(image: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """The image as the model wants its channels: gray (H, W) or RGB (H, W, 3)."""
+    if spec.channels == "gray":
+        return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(image, code), np.uint8)
+
+
+def _to_proportions(image: npt.NDArray[np.uint8], proportion: float) -> npt.NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    add_x = max(0, round(height * proportion) - width)
+    add_y = max(0, round(width / proportion) - height)
+    if add_x == add_y == 0:
+        return image
+    # Reflection cannot reach further than the image is wide; an extreme strip is continued by its edge.
+    fits = add_x < 2 * (width - 1) and add_y < 2 * (height - 1)
+    border = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
+    top, left = add_y // 2, add_x // 2
+    return np.asarray(cv2.copyMakeBorder(image, top, add_y - top, left, add_x - left, border), np.uint8)
+
+
+def _to_batch(crops: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[Any]:
+    batch = crops[:, None] if crops.ndim == 3 else crops.transpose(0, 3, 1, 2)
+    batch = np.ascontiguousarray(batch)
+    if spec.dtype == "float32":
+        return ((batch / np.float32(255.0) - np.float32(spec.mean)) / np.float32(spec.std)).astype(np.float32)
+    return batch

@@ -1,0 +1,161 @@
+"""Label schemes and how they map onto each other.
+
+Everything here goes by name, never by index: datasets and models of the field order their classes differently.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import UsageError
+
+__all__ = ["EXPRESSIONS", "FER7", "SCHEMES", "LabelScheme", "canonical_name", "find_scheme"]
+
+FER7 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""FER2013's seven classes in its order."""
+
+EXPRESSIONS = (*FER7, "contempt")
+"""Every expression that mien has a name for."""
+
+_SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    "angry": ("anger", "ang"),
+    "disgust": ("disgusted", "dis"),
+    "fear": ("fearful", "afraid", "scared", "fea"),
+    "happy": ("happiness", "joy", "hap", "smile", "smiling"),
+    "sad": ("sadness",),
+    "surprise": ("surprised", "sur"),
+    "neutral": ("neutrality", "neu", "natural", "calm"),
+    "contempt": ("contemptuous", "scorn", "con"),
+}
+_CANONICAL = {spelling: name for name, others in _SPELLINGS.items() for spelling in (name, *others)}
+
+
+def canonical_name(spelling: str) -> str:
+    """The project's name of an expression in any of the field's spellings (``"Happiness"`` is ``"happy"``).
+
+    Raises
+    ------
+    UsageError
+        If the spelling is unknown; the message names the nearest known one.
+    """
+    key = spelling.strip().lower()
+    if key in _CANONICAL:
+        return _CANONICAL[key]
+    near = difflib.get_close_matches(key, _CANONICAL, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise UsageError(f"unknown expression '{spelling}'; expected one of {', '.join(EXPRESSIONS)}{hint}")
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """A set of labels, each the sum of one or more of a model's classes.
+
+    Attributes
+    ----------
+    name : str
+        How it is asked for.
+    members : mapping of str to tuple of str
+        Each label, in order, with the classes that count as it. Classes in no label are left out, and what
+        remains is renormalised: `project` returns the share that remained as *coverage*.
+    """
+
+    name: str
+    members: Mapping[str, tuple[str, ...]]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in order."""
+        return tuple(self.members)
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """The classes that a model must know to serve this scheme."""
+        return frozenset(name for names in self.members.values() for name in names)
+
+    def project(
+        self, probabilities: npt.NDArray[np.floating], head_labels: Sequence[str]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Turn a model's probabilities into this scheme's.
+
+        Parameters
+        ----------
+        probabilities : float array of shape (N, K)
+            One row a face, each summing to 1.
+        head_labels : sequence of K str
+            The model's classes in the order of the columns; must include `classes`.
+
+        Returns
+        -------
+        probabilities : float64 array of shape (N, len(self.labels))
+            Renormalised to sum to 1 (uniform where nothing remained).
+        coverage : float64 array of shape (N,)
+            How much of the model's probability lay on this scheme's classes, in [0, 1]. A low value means that
+            the model saw something that the scheme has no label for.
+        """
+        column = {label: index for index, label in enumerate(head_labels)}
+        merge = np.zeros((len(head_labels), len(self.members)))
+        for index, names in enumerate(self.members.values()):
+            merge[[column[name] for name in names], index] = 1.0
+        kept = np.asarray(probabilities, np.float64) @ merge
+        coverage = kept.sum(axis=1)
+        uniform = np.full_like(kept, 1.0 / len(self.members))
+        scaled = np.divide(kept, coverage[:, None], out=uniform, where=coverage[:, None] > 1e-12)
+        return scaled, np.clip(coverage, 0.0, 1.0)
+
+
+def _subset(name: str, labels: Sequence[str]) -> LabelScheme:
+    return LabelScheme(name, MappingProxyType({label: (label,) for label in labels}))
+
+
+SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
+    {
+        "fer7": _subset("fer7", FER7),
+        "ferplus8": _subset("ferplus8", EXPRESSIONS),
+        # Surprise is left out: it has no valence of its own (one may be pleasantly or unpleasantly surprised).
+        "valence3": LabelScheme(
+            "valence3",
+            MappingProxyType(
+                {
+                    "positive": ("happy",),
+                    "neutral": ("neutral",),
+                    "negative": ("angry", "disgust", "fear", "sad"),
+                }
+            ),
+        ),
+        "basic3": _subset("basic3", ("happy", "sad", "neutral")),
+    }
+)
+"""The schemes that can be asked for by name."""
+
+
+def find_scheme(spec: str | Sequence[str]) -> LabelScheme:
+    """The scheme of that name, or the subset of the named expressions.
+
+    Parameters
+    ----------
+    spec : str or sequence of str
+        A name of `SCHEMES`, or expressions (a sequence, or one comma-separated string) in any spelling.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, is given twice, or fewer than two are given.
+    """
+    if isinstance(spec, str) and spec.strip().lower() in SCHEMES:
+        return SCHEMES[spec.strip().lower()]
+    names = spec.split(",") if isinstance(spec, str) else list(spec)
+    if len(names) < 2:
+        raise UsageError(
+            f"unknown label scheme '{','.join(names)}'; expected one of {', '.join(SCHEMES)}, "
+            "or at least two expressions such as happy,sad,neutral"
+        )
+    labels = [canonical_name(name) for name in names]
+    if len(set(labels)) != len(labels):
+        raise UsageError(f"label scheme '{','.join(names)}' names an expression twice")
+    return _subset(",".join(labels), labels)

@@ -1,0 +1,246 @@
+"""What mien says about an image: one `Reading` an image or frame, with one `Face` for each face in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
+
+__all__ = ["Face", "Reading", "to_pandas"]
+
+LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+"""Names of the five landmarks in tables; left and right as one sees them in the image."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face and its expression. Building it validates it.
+
+    Attributes
+    ----------
+    box_xyxy : (float, float, float, float)
+        Left, top, right, bottom in pixels of the image as it is shown (EXIF orientation applied).
+    score : float or None
+        The detector's confidence that this is a face, in [0, 1]; None where no detector was asked.
+    landmarks_xy : tuple of five (float, float), or empty
+        Eye, eye, nose tip, mouth corner, mouth corner in pixels, from the image's left to its right within each
+        pair for an upright face. Empty where no detector was asked.
+    probabilities : dict of str to float
+        The label scheme's labels in its order; sums to 1.
+    coverage : float
+        How much of the model's probability lay on these labels before it was renormalised, in [0, 1]. A low
+        value means that the face shows something the scheme has no label for.
+    not_face, unknown : float or None
+        The model's probability that this is no face at all, and that people could not name the expression; in
+        [0, 1]; None for a model that was not trained on such votes.
+    track_id : int or None
+        The person's number within a video; None for photos.
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    score: float | None
+    landmarks_xy: tuple[tuple[float, float], ...]
+    probabilities: dict[str, float]
+    coverage: float = 1.0
+    not_face: float | None = None
+    unknown: float | None = None
+    track_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.box_xyxy) != 4 or not all(map(math.isfinite, self.box_xyxy)):
+            raise ValueError(f"Face.box_xyxy is {self.box_xyxy}; expected four finite numbers")
+        if self.box_xyxy[2] < self.box_xyxy[0] or self.box_xyxy[3] < self.box_xyxy[1]:
+            raise ValueError(f"Face.box_xyxy is {self.box_xyxy}; expected left <= right and top <= bottom")
+        if len(self.landmarks_xy) not in (0, 5) or any(len(point) != 2 for point in self.landmarks_xy):
+            raise ValueError(f"Face.landmarks_xy has {len(self.landmarks_xy)} points; expected none or five (x, y)")
+        if not self.probabilities:
+            raise ValueError("Face.probabilities is empty; expected one probability a label")
+        shares = {"score": self.score, "coverage": self.coverage, "not_face": self.not_face, "unknown": self.unknown}
+        for name, value in [*shares.items(), *self.probabilities.items()]:
+            if value is not None and not -1e-6 <= value <= 1 + 1e-6:
+                raise ValueError(f"Face: {name} is {value}; expected a number in [0, 1]")
+        total = sum(self.probabilities.values())
+        if abs(total - 1.0) > 1e-3:
+            raise ValueError(f"Face.probabilities sum to {total:.4f}; expected 1")
+
+    @property
+    def expression(self) -> str:
+        """The most probable label."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `expression`, in [0, 1]; calibrated by the temperature on the model's card."""
+        return self.probabilities[self.expression]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The face as plain Python values, ready for JSON."""
+        return {
+            "track_id": self.track_id,
+            "box_xyxy": [round(value, 2) for value in self.box_xyxy],
+            "score": _rounded(self.score),
+            "landmarks_xy": [[round(x, 2), round(y, 2)] for x, y in self.landmarks_xy],
+            "expression": self.expression,
+            "confidence": _rounded(self.confidence),
+            "probabilities": {label: _rounded(value) for label, value in self.probabilities.items()},
+            "coverage": _rounded(self.coverage),
+            "not_face": _rounded(self.not_face),
+            "unknown": _rounded(self.unknown),
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All faces of one image or video frame.
+
+    Attributes
+    ----------
+    source : str
+        The input as it was named (a path, or ``"<bytes>"``, ``"<array>"``, ``"<PIL image>"``).
+    size_wh : (int, int)
+        Width and height of the image in pixels; (0, 0) where it could not be read.
+    faces : list of Face
+        Best detector score first; empty where there is no face.
+    frame : int or None
+        Number of the frame in its video, from 0; None for photos.
+    time_s : float or None
+        Time of the frame from the start of its video, in seconds; None for photos.
+    note : str or None
+        What one should know about how the input was read (for example that it was animated).
+    error : str or None
+        Why the input could not be read. Only readings of a list can carry one: a single input raises instead.
+    """
+
+    source: str
+    size_wh: tuple[int, int]
+    faces: list[Face] = field(default_factory=list)
+    frame: int | None = None
+    time_s: float | None = None
+    note: str | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.size_wh) != 2 or min(self.size_wh) < 0:
+            raise ValueError(f"Reading.size_wh is {self.size_wh}; expected width and height in pixels")
+        if not all(isinstance(face, Face) for face in self.faces):
+            raise ValueError("Reading.faces holds something else than Face")
+        if self.error is not None and self.faces:
+            raise ValueError("Reading with an error cannot have faces")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reading as plain Python values, ready for JSON, with its faces nested."""
+        return {
+            "source": self.source,
+            "frame": self.frame,
+            "time_s": _rounded(self.time_s),
+            "size_wh": list(self.size_wh),
+            "faces": [face.to_dict() for face in self.faces],
+            "note": self.note,
+            "error": self.error,
+        }
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One plain dict a face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values."""
+        where = {"source": self.source, "frame": self.frame, "time_s": _rounded(self.time_s)}
+        return [{**where, **face.to_dict()} for face in self.faces]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One flat dict a face, as in a CSV file: like `to_records`, with a column for each number."""
+        return [_flat(record) for record in self.to_records()]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a face, with the columns of `to_rows`.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return to_pandas([self])
+
+    def to_supervision(self) -> supervision.Detections:
+        """The faces as `supervision.Detections`, for its trackers and annotators.
+
+        `confidence` is that of the expression and `class_id` its index in the label scheme; ``data`` holds
+        ``class_name``, ``score`` (of the detector) and ``landmarks_xy`` of shape (N, 5, 2).
+
+        Raises
+        ------
+        MissingExtraError
+            If supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise MissingExtraError("Reading.to_supervision", "supervision", "supervision") from error
+        import numpy as np
+
+        if not self.faces:
+            return supervision.Detections.empty()
+        labels = list(self.faces[0].probabilities)
+        tracks = [face.track_id for face in self.faces]
+        landmarks = np.full((len(self.faces), 5, 2), np.nan, np.float32)
+        for index, face in enumerate(self.faces):
+            if face.landmarks_xy:
+                landmarks[index] = face.landmarks_xy
+        return supervision.Detections(
+            xyxy=np.array([face.box_xyxy for face in self.faces], np.float32),
+            confidence=np.array([face.confidence for face in self.faces], np.float32),
+            class_id=np.array([labels.index(face.expression) for face in self.faces], int),
+            tracker_id=None if None in tracks else np.array(tracks, int),
+            data={
+                "class_name": np.array([face.expression for face in self.faces]),
+                "score": np.array([math.nan if f.score is None else f.score for f in self.faces], np.float32),
+                "landmarks_xy": landmarks,
+            },
+        )
+
+
+def to_pandas(readings: Iterable[Reading]) -> pandas.DataFrame:
+    """One table of the faces of many readings, a row a face.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError("to_pandas", "pandas", "pandas") from error
+    rows = [row for reading in readings for row in reading.to_rows()]
+    return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=list(columns(())))
+
+
+def columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """The columns of `Reading.to_rows` for a label scheme."""
+    empty = Face((0, 0, 0, 0), None, (), {label: 1 / len(labels) for label in labels} or {"": 1.0})
+    row = Reading("", (0, 0), [empty]).to_rows()[0]
+    return tuple(name for name in row if name != "probability_")
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in record.items():
+        if name == "box_xyxy":
+            row.update(zip(("box_x1", "box_y1", "box_x2", "box_y2"), value, strict=True))
+        elif name == "landmarks_xy":
+            points = value or [(None, None)] * len(LANDMARK_NAMES)
+            for point, (x, y) in zip(LANDMARK_NAMES, points, strict=True):
+                row[f"{point}_x"], row[f"{point}_y"] = x, y
+        elif name == "probabilities":
+            row.update({f"probability_{label}": probability for label, probability in value.items()})
+        else:
+            row[name] = value
+    return row
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 6)

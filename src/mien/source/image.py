@@ -1,0 +1,207 @@
+"""One image from whatever the caller has: a path, bytes, an array, a PIL image."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InputError, UsageError
+from mien.source.frame import Frame
+from mien.source.header import ImageHeader, read_header
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["ImageLike", "decode_image", "load_image"]
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PILImage"
+"""What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
+
+DEFAULT_MAX_MEGAPIXELS = 200.0
+
+
+def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Frame:
+    """Turn one image of any kind into a `Frame`.
+
+    Parameters
+    ----------
+    image : path, bytes, array or PIL image
+        Arrays are gray of shape (H, W) or (H, W, 1), BGR (H, W, 3) or BGRA (H, W, 4); uint8, uint16, bool, or
+        float in [0, 1]. Transparent pixels are laid over white.
+    max_megapixels : float
+        Files that would decode to more are refused.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, with the reason.
+    UsageError
+        If it is of a type that is no image.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        name = os.fspath(image)
+        return decode_image(read_file(name), name, max_megapixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_image(bytes(image), "<bytes>", max_megapixels)
+    if isinstance(image, np.ndarray):
+        return Frame("<array>", array_to_image(image, "<array>"))
+    if type(image).__module__.partition(".")[0] == "PIL":
+        return _from_pil(image)
+    raise UsageError(
+        f"cannot read an image from {type(image).__name__}; expected a path, bytes, a numpy array (gray or BGR), "
+        "a PIL image, or a list of them"
+    )
+
+
+def read_file(name: str) -> bytes:
+    """The bytes of a file, or an InputError that says why not."""
+    try:
+        return Path(name).read_bytes()
+    except FileNotFoundError:
+        if "://" in name:
+            raise InputError(name, "is an address; mien fetches nothing: download it first") from None
+        raise InputError(name, "no such file or folder") from None
+    except IsADirectoryError:
+        raise InputError(name, "is a folder; expected an image file") from None
+    except PermissionError:
+        raise InputError(name, "no permission to read it") from None
+    except (OSError, ValueError) as error:
+        raise InputError(name, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Frame:
+    """Decode the bytes of an image file.
+
+    EXIF orientation is applied, transparent pixels are laid over white, 16-bit images are scaled to 8 bits, and of
+    an animation the first picture is taken (`Frame.note` says so).
+
+    Raises
+    ------
+    InputError
+        If the bytes are no whole image, or one of more than `max_megapixels`.
+    """
+    if not data:
+        raise InputError(source, "the file is empty (0 bytes)")
+    header = read_header(data)
+    if header.size_wh and header.size_wh[0] * header.size_wh[1] > max_megapixels * 1e6:
+        width, height = header.size_wh
+        raise InputError(
+            source,
+            f"{width} x {height} pixels are {width * height / 1e6:.0f} megapixels; the limit is "
+            f"{max_megapixels:g} (raise it with --max-megapixels if you trust the file)",
+        )
+    if header.truncated:
+        raise InputError(source, f"the {header.format} file is truncated: its end is missing")
+    buffer = np.frombuffer(data, np.uint8)
+    try:
+        with _quiet_opencv():
+            image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+            if image is not None and header.format in ("PNG", "WebP", "GIF", "TIFF"):
+                image = _decode_alpha(buffer, image)
+    except (cv2.error, MemoryError) as error:
+        raise InputError(source, _undecodable(header, data)) from error
+    if image is None or image.size == 0:
+        raise InputError(source, _undecodable(header, data))
+    note = f"animated {header.format}: read the first of {header.frames} frames" if header.frames > 1 else None
+    return Frame(source, np.asarray(image, np.uint8), note=note)
+
+
+def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any) -> Any:
+    """The image over white if it has transparent pixels, else `image` as it is."""
+    full = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+    if full is None or full.ndim != 3 or full.shape[2] != 4:
+        return image
+    alpha = full[:, :, 3]
+    alpha = alpha if alpha.dtype == np.uint8 else (alpha.astype(np.uint16) >> 8).astype(np.uint8)
+    if alpha.shape != image.shape[:2]:
+        # IMREAD_UNCHANGED does not turn the picture as EXIF says; a transparent, turned photo is left as it is.
+        return image
+    return _over_white(image, alpha)
+
+
+def _over_white(image_bgr: Any, alpha: Any) -> Any:
+    if alpha.min() == 255:
+        return image_bgr
+    share = alpha[:, :, None].astype(np.float32) / 255.0
+    return (image_bgr * share + 255.0 * (1.0 - share) + 0.5).astype(np.uint8)
+
+
+def _undecodable(header: ImageHeader, data: bytes) -> str:
+    if header.format == "HEIC":
+        return "HEIC photos cannot be decoded here; save it as JPEG or PNG first"
+    if header.format:
+        return f"the {header.format} file is damaged or of a kind that cannot be decoded"
+    start = data[:16]
+    looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
+    return f"is not an image ({looks}: it starts with {start!r}); expected JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+
+
+def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8]:
+    """Bring an array to uint8 gray (H, W) or BGR (H, W, 3).
+
+    Raises
+    ------
+    InputError
+        If shape, dtype or range are not those of an image.
+    """
+    expected = "expected (H, W), (H, W, 1), (H, W, 3) in BGR or (H, W, 4) in BGRA"
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or array.size == 0:
+        raise InputError(source, f"an array of shape {array.shape} is no image; {expected}")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    elif np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0.0 and high <= 1.0):
+            raise InputError(
+                source,
+                f"a float array in [{low:g}, {high:g}] is no image; expected floats in [0, 1], or uint8 in [0, 255]",
+            )
+        array = (array * 255.0 + 0.5).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise InputError(source, f"an array of {array.dtype} is no image; expected uint8, uint16, bool or float")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim == 3 and array.shape[2] == 4:
+        array = _over_white(array[:, :, :3], array[:, :, 3])
+    return np.ascontiguousarray(array, np.uint8)
+
+
+def _from_pil(image: Any) -> Frame:
+    from PIL import ImageOps
+
+    source = "<PIL image>"
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("I;16", "I;16B", "I;16L"):
+            return Frame(source, array_to_image(np.asarray(upright).astype(np.uint16), source))
+        if upright.mode in ("1", "L"):
+            return Frame(source, array_to_image(np.asarray(upright.convert("L")), source))
+        has_alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
+        rgb = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
+    except (OSError, ValueError) as error:
+        raise InputError(source, f"cannot be decoded ({error})") from error
+    bgr = rgb[:, :, [2, 1, 0, 3]] if has_alpha else rgb[:, :, ::-1]
+    note = f"animated image: read the first of {frames} frames" if frames > 1 else None
+    return Frame(source, array_to_image(bgr, source), note=note)
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own remarks off stderr: what is wrong is said once, by the error."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
