@@ -68,6 +68,12 @@ class LabelScheme:
     name: str
     members: Mapping[str, tuple[str, ...]]
 
+    @classmethod
+    def of(cls, labels: Sequence[str], name: str | None = None) -> LabelScheme:
+        """The scheme in which each label is the class of the same name."""
+        members = MappingProxyType({label: (label,) for label in labels})
+        return cls(name or ",".join(labels), members)
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels in order."""
@@ -109,14 +115,10 @@ class LabelScheme:
         return scaled, np.clip(coverage, 0.0, 1.0)
 
 
-def _subset(name: str, labels: Sequence[str]) -> LabelScheme:
-    return LabelScheme(name, MappingProxyType({label: (label,) for label in labels}))
-
-
 SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
     {
-        "fer7": _subset("fer7", FER7),
-        "ferplus8": _subset("ferplus8", EXPRESSIONS),
+        "fer7": LabelScheme.of(FER7, "fer7"),
+        "ferplus8": LabelScheme.of(EXPRESSIONS, "ferplus8"),
         # Surprise is left out: it has no valence of its own (one may be pleasantly or unpleasantly surprised).
         "valence3": LabelScheme(
             "valence3",
@@ -128,7 +130,7 @@ SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
                 }
             ),
         ),
-        "basic3": _subset("basic3", ("happy", "sad", "neutral")),
+        "basic3": LabelScheme.of(("happy", "sad", "neutral"), "basic3"),
     }
 )
 """The schemes that can be asked for by name."""
@@ -158,4 +160,4 @@ def find_scheme(spec: str | Sequence[str]) -> LabelScheme:
     labels = [canonical_name(name) for name in names]
     if len(set(labels)) != len(labels):
         raise UsageError(f"label scheme '{','.join(names)}' names an expression twice")
-    return _subset(",".join(labels), labels)
+    return LabelScheme.of(labels)

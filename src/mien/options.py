@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
@@ -137,13 +138,12 @@ def with_options(kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[...
 def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
     import typer
 
-    hints = typing.get_type_hints(kind)
     parameters = []
     for item in dataclasses.fields(kind):
         declared: _Declaration | None = item.metadata.get(_KEY)
         if declared is None:
             continue
-        annotation = declared.cli_type or hints[item.name]
+        annotation = declared.cli_type or eval(str(item.type), vars(sys.modules[kind.__module__]))  # noqa: S307
         flag = declared.flag or "--" + item.name.replace("_", "-")
         if annotation is bool:
             flag = f"{flag}/--no-{flag[2:]}"

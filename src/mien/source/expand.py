@@ -11,11 +11,13 @@ from pathlib import Path
 
 from mien.errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "Problem", "SourceFile", "expand_inputs"]
+__all__ = ["IMAGE_SUFFIXES", "SourceFile", "expand_inputs"]
 
 IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"]
-    + [".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".heic", ".heif"]
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".heic", ".heif"),
+    )
 )
 """Files that are looked at in a folder. A file that is named by itself is read whatever its suffix."""
 
@@ -36,14 +38,7 @@ class SourceFile:
     relative: str
 
 
-@dataclass(frozen=True)
-class Problem:
-    """An input that leads to no file, and why."""
-
-    error: InputError
-
-
-def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[SourceFile | Problem]:
+def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[SourceFile | InputError]:
     """List the files that the inputs name, each once, in the order given (sorted by name within a folder).
 
     Parameters
@@ -53,38 +48,38 @@ def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[Source
     recursive : bool
         Look into the subfolders of folders too.
     """
-    found: list[SourceFile | Problem] = []
+    found: list[SourceFile | InputError] = []
     seen: set[str] = set()
     for name in inputs:
         for item in _expand(name, recursive):
-            key = item.path if isinstance(item, SourceFile) else str(item.error)
+            key = item.path if isinstance(item, SourceFile) else str(item)
             if key not in seen:
                 seen.add(key)
                 found.append(item)
     return found
 
 
-def _expand(name: str, recursive: bool) -> list[SourceFile | Problem]:
+def _expand(name: str, recursive: bool) -> list[SourceFile | InputError]:
     if os.path.isdir(name):  # noqa: PTH112 - Path would change how the name is shown
         return _folder(name, recursive)
     if not os.path.lexists(name) and glob.has_magic(name):
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - likewise
-        files: list[SourceFile | Problem] = [
+        files: list[SourceFile | InputError] = [
             SourceFile(match, Path(match).name)
             for match in matches
             if os.path.isfile(match)  # noqa: PTH113
         ]
-        return files or [Problem(InputError(name, "the pattern matches no file"))]
+        return files or [InputError(name, "the pattern matches no file")]
     return [SourceFile(name, Path(name).name)]
 
 
-def _folder(name: str, recursive: bool) -> list[SourceFile | Problem]:
-    problems: list[SourceFile | Problem] = []
+def _folder(name: str, recursive: bool) -> list[SourceFile | InputError]:
+    problems: list[SourceFile | InputError] = []
 
     def blocked(error: OSError) -> None:
-        problems.append(Problem(InputError(str(error.filename), "no permission to look into this folder")))
+        problems.append(InputError(str(error.filename), "no permission to look into this folder"))
 
-    files: list[SourceFile | Problem] = []
+    files: list[SourceFile | InputError] = []
     for folder, subfolders, names in os.walk(name, onerror=blocked):
         subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
         paths = [os.path.join(folder, image) for image in _images(names)]  # noqa: PTH118
@@ -95,7 +90,7 @@ def _folder(name: str, recursive: bool) -> list[SourceFile | Problem]:
         return files + problems
     below = not recursive and _any_below(name)
     hint = "; its subfolders hold some (add --recursive)" if below else ""
-    return [Problem(InputError(name, f"no photos in this folder{hint}"))]
+    return [InputError(name, f"no photos in this folder{hint}")]
 
 
 def _images(names: Iterable[str]) -> list[str]:

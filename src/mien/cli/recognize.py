@@ -1,0 +1,151 @@
+"""`mien recognize`: photos in; a table, rows and annotated copies out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.errors import InputError, UsageError
+from mien.options import with_options
+from mien.recognizer_options import RecognizerOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.sink import Sink
+
+__all__ = ["recognize"]
+
+_PROGRESS_AFTER_S = 1.0
+
+
+@with_options(RecognizerOptions)
+def recognize(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Photos, folders, and patterns such as 'shots/*.jpg'.")
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a row a face to FILE: .jsonl, .csv or .parquet."),
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(metavar="DIR", help="Write annotated copies into DIR.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")] = False,
+    include_empty: Annotated[
+        bool, typer.Option("--include-empty", help="In JSON lines, also say which images have no face.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
+    options: RecognizerOptions,
+) -> None:
+    """Find every face in photos and read its expression.
+
+    Exit status: 0 all inputs were read, 1 some could not be read (each is named on stderr, the rest is done),
+    2 wrong usage.
+    """
+    # Loaded here, so that `mien --help` need not wait for OpenCV and ONNX Runtime.
+    from rich.console import Console
+
+    from mien.recognizer import Recognizer
+    from mien.sink import DrawSink, JsonLinesSink, TableSink, open_row_sink
+    from mien.source import SourceFile, expand_inputs
+
+    if include_empty and not json and (out is None or out.suffix.lower() != ".jsonl"):
+        raise UsageError("--include-empty writes JSON lines; add --json or --out FILE.jsonl")
+    recognizer = Recognizer(**vars(options))
+    items = expand_inputs(inputs, recursive)
+    files = [item for item in items if isinstance(item, SourceFile)]
+    console = Console(highlight=False)
+    unread = 0
+    with contextlib.ExitStack() as stack:
+        sinks: list[Sink] = []
+        if json:
+            sinks.append(stack.enter_context(JsonLinesSink(sys.stdout, include_empty)))
+        elif not quiet:
+            sinks.append(stack.enter_context(TableSink(console, recognizer.scheme, [file.path for file in files])))
+        if out is not None:
+            sinks.append(stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty)))
+        if draw is not None:
+            relative = {file.path: file.relative for file in files}
+            sinks.append(stack.enter_context(DrawSink(draw, relative)))
+        progress = stack.enter_context(_Progress(console, len(items), shown=console.is_terminal and not json))
+        start_s = time.monotonic()
+        images = (item.path if isinstance(item, SourceFile) else item for item in items)
+        readings = faces = 0
+        for frame, reading in recognizer.stream_frames(images, keep_frames=draw is not None):
+            if reading.error is not None:
+                unread += 1
+                _say(f"cannot read {InputError(reading.source, reading.error)}")
+            elif reading.note and (json or quiet):
+                _say(f"note: {reading.source}: {reading.note}")
+            for sink in sinks:
+                sink.write(reading, frame)
+            readings += reading.error is None
+            faces += len(reading.faces)
+            progress.advance()
+    if not json and not quiet:
+        _summary(console, readings, faces, unread, time.monotonic() - start_s)
+    if unread:
+        raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _summary(console: Console, readings: int, faces: int, unread: int, seconds: float) -> None:
+    parts = [_count(readings, "photo"), _count(faces, "face")]
+    if unread:
+        parts.append(f"{unread} not read")
+    console.print(f"{', '.join(parts)} in {seconds:.1f} s", style="dim")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+class _Progress(contextlib.AbstractContextManager["_Progress"]):
+    """A progress bar that only shows where there is more than a moment's work."""
+
+    def __init__(self, console: Console, total: int, shown: bool) -> None:
+        self._console = console
+        self._total = total
+        self._shown = shown and total > 1
+        self._start_s = time.monotonic()
+        self._done = 0
+        self._stack = contextlib.ExitStack()
+        self._bar: object | None = None
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def advance(self) -> None:
+        """Count one more input as done."""
+        self._done += 1
+        if not self._shown:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None and time.monotonic() - self._start_s > _PROGRESS_AFTER_S and self._done < self._total:
+            bar = Progress(
+                TextColumn("reading"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]:.0f} photos/s"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+                # An stderr that is a file must stay apart from the terminal.
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._stack.enter_context(bar)
+            bar.add_task("reading", total=self._total, rate=0.0)
+            self._bar = bar
+        if isinstance(self._bar, Progress):
+            rate = self._done / max(time.monotonic() - self._start_s, 1e-6)
+            self._bar.update(self._bar.task_ids[0], completed=self._done, rate=rate)

@@ -1,0 +1,17 @@
+"""Where readings go: the terminal, files of rows, annotated pictures. Every sink is a context manager."""
+
+from mien.sink.base import Sink
+from mien.sink.draw import DrawSink, draw_reading
+from mien.sink.rows import CsvSink, JsonLinesSink, ParquetSink, open_row_sink
+from mien.sink.table import TableSink
+
+__all__ = [
+    "CsvSink",
+    "DrawSink",
+    "JsonLinesSink",
+    "ParquetSink",
+    "Sink",
+    "TableSink",
+    "draw_reading",
+    "open_row_sink",
+]

@@ -1,0 +1,183 @@
+"""Annotated copies of photos: a box, the expression and its confidence for each face."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import UsageError
+from mien.result import Face, Reading
+from mien.sink.palette import color_rgb, text_rgb
+from mien.source import Frame
+
+__all__ = ["DrawSink", "draw_reading"]
+
+_KEPT_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_JPEG_QUALITY = 92
+
+
+def draw_reading(image_bgr: npt.NDArray[np.uint8], reading: Reading) -> npt.NDArray[np.uint8]:
+    """Draw the faces of a reading onto a copy of its image.
+
+    Parameters
+    ----------
+    image_bgr : uint8 array of shape (H, W, 3) or (H, W)
+        The image that was read.
+    reading : Reading
+
+    Returns
+    -------
+    uint8 array of shape (H, W, 3)
+        BGR. Lines and letters grow with the image and with each face.
+    """
+    canvas = cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if image_bgr.ndim == 2 else image_bgr.copy()
+    # The best find is drawn last, so that its label lies on top where faces overlap.
+    for face in reversed(reading.faces):
+        _draw_face(canvas, face)
+    return np.asarray(canvas, np.uint8)
+
+
+def _draw_face(canvas: npt.NDArray[np.uint8], face: Face) -> None:
+    height, width = canvas.shape[:2]
+    left, top, right, bottom = face.box_xyxy
+    # Letters follow the picture, but a small face in a large crowd gets a small label.
+    font_px = round(max(12.0, min(max(height, width) / 45, 0.22 * (right - left))))
+    line_px = max(2, font_px // 8)
+    color = color_rgb(face.expression)[::-1]
+    _rounded_rectangle(canvas, (left, top, right, bottom), color, line_px)
+
+    who = "" if face.track_id is None else f"{face.track_id}  "
+    text = f"{who}{face.expression} {face.confidence:.0%}"
+    text_width, text_height = _text_size(text, font_px)
+    pad = max(3, font_px // 4)
+    tag_width, tag_height = text_width + 2 * pad, text_height + 2 * pad
+    x = round(min(max(left - line_px / 2, 0), max(0, width - tag_width)))
+    y = round(top - line_px / 2 - tag_height)
+    if y < 0:  # no room above: inside the box, or at the top of the picture
+        y = round(max(0.0, min(top + line_px / 2, height - tag_height)))
+    cv2.rectangle(canvas, (x, y), (x + tag_width, y + tag_height), color, cv2.FILLED)
+    _put_text(canvas, text, (x + pad, y + pad), font_px, text_rgb(color_rgb(face.expression))[::-1])
+
+
+def _rounded_rectangle(
+    canvas: npt.NDArray[np.uint8],
+    box_xyxy: tuple[float, float, float, float],
+    color: tuple[int, int, int],
+    line_px: int,
+) -> None:
+    left, top, right, bottom = (round(value) for value in box_xyxy)
+    radius = max(0, round(min(right - left, bottom - top) * 0.08))
+    points = []
+    corners = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
+    for x, y, start in corners:
+        centre = (x - radius if x == right else x + radius, y - radius if y == bottom else y + radius)
+        points += cv2.ellipse2Poly(centre, (radius, radius), 0, start, start + 90, 6).tolist()
+    outline = np.array(points, np.int32)
+    # A thin dark rim keeps the line visible on a background of its own colour.
+    cv2.polylines(canvas, [outline], isClosed=True, color=(32, 32, 32), line_px + 2, cv2.LINE_AA)
+    cv2.polylines(canvas, [outline], True, color, line_px, cv2.LINE_AA)
+
+
+def _font() -> object | None:
+    """OpenCV 5 brings a TrueType font; OpenCV 4 has only stroke fonts (None)."""
+    return cv2.FontFace("sans") if hasattr(cv2, "FontFace") else None
+
+
+def _hershey_scale(font_px: int) -> tuple[float, int]:
+    return font_px / 30.0, max(1, round(font_px / 14))
+
+
+def _text_size(text: str, font_px: int) -> tuple[int, int]:
+    """Width of the text and height of its capital letters, in pixels."""
+    font = _font()
+    if font is None:
+        scale, line_px = _hershey_scale(font_px)
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, line_px)
+        return width, height
+    box = cv2.getTextSize((0, 0), text, (0, 0), font, font_px, 600)  # type: ignore[call-overload]
+    return int(box[2]), round(font_px * 0.72)
+
+
+def _put_text(
+    canvas: npt.NDArray[np.uint8], text: str, top_left: tuple[int, int], font_px: int, color: tuple[int, int, int]
+) -> None:
+    font = _font()
+    baseline = (top_left[0], top_left[1] + _text_size(text, font_px)[1])
+    if font is None:
+        scale, line_px = _hershey_scale(font_px)
+        cv2.putText(canvas, text, baseline, cv2.FONT_HERSHEY_DUPLEX, scale, color, line_px, cv2.LINE_AA)
+    else:
+        cv2.putText(canvas, text, baseline, color, font, font_px, 600)  # type: ignore[call-overload]
+
+
+class DrawSink:
+    """Writes annotated copies into a folder, below it under the same relative names.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is missing. Existing files of the same name are replaced, the photos themselves never.
+    relative : dict of str to str
+        For each source its name below the folder; other sources go by their file name.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be made.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], relative: dict[str, str] | None = None) -> None:
+        self._folder = Path(folder)
+        self._relative = relative or {}
+        self._taken: set[Path] = set()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot make this folder ({error.strerror}); choose another --draw") from error
+
+    def __enter__(self) -> DrawSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:
+        """Draw one reading; images that could not be read are passed over."""
+        if frame is None:
+            return
+        target = self._target(reading.source)
+        suffix = target.suffix.lower()
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+        done, encoded = cv2.imencode(suffix, draw_reading(frame.image, reading), parameters)
+        if not done:
+            raise UsageError(f"{target}: OpenCV cannot write this format")
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(encoded.tobytes())
+            partial.replace(target)
+        except OSError as error:
+            raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _target(self, source: str) -> Path:
+        name = PurePosixPath(self._relative.get(source) or Path(source).name)
+        if name.suffix.lower() not in _KEPT_SUFFIXES:
+            name = name.with_name(name.name + ".png")
+        target = self._folder / name
+        number = 2
+        while target in self._taken:
+            target = self._folder / name.with_name(f"{name.stem}-{number}{name.suffix}")
+            number += 1
+        self._taken.add(target)
+        if target.exists() and Path(source).exists() and target.samefile(source):
+            raise UsageError(f"{target}: --draw would overwrite the photo itself; choose another folder")
+        return target

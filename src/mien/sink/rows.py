@@ -1,0 +1,183 @@
+"""Files with one row a face: JSON lines, CSV, Parquet.
+
+Lines are written as they come and flushed at least once a second, so that a kill loses no more than that. A Parquet
+file is only readable when it is complete: it appears under its name when the sink closes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from mien.errors import MissingExtraError, UsageError
+from mien.labels import LabelScheme
+from mien.result import Reading, columns
+from mien.sink.base import Sink
+from mien.source import Frame
+
+__all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "open_row_sink"]
+
+_FLUSH_EVERY_S = 1.0
+_PARQUET_ROWS = 4096
+
+
+def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_empty: bool = False) -> Sink:
+    """The sink for a file, chosen by its suffix: ``.jsonl``, ``.csv`` or ``.parquet``.
+
+    Parameters
+    ----------
+    path : path
+        An existing file is replaced.
+    scheme : LabelScheme
+        Of the recognizer: its labels become columns.
+    include_empty : bool
+        Also write a line for each image without a face (JSON lines only).
+
+    Raises
+    ------
+    UsageError
+        If the suffix is unknown, or the file cannot be written.
+    MissingExtraError
+        If Parquet is asked for and pyarrow is not installed.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if include_empty and suffix != ".jsonl":
+        raise UsageError(f"{path}: lines for images without a face only exist in .jsonl, not in '{suffix}'")
+    if suffix == ".jsonl":
+        return JsonLinesSink(_open_text(path), include_empty=include_empty, owned=True)
+    if suffix == ".csv":
+        return CsvSink(path, scheme)
+    if suffix == ".parquet":
+        return ParquetSink(path, scheme)
+    raise UsageError(f"{path}: unknown suffix '{path.suffix}'; expected .jsonl, .csv or .parquet")
+
+
+def _open_text(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+class JsonLinesSink:
+    """One JSON object a line and face, with the keys of `Reading.to_records`.
+
+    Parameters
+    ----------
+    stream : text stream
+        Written to and flushed; closed at the end only where `owned`.
+    include_empty : bool
+        Write a line with ``"faces": 0`` for an image without a face.
+    owned : bool
+        Whether the sink closes the stream.
+    """
+
+    def __init__(self, stream: IO[str], include_empty: bool = False, owned: bool = False) -> None:
+        self._stream = stream
+        self._include_empty = include_empty
+        self._owned = owned
+        self._flushed_s = time.monotonic()
+
+    def __enter__(self) -> JsonLinesSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.flush()
+        if self._owned:
+            self._stream.close()
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
+        """Write the reading's faces."""
+        records: list[dict[str, Any]] = reading.to_records()
+        if not records and self._include_empty and reading.error is None:
+            records = [{"source": reading.source, "frame": reading.frame, "time_s": reading.time_s, "faces": 0}]
+        for record in records:
+            self._stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
+
+
+class CsvSink:
+    """Comma-separated values with a header, one row a face, with the columns of `Reading.to_rows`."""
+
+    def __init__(self, path: Path, scheme: LabelScheme) -> None:
+        self._stream = _open_text(path)
+        self._writer = csv.DictWriter(self._stream, columns(scheme.labels), lineterminator="\n")
+        self._writer.writeheader()
+        self._flushed_s = time.monotonic()
+
+    def __enter__(self) -> CsvSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
+        """Write the reading's faces."""
+        self._writer.writerows(reading.to_rows())
+        self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
+
+
+class ParquetSink:
+    """A Parquet file, one row a face, with the columns of `Reading.to_rows`."""
+
+    def __init__(self, path: Path, scheme: LabelScheme) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise MissingExtraError("Writing Parquet", "pyarrow", "parquet") from error
+        text, whole = pyarrow.string(), pyarrow.int64()
+        kinds = {"source": text, "expression": text, "frame": whole, "track_id": whole}
+        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns(scheme.labels)])
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            self._writer = pyarrow.parquet.ParquetWriter(self._partial, self._schema)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> ParquetSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What was read before an error is worth keeping: the file is completed either way.
+        try:
+            self._write_rows()
+            self._writer.close()
+            self._partial.replace(self._path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
+        """Write the reading's faces."""
+        self._rows += reading.to_rows()
+        if len(self._rows) >= _PARQUET_ROWS:
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        import pyarrow
+
+        if self._rows:
+            self._writer.write_table(pyarrow.Table.from_pylist(self._rows, self._schema))
+            self._rows = []
+
+
+def _flush_if_due(stream: IO[str], flushed_s: float) -> float:
+    now_s = time.monotonic()
+    if now_s - flushed_s < _FLUSH_EVERY_S:
+        return flushed_s
+    stream.flush()
+    return now_s

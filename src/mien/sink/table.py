@@ -1,0 +1,109 @@
+"""The table on the terminal: a row a face, printed as it is read."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from mien.labels import LabelScheme
+from mien.result import Face, Reading
+from mien.sink.palette import color_rgb
+from mien.source import Frame
+
+__all__ = ["TableSink"]
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.:-=+*#"
+
+
+class TableSink:
+    """Prints a row a face: file, number of the face, expression, confidence, a small bar for each label.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    scheme : LabelScheme
+        Gives the columns of bars.
+    sources : sequence of str
+        The inputs, as far as they are known: the width of the first column follows them.
+    """
+
+    def __init__(self, console: Console, scheme: LabelScheme, sources: list[str]) -> None:
+        self._console = console
+        self._scheme = scheme
+        labels = scheme.labels
+        self._cell = max(4, min(7, max(len(self._short(label)) for label in labels) + 1))
+        self._expression = max(10, max(map(len, labels)))
+        fixed = 2 + 6 + self._expression + 2 + 7
+        bars = self._cell * len(labels)
+        room = console.width - 1 - fixed
+        self._with_bars = room - bars >= 16
+        longest = max((cell_len(source) for source in sources), default=20)
+        self._file = max(8, min(longest, room - bars if self._with_bars else room))
+        encoding = (console.encoding or "").lower()
+        self._blocks = _BLOCKS if encoding.startswith("utf") else _ASCII_BLOCKS
+        self._ellipsis = "…" if encoding.startswith("utf") else "~"
+        self._header_due = True
+
+    def __enter__(self) -> TableSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
+        """Print the faces of one reading; unreadable inputs are left to the caller."""
+        if reading.error is not None:
+            return
+        if self._header_due:
+            self._header_due = False
+            self._print(self._header())
+        if not reading.faces:
+            self._print(self._start(reading.source, "", "dim").append("no face", "dim"))
+        for number, face in enumerate(reading.faces, start=1):
+            self._print(self._row(reading.source if number == 1 else "", number, face))
+        if reading.note:
+            self._print(Text(f"  {reading.note}", "dim italic"))
+
+    def _print(self, line: Text) -> None:
+        line.rstrip()
+        self._console.print(line, overflow="ellipsis", no_wrap=True, highlight=False, soft_wrap=True)
+
+    def _short(self, label: str) -> str:
+        return label if len(label) <= 5 and len(self._scheme.labels) <= 4 else label[:3]
+
+    def _header(self) -> Text:
+        line = self._start("file", "face", "bold").append("expression".ljust(self._expression), "bold")
+        line.append("  sure".ljust(8), "bold")
+        if self._with_bars:
+            for label in self._scheme.labels:
+                line.append(self._short(label).center(self._cell), f"bold {_style(label)}")
+        return line
+
+    def _start(self, source: str, number: str, style: str = "") -> Text:
+        if cell_len(source) > self._file:  # the end of a path tells more than its start
+            while cell_len(source) > self._file - 1:
+                source = source[1:]
+            source = self._ellipsis + source
+        return Text(set_cell_size(source, self._file), style).append(f"  {number:>4}  ")
+
+    def _row(self, source: str, number: int, face: Face) -> Text:
+        line = self._start(source, str(number)).append(face.expression.ljust(self._expression), _style(face.expression))
+        line.append(f"  {face.confidence:>4.0%}  ")
+        if self._with_bars:
+            for label, probability in face.probabilities.items():
+                block = self._blocks[min(int(probability * len(self._blocks)), len(self._blocks) - 1)]
+                style = _style(label) if probability >= 0.05 else "dim"
+                line.append((block * 2).center(self._cell), style)
+        if face.coverage < 0.5:
+            line.append(f"  only {face.coverage:.0%} within these labels", "dim")
+        return line
+
+
+def _style(label: str) -> str:
+    return "rgb({},{},{})".format(*color_rgb(label))
