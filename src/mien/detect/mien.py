@@ -1,0 +1,212 @@
+"""The shipped face detector: a small anchor-free network with five landmarks, on gray."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mien.detect.base import Detections, FloatArray, ImageArray
+from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
+from mien.detect.second_look import look_again
+from mien.detect.suppression import suppress
+from mien.errors import ModelError, UsageError
+from mien.zoo.session import open_session
+from mien.zoo.store import StoredModel
+
+__all__ = ["MienDetector", "MienSettings", "check_image", "decode"]
+
+STRIDES_PX = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class MienSettings(PyramidSettings):
+    """The numbers around the network, as the model card gives them in ``settings``.
+
+    Attributes
+    ----------
+    score_threshold : float
+        Faces below are not reported.
+    candidate_threshold : float
+        What the first look must give for a second look.
+    sure_threshold : float
+        A face of the best size with this score needs no second look.
+    default_min_face_px : float
+        Where no smallest face is asked for: faces well below this size, in pixels of the photo, are not
+        reported, since nobody reads an expression from them.
+    """
+
+    score_threshold: float = 0.5
+    candidate_threshold: float = 0.3
+    sure_threshold: float = 0.7
+    default_min_face_px: float = 20.0
+
+    @classmethod
+    def from_card(cls, name: str, settings: dict[str, float]) -> MienSettings:
+        """The settings of a card; what it does not name has its default.
+
+        Raises
+        ------
+        ModelError
+            If the card names a setting that does not exist.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ModelError(f"card '{name}': unknown detector settings {unknown}; known are {sorted(known)}")
+        return cls(**settings)
+
+
+class MienDetector:
+    """Find faces with the shipped network.
+
+    The photo is looked at in a few sizes (`mien.detect.pyramid`); faces seen too small or too large there are cut
+    out of the photo and looked at again (`mien.detect.second_look`). Safe to call from several threads.
+
+    Parameters
+    ----------
+    model : StoredModel
+        Card and weights of a detector of the zoo.
+    threads : int
+        Threads for one run of the network.
+    min_face_px : float, optional
+        The smallest face to be found, in pixels of the photo. By default as small as the time allows that decoding
+        the photo takes: 20 px in a photo of 1 megapixel, about 50 px in one of 12.
+    score_threshold : float, optional
+        Faces below are not reported; by default what the card says.
+
+    Raises
+    ------
+    UsageError
+        If `min_face_px`, `threads` or `score_threshold` make no sense.
+    ModelError
+        If the weights cannot be loaded, or the card does not fit.
+    """
+
+    def __init__(
+        self,
+        model: StoredModel,
+        *,
+        threads: int = 1,
+        min_face_px: float | None = None,
+        score_threshold: float | None = None,
+    ) -> None:
+        if min_face_px is not None and not 1 <= min_face_px < float("inf"):
+            raise UsageError(f"min_face_px is {min_face_px}; expected a size in pixels of at least 1")
+        if threads < 1:
+            raise UsageError(f"threads is {threads}; expected at least 1")
+        settings = MienSettings.from_card(model.card.name, model.card.settings)
+        if score_threshold is not None:
+            if not 0 < score_threshold < 1:
+                raise UsageError(f"score_threshold is {score_threshold}; expected a number between 0 and 1")
+            settings = dataclasses.replace(
+                settings,
+                score_threshold=score_threshold,
+                candidate_threshold=min(settings.candidate_threshold, score_threshold),
+            )
+        self._settings = settings
+        self._min_face_px = min_face_px
+        self._input = model.card.input
+        self._session = open_session(model, threads)
+
+    def detect(self, image: ImageArray) -> Detections:
+        """Find the faces of one image, best first.
+
+        Parameters
+        ----------
+        image : uint8 array of shape (H, W) or (H, W, 3)
+            Gray, or colour in OpenCV's order (BGR), of any size.
+
+        Raises
+        ------
+        UsageError
+            If the array is no such image.
+        """
+        check_image(image)
+        gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+        settings = self._settings
+        levels = plan_levels((gray.shape[1], gray.shape[0]), self._min_face_px, settings)
+        found, seen_px = detect_in_levels(gray, levels, self._find, settings)
+        again = (
+            (seen_px < settings.best_face_min_px)
+            | (seen_px > settings.best_face_max_px)
+            | (found.score < settings.sure_threshold)
+        )
+        if again.any():
+            found = concatenate([found.select(~again), look_again(gray, found.select(again), self._find)])
+        # Below, a face is too small for what was asked; a third less, because sizes are uncertain.
+        smallest_px = (self._min_face_px or settings.default_min_face_px) * 0.7
+        found = found.select((found.score >= settings.score_threshold) & (face_size_px(found.box_xyxy) >= smallest_px))
+        keep = suppress(
+            found.box_xyxy,
+            found.score,
+            iou_threshold=settings.iou_threshold,
+            inside_threshold=settings.inside_threshold,
+        )
+        return found.select(keep)
+
+    def _find(self, gray: ImageArray) -> Detections:
+        """Candidates in an image that fits into memory, before suppression."""
+        height, width = gray.shape
+        multiple = self._input.multiple_of_px
+        padded_wh = (-(-width // multiple) * multiple, -(-height // multiple) * multiple)
+        # Zeros on the right and below: the middle gray of the normalised input.
+        network_input = np.zeros((1, 1, padded_wh[1], padded_wh[0]), np.float32)
+        view = network_input[0, 0, :height, :width]
+        np.multiply(gray, np.float32(1 / (255 * self._input.std)), out=view)
+        view -= np.float32(self._input.mean / self._input.std)
+        (output,) = self._session.run(None, {self._input.name: network_input})
+        return decode(output[0], padded_wh, self._settings.candidate_threshold)
+
+
+def decode(output: FloatArray, size_wh: tuple[int, int], score_threshold: float) -> Detections:
+    """Turn the network's output into candidates, before suppression.
+
+    Parameters
+    ----------
+    output : float32 array of shape (15, A)
+        Score; dx, dy; log w, log h; five points: in units of the stride, from the cell's own corner. A runs over
+        strides 8, 16 and 32, each row by row.
+    size_wh : (int, int)
+        Width and height of the network's input, multiples of 32.
+    score_threshold : float
+        Candidates below are not decoded.
+    """
+    index = np.flatnonzero(output[0] >= score_threshold)
+    if not len(index):
+        return Detections.empty()
+    width, height = size_wh
+    cells = np.asarray([(width // s) * (height // s) for s in STRIDES_PX])
+    ends = np.cumsum(cells)
+    level = np.searchsorted(ends, index, side="right")
+    stride_px = np.asarray(STRIDES_PX)[level]
+    row, column = np.divmod(index - (ends - cells)[level], width // stride_px)
+    values = output[:, index].T
+    cell_xy = np.stack((column, row), axis=1).astype(np.float32)
+    scale = stride_px.astype(np.float32)[:, None]
+    centre_xy = (cell_xy + values[:, 1:3]) * scale
+    # Damaged weights must not overflow: no face is larger than e^8 strides.
+    half_wh = np.exp(np.minimum(values[:, 3:5], 8.0)) * scale / 2
+    landmarks_xy = (cell_xy[:, None] + values[:, 5:].reshape(-1, 5, 2)) * scale[:, None]
+    return Detections(
+        np.concatenate((centre_xy - half_wh, centre_xy + half_wh), axis=1).astype(np.float32),
+        values[:, 0].astype(np.float32),
+        landmarks_xy.astype(np.float32),
+    )
+
+
+def check_image(image: ImageArray) -> None:
+    """Refuse what is no gray or BGR image of 8 bits.
+
+    Raises
+    ------
+    UsageError
+        Says what came and what was expected.
+    """
+    is_array = isinstance(image, np.ndarray)
+    fits = is_array and image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] == (3,))
+    if not fits or not image.size:
+        came = f"{image.dtype}{image.shape}" if is_array else type(image).__name__
+        raise UsageError(f"the image is {came}; expected a uint8 array of shape (H, W) or (H, W, 3), not empty")

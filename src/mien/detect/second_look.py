@@ -1,0 +1,110 @@
+"""A second look: doubtful faces are cut out of the photo and shown to the detector again, in its favourite size.
+
+In a big photo the first pass sees a small face with a fraction of its pixels. Its landmarks are rough there, and
+leaves or hands pass for faces. Cut out of the photo itself and scaled, many fit into one sheet, so that a second look
+at all of them is one run of the network. The sheet is mirrored: what passes for a face only by chance seldom does so
+both ways.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from mien.detect.base import Detections, FloatArray, ImageArray
+from mien.detect.suppression import iou_matrix
+
+__all__ = ["look_again"]
+
+FACE_PX = 64
+CELL_PX = 128
+CELLS_A_ROW = 5
+# A find of the second look speaks for the first one if it overlaps it this much.
+SAME_FACE_IOU = 0.35
+# Gray that the network sees as nothing: the middle of its input range.
+EMPTY = 127
+
+
+def look_again(gray: ImageArray, first: Detections, find: Callable[[ImageArray], Detections]) -> Detections:
+    """Read faces again from the photo, each scaled to 64 px in a cell of 128 px.
+
+    Parameters
+    ----------
+    gray : uint8 array of shape (H, W)
+        The photo.
+    first : Detections
+        What the first pass found there.
+    find : callable
+        Takes a gray image and returns candidates before suppression, in pixels of that image.
+
+    Returns
+    -------
+    Detections
+        As many as `first`, in its order. The score is the mean of both looks (the second is 0 where it saw no
+        face there); box and landmarks are those of the second look where it saw the face.
+    """
+    box_xyxy = first.box_xyxy.copy()
+    landmarks_xy = first.landmarks_xy.copy()
+    second_score = np.zeros(len(first), np.float32)
+    a_sheet = CELLS_A_ROW * CELLS_A_ROW
+    for start in range(0, len(first), a_sheet):
+        part = np.arange(start, min(start + a_sheet, len(first)))
+        sheet, factor, offset = _lay_out(gray, first.box_xyxy[part])
+        found = _mirrored(find(np.ascontiguousarray(sheet[:, ::-1])), sheet.shape[1])
+        if not len(found):
+            continue
+        expected = (first.box_xyxy[part].reshape(-1, 2, 2) - offset[:, None]) / factor[:, None]
+        overlap = iou_matrix(expected.reshape(-1, 4).astype(np.float32), found.box_xyxy)
+        support = np.where(overlap >= SAME_FACE_IOU, found.score, np.float32(0))
+        best = support.argmax(axis=1)
+        best_score = support[np.arange(len(part)), best]
+        seen = best_score > 0
+        index, best, factor, offset = part[seen], best[seen], factor[seen], offset[seen]
+        second_score[index] = best_score[seen]
+        box_xyxy[index] = found.box_xyxy[best] * np.tile(factor, 2) + np.tile(offset, 2)
+        landmarks_xy[index] = found.landmarks_xy[best] * factor[:, None] + offset[:, None]
+    score = ((first.score + second_score) / 2).astype(np.float32)
+    return Detections(box_xyxy, score, landmarks_xy)
+
+
+def _mirrored(found: Detections, width: int) -> Detections:
+    """Finds of a mirrored image, as they lie in the image itself."""
+    box_xyxy = found.box_xyxy[:, [2, 1, 0, 3]]
+    box_xyxy[:, [0, 2]] = width - box_xyxy[:, [0, 2]]
+    landmarks_xy = found.landmarks_xy[:, [1, 0, 2, 4, 3]]
+    landmarks_xy[..., 0] = width - landmarks_xy[..., 0]
+    return Detections(box_xyxy, found.score, landmarks_xy)
+
+
+def _lay_out(gray: ImageArray, box_xyxy: FloatArray) -> tuple[ImageArray, FloatArray, FloatArray]:
+    """Cut faces out and place them on a sheet.
+
+    Returns the sheet, and for each face the scale (N, 2) and offset (N, 2) that lead from the sheet to the photo.
+    """
+    count = len(box_xyxy)
+    columns = min(CELLS_A_ROW, count)
+    rows = math.ceil(count / columns)
+    sheet: ImageArray = np.full((rows * CELL_PX, columns * CELL_PX), EMPTY, np.uint8)
+    factor = np.ones((count, 2), np.float32)
+    offset = np.zeros((count, 2), np.float32)
+    photo_wh = np.asarray((gray.shape[1], gray.shape[0]))
+    for i, box in enumerate(box_xyxy.astype(np.float64)):
+        scale = max(math.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 0.0)), 1.0) / FACE_PX
+        cell_xy = np.asarray((i % columns, i // columns)) * CELL_PX
+        corner_xy = (box[:2] + box[2:]) / 2 - scale * CELL_PX / 2
+        start = np.clip(np.floor(corner_xy).astype(int), 0, photo_wh - 1)
+        stop = np.clip(np.ceil(corner_xy + scale * CELL_PX).astype(int), start + 1, photo_wh)
+        cut_wh = stop - start
+        size_wh = np.clip(np.rint(cut_wh / scale).astype(int), 1, CELL_PX)
+        place = np.clip(np.rint((start - corner_xy) / scale).astype(int), 0, CELL_PX - size_wh) + cell_xy
+        interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+        cut = gray[start[1] : stop[1], start[0] : stop[0]]
+        sheet[place[1] : place[1] + size_wh[1], place[0] : place[0] + size_wh[0]] = cv2.resize(
+            cut, (int(size_wh[0]), int(size_wh[1])), interpolation=interpolation
+        )
+        factor[i] = cut_wh / size_wh
+        offset[i] = start - factor[i] * place
+    return sheet, factor, offset
