@@ -143,7 +143,7 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
         declared: _Declaration | None = item.metadata.get(_KEY)
         if declared is None:
             continue
-        annotation = declared.cli_type or eval(str(item.type), vars(sys.modules[kind.__module__]))  # noqa: S307
+        annotation = declared.cli_type or _resolved(item.type, kind)
         flag = declared.flag or "--" + item.name.replace("_", "-")
         if annotation is bool:
             flag = f"{flag}/--no-{flag[2:]}"
@@ -162,3 +162,11 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
             )
         )
     return parameters
+
+
+def _resolved(annotation: Any, kind: type[Any]) -> Any:
+    """A field's type; the text of our own source, where annotations are postponed, is evaluated."""
+    if not isinstance(annotation, str):
+        return annotation
+    # Not typing.get_type_hints: it would need the names of all fields, also those only imported for type checkers.
+    return eval(annotation, vars(sys.modules[kind.__module__]))  # noqa: S307

@@ -35,11 +35,12 @@ def draw_reading(image_bgr: npt.NDArray[np.uint8], reading: Reading) -> npt.NDAr
     uint8 array of shape (H, W, 3)
         BGR. Lines and letters grow with the image and with each face.
     """
-    canvas = cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if image_bgr.ndim == 2 else image_bgr.copy()
+    gray = image_bgr.ndim == 2
+    canvas = np.array(cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if gray else image_bgr, np.uint8, copy=True)
     # The best find is drawn last, so that its label lies on top where faces overlap.
     for face in reversed(reading.faces):
         _draw_face(canvas, face)
-    return np.asarray(canvas, np.uint8)
+    return canvas
 
 
 def _draw_face(canvas: npt.NDArray[np.uint8], face: Face) -> None:
@@ -76,10 +77,10 @@ def _rounded_rectangle(
     corners = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
     for x, y, start in corners:
         centre = (x - radius if x == right else x + radius, y - radius if y == bottom else y + radius)
-        points += cv2.ellipse2Poly(centre, (radius, radius), 0, start, start + 90, 6).tolist()
+        points += np.asarray(cv2.ellipse2Poly(centre, (radius, radius), 0, start, start + 90, 6)).tolist()
     outline = np.array(points, np.int32)
     # A thin dark rim keeps the line visible on a background of its own colour.
-    cv2.polylines(canvas, [outline], isClosed=True, color=(32, 32, 32), line_px + 2, cv2.LINE_AA)
+    cv2.polylines(canvas, [outline], True, (32, 32, 32), line_px + 2, cv2.LINE_AA)
     cv2.polylines(canvas, [outline], True, color, line_px, cv2.LINE_AA)
 
 

@@ -1,0 +1,65 @@
+"""One preprocessing, steered by the card."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.classify import face_batch, whole_batch
+from mien.zoo import InputSpec
+from tests.fakes import FRAMING
+
+GRAY = InputSpec("image", (48, 48), "gray", "uint8", 0.5, 0.25, FRAMING)
+RGB = InputSpec("image", (32, 24), "rgb", "float32", 0.5, 0.25, FRAMING)
+
+
+def test_an_image_of_the_models_size_passes_unchanged():
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), np.uint8)
+    np.testing.assert_array_equal(whole_batch(list(images), GRAY)[:, 0], images)
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.booleans())
+def test_any_size_becomes_a_batch(width, height, colour):
+    image = np.full((height, width, 3) if colour else (height, width), 100, np.uint8)
+    batch = whole_batch([image, image], GRAY)
+    assert (batch.shape, batch.dtype) == ((2, 1, 48, 48), np.uint8)
+    assert (batch == 100).all()
+
+
+def test_a_face_is_not_stretched():
+    image = np.zeros((40, 80), np.uint8)
+    image[10:30, 30:50] = 255  # a square in the middle stays a square
+    (crop,) = whole_batch([image], GRAY)[:, 0]
+    rows, columns = np.nonzero(crop[12:36] > 128)
+    assert np.ptp(rows) == np.ptp(columns)
+
+
+def test_colour_order_and_normalisation():
+    blue = np.zeros((24, 32, 3), np.uint8)
+    blue[:, :, 0] = 255  # BGR
+    batch = whole_batch([blue], RGB)
+    assert (batch.shape, batch.dtype) == ((1, 3, 24, 32), np.float32)
+    np.testing.assert_allclose(batch[0, :, 0, 0], [-2.0, -2.0, 2.0])
+
+
+def test_gray_photo_for_a_colour_model_and_back():
+    gray = np.full((24, 32), 51, np.uint8)
+    np.testing.assert_allclose(whole_batch([gray], RGB), (0.2 - 0.5) / 0.25, rtol=1e-5)
+    green = np.zeros((48, 48, 3), np.uint8)
+    green[:, :, 1] = 200
+    assert whole_batch([green], GRAY)[0, 0, 0, 0] == round(200 * 0.587)
+
+
+def test_aligned_and_whole_agree_on_a_face_in_the_models_framing():
+    image = np.random.default_rng(2).integers(0, 256, (48, 48), np.uint8)
+    aligned = face_batch(image, (np.array(FRAMING) * 48)[None], GRAY)
+    np.testing.assert_array_equal(aligned, whole_batch([image], GRAY))
+
+
+def test_no_faces_is_an_empty_batch():
+    assert face_batch(np.zeros((9, 9), np.uint8), np.zeros((0, 5, 2)), GRAY).shape == (0, 1, 48, 48)
+
+
+def test_a_card_without_a_size_is_refused():
+    with pytest.raises(ValueError, match="no input size"):
+        whole_batch([np.zeros((4, 4), np.uint8)], InputSpec("image", None, "gray", "uint8", 0.5, 0.25))

@@ -1,0 +1,175 @@
+"""The command as a person runs it: in a process of its own, on real files."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+
+def run(*arguments, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "mien", *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment},
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory, astronaut_bgr):
+    """A folder with a good photo, one in a subfolder, and many bad ones."""
+    folder = tmp_path_factory.mktemp("album")
+    good = cv2.imencode(".jpg", astronaut_bgr[:256, 100:400])[1].tobytes()
+    (folder / "a good ü.jpg").write_bytes(good)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "two.png").write_bytes(
+        cv2.imencode(".png", np.hstack([astronaut_bgr[:256, 100:356], astronaut_bgr[:256, 100:356]]))[1].tobytes()
+    )
+    (folder / "text.jpg").write_text("not a photo")
+    (folder / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "zero.png").touch()
+    (folder / "pixel.png").write_bytes(cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes())
+    (folder / "empty").mkdir()
+    return folder
+
+
+def test_a_photo_gives_a_table(astronaut_path):
+    done = run("recognize", astronaut_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    header, row, summary = done.stdout.splitlines()
+    assert header.split()[:3] == ["file", "face", "expression"]
+    assert "astronaut.jpg" in row
+    assert "happy" in row
+    assert summary.startswith("1 photo, 1 face in ")
+
+
+def test_bad_inputs_are_named_and_cost_nothing_else(album):
+    done = run("recognize", album, album / "empty", album / "missing.jpg", "nothing*.jpg", "--json")
+    assert done.returncode == 1
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["source"] for record in records] == [str(album / "a good ü.jpg")]
+    said = done.stderr.splitlines()
+    for name, reason in [
+        ("text.jpg", "is not an image (text"),
+        ("cut.jpg", "truncated"),
+        ("zero.png", "0 bytes"),
+        ("empty", "no photos in this folder"),
+        ("missing.jpg", "no such file"),
+        ("nothing*.jpg", "matches no file"),
+    ]:
+        assert any(name in line and reason in line and line.startswith("mien: cannot read ") for line in said), name
+    assert len(said) == 6
+
+
+def test_json_lines_follow_the_contract(astronaut_path):
+    done = run("recognize", astronaut_path, "--json")
+    (record,) = map(json.loads, done.stdout.splitlines())
+    assert {
+        "source", "frame", "time_s", "track_id", "box_xyxy", "score",
+        "landmarks_xy", "expression", "confidence", "probabilities",
+    } <= set(record)  # fmt: skip
+    assert record["expression"] == "happy"
+    assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_recursive_out_and_draw(album, tmp_path):
+    out, drawn = tmp_path / "faces.csv", tmp_path / "drawn"
+    done = run("recognize", album, "-r", "--out", out, "--draw", drawn, "--labels", "valence3", "-q")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 1 + 2
+    assert "probability_positive" in lines[0]
+    assert {p.relative_to(drawn).as_posix() for p in drawn.rglob("*.*")} == {
+        "a good ü.jpg", "sub/two.png", "pixel.png",
+    }  # fmt: skip
+
+
+def test_images_without_a_face_are_said_when_asked(album):
+    done = run("recognize", album / "pixel.png", "--json", "--include-empty")
+    assert json.loads(done.stdout) == {"source": str(album / "pixel.png"), "frame": None, "time_s": None, "faces": 0}
+    assert "no face" in run("recognize", album / "pixel.png").stdout
+
+
+def test_cropped_faces(album, astronaut_bgr, tmp_path):
+    crop = tmp_path / "crop.png"
+    cv2.imwrite(str(crop), astronaut_bgr[60:200, 155:295])
+    (record,) = map(json.loads, run("recognize", crop, "--detector", "none", "--json").stdout.splitlines())
+    assert record["expression"] == "happy"
+    assert (record["score"], record["landmarks_xy"]) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument"),
+        (["x.jpg", "--model", "giant"], "unknown expression model 'giant'; expected one of"),
+        (["x.jpg", "--labels", "happi,sad"], "did you mean 'happy'"),
+        (["x.jpg", "--out", "faces.xlsx"], "expected .jsonl, .csv or .parquet"),
+        (["x.jpg", "--detector", "nothing.onnx"], "no such file"),
+        (["x.jpg", "--threads", "0"], "at least 1"),
+        (["x.jpg", "--include-empty"], "--json"),
+        (["x.jpg", "--colour"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_one_clear_message(arguments, message, tmp_path):
+    done = run("recognize", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_bomb_is_refused_and_the_limit_is_a_flag(astronaut_path):
+    done = run("recognize", astronaut_path, "--max-megapixels", "0.1")
+    assert done.returncode == 1
+    assert "the limit is 0.1" in done.stderr
+
+
+def test_animations_are_said(tmp_path, astronaut_bgr):
+    from PIL import Image
+
+    frames = [Image.fromarray(astronaut_bgr[:256, 100:400, ::-1]), Image.new("RGB", (300, 256))]
+    path = tmp_path / "x.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert "read the first of 2 frames" in run("recognize", path).stdout
+    done = run("recognize", path, "--json")
+    assert "read the first of 2 frames" in done.stderr
+    assert json.loads(done.stdout)["expression"] == "happy"
+
+
+def test_a_reader_that_goes_away_is_no_error(astronaut_path):
+    command = f'"{sys.executable}" -m mien recognize {" ".join([str(astronaut_path)])} --json | true'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_version_and_help():
+    assert run("--version").stdout.startswith("mien ")
+    shown = run("recognize", "--help", NO_COLOR="1").stdout
+    for flag in ("--out", "--draw", "--labels", "--detector", "--min-face", "--json", "--recursive", "--threads"):
+        assert flag in shown
+    assert run().returncode in (0, 2)
+
+
+def test_nothing_touches_the_network(astronaut_path, tmp_path):
+    """The default configuration works where every socket is forbidden."""
+    code = (
+        "import socket, sys\n"
+        "def forbidden(*a, **k): raise AssertionError('a socket was opened')\n"
+        "socket.socket = socket.create_connection = socket.getaddrinfo = forbidden\n"
+        "from mien.cli import main\n"
+        "sys.argv = ['mien', 'recognize', sys.argv[1], '--draw', sys.argv[2]]\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(astronaut_path), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "happy" in done.stdout

@@ -1,0 +1,120 @@
+"""Annotated copies: drawn on a copy, legible, never over the photo itself."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import UsageError
+from mien.sink import DrawSink, draw_reading
+from mien.sink.draw import _text_size
+from mien.sink.palette import color_rgb, text_rgb
+from mien.source import Frame, load_image
+from tests.fakes import make_face, make_reading
+
+
+def face_in(width, height, share=0.4, **changes):
+    w, h = width * share, height * share
+    return make_face(box_xyxy=(width * 0.3, height * 0.3, width * 0.3 + w, height * 0.3 + h), **changes)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (640, 480), (6000, 4000)])
+def test_box_and_label_are_drawn_in_the_colour_of_the_expression(size):
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    drawn = draw_reading(image, make_reading(face_in(*size)))
+    assert (image == 90).all()
+    assert drawn.shape == image.shape
+    coloured = (drawn == color_rgb("happy")[::-1]).all(axis=-1)
+    rows, columns = np.nonzero(coloured)
+    assert abs(columns.min() - size[0] * 0.3) < 0.02 * size[0]
+    assert abs(columns.max() - size[0] * 0.7) < 0.02 * size[0]
+    # The label above the box is at least a thirtieth of the picture's height: legible when it is shown small.
+    label_px = size[1] * 0.3 - rows.min()
+    assert label_px >= max(14, size[1] / 40)
+
+
+def test_a_small_face_in_a_large_picture_keeps_a_small_label():
+    image = np.zeros((4000, 6000, 3), np.uint8)
+    drawn = draw_reading(image, make_reading(make_face(box_xyxy=(3000, 2000, 3050, 2060))))
+    rows, columns = np.nonzero(drawn.any(axis=-1))
+    assert np.ptp(rows) < 120
+    assert np.ptp(columns) < 200
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 300, 200), (-50, -50, 40, 40), (280, 180, 400, 300), (10, 2, 30, 22), (5, 5, 5, 5), (0, 0, 1, 1)]
+)
+@pytest.mark.parametrize("shape", [(200, 300), (200, 300, 3), (3, 2, 3)])
+def test_boxes_at_and_past_the_border(box, shape):
+    drawn = draw_reading(np.zeros(shape, np.uint8), make_reading(make_face(box_xyxy=box)))
+    assert drawn.shape == (*shape[:2], 3)
+    inside = box[0] < shape[1] and box[1] < shape[0]
+    assert drawn.any() == inside or shape[0] == 3
+
+
+def test_letters_grow_with_their_size_with_and_without_a_truetype_font(monkeypatch):
+    for _ in range(2):
+        widths = [_text_size("surprise 87%", px)[0] for px in (12, 24, 96)]
+        assert widths == sorted(widths)
+        assert 4 < widths[2] / widths[0] < 14
+        image = np.zeros((200, 300, 3), np.uint8)
+        assert (draw_reading(image, make_reading(face_in(300, 200))) == 0).all(axis=-1).any()
+        monkeypatch.delattr(cv2, "FontFace", raising=False)
+
+
+def test_text_reads_on_every_colour():
+    for label in ("angry", "happy", "sad", "neutral", "something else"):
+        assert text_rgb(color_rgb(label)) in ((0, 0, 0), (255, 255, 255))
+    assert text_rgb((255, 255, 255)) == (0, 0, 0)
+    assert text_rgb((0, 0, 0)) == (255, 255, 255)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    paths = {}
+    for name in ("in/a/x.jpg", "in/b/x.jpg", "in/y.gif", "in/写真.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        suffix = path.suffix if path.suffix != ".gif" else ".png"
+        path.write_bytes(cv2.imencode(suffix, np.full((80, 120, 3), 60, np.uint8))[1].tobytes())
+        paths[name] = path
+    return paths
+
+
+def draw_all(photos, folder, relative):
+    with DrawSink(folder, relative) as sink:
+        for path in photos.values():
+            sink.write(make_reading(make_face(), source=str(path)), load_image(path))
+
+
+def test_copies_keep_their_place_below_the_folder(photos, tmp_path):
+    draw_all(photos, tmp_path / "out", {str(path): name[3:] for name, path in photos.items()})
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert found == {"a/x.jpg", "b/x.jpg", "y.gif.png", "写真.png"}
+
+
+def test_equal_names_do_not_overwrite_each_other(photos, tmp_path):
+    draw_all(photos, tmp_path / "out", {})
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"x.jpg", "x-2.jpg", "y.gif.png", "写真.png"}
+
+
+def test_the_photo_itself_is_never_overwritten(photos, tmp_path):
+    path = photos["in/a/x.jpg"]
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="would overwrite the photo itself"):
+        draw_all({"x": path}, path.parent, {})
+    assert path.read_bytes() == before
+
+
+def test_an_unreadable_input_is_passed_over_and_a_bad_folder_told(tmp_path):
+    with DrawSink(tmp_path / "out") as sink:
+        sink.write(make_reading(error="broken"), None)
+    assert list((tmp_path / "out").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot make this folder"):
+        DrawSink(tmp_path / "file")
+
+
+def test_gray_frames_are_drawn_in_colour(tmp_path):
+    with DrawSink(tmp_path) as sink:
+        sink.write(make_reading(make_face(), source="g.png"), Frame("g.png", np.zeros((100, 120), np.uint8)))
+    assert cv2.imread(str(tmp_path / "g.png")).std(axis=-1).max() > 0

@@ -1,0 +1,103 @@
+"""Files of rows: the same faces in every format, written as they come."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.errors import UsageError
+from mien.labels import FER7, SCHEMES
+from mien.result import columns
+from mien.sink import JsonLinesSink, open_row_sink
+from tests.fakes import make_face, make_reading
+
+READINGS = [
+    make_reading(make_face(), make_face("sad", score=None, landmarks_xy=()), source='bild "ä", 1.jpg'),
+    make_reading(source="empty.jpg"),
+    make_reading(make_face("fear", track_id=3), source="clip.mp4", frame=7, time_s=0.28),
+    make_reading(source="bad.jpg", error="the file is empty"),
+]
+
+
+def write(path, **options):
+    with open_row_sink(path, SCHEMES["fer7"], **options) as sink:
+        for reading in READINGS:
+            sink.write(reading)
+    return path
+
+
+def test_json_lines(tmp_path):
+    lines = write(tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [r for reading in READINGS for r in reading.to_records()]
+
+
+def test_json_lines_say_where_no_face_is_only_when_asked(tmp_path):
+    lines = write(tmp_path / "x.jsonl", include_empty=True).read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[2]) == {"source": "empty.jpg", "frame": None, "time_s": None, "faces": 0}
+    assert len(lines) == 4  # the unreadable input is no image without a face
+    with pytest.raises(UsageError, match="only exist in .jsonl"):
+        write(tmp_path / "x.csv", include_empty=True)
+
+
+def test_csv(tmp_path):
+    with write(tmp_path / "x.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert tuple(rows[0]) == columns(FER7)
+    assert [row["source"] for row in rows] == ['bild "ä", 1.jpg'] * 2 + ["clip.mp4"]
+    assert [row["expression"] for row in rows] == ["happy", "sad", "fear"]
+    assert float(rows[2]["time_s"]) == 0.28
+    assert rows[1]["score"] == ""
+
+
+def test_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(write(tmp_path / "x.parquet"))
+    assert tuple(table.column_names) == columns(FER7)
+    assert table.column("frame").to_pylist() == [None, None, 7]
+    assert table.column("expression").to_pylist() == ["happy", "sad", "fear"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_parquet_keeps_what_was_read_before_an_error(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "x.parquet"
+    with pytest.raises(KeyboardInterrupt), open_row_sink(path, SCHEMES["fer7"]) as sink:
+        sink.write(READINGS[0])
+        raise KeyboardInterrupt
+    assert parquet.read_table(path).num_rows == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_parquet_of_nothing_has_its_columns(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with open_row_sink(tmp_path / "x.parquet", SCHEMES["basic3"]):
+        pass
+    assert tuple(parquet.read_table(tmp_path / "x.parquet").column_names) == columns(SCHEMES["basic3"].labels)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    with pytest.raises(UsageError, match="cannot be written"):
+        open_row_sink(tmp_path / "missing" / f"x.{suffix}", SCHEMES["fer7"])
+
+
+def test_an_unknown_suffix_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="expected .jsonl, .csv or .parquet"):
+        open_row_sink(tmp_path / "x.xlsx", SCHEMES["fer7"])
+
+
+@given(st.text(max_size=30), st.floats(0, 1e6), st.floats(1, 1e6))
+def test_every_line_is_json_whatever_the_name(source, left, width):
+    stream = io.StringIO()
+    face = make_face(box_xyxy=(left, 0.0, left + width, 5.0))
+    with JsonLinesSink(stream) as sink:
+        sink.write(make_reading(face, source=source))
+    record = json.loads(stream.getvalue())
+    assert record["source"] == source
+    assert np.allclose(record["box_xyxy"], face.box_xyxy, atol=0.006)

@@ -1,0 +1,71 @@
+"""The table fits the terminal and loses nothing."""
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from mien.labels import SCHEMES
+from mien.sink import TableSink
+from tests.fakes import make_face, make_reading
+
+
+def printed(readings, scheme="fer7", width=100, encoding="utf-8", sources=None):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=stream, width=width, highlight=False)
+    sources = [reading.source for reading in readings] if sources is None else sources
+    with TableSink(console, SCHEMES[scheme], sources) as sink:
+        for reading in readings:
+            sink.write(reading)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding).splitlines()
+
+
+def test_a_row_a_face_with_bars():
+    lines = printed([make_reading(make_face(), make_face("sad", 0.5), source="party.jpg")])
+    assert len(lines) == 3
+    assert lines[0].split()[:4] == ["file", "face", "expression", "sure"]
+    assert lines[1].split()[:4] == ["party.jpg", "1", "happy", "70%"]
+    assert lines[2].split()[:3] == ["2", "sad", "50%"]  # the name is not repeated
+    column = lines[0].index("hap")
+    assert lines[1][column : column + 3].strip() == "▆▆"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("source", ["x.jpg", "/a/very/long/" + "path/" * 30 + "portrait.jpg", "写真" * 40 + ".jpg"])
+def test_lines_fit_the_terminal_and_keep_the_end_of_the_name(width, source):
+    lines = printed([make_reading(make_face(), source=source)], width=width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert ".jpg" in lines[1]
+    assert "happy" in lines[1]
+    assert len({line.index("expression") for line in lines[:1]}) == 1
+
+
+def test_no_face_notes_and_errors():
+    lines = printed([
+        make_reading(source="wall.jpg"),
+        make_reading(make_face(), source="x.gif", note="animated GIF: read the first of 3 frames"),
+        make_reading(source="bad.jpg", error="broken"),
+    ])
+    assert lines[1].split() == ["wall.jpg", "no", "face"]
+    assert "first of 3 frames" in lines[3]
+    assert not any("bad.jpg" in line for line in lines)  # said on stderr
+
+
+def test_a_face_outside_the_scheme_says_so():
+    lines = printed([make_reading(make_face(coverage=0.04))])
+    assert "only 4% within these labels" in lines[1]
+
+
+def test_a_terminal_without_unicode_gets_plain_bars():
+    lines = printed([make_reading(make_face(), source="x.jpg")], encoding="ascii")
+    assert "**" in lines[1] or "##" in lines[1] or "++" in lines[1]
+
+
+def test_every_scheme_has_its_columns():
+    for name, scheme in SCHEMES.items():
+        shares = dict.fromkeys(scheme.labels, 1 / len(scheme.labels))
+        header, row = printed([make_reading(make_face(probabilities=shares))], scheme=name, width=120)
+        assert len(row.split()) == 4 + len(scheme.labels), name
+        assert header

@@ -1,0 +1,58 @@
+"""Files, folders and patterns become a list of files."""
+
+import pytest
+
+from mien.errors import InputError
+from mien.source import SourceFile, expand_inputs
+
+
+@pytest.fixture
+def album(tmp_path):
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/c.webp", "sub/.trash/d.jpg", "ü.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(items):
+    return [item.relative if isinstance(item, SourceFile) else item.problem for item in items]
+
+
+def test_a_folder_gives_its_photos_sorted(album):
+    assert names(expand_inputs([str(album)])) == ["a.PNG", "b.jpg", "ü.jpg"]
+
+
+def test_recursive_keeps_the_place_below_the_folder(album):
+    assert names(expand_inputs([str(album)], recursive=True)) == ["a.PNG", "b.jpg", "ü.jpg", "sub/c.webp"]
+
+
+def test_patterns(album):
+    assert names(expand_inputs([f"{album}/*.jpg"])) == ["b.jpg", "ü.jpg"]
+    assert names(expand_inputs([f"{album}/**/*.webp"])) == ["c.webp"]
+    assert names(expand_inputs([f"{album}/*.gif"])) == ["the pattern matches no file"]
+
+
+def test_a_named_file_is_read_whatever_its_suffix(album):
+    assert names(expand_inputs([str(album / "notes.txt")])) == ["notes.txt"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
+    (tmp_path / "photo[1].jpg").touch()
+    assert names(expand_inputs([str(tmp_path / "photo[1].jpg")])) == ["photo[1].jpg"]
+
+
+def test_nothing_is_read_twice_and_the_order_is_kept(album):
+    items = expand_inputs([str(album / "b.jpg"), str(album), str(album / "missing.jpg")])
+    assert names(items) == ["b.jpg", "a.PNG", "ü.jpg", "missing.jpg"]
+
+
+def test_a_folder_without_photos_is_an_error(album, tmp_path):
+    empty = tmp_path / "empty"
+    (empty / "deep").mkdir(parents=True)
+    (empty / "deep" / "x.jpg").touch()
+    (problem,) = expand_inputs([str(empty)])
+    assert isinstance(problem, InputError)
+    assert "--recursive" in problem.problem
+    (problem,) = expand_inputs([str(album / "sub" / ".trash" / "..")])
+    assert isinstance(problem, SourceFile)

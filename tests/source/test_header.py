@@ -1,0 +1,64 @@
+"""Headers are read without decoding, and never raise."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mien.source.header import read_header
+
+FORMATS = ["JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF"]
+
+
+def encode(image, name, **options):
+    stream = io.BytesIO()
+    image.save(stream, name, **options)
+    return stream.getvalue()
+
+
+@given(st.sampled_from(FORMATS), st.integers(1, 70), st.integers(1, 70))
+def test_size_and_format_of_whole_files(name, width, height):
+    header = read_header(encode(Image.new("RGB", (width, height), (9, 120, 200)), name))
+    assert (header.format, header.size_wh, header.frames, header.truncated) == (name, (width, height), 1, False)
+
+
+def test_lossless_webp_and_progressive_jpeg():
+    image = Image.effect_noise((33, 21), 80).convert("RGB")
+    assert read_header(encode(image, "WebP", lossless=True)).size_wh == (33, 21)
+    assert read_header(encode(image, "JPEG", progressive=True)).size_wh == (33, 21)
+
+
+def test_an_embedded_thumbnail_does_not_hide_a_missing_end():
+    thumbnail = encode(Image.effect_noise((32, 32), 80).convert("RGB"), "JPEG")
+    exif = b"Exif\x00\x00" + thumbnail
+    whole = encode(Image.effect_noise((64, 64), 80).convert("RGB"), "JPEG")
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    data = whole[:2] + segment + whole[2:]
+    assert not read_header(data).truncated
+    assert read_header(data[:-200]).truncated
+    assert read_header(data).size_wh == (64, 64)
+
+
+@pytest.mark.parametrize("name", ["GIF", "WebP", "PNG"])
+def test_animations_say_how_many_frames(name):
+    frames = [Image.effect_noise((20, 10), 80).convert("RGB") for _ in range(4)]
+    data = encode(frames[0], name, save_all=True, append_images=frames[1:])
+    assert read_header(data).frames == 4
+    assert not read_header(data).truncated
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WebP", "BMP"])
+def test_every_truncation_is_noticed_or_harmless(name):
+    data = encode(Image.effect_noise((48, 48), 90).convert("RGB"), name)
+    for length in range(30, len(data) - 12, 97):
+        header = read_header(data[:length])
+        assert header.truncated, length
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\x00", b"BM"]))
+def test_never_raises(noise, start):
+    read_header(start + noise)
+    read_header(b"RIFF" + noise[:4].ljust(4, b"\x00") + b"WEBP" + noise)
+    read_header(noise[:4].ljust(4, b"\x00") + b"ftypavif" + b"ispe" + noise)

@@ -1,0 +1,203 @@
+"""One image from whatever the caller has; bad ones get a clear line."""
+
+import io
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import InputError, UsageError
+from mien.source import load_image
+from mien.source.image import array_to_image
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A colour picture with structure, not square."""
+    y, x = np.mgrid[0:40, 0:60]
+    return np.stack([x * 4, y * 6, 255 - x * 4], axis=-1).astype(np.uint8)  # RGB
+
+
+def encode(image, name, **options):
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, name, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["PNG", "BMP", "TIFF", "GIF", "WebP", "JPEG"])
+def test_formats_give_bgr(picture, name):
+    options = {"lossless": True} if name == "WebP" else {"quality": 95} if name == "JPEG" else {}
+    frame = load_image(encode(picture, name, **options))
+    assert frame.image.dtype == np.uint8
+    assert frame.size_wh == (60, 40)
+    assert np.abs(frame.image[:, :, ::-1].astype(int) - picture).mean() < 6
+
+
+def test_path_bytes_array_and_pil_are_the_same_image(picture, tmp_path):
+    data = encode(picture, "PNG")
+    path = tmp_path / "bild äöü 写真.png"
+    path.write_bytes(data)
+    images = [load_image(x).image for x in (path, str(path), data, bytearray(data), picture[:, :, ::-1])]
+    images.append(load_image(Image.open(path)).image)
+    for image in images:
+        np.testing.assert_array_equal(image, picture[:, :, ::-1])
+    assert load_image(path).source == str(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WebP"])
+def test_exif_orientation_is_applied_alike_for_files_and_pil(picture, orientation, name):
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encode(picture, name, exif=exif)
+    from_file = load_image(data)
+    assert from_file.size_wh == ((60, 40) if orientation <= 4 else (40, 60))
+    from_pil = load_image(Image.open(io.BytesIO(data)))
+    assert np.abs(from_file.image.astype(int) - from_pil.image).mean() < 3
+
+
+def test_sixteen_bits_cmyk_palette_bilevel_and_gray(picture):
+    gray = np.asarray(Image.fromarray(picture).convert("L"))
+    deep = load_image(encode(Image.fromarray(gray.astype(np.uint16) * 257), "PNG"))
+    assert np.abs(deep.gray.astype(int) - gray).max() <= 1
+    palette = load_image(encode(Image.fromarray(picture).quantize(64), "PNG"))
+    assert np.abs(palette.image[:, :, ::-1].astype(int) - picture).mean() < 12
+    cmyk = load_image(encode(Image.fromarray(picture).convert("CMYK"), "JPEG", quality=95))
+    assert np.abs(cmyk.image[:, :, ::-1].astype(int) - picture).mean() < 8
+    assert set(np.unique(load_image(encode(Image.fromarray(picture).convert("1"), "PNG")).image)) == {0, 255}
+
+
+@pytest.mark.parametrize("name", ["PNG", "WebP"])
+def test_transparency_is_laid_over_white(name):
+    rgba = np.zeros((10, 10, 4), np.uint8)
+    rgba[:, :5] = (10, 20, 30, 255)
+    frame = load_image(encode(Image.fromarray(rgba), name, **({"lossless": True} if name == "WebP" else {})))
+    assert frame.image[0, 0].tolist() == [30, 20, 10]
+    assert frame.image[0, 9].tolist() == [255, 255, 255]
+    np.testing.assert_array_equal(load_image(Image.fromarray(rgba)).image, frame.image)
+    np.testing.assert_array_equal(load_image(rgba[:, :, [2, 1, 0, 3]]).image, frame.image)
+
+
+@pytest.mark.parametrize("name", ["GIF", "WebP"])
+def test_of_an_animation_the_first_frame_is_read_and_said(name):
+    frames = [Image.new("RGB", (20, 20), (v, 0, 0)) for v in (250, 100, 10)]
+    frame = load_image(encode(frames[0], name, save_all=True, append_images=frames[1:]))
+    assert frame.note == f"animated {name}: read the first of 3 frames"
+    assert frame.image[5, 5, 2] > 200
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"Dear diary, today", "is not an image .text"),
+        (bytes(range(200)), "is not an image .unknown data"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "HEIC"),
+    ],
+)
+def test_what_is_no_image_is_said_so(data, message, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        load_image(path)
+    assert caught.value.source == str(path)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WebP", "BMP"])
+def test_a_truncated_file_is_refused(picture, name, capfd):
+    noisy = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = encode(noisy, name)
+    with pytest.raises(InputError, match="truncated"):
+        load_image(data[: len(data) * 2 // 3])
+    assert capfd.readouterr() == ("", "")  # OpenCV's own remarks stay away
+
+
+def test_damaged_inside_is_refused(picture):
+    data = bytearray(encode(picture, "PNG"))
+    data[60:90] = bytes(30)
+    with pytest.raises(InputError, match="damaged"):
+        load_image(bytes(data))
+
+
+def test_a_decompression_bomb_is_refused_before_decoding():
+    header = encode(Image.new("1", (1, 1)), "PNG")
+    bomb = header[:16] + (50000).to_bytes(4, "big") * 2 + header[24:]
+    with pytest.raises(InputError, match=r"2500 megapixels.*--max-megapixels"):
+        load_image(bomb)
+    with pytest.raises(InputError, match="megapixels"):
+        load_image(encode(Image.new("L", (2000, 1000)), "PNG"), max_megapixels=1)
+
+
+def test_paths_that_lead_nowhere(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_image(tmp_path / "missing.jpg")
+    with pytest.raises(InputError, match="is a folder"):
+        load_image(tmp_path)
+    with pytest.raises(InputError, match="fetches nothing"):
+        load_image("https://example.org/photo.jpg")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_image("a\0b")
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs POSIX permissions")
+def test_no_permission_is_said(tmp_path):
+    path = tmp_path / "secret.png"
+    path.write_bytes(encode(np.zeros((4, 4), np.uint8), "PNG"))
+    path.chmod(0)
+    tmp_path.chmod(0o755)
+    # Root may read everything, so a child process gives its rights away first.
+    code = (
+        "import os, sys\nfrom mien.source.image import read_file\nfrom mien.errors import InputError\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "try: read_file(sys.argv[1])\nexcept InputError as error: print(error.problem)"
+    )
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        if folder.owner() == path.owner() and str(folder) != "/":
+            folder.chmod(folder.stat().st_mode | 0o055)
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "no permission to read it"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
+        np.zeros((0, 4), np.uint8),
+        np.zeros(9, np.uint8),
+        np.zeros((4, 4), np.int64),
+        np.full((4, 4), 2.0),
+        np.full((4, 4), np.nan),
+        np.array([["a", "b"]]),
+    ],
+)
+def test_arrays_that_are_no_images(array):
+    with pytest.raises(InputError, match="no image"):
+        load_image(array)
+
+
+def test_array_dtypes(picture):
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    for array in (gray[:, :, None], gray.astype(np.uint16) * 256, gray / 255.0, (gray / 255.0).astype(np.float32)):
+        np.testing.assert_array_equal(array_to_image(array, ""), gray)
+    assert array_to_image(gray > 100, "").max() == 255
+    assert load_image(gray).bgr.shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("thing", [None, 3, {"path": "x"}, object()])
+def test_other_types_are_wrong_usage(thing):
+    with pytest.raises(UsageError, match="expected a path"):
+        load_image(thing)
+
+
+def test_one_pixel_is_an_image():
+    assert load_image(encode(np.zeros((1, 1, 3), np.uint8), "PNG")).size_wh == (1, 1)
+
+
+def test_deep_pil_image(picture):
+    gray = np.asarray(Image.fromarray(picture).convert("L")).astype(np.uint16) * 257
+    np.testing.assert_array_equal(load_image(Image.fromarray(gray)).image, (gray >> 8).astype(np.uint8))

@@ -1,0 +1,243 @@
+"""The recognizer composes the stages; fakes stand in for the slow ones where only the composition is tested."""
+
+import io
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.errors import InputError, MienWarning, ModelError, UsageError
+from mien.labels import FER7
+from mien.recognizer import Recognizer, _ordered_map
+from mien.source import Frame
+from mien.zoo import Head
+from tests.fakes import FakeClassifier, FakeDetector, make_card, paint_face
+
+
+def fake_recognizer(**options):
+    values = {"model": FakeClassifier(), "detector": FakeDetector(), "threads": 1, **options}
+    return Recognizer(**values)
+
+
+def expressions(reading):
+    return [face.expression for face in reading.faces]
+
+
+def test_one_input_gives_one_reading_and_a_list_gives_a_list():
+    recognizer = fake_recognizer()
+    reading = recognizer.recognize(paint_face(3))
+    assert expressions(reading) == ["happy"]
+    assert reading.size_wh == (120, 100)
+    assert recognizer.recognize([]) == []
+    (same,) = recognizer.recognize([paint_face(3)])
+    assert same == reading
+    assert recognizer.recognize((paint_face(3),)) == [reading]
+
+
+def test_box_landmarks_and_score_are_the_detectors():
+    (face,) = fake_recognizer().recognize(paint_face(1, place_xy=(30, 20))).faces
+    assert face.box_xyxy == (30.0, 20.0, 70.0, 60.0)
+    assert face.score == pytest.approx(0.9)
+    assert len(face.landmarks_xy) == 5
+    assert face.track_id is None
+
+
+def test_no_face_is_an_empty_list_and_never_the_whole_frame():
+    reading = fake_recognizer().recognize(np.full((50, 60, 3), 90, np.uint8))
+    assert reading.faces == []
+    assert reading.size_wh == (60, 50)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_list_is_batched_and_keeps_its_order(threads):
+    recognizer = fake_recognizer(threads=threads)
+    wanted = [number % 7 for number in range(50)]
+    photos = [paint_face(said) for said in wanted]
+    photos.insert(10, np.zeros((20, 20), np.uint8))
+    readings = recognizer.recognize(photos)
+    assert [expressions(reading) for reading in readings] == [
+        [FER7[said]] for said in wanted[:10]
+    ] + [[]] + [[FER7[said]] for said in wanted[10:]]
+    batches = recognizer.model.batches
+    assert sum(batches) == 50
+    assert max(batches) >= 10
+
+
+def test_path_bytes_array_gray_array_and_pil_agree(tmp_path):
+    gray = paint_face(4)
+    data = cv2.imencode(".png", gray)[1].tobytes()
+    path = tmp_path / "x.png"
+    path.write_bytes(data)
+    inputs = [path, str(path), data, gray, cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), Image.open(io.BytesIO(data))]
+    readings = fake_recognizer().recognize(inputs)
+    assert all(reading.faces == readings[0].faces for reading in readings)
+    assert [reading.source for reading in readings] == [
+        str(path), str(path), "<bytes>", "<array>", "<array>", "<PIL image>",
+    ]  # fmt: skip
+
+
+def test_a_bad_input_raises_alone_and_is_recorded_in_a_list():
+    recognizer = fake_recognizer()
+    with pytest.raises(InputError, match="missing.jpg: no such file"):
+        recognizer.recognize("missing.jpg")
+    with pytest.warns(MienWarning, match="missing.jpg: no such file"):
+        readings = recognizer.recognize([paint_face(0), "missing.jpg", paint_face(1)])
+    assert [expressions(reading) for reading in readings] == [["angry"], [], ["disgust"]]
+    assert [reading.error for reading in readings] == [None, "no such file or folder", None]
+    with pytest.raises(InputError, match="missing"):
+        recognizer.recognize([paint_face(0), "missing.jpg"], on_error="raise")
+    assert recognizer.recognize("missing.jpg", on_error="record").error
+    with pytest.raises(UsageError, match="on_error"):
+        recognizer.recognize(paint_face(0), on_error="ignore")
+
+
+def test_wrong_types_raise_even_in_a_list():
+    with pytest.raises(UsageError, match="NoneType"):
+        fake_recognizer(threads=2).recognize([paint_face(0), None])
+
+
+def test_cropped_images_are_read_whole():
+    crop = np.full((40, 40), 35, np.uint8)
+    (face,) = fake_recognizer(detector="none").recognize(crop).faces
+    assert face.expression == "happy"
+    assert (face.score, face.landmarks_xy, face.box_xyxy) == (None, (), (0.0, 0.0, 40.0, 40.0))
+
+
+def test_a_find_that_is_no_face_is_dropped_unless_told_otherwise():
+    card = make_card(heads=(Head("fer7", FER7), Head("ferplus", ("neutral", "happy", "not_face", "unknown"))))
+    photo = paint_face(2)  # the fake says class 2 in both heads: fear, and "not a face"
+    assert fake_recognizer(model=FakeClassifier(card)).recognize(photo).faces == []
+    (kept,) = fake_recognizer(model=FakeClassifier(card), max_not_face=1.0).recognize(photo).faces
+    assert kept.not_face == pytest.approx(1.0, abs=1e-3)
+    (cropped,) = fake_recognizer(model=FakeClassifier(card), detector="none").recognize(photo).faces
+    assert cropped.not_face is not None  # the caller said that it is a face
+
+
+def test_label_schemes():
+    photo = paint_face(3)
+    (face,) = fake_recognizer(labels="valence3").recognize(photo).faces
+    assert list(face.probabilities) == ["positive", "neutral", "negative"]
+    assert face.expression == "positive"
+    (face,) = fake_recognizer(labels=["joy", "contempt"]).recognize(photo).faces
+    assert list(face.probabilities) == ["happy", "contempt"]
+    (face,) = fake_recognizer(labels="ferplus8").recognize(photo).faces
+    assert set(face.probabilities) == {*FER7, "contempt"}
+
+
+def test_a_model_without_the_classes_is_told():
+    three = FakeClassifier(make_card(heads=(Head("out", ("happy", "sad", "neutral")),)))
+    with pytest.raises(ModelError, match=r"angry.*fake.*happy, sad, neutral"):
+        fake_recognizer(model=three, labels="fer7")
+    assert fake_recognizer(model=three).scheme.labels == ("happy", "sad", "neutral")
+    own = FakeClassifier(make_card(heads=(Head("out", ("awake", "asleep")),)))
+    (face,) = fake_recognizer(model=own).recognize(paint_face(1)).faces
+    assert face.expression == "asleep"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"model": "giant"}, ModelError),
+        ({"model": "missing.onnx"}, ModelError),
+        ({"detector": "haar"}, (ModelError, UsageError)),
+        ({"labels": "fer9"}, UsageError),
+        ({"threads": 0}, UsageError),
+        ({"min_face_px": -3}, UsageError),
+        ({"max_not_face": 2}, UsageError),
+    ],
+)
+def test_wrong_options_are_told_when_it_is_built(options, error):
+    with pytest.raises(error, match="expected|no such file"):
+        Recognizer(**options)
+
+
+def test_a_stream_is_lazy_and_gives_frames():
+    recognizer = fake_recognizer(threads=2)
+    taken = []
+
+    def photos():
+        for number in range(1000):
+            taken.append(number)
+            yield Frame("clip", paint_face(number % 7), index=number, time_s=number / 10)
+
+    stream = recognizer.stream_frames(photos())
+    frame, reading = next(stream)
+    assert len(taken) < 60
+    assert (reading.frame, reading.time_s, frame.index) == (0, 0.0, 0)
+    stream.close()
+    assert all(frame is None for frame, _ in recognizer.stream_frames([paint_face(1)], keep_frames=False))
+
+
+def test_threads_end_when_the_consumer_stops():
+    before = threading.active_count()
+    stream = fake_recognizer(threads=4).stream(paint_face(1) for _ in range(500))
+    next(stream)
+    stream.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_in_a_worker_reaches_the_caller():
+    def fail(number):
+        if number == 5:
+            raise ZeroDivisionError
+        return number
+
+    with pytest.raises(ZeroDivisionError):
+        list(_ordered_map(fail, range(100), 3))
+    assert list(_ordered_map(abs, range(100), 3)) == list(range(100))
+
+
+def test_the_real_thing_reads_a_smile(astronaut_path, astronaut_bgr):
+    reading = mien.recognize(astronaut_path)
+    (face,) = reading.faces
+    assert face.expression == "happy"
+    assert face.confidence > 0.8
+    assert face.not_face < 0.1
+    left, top, right, bottom = face.box_xyxy
+    assert 150 < left < 200 < 250 < right < 320
+    assert 40 < top < 110 < 150 < bottom < 230
+    assert mien.recognize(astronaut_bgr).faces[0].expression == "happy"
+    tilted = cv2.warpAffine(
+        astronaut_bgr, cv2.getRotationMatrix2D((224, 120), 30, 1.0), (512, 512), borderMode=cv2.BORDER_REFLECT
+    )
+    (turned,) = mien.recognize(tilted).faces
+    assert abs(turned.probabilities["happy"] - face.probabilities["happy"]) < 0.15
+
+
+def test_real_lists_and_single_images_agree(astronaut_bgr):
+    photos = [astronaut_bgr, np.zeros((64, 64, 3), np.uint8), cv2.flip(astronaut_bgr, 1), astronaut_bgr[:, :, 0].copy()]
+    recognizer = Recognizer(threads=2)
+    singles = [recognizer.recognize(photo) for photo in photos]
+    for one, listed in zip(singles, recognizer.recognize(photos), strict=True):
+        assert len(one.faces) == len(listed.faces)
+        for a, b in zip(one.faces, listed.faces, strict=True):
+            assert a.expression == b.expression
+            # int8 kernels may round differently in a batch.
+            assert a.probabilities == pytest.approx(b.probabilities, abs=0.02)
+
+
+def test_it_is_safe_to_use_from_several_threads(astronaut_bgr):
+    recognizer = Recognizer(threads=1)
+    expected = recognizer.recognize(astronaut_bgr)
+    results = []
+    workers = [threading.Thread(target=lambda: results.append(recognizer.recognize(astronaut_bgr))) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [expected] * 6
+
+
+def test_the_module_function_keeps_its_recognizer(astronaut_bgr):
+    mien.recognize(astronaut_bgr, labels=["happy", "sad"])
+    from mien.recognizer import _kept_recognizer
+
+    before = _kept_recognizer.cache_info().hits
+    reading = mien.recognize(astronaut_bgr, labels=["happy", "sad"])
+    assert _kept_recognizer.cache_info().hits == before + 1
+    assert list(reading.faces[0].probabilities) == ["happy", "sad"]
+    with pytest.raises(TypeError, match="unexpected"):
+        mien.recognize(astronaut_bgr, colour="red")

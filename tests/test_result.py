@@ -1,0 +1,97 @@
+"""Results validate themselves and keep their shape, whatever the number of faces."""
+
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.errors import MissingExtraError
+from mien.labels import FER7
+from mien.result import Reading, columns, to_pandas
+from tests.fakes import make_face, make_reading
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"box_xyxy": (0, 0, 1)}, "four"),
+        ({"box_xyxy": (0, 0, math.nan, 1)}, "finite"),
+        ({"box_xyxy": (5, 0, 1, 1)}, "left <= right"),
+        ({"landmarks_xy": ((1.0, 2.0),)}, "none or five"),
+        ({"probabilities": {}}, "empty"),
+        ({"probabilities": {"happy": 0.4, "sad": 0.4}}, "sum to 0.8"),
+        ({"probabilities": {"happy": 1.2, "sad": -0.2}}, r"in \[0, 1\]"),
+        ({"score": 1.5}, "score"),
+        ({"not_face": math.nan}, "not_face"),
+    ],
+)
+def test_a_face_that_makes_no_sense_cannot_be_built(changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_face(**changes)
+
+
+def test_a_reading_that_makes_no_sense_cannot_be_built():
+    with pytest.raises(ValueError, match="size_wh"):
+        Reading("x", (-1, 2))
+    with pytest.raises(ValueError, match="cannot have faces"):
+        make_reading(make_face(), error="broken")
+    with pytest.raises(ValueError, match="else than Face"):
+        Reading("x", (1, 1), ["happy"])
+
+
+@given(st.sampled_from(FER7), st.floats(0.2, 1.0))
+def test_expression_is_the_most_probable(expression, probability):
+    face = make_face(expression, probability)
+    assert face.expression == expression
+    assert face.confidence == probability
+
+
+def test_dict_has_the_documented_keys_and_is_json():
+    record = make_reading(make_face()).to_records()[0]
+    documented = ["source", "frame", "time_s", "track_id", "box_xyxy", "score", "landmarks_xy", "expression"]
+    assert list(record)[: len(documented)] == documented
+    assert {"confidence", "probabilities"} <= set(record)
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_no_face_is_an_empty_list():
+    reading = make_reading()
+    assert reading.faces == []
+    assert reading.to_dict()["faces"] == []
+    assert reading.to_rows() == reading.to_records() == []
+
+
+def test_rows_have_the_same_columns_with_and_without_landmarks():
+    cropped = make_face(score=None, landmarks_xy=())
+    rows = make_reading(make_face(), cropped).to_rows()
+    assert tuple(rows[0]) == tuple(rows[1]) == columns(FER7)
+    assert rows[1]["nose_x"] is None
+    assert rows[0]["probability_happy"] == pytest.approx(0.7)
+
+
+def test_to_pandas_has_one_row_a_face():
+    table = to_pandas([make_reading(make_face(), make_face("sad")), make_reading()])
+    assert list(table["expression"]) == ["happy", "sad"]
+    assert make_reading().to_pandas().empty
+
+
+def test_to_supervision_keeps_boxes_and_names():
+    pytest.importorskip("supervision")
+    detections = make_reading(make_face(), make_face("sad", track_id=None)).to_supervision()
+    assert detections.xyxy.shape == (2, 4)
+    assert detections.data["class_name"].tolist() == ["happy", "sad"]
+    assert detections.class_id.tolist() == [FER7.index("happy"), FER7.index("sad")]
+    assert detections.data["landmarks_xy"].shape == (2, 5, 2)
+    assert np.isclose(detections.confidence, 0.7).all()
+    assert len(make_reading().to_supervision()) == 0
+
+
+@pytest.mark.parametrize(("library", "method"), [("pandas", "to_pandas"), ("supervision", "to_supervision")])
+def test_a_missing_library_names_the_pip_command(monkeypatch, library, method):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'mien\[{library}\]'"):
+        getattr(make_reading(make_face()), method)()
