@@ -48,9 +48,7 @@ class Detections:
     @classmethod
     def empty(cls) -> Detections:
         """No face."""
-        return cls(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
-        )
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
 
     def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Detections:
         """Keep the faces that a boolean mask or an index array names, in its order."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from mien.detect.base import Detections, FloatArray, ImageArray
+from mien.detect.image import as_gray, check_image, check_min_face_px
 from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
 from mien.detect.second_look import look_again
 from mien.detect.suppression import suppress
@@ -16,7 +16,7 @@ from mien.errors import ModelError, UsageError
 from mien.zoo.session import open_session
 from mien.zoo.store import StoredModel
 
-__all__ = ["MienDetector", "MienSettings", "check_image", "decode"]
+__all__ = ["MienDetector", "MienSettings", "decode"]
 
 STRIDES_PX = (8, 16, 32)
 
@@ -85,6 +85,8 @@ class MienDetector:
         If the weights cannot be loaded, or the card does not fit.
     """
 
+    wants_gray = True
+
     def __init__(
         self,
         model: StoredModel,
@@ -93,8 +95,7 @@ class MienDetector:
         min_face_px: float | None = None,
         score_threshold: float | None = None,
     ) -> None:
-        if min_face_px is not None and not 1 <= min_face_px < float("inf"):
-            raise UsageError(f"min_face_px is {min_face_px}; expected a size in pixels of at least 1")
+        check_min_face_px(min_face_px)
         if threads < 1:
             raise UsageError(f"threads is {threads}; expected at least 1")
         settings = MienSettings.from_card(model.card.name, model.card.settings)
@@ -125,7 +126,7 @@ class MienDetector:
             If the array is no such image.
         """
         check_image(image)
-        gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+        gray = as_gray(image)
         settings = self._settings
         levels = plan_levels((gray.shape[1], gray.shape[0]), self._min_face_px, settings)
         found, seen_px = detect_in_levels(gray, levels, self._find, settings)
@@ -195,18 +196,3 @@ def decode(output: FloatArray, size_wh: tuple[int, int], score_threshold: float)
         values[:, 0].astype(np.float32),
         landmarks_xy.astype(np.float32),
     )
-
-
-def check_image(image: ImageArray) -> None:
-    """Refuse what is no gray or BGR image of 8 bits.
-
-    Raises
-    ------
-    UsageError
-        Says what came and what was expected.
-    """
-    is_array = isinstance(image, np.ndarray)
-    fits = is_array and image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] == (3,))
-    if not fits or not image.size:
-        came = f"{image.dtype}{image.shape}" if is_array else type(image).__name__
-        raise UsageError(f"the image is {came}; expected a uint8 array of shape (H, W) or (H, W, 3), not empty")

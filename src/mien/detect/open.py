@@ -1,0 +1,44 @@
+"""From a name or a path to a detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien.detect.base import Detector
+from mien.detect.mien import MienDetector
+from mien.detect.yunet import YuNetDetector, yunet_path
+from mien.errors import ModelError
+from mien.zoo.store import find_model, list_models
+
+__all__ = ["open_detector"]
+
+
+def open_detector(spec: str | Path, threads: int = 1, min_face_px: float | None = None) -> Detector:
+    """Open a detector.
+
+    Parameters
+    ----------
+    spec : str or Path
+        The name of a shipped detector (``"mien"``); ``"yunet"``, which is fetched once; or the path of an ``.onnx``
+        file: with a model card (``.json``) beside it a detector of mien's own kind, else YuNet.
+    threads : int
+        Threads for one run of the network.
+    min_face_px : float, optional
+        The smallest face to be found, in pixels of the photo.
+
+    Raises
+    ------
+    ModelError
+        If there is no such detector or it cannot be loaded.
+    DownloadError
+        If YuNet has to be fetched and cannot be.
+    UsageError
+        If `threads` or `min_face_px` make no sense.
+    """
+    shipped = [name for name, model in list_models().items() if model.card.kind == "detector"]
+    if spec in shipped or Path(spec).with_suffix(".json").is_file():
+        return MienDetector(find_model(spec, "detector"), threads=threads, min_face_px=min_face_px)
+    if spec != "yunet" and Path(spec).suffix.lower() != ".onnx":
+        names = ", ".join([*shipped, "yunet"])
+        raise ModelError(f"unknown detector '{spec}'; expected one of {names}, or the path of an .onnx file")
+    return YuNetDetector(yunet_path(spec), min_face_px=min_face_px)
