@@ -52,7 +52,13 @@ def test_schemes_have_the_labels_that_are_promised():
 
 @pytest.mark.parametrize(
     ("spelling", "name"),
-    [("Happiness", "happy"), (" ANGER ", "angry"), ("surprised", "surprise"), ("fearful", "fear"), ("Neutral", "neutral")],
+    [
+        ("Happiness", "happy"),
+        (" ANGER ", "angry"),
+        ("surprised", "surprise"),
+        ("fearful", "fear"),
+        ("Neutral", "neutral"),
+    ],
 )
 def test_spellings_of_the_field(spelling, name):
     assert canonical_name(spelling) == name

@@ -58,9 +58,9 @@ def test_a_list_is_batched_and_keeps_its_order(threads):
     photos = [paint_face(said) for said in wanted]
     photos.insert(10, np.zeros((20, 20), np.uint8))
     readings = recognizer.recognize(photos)
-    assert [expressions(reading) for reading in readings] == [
-        [FER7[said]] for said in wanted[:10]
-    ] + [[]] + [[FER7[said]] for said in wanted[10:]]
+    assert [expressions(reading) for reading in readings] == [[FER7[said]] for said in wanted[:10]] + [[]] + [
+        [FER7[said]] for said in wanted[10:]
+    ]
     batches = recognizer.model.batches
     assert sum(batches) == 50
     assert max(batches) >= 10

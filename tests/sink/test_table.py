@@ -43,11 +43,13 @@ def test_lines_fit_the_terminal_and_keep_the_end_of_the_name(width, source):
 
 
 def test_no_face_notes_and_errors():
-    lines = printed([
-        make_reading(source="wall.jpg"),
-        make_reading(make_face(), source="x.gif", note="animated GIF: read the first of 3 frames"),
-        make_reading(source="bad.jpg", error="broken"),
-    ])
+    lines = printed(
+        [
+            make_reading(source="wall.jpg"),
+            make_reading(make_face(), source="x.gif", note="animated GIF: read the first of 3 frames"),
+            make_reading(source="bad.jpg", error="broken"),
+        ]
+    )
     assert lines[1].split() == ["wall.jpg", "no", "face"]
     assert "first of 3 frames" in lines[3]
     assert not any("bad.jpg" in line for line in lines)  # said on stderr

@@ -57,7 +57,9 @@ def test_every_truncation_is_noticed_or_harmless(name):
         assert header.truncated, length
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\x00", b"BM"]))
+@given(
+    st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\x00", b"BM"])
+)
 def test_never_raises(noise, start):
     read_header(start + noise)
     read_header(b"RIFF" + noise[:4].ljust(4, b"\x00") + b"WEBP" + noise)
