@@ -40,7 +40,7 @@ class MienSettings(PyramidSettings):
 
     score_threshold: float = 0.5
     candidate_threshold: float = 0.3
-    sure_threshold: float = 0.7
+    sure_threshold: float = 0.6
     default_min_face_px: float = 20.0
 
     @classmethod

@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from mien.detect.base import Detections, FloatArray, ImageArray
+from mien.detect.image import resize
 from mien.detect.suppression import suppress
 
 __all__ = ["Level", "PyramidSettings", "concatenate", "detect_in_levels", "face_size_px", "plan_levels"]
@@ -30,7 +30,8 @@ class PyramidSettings:
     Attributes
     ----------
     smallest_face_px, largest_face_px : float
-        Range of face sizes (square root of the box area) that the detector finds.
+        Range of face sizes (square root of the box area) that the detector finds. Tiles overlap by the second,
+        and larger faces are left to a coarser level.
     best_face_min_px, best_face_max_px : float
         Range in which boxes and landmarks are best; decides between two levels that saw the same face.
     frame_face_px : float
@@ -50,14 +51,14 @@ class PyramidSettings:
     """
 
     smallest_face_px: float = 20.0
-    largest_face_px: float = 256.0
+    largest_face_px: float = 192.0
     best_face_min_px: float = 48.0
     best_face_max_px: float = 160.0
     frame_face_px: float = 160.0
     max_upscale: float = 2.0
-    auto_photo_area_px: float = 600.0 * 600.0
+    auto_photo_area_px: float = 550.0 * 550.0
     auto_min_area_px: float = 320.0 * 240.0
-    auto_max_area_px: float = 2560.0 * 1920.0
+    auto_max_area_px: float = 2048.0 * 1536.0
     tile_px: float = 1280.0
     iou_threshold: float = 0.45
     inside_threshold: float = 0.8
@@ -150,7 +151,7 @@ def detect_in_levels(
     scaled = image
     for level in levels:
         # Each level is made from the one before: the photo itself is read only once.
-        scaled = _resize(scaled, level.size_wh)
+        scaled = resize(scaled, level.size_wh)
         found = _find_in_tiles(scaled, find, settings)
         size_px = face_size_px(found.box_xyxy)
         fits = (size_px >= level.keep_px[0]) & (size_px <= level.keep_px[1])
@@ -195,15 +196,6 @@ def _size_penalty(size_px: FloatArray, settings: PyramidSettings) -> FloatArray:
     return penalty
 
 
-def _resize(image: ImageArray, size_wh: tuple[int, int]) -> ImageArray:
-    height, width = image.shape[:2]
-    if size_wh == (width, height):
-        return image
-    shrinks = size_wh[0] <= width and size_wh[1] <= height
-    scaled = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return scaled.astype(np.uint8, copy=False)
-
-
 def _find_in_tiles(image: ImageArray, find: Find, settings: PyramidSettings) -> Detections:
     """Run `find` over overlapping tiles; each tile answers for the faces whose centre lies in its own part."""
     height, width = image.shape[:2]
@@ -232,6 +224,8 @@ def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int, flo
         yield 0, length, -math.inf, math.inf
         return
     count = math.ceil((length - overlap) / (tile - overlap))
+    # No larger than these many tiles need, in steps that the network takes without padding.
+    tile = min(tile, math.ceil((length + (count - 1) * overlap) / count / 32) * 32)
     starts = [round(i * (length - tile) / (count - 1)) for i in range(count)]
     for i, start in enumerate(starts):
         own_start = -math.inf if i == 0 else (start + starts[i - 1] + tile) / 2 - 8

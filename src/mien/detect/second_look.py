@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from mien.detect.base import Detections, FloatArray, ImageArray
+from mien.detect.image import resize
 from mien.detect.suppression import iou_matrix
 
 __all__ = ["look_again"]
@@ -100,11 +100,10 @@ def _lay_out(gray: ImageArray, box_xyxy: FloatArray) -> tuple[ImageArray, FloatA
         cut_wh = stop - start
         size_wh = np.clip(np.rint(cut_wh / scale).astype(int), 1, CELL_PX)
         place = np.clip(np.rint((start - corner_xy) / scale).astype(int), 0, CELL_PX - size_wh) + cell_xy
-        interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
         cut = gray[start[1] : stop[1], start[0] : stop[0]]
-        sheet[place[1] : place[1] + size_wh[1], place[0] : place[0] + size_wh[0]] = cv2.resize(
-            cut, (int(size_wh[0]), int(size_wh[1])), interpolation=interpolation
-        )
+        rows_px = slice(place[1], place[1] + size_wh[1])
+        columns_px = slice(place[0], place[0] + size_wh[0])
+        sheet[rows_px, columns_px] = resize(cut, (int(size_wh[0]), int(size_wh[1])))
         factor[i] = cut_wh / size_wh
         offset[i] = start - factor[i] * place
     return sheet, factor, offset

@@ -36,6 +36,7 @@ YUNET_FILE = RemoteFile(
 # YuNet is trained for faces of 10 to 300 px and costs about four times the time of the shipped detector.
 YUNET_SETTINGS = PyramidSettings(
     smallest_face_px=16.0,
+    largest_face_px=256.0,
     best_face_min_px=32.0,
     best_face_max_px=200.0,
     auto_photo_area_px=480.0 * 480.0,

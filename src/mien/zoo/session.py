@@ -31,8 +31,8 @@ def open_session(model: StoredModel, threads: int = 1) -> onnxruntime.InferenceS
     # Idle threads of one session must not burn the cores that another session or a decoder could use.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if model.card.input.size_wh is None:
-        # Inputs of every size: the arena and the memory patterns would keep memory for each new shape.
-        options.enable_cpu_mem_arena = False
+        # Inputs of every size: memory patterns would keep memory for each new shape. The arena stays on: it is as
+        # large as the largest input needs, while without it the heap grows by fragmentation.
         options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(model.read_weights(), options, providers=["CPUExecutionProvider"])
