@@ -163,9 +163,11 @@ class ModelCard:
         return {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
 
     def write(self, path: Path) -> None:
-        """Write the card as JSON."""
+        """Write the card as JSON, complete or not at all."""
+        from mien.files import write_atomically
+
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text.encode())
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:

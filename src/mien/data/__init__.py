@@ -1,0 +1,1 @@
+"""Datasets of faces. Needs the extra ``parquet``."""

@@ -1,0 +1,120 @@
+"""FER2013 with FER+ votes, in Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InputError, MissingExtraError
+
+__all__ = ["FERPLUS_LABELS", "FER_LABELS", "Fer2013", "copies_in", "read_fer2013_parquet"]
+
+FER_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FERPLUS_LABELS = (
+    "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_face",
+)  # fmt: skip
+SIDE_PX = 48
+
+
+class Fer2013(NamedTuple):
+    """One split of FER2013.
+
+    Attributes
+    ----------
+    images : uint8 array of shape (N, 48, 48)
+        Gray faces.
+    labels : int64 array of shape (N,)
+        Index into `FER_LABELS`.
+    votes : uint8 array of shape (N, 10)
+        How many annotators chose each of `FERPLUS_LABELS`.
+    row : int32 array of shape (N,)
+        Row of the original ``fer2013.csv``, from 0.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    votes: npt.NDArray[np.uint8]
+    row: npt.NDArray[np.int32]
+
+
+def read_fer2013_parquet(path: Path) -> Fer2013:
+    """Read a split from a Parquet file with the columns ``row, image, label, ferplus_votes``.
+
+    Parameters
+    ----------
+    path : Path
+        The file; `image` is a struct of encoded bytes and a name, as Hugging Face `datasets` writes it.
+
+    Returns
+    -------
+    Fer2013
+        All rows, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks a column, or a row holds no 48 x 48 picture, a label outside
+        0 to 6, or votes of another number than ten.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("Reading FER2013", "pyarrow", "parquet") from error
+    try:
+        table = pyarrow.parquet.read_table(path, columns=["row", "image", "label", "ferplus_votes"])
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(str(path), f"cannot read it as a FER2013 Parquet file ({error})") from error
+    missing = {"row", "image", "label", "ferplus_votes"} - set(table.column_names)
+    if missing:
+        raise InputError(str(path), f"lacks the columns {sorted(missing)}; it has {table.column_names}")
+    encoded = [image["bytes"] if image else None for image in table.column("image").to_pylist()]
+    images = np.stack([_decode(data, i, path) for i, data in enumerate(encoded)]) if encoded else _no_images()
+    labels = np.asarray(table.column("label").to_pylist(), np.int64)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(FER_LABELS):
+        raise InputError(str(path), f"labels reach from {labels.min()} to {labels.max()}; expected 0 to 6")
+    votes = table.column("ferplus_votes").to_pylist()
+    if any(vote is None or len(vote) != len(FERPLUS_LABELS) for vote in votes):
+        raise InputError(str(path), "expected ten numbers a row in ferplus_votes")
+    return Fer2013(
+        images,
+        labels,
+        np.asarray(votes, np.uint8).reshape(-1, len(FERPLUS_LABELS)),
+        np.asarray(table.column("row").to_pylist(), np.int32),
+    )
+
+
+def copies_in(images: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Which of `images` are also, byte for byte, among `others`.
+
+    Parameters
+    ----------
+    images, others : uint8 arrays of shape (N, H, W) and (M, H, W)
+
+    Returns
+    -------
+    bool array of shape (N,)
+    """
+    known = {image.tobytes() for image in others}
+    return np.array([image.tobytes() in known for image in images], np.bool_)
+
+
+def _no_images() -> npt.NDArray[np.uint8]:
+    return np.zeros((0, SIDE_PX, SIDE_PX), np.uint8)
+
+
+def _decode(data: bytes | None, index: int, path: Path) -> npt.NDArray[np.uint8]:
+    import cv2
+
+    # OpenCV refuses a WebP of fewer than 32 bytes, and a black face takes 30; bytes after the end do no harm.
+    padded = np.frombuffer((data or b"").ljust(32, b"\0"), np.uint8)
+    image = cv2.imdecode(padded, cv2.IMREAD_GRAYSCALE) if data else None
+    if image is None or image.shape != (SIDE_PX, SIDE_PX):
+        came = "no picture" if image is None else f"a picture of {image.shape[1]}x{image.shape[0]}"
+        raise InputError(str(path), f"record {index} holds {came}; expected {SIDE_PX}x{SIDE_PX}")
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,272 @@
+"""One expression model, from its checkpoint to the files that mien reads."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mien.classify.calibration import softmax
+from mien.data.fer2013 import FER_LABELS, FERPLUS_LABELS, Fer2013, copies_in
+from mien.errors import MienWarning, ModelError, UsageError
+from mien.export.graph import INPUT_NAME, canonical_bytes, to_onnx
+from mien.export.quantize import choose_calibration_images, quantize_int8
+from mien.export.scores import (
+    calibration_scores,
+    classification_scores,
+    ferplus_majority,
+    run_logits,
+    ten_views,
+)
+from mien.files import write_atomically
+from mien.train.architectures import PlainNet
+from mien.train.checkpoint import load_checkpoint
+from mien.zoo.card import Head, InputSpec, ModelCard, TrainingData
+
+__all__ = ["FER2013_FRAMING_XY", "ModelDescription", "convert", "export_expression_model"]
+
+FER2013_FRAMING_XY = ((0.314, 0.366), (0.687, 0.368), (0.492, 0.592), (0.352, 0.774), (0.650, 0.775))
+"""Mean place of the five landmarks in FER2013's faces, the eye on the image's left first."""
+
+HEADS = {"fer7": FER_LABELS, "ferplus": FERPLUS_LABELS}
+# What float arithmetic in another order may change in a logit. A wrong conversion changes far more.
+_PARITY = 2e-3
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a card says that cannot be measured.
+
+    Attributes
+    ----------
+    name, summary, licence, made_by : str
+        As on `mien.zoo.ModelCard`.
+    training_data : tuple of TrainingData
+    notes : tuple of str
+        Put before the notes that the export adds.
+    framing_xy : five (float, float)
+        Where the landmarks lie in the training faces, as fractions of width and height.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    training_data: tuple[TrainingData, ...]
+    made_by: str
+    notes: tuple[str, ...] = ()
+    framing_xy: tuple[tuple[float, float], ...] = FER2013_FRAMING_XY
+
+
+def convert(
+    network: PlainNet,
+    calibration_images: npt.NDArray[np.uint8],
+    precision: Literal["int8", "float32"] = "int8",
+) -> tuple[bytes, bytes]:
+    """Convert a network to ONNX.
+
+    Parameters
+    ----------
+    network : PlainNet
+        Trained.
+    calibration_images : uint8 array of shape (N, H, W)
+        Training faces; at most 512 of them, at equal distances, set the ranges of the int8 numbers.
+    precision : {"int8", "float32"}
+
+    Returns
+    -------
+    (exported, float32) : bytes, bytes
+        The ONNX file asked for, and the one in float32 to compare with (the same for ``precision="float32"``).
+    """
+    if precision not in ("int8", "float32"):
+        raise UsageError(f"precision is '{precision}'; expected 'int8' or 'float32'")
+    config = network.config
+    model = to_onnx(network, size_px=config.size_px, mean=config.mean, std=config.std, outputs=tuple(HEADS))
+    reference = canonical_bytes(model)
+    if precision == "float32":
+        return reference, reference
+    return canonical_bytes(quantize_int8(model, choose_calibration_images(calibration_images))), reference
+
+
+def export_expression_model(
+    checkpoint: Path,
+    destination: Path,
+    *,
+    description: ModelDescription,
+    training_images: npt.NDArray[np.uint8],
+    validation: Fer2013,
+    split: str = "FER2013 PublicTest",
+    precision: Literal["int8", "float32"] = "int8",
+    max_accuracy_loss: float = 0.003,
+    cards: Path | None = None,
+) -> ModelCard:
+    """Convert a checkpoint, check it against torch, calibrate and measure it, and write model and card.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A safetensors file (`mien.train.checkpoint`).
+    destination : Path
+        Folder that gets ``<name>.onnx`` and ``<name>.json``.
+    description : ModelDescription
+        What the card says beside the numbers.
+    training_images : uint8 array of shape (M, H, W)
+        What the model was trained on: a choice of them calibrates the int8 ranges, and validation images that are
+        byte for byte among them are counted apart.
+    validation : Fer2013
+        Labelled images for temperatures and scores.
+    split : str
+        What the validation images are called on the card.
+    precision : {"int8", "float32"}
+        Of the convolutions. The heads are always float32.
+    max_accuracy_loss : float
+        More than this share of right answers lost against float32 is warned of.
+    cards : Path, optional
+        Another folder for the card.
+
+    Returns
+    -------
+    ModelCard
+        As written.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint is none, or the ONNX graph does not give what torch gives; nothing was written.
+    UsageError
+        If images do not have the size of the network.
+    """
+    network = load_checkpoint(checkpoint)
+    side = network.config.size_px
+    for role, images in (("training", training_images), ("validation", validation.images)):
+        if images.dtype != np.uint8 or images.shape[1:] != (side, side) or not len(images):
+            raise UsageError(
+                f"{role} images are {images.dtype}{images.shape}; expected uint8 (N, {side}, {side}) with N above 0"
+            )
+    exported, reference = convert(network, training_images, precision)
+    float_logits = run_logits(reference, validation.images)
+    difference = _check_parity(network, validation.images, float_logits)
+    logits = run_logits(exported, validation.images) if precision == "int8" else float_logits
+    heads, scores = _measure(exported, logits, float_logits, validation, copies_in(validation.images, training_images))
+    lost = scores["fer7"]["float32_accuracy"] - scores["fer7"]["one_pass"]["accuracy"]
+    if lost > max_accuracy_loss:
+        warnings.warn(
+            f"model '{description.name}': int8 loses {100 * lost:.2f} points of accuracy against float32 "
+            f"(expected at most {100 * max_accuracy_loss:.2f}); export it with precision='float32' to keep them",
+            MienWarning,
+            stacklevel=2,
+        )
+    config = network.config
+    card = ModelCard(
+        name=description.name,
+        kind="expression",
+        summary=description.summary,
+        file=f"{description.name}.onnx",
+        sha256=hashlib.sha256(exported).hexdigest(),
+        licence=description.licence,
+        training_data=description.training_data,
+        input=InputSpec(
+            name=INPUT_NAME,
+            size_wh=(side, side),
+            channels="gray",
+            dtype="uint8",
+            mean=config.mean,
+            std=config.std,
+            framing_xy=description.framing_xy,
+        ),
+        heads=heads,
+        parameters=sum(weight.numel() for weight in network.parameters()),
+        precision=precision,
+        made_by=description.made_by,
+        scores={
+            "split": split,
+            "torch_to_onnx_max_logit_difference": float(f"{difference:.1e}"),
+            **scores,
+        },
+        notes=description.notes + _notes(split, precision),
+    )
+    _write(card, exported, destination, cards or destination)
+    return card
+
+
+def _check_parity(network: PlainNet, images: npt.NDArray[np.uint8], logits: dict[str, Any]) -> float:
+    """Largest difference between the logits of torch and of the float32 graph; a ModelError if it is too large."""
+    config = network.config
+    images = images[:512]
+    with torch.inference_mode():
+        pixels = torch.from_numpy(images).float()[:, None]
+        expected = network((pixels / 255 - config.mean) / config.std)
+    largest = 0.0
+    for name, wanted in zip(HEADS, expected, strict=True):
+        got = logits[name][: len(images)]
+        largest = max(largest, float(np.abs(got - wanted.numpy()).max()) / max(1.0, float(wanted.abs().max())))
+    if not largest <= _PARITY:
+        raise ModelError(
+            f"the ONNX graph differs from torch by {largest:.2g} in a logit; expected at most {_PARITY}. "
+            "The conversion is wrong; nothing was written"
+        )
+    return largest
+
+
+def _measure(
+    exported: bytes,
+    logits: dict[str, Any],
+    float_logits: dict[str, Any],
+    validation: Fer2013,
+    copied: npt.NDArray[np.bool_],
+) -> tuple[tuple[Head, ...], dict[str, Any]]:
+    votes = validation.votes.sum(axis=1)
+    voted = votes > 0
+    distribution = validation.votes[voted] / votes[voted, None]
+    fer_temperature, fer_calibration = calibration_scores(logits["fer7"], validation.labels)
+    ferplus_temperature, ferplus_calibration = calibration_scores(logits["ferplus"][voted], distribution)
+    views = np.mean([softmax(run_logits(exported, view)["fer7"]) for view in ten_views(validation.images)], axis=0)
+    agreement = (logits["fer7"].argmax(1) == float_logits["fer7"].argmax(1)).mean()
+    accuracy = (float_logits["fer7"].argmax(1) == validation.labels).mean()
+    scores = {
+        "fer7": {
+            "one_pass": classification_scores(logits["fer7"], validation.labels, FER_LABELS, copied),
+            "ten_views": classification_scores(views, validation.labels, FER_LABELS, copied),
+            "float32_accuracy": round(float(accuracy), 5),
+            "float32_agreement": round(float(agreement), 5),
+            "calibration": fer_calibration,
+        },
+        "ferplus": {
+            **ferplus_majority(logits["ferplus"], validation.votes),
+            "calibration": ferplus_calibration,
+        },
+    }
+    temperatures = {"fer7": fer_temperature, "ferplus": ferplus_temperature}
+    return tuple(Head(name, labels, temperatures[name]) for name, labels in HEADS.items()), scores
+
+
+def _notes(split: str, precision: str) -> tuple[str, ...]:
+    notes: tuple[str, ...] = (
+        f"The scores are of the exported file on {split}, which also chose the model and fitted the temperatures: "
+        "they are a little better than on new images. 'ece_held_out' is the calibration error with the temperature "
+        "of the other half of the rows.",
+        "The answers of 'fer7' are compared with FER2013's labels, the temperature of 'ferplus' is fitted to the "
+        "distribution of the FER+ votes; 'majority_accuracy' leaves out rows without a single most voted expression.",
+        "'ten_views' is the mean of the probabilities of ten shifted and mirrored images; mien reads one.",
+    )
+    if precision == "int8":
+        notes += (
+            "Weights are quantised to seven bits, so that the file gives the same answers with and without the VNNI "
+            "instructions of newer processors.",
+        )
+    return notes
+
+
+def _write(card: ModelCard, exported: bytes, destination: Path, cards: Path) -> None:
+    # The card comes last: a card is never beside a model that it does not describe for longer than this takes, and
+    # loading checks the sha256 in any case.
+    try:
+        write_atomically(destination / card.file, exported)
+        card.write(cards / f"{card.name}.json")
+    except OSError as error:
+        raise ModelError(f"{error.filename}: cannot write the model '{card.name}' ({error.strerror})") from error

@@ -1,0 +1,201 @@
+"""Make the shipped models again: ``python -m mien.export.zoo --data FOLDER``.
+
+Run from the root of a checkout. The folder holds ``fer2013/fer2013-train.parquet`` and
+``fer2013/fer2013-valid.parquet``; the checkpoints are in ``weights/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mien.data.fer2013 import read_fer2013_parquet
+from mien.errors import MienError, ModelError
+from mien.export.expression import ModelDescription, export_expression_model
+from mien.zoo.card import InputSpec, ModelCard, TrainingData
+
+__all__ = ["CHECKPOINTS", "main", "make_detector_card", "make_expression_models"]
+
+COMMAND = "python -m mien.export.zoo --data FOLDER"
+ZOO = Path(__file__).parents[1] / "zoo"
+
+FER2013_TERMS = (
+    "ICML 2013 challenge (Goodfellow et al.); 28,709 images of the Training split, gathered by web search, for "
+    "research use"
+)
+FERPLUS_TERMS = "ten annotators' votes on the same images (Barsoum et al., 2016); MIT licence"
+TRAINING_DATA = (
+    TrainingData("FER2013 Training", FER2013_TERMS),
+    TrainingData("FER+ votes", FERPLUS_TERMS),
+)
+LICENCE = (
+    "Apache-2.0 for the weights. The training images were collected from the web for research: whether that allows "
+    "a commercial use is for the user to judge."
+)
+NOTES = (
+    "Distilled from an ensemble of four larger networks that were trained on the same images.",
+    "The labels are what onlookers see in a face, not what the person feels; two sets of annotators agree on 67 % "
+    "of these images. People, cultures and ages are not evenly represented.",
+)
+
+
+def _describe(name: str, checkpoint: str, summary: str) -> ModelDescription:
+    return ModelDescription(
+        name=name,
+        summary=summary,
+        licence=LICENCE,
+        training_data=TRAINING_DATA,
+        made_by=f"{COMMAND} (from weights/{checkpoint})",
+        notes=NOTES,
+    )
+
+
+CHECKPOINTS = {
+    "student-base.safetensors": _describe(
+        "base", "student-base.safetensors", "The default: four stages of two convolutions, 64 to 512 channels."
+    ),
+    "student-small3.safetensors": _describe(
+        "small",
+        "student-small3.safetensors",
+        "Half the time of base: four stages of three convolutions, 32 to 256 channels.",
+    ),
+}
+"""The checkpoint of each shipped expression model, with its description."""
+
+
+def make_expression_models(weights: Path, data: Path, models: Path, cards: Path) -> list[ModelCard]:
+    """Export every model of `CHECKPOINTS`.
+
+    Parameters
+    ----------
+    weights : Path
+        Folder of the checkpoints.
+    data : Path
+        Folder that holds ``fer2013/``.
+    models, cards : Path
+        Folders for the ONNX files and the cards.
+
+    Raises
+    ------
+    MienError
+        If something cannot be read, converted or written.
+    """
+    training = read_fer2013_parquet(data / "fer2013" / "fer2013-train.parquet")
+    validation = read_fer2013_parquet(data / "fer2013" / "fer2013-valid.parquet")
+    return [
+        export_expression_model(
+            weights / checkpoint,
+            models,
+            description=description,
+            training_images=training.images,
+            validation=validation,
+            cards=cards,
+        )
+        for checkpoint, description in CHECKPOINTS.items()
+    ]
+
+
+def make_detector_card(models: Path, cards: Path) -> ModelCard:
+    """Write the card of the face detector; its ONNX file is kept as it came from training."""
+    file = "mien-detector.onnx"
+    try:
+        content = (models / file).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{models / file}: cannot read the detector ({error.strerror})") from error
+    research = "no clear licence on the photographs"
+    card = ModelCard(
+        name="mien",
+        kind="detector",
+        summary="Faces with five landmarks: anchor-free, on gray, at any size.",
+        file=file,
+        sha256=hashlib.sha256(content).hexdigest(),
+        licence=(
+            "Apache-2.0 for the weights. They were trained partly on collections for research only: whether that "
+            "allows a commercial use is for the user to judge."
+        ),
+        training_data=(
+            TrainingData(
+                "jolignier/face-mask-dataset-ilc-2021", f"web photos, human boxes; no licence file; {research}"
+            ),
+            TrainingData(
+                "853 face mask photos (iAmEthanMai/mask-detection-dataset)",
+                f"human boxes; MIT in the repository; {research}",
+            ),
+            TrainingData(
+                "Helen, AFW (68 points, through Spinkoo/Face-alignement)",
+                "annotations 'for research purposes ONLY (NO commercial products)'",
+            ),
+            TrainingData(
+                "GENKI-4K (1,983 images)", "'available for public use', asks for a citation (MPLab GENKI Database)"
+            ),
+            TrainingData("MTFL (5,400 crops from LFW and the web)", "distributed for research; no licence text found"),
+            TrainingData(
+                "YuNet 2023mar as teacher of boxes and landmarks", "Apache-2.0; itself trained on WIDER FACE (research)"
+            ),
+        ),
+        input=InputSpec(
+            name="input",
+            size_wh=None,
+            channels="gray",
+            dtype="float32",
+            mean=0.5,
+            std=0.25,
+            multiple_of_px=32,
+        ),
+        heads=(),
+        parameters=95_341,
+        precision="float32",
+        made_by="75 minutes of training on two CPU cores; float checkpoint in weights/face-detector.safetensors",
+        scores={
+            "measured_by": "its authors, when it was trained, with their own code around the network",
+            "dlib_45_hand_made_boxes_iou_0.3": {"recall": 0.956, "false_finds_a_photo": 0.11},
+            "photographs_with_finds_of_yunet_as_truth": {
+                "faces_from_40_px": {"recall": 0.952, "false_finds_a_photo": 0.07},
+                "faces_from_40_px_two_passes": {"recall": 0.962, "false_finds_a_photo": 0.05},
+                "faces_from_20_px": {"recall": 0.930, "false_finds_a_photo": 0.11},
+                "faces_from_10_px": {"recall": 0.742, "false_finds_a_photo": 0.22},
+            },
+            "landmark_error_on_dlib_points_share_of_eye_distance": 0.116,
+            "wider_200_photographs_faces_from_20_px_ap": 0.557,
+        },
+        notes=(
+            "Weak with crowds, small, dark, turned and hidden faces; hands and dogs are found as faces at times.",
+            "Masked faces are over-represented in its training; elderly people, children, dark skin, profiles and low "
+            "light are under-represented.",
+        ),
+    )
+    card.write(cards / f"{card.name}.json")
+    return card
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the zoo and print what came out; 1 if it could not be made."""
+    parser = argparse.ArgumentParser(prog="python -m mien.export.zoo", description="Make the shipped models again.")
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds fer2013/")
+    parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder of the checkpoints")
+    parser.add_argument("--models", type=Path, default=ZOO / "weights", help="folder for the ONNX files")
+    parser.add_argument("--cards", type=Path, default=ZOO / "cards", help="folder for the cards")
+    given = parser.parse_args(arguments)
+    try:
+        cards = make_expression_models(given.weights, given.data, given.models, given.cards)
+        make_detector_card(given.models, given.cards)
+    except MienError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    for card in cards:
+        fer7 = card.scores["fer7"]
+        sys.stdout.write(
+            f"{card.name}: {(given.models / card.file).stat().st_size:,} bytes, sha256 {card.sha256}\n"
+            f"  torch to ONNX: largest logit difference {card.scores['torch_to_onnx_max_logit_difference']}\n"
+            f"  accuracy {card.precision} {fer7['one_pass']['accuracy']:.4f}, float32 {fer7['float32_accuracy']:.4f}, "
+            f"same answer {fer7['float32_agreement']:.4f}, ten views {fer7['ten_views']['accuracy']:.4f}\n"
+            f"  temperatures {', '.join(f'{head.output} {head.temperature}' for head in card.heads)}\n"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

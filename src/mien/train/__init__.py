@@ -1,0 +1,1 @@
+"""Networks, their checkpoints and their training. Needs the extra ``train`` (torch)."""
