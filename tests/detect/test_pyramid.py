@@ -1,0 +1,99 @@
+"""Working sizes: what a level must make visible, and that tiles miss nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.detect.base import Detections, ImageArray
+from mien.detect.pyramid import Level, PyramidSettings, detect_in_levels, face_size_px, plan_levels
+
+SETTINGS = PyramidSettings()
+sides = st.integers(1, 12000)
+
+
+@given(width=sides, height=sides, min_face_px=st.none() | st.floats(1, 5000))
+def test_levels_cover_all_sizes_of_faces(width: int, height: int, min_face_px: float | None) -> None:
+    levels = plan_levels((width, height), min_face_px, SETTINGS)
+    scales = [max(level.size_wh) / max(width, height) for level in levels]
+    assert all(fine > coarse for fine, coarse in itertools.pairwise(scales))
+    # No face between two levels: the largest of one is well above the smallest of the next.
+    for fine, coarse in itertools.pairwise(scales):
+        assert fine / coarse < 5
+    if len(levels) > 1:
+        assert min(levels[-1].size_wh) <= SETTINGS.frame_face_px * 1.1
+    assert levels[0].keep_px[0] == 0
+    assert levels[-1].keep_px[1] == math.inf
+    if min_face_px is not None and min_face_px >= SETTINGS.smallest_face_px / SETTINGS.max_upscale:
+        # (a level is at least 1 px wide, which distorts what has hardly any pixels)
+        wanted = SETTINGS.smallest_face_px / min_face_px
+        assert scales[0] * max(width, height) == pytest.approx(max(wanted * max(width, height), 1), abs=1)
+
+
+@given(width=st.integers(100, 12000), height=st.integers(100, 12000))
+def test_the_time_for_looking_grows_more_slowly_than_the_photo(width: int, height: int) -> None:
+    finest = plan_levels((width, height), None, SETTINGS)[0].size_wh
+    area = width * height
+    if area >= 1.2e6:
+        assert math.prod(finest) < 0.62 * area
+    assert math.prod(finest) < max(1.01 * SETTINGS.auto_max_area_px, 4 * SETTINGS.auto_min_area_px)
+
+
+def test_a_photo_of_web_size_is_taken_as_it_is() -> None:
+    assert plan_levels((600, 604), None, SETTINGS)[0].size_wh == (600, 604)
+
+
+def find_squares(image: ImageArray) -> Detections:
+    """A stand-in for a detector: one face at each white square of 20 px that is whole."""
+    found = []
+    for y, x in np.argwhere(image == 255):
+        square = image[y : y + 20, x : x + 20]
+        edge = image[max(y - 1, 0) : y + 1, max(x - 1, 0) : x + 1]
+        if square.shape == (20, 20) and (square > 200).all() and (edge == 255).sum() == 1:
+            found.append((x, y, x + 20, y + 20))
+    boxes = np.float32(found).reshape(-1, 4)
+    return Detections(boxes, np.ones(len(boxes), np.float32), np.repeat(boxes[:, None, :2], 5, axis=1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    places=st.lists(
+        st.tuples(st.integers(0, 21), st.integers(0, 14), st.integers(0, 8)), unique_by=lambda p: p[:2], max_size=20
+    )
+)
+def test_tiles_find_what_a_single_look_would(places: list[tuple[int, int, int]]) -> None:
+    small = PyramidSettings(tile_px=320.0, largest_face_px=64.0)
+    image: ImageArray = np.zeros((450, 660), np.uint8)
+    expected = set()
+    for column, row, shift in places:
+        x, y = column * 30 + shift, row * 30 + shift
+        image[y : y + 20, x : x + 20] = 255
+        expected.add((x, y))
+    found, seen_px = detect_in_levels(image, [Level((660, 450), (0.0, math.inf))], find_squares, small)
+    assert {(int(x), int(y)) for x, y in found.box_xyxy[:, :2]} == expected
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(seen_px, 20.0)
+
+
+def test_the_level_that_sees_a_face_best_wins() -> None:
+    boxes = {400: [0, 0, 320, 320], 100: [0, 0, 80, 80]}
+
+    def find(image: ImageArray) -> Detections:
+        box = np.float32([boxes[image.shape[1]]])
+        return Detections(box, np.float32([0.8]), np.full((1, 5, 2), image.shape[1], np.float32))
+
+    levels = [Level((400, 400), (0.0, math.inf)), Level((100, 100), (0.0, math.inf))]
+    found, seen_px = detect_in_levels(np.zeros((400, 400), np.uint8), levels, find, SETTINGS)
+    assert len(found) == 1
+    assert seen_px.tolist() == [80.0]
+    np.testing.assert_allclose(found.box_xyxy, [[0, 0, 320, 320]])
+    np.testing.assert_allclose(found.landmarks_xy, 400.0)
+
+
+def test_face_size_of_a_turned_out_box_is_zero() -> None:
+    assert face_size_px(np.float32([[10, 10, 0, 0], [0, 0, 4, 9]])).tolist() == [0.0, 6.0]
