@@ -39,7 +39,7 @@ YUNET_SETTINGS = PyramidSettings(
     largest_face_px=256.0,
     best_face_min_px=32.0,
     best_face_max_px=200.0,
-    auto_photo_area_px=480.0 * 480.0,
+    auto_photo_area_px=450.0 * 450.0,
     auto_max_area_px=1280.0 * 960.0,
 )
 SCORE_THRESHOLD = 0.7
