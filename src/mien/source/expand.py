@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import InputError
+from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name
 
-__all__ = ["IMAGE_SUFFIXES", "SourceFile", "expand_inputs"]
-
-IMAGE_SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-        *(".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".heic", ".heif"),
-    )
-)
-"""Files that are looked at in a folder. A file that is named by itself is read whatever its suffix."""
+__all__ = ["SourceFile", "expand_inputs"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +53,8 @@ def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[Source
 
 
 def _expand(name: str, recursive: bool) -> list[SourceFile | InputError]:
+    if is_live_name(name):  # before patterns: an address may hold a "?"
+        return [SourceFile(name, shown_name(name))]
     if os.path.isdir(name):  # noqa: PTH112 - Path would change how the name is shown
         return _folder(name, recursive)
     if not os.path.lexists(name) and glob.has_magic(name):
@@ -90,6 +85,8 @@ def _folder(name: str, recursive: bool) -> list[SourceFile | InputError]:
         return files + problems
     below = not recursive and _any_below(name)
     hint = "; its subfolders hold some (add --recursive)" if below else ""
+    if not hint and any(Path(file).suffix.lower() in VIDEO_SUFFIXES for file in os.listdir(name)):  # noqa: PTH208
+        hint = "; it holds videos, which are read when they are named (add /*.mp4 to the folder)"
     return [InputError(name, f"no photos in this folder{hint}")]
 
 

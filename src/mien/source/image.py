@@ -19,7 +19,7 @@ from mien.source.header import ImageHeader, read_header
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["ImageLike", "decode_image", "load_image"]
+__all__ = ["ImageLike", "decode_image", "load_image", "quiet_opencv"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PILImage"
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
@@ -101,7 +101,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
     buffer = np.frombuffer(data, np.uint8)
     try:
-        with _quiet_opencv():
+        with quiet_opencv():
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
             if image is not None and header.format in ("PNG", "WebP", "GIF", "TIFF"):
                 image = _decode_alpha(buffer, image)
@@ -196,7 +196,7 @@ def _from_pil(image: Any) -> Frame:
 
 
 @contextlib.contextmanager
-def _quiet_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV's own remarks off stderr: what is wrong is said once, by the error."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()

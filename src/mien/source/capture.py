@@ -1,0 +1,138 @@
+"""Opening videos, cameras and streams with OpenCV's FFmpeg, and saying clearly why one cannot be opened.
+
+OpenCV and not PyAV, because OpenCV is there anyhow: both give the same time stamps (variable frame rate included), and
+PyAV, which brings 36 MB, decodes to BGR no faster (`docs/video.md` has the figures).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+from mien.errors import InputError
+from mien.source.image import quiet_opencv
+from mien.source.name import camera_number, container_name, is_network, shown_name
+
+__all__ = ["Capture", "open_capture"]
+
+_OPEN_TIMEOUT_MS = 10_000
+_READ_TIMEOUT_MS = 5_000
+
+# FFmpeg's own remarks would go past Python to stderr; what is wrong is said once, by the error.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+class Capture(Protocol):
+    """The part of `cv2.VideoCapture` that is used; tests have a fake of it."""
+
+    def grab(self) -> bool:
+        """Go to the next frame; False at the end."""
+        ...
+
+    def retrieve(self) -> tuple[bool, Any]:
+        """The frame that was grabbed, upright and in BGR."""
+        ...
+
+    def get(self, propId: int, /) -> float:  # noqa: N803 - OpenCV's name
+        """A property."""
+        ...
+
+    def release(self) -> None:
+        """Close it."""
+        ...
+
+
+def open_capture(name: str) -> Capture:
+    """Open a video file, ``camera:N`` or the address of a stream.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened, with the reason as far as it can be told.
+    UsageError
+        If the name is ``camera:`` without a number.
+    """
+    number = camera_number(name)
+    with quiet_opencv():
+        if number is not None:
+            capture = cv2.VideoCapture(number)
+            problem = "" if capture.isOpened() else _no_camera(number)
+        elif is_network(name):
+            # One decoding thread: FFmpeg holds back a frame for each further one.
+            limits = [
+                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                _OPEN_TIMEOUT_MS,
+                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                _READ_TIMEOUT_MS,
+            ]
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [*limits, cv2.CAP_PROP_N_THREADS, 1])
+            problem = "" if capture.isOpened() else "cannot connect, or it sends no video; is the address right?"
+        else:
+            problem = _unreadable(name)
+            if problem:
+                raise InputError(name, problem)
+            # Two threads keep ahead of the detector on every machine; more only cost.
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 2])
+            problem = "" if capture.isOpened() else _no_video(name)
+    if problem:
+        capture.release()
+        raise InputError(shown_name(name), problem)
+    return capture
+
+
+def _unreadable(name: str) -> str:
+    """Why a file cannot even be looked into; empty where it can."""
+    try:
+        with Path(name).open("rb") as file:
+            return "" if file.read(1) else "the file is empty (0 bytes)"
+    except FileNotFoundError:
+        return "no such file or folder"
+    except IsADirectoryError:
+        return "is a folder; expected a video file"
+    except PermissionError:
+        return "no permission to read it"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def _no_video(name: str) -> str:
+    kind = container_name(name)
+    if kind in ("MP4", "QuickTime") and b"moov" not in _chunks(name):
+        return f"the {kind} file is damaged: its index (moov) is missing, as when a recording or copy was cut off"
+    if kind:
+        return (
+            f"the {kind} file holds no video that can be decoded here: it has no picture track, is damaged, or uses "
+            "a codec that OpenCV's FFmpeg lacks (convert it: ffmpeg -i FILE -c:v libx264 NEW.mp4)"
+        )
+    with Path(name).open("rb") as file:
+        start = file.read(16)
+    looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
+    return f"is not a video ({looks}: it starts with {start!r}); expected a file that FFmpeg reads, such as MP4 or MKV"
+
+
+def _chunks(name: str) -> list[bytes]:
+    """Kinds of the outermost boxes of an ISO media file."""
+    kinds: list[bytes] = []
+    path = Path(name)
+    length, position = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while position + 8 <= length and len(kinds) < 1000:
+            file.seek(position)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            kinds.append(kind)
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            if size < 8:
+                break
+            position += size
+    return kinds
+
+
+def _no_camera(number: int) -> str:
+    found = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
+    present = f"cameras here: {', '.join(f'camera:{n}' for n in found)}" if found else "no camera was found here"
+    return f"no camera of number {number} can be opened ({present}); is it plugged in, allowed, and not in use?"

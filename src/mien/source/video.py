@@ -1,0 +1,251 @@
+"""Videos, cameras and network streams as frames with time stamps, decoded in a thread of their own."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InputError, UsageError
+from mien.source.buffer import Buffer
+from mien.source.capture import Capture, open_capture
+from mien.source.frame import Frame
+from mien.source.name import is_live_name, is_network, shown_name
+
+__all__ = ["VideoInfo", "VideoSource"]
+
+_BUFFER_BYTES = 48 << 20
+_BUFFER_FRAMES = 16
+# A live source keeps this many frames for the reader; with more, what is read would be older.
+_LIVE_FRAMES = 2
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 8.0
+# Time stamps are rounded in many files; a frame this little before its turn is taken.
+_EARLY_S = 0.002
+_FALLBACK_RATE = 25.0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video when it has been opened.
+
+    Attributes
+    ----------
+    source : str
+        Its name, without a password.
+    size_wh : (int, int)
+        Width and height of the upright picture in pixels.
+    frame_rate : float
+        Frames a second, as the file says (the average where it varies).
+    duration_s : float or None
+        Length in seconds, as the file says; None for live sources and where the file does not tell.
+    live : bool
+        True for cameras and streams without an end: frames that come too fast are dropped.
+    """
+
+    source: str
+    size_wh: tuple[int, int]
+    frame_rate: float
+    duration_s: float | None
+    live: bool
+
+
+class VideoSource:
+    """The frames of a video file, a camera (``camera:0``) or a network stream (``rtsp://...``), once.
+
+    Decoding runs in a thread of its own, ahead by a bounded number of frames. A live source drops its oldest waiting
+    frames instead of falling behind. A network stream that breaks off is opened again, after 0.5 s, 1 s, 2 s and so
+    on up to 8 s.
+
+    Parameters
+    ----------
+    name : str
+        A path, ``camera:N``, or an address.
+    every_s : float, optional
+        Read one frame in so many seconds; all by default.
+    give_up_s : float
+        How long a broken network stream is tried again, in seconds.
+    opener : callable
+        Opens the capture; tests give a fake.
+
+    Attributes
+    ----------
+    info : VideoInfo
+    dropped : int
+        Frames of a live source that were dropped so far.
+    reconnects : int
+        How often a network stream was opened again.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened or has no frames.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        every_s: float | None = None,
+        give_up_s: float = 30.0,
+        opener: Callable[[str], Capture] = open_capture,
+    ) -> None:
+        self._name = name
+        self._every_s = every_s
+        self._give_up_s = give_up_s
+        self._opener = opener
+        self._started = False
+        self.reconnects = 0
+        self._capture = opener(name)
+        self._rate = _number(self._capture, cv2.CAP_PROP_FPS, 1.0, 1000.0) or _FALLBACK_RATE
+        count = _number(self._capture, cv2.CAP_PROP_FRAME_COUNT, 1.0, 1e10)
+        # An address may name a file: it has an end, and nothing of it is dropped.
+        live = is_live_name(name) and not (is_network(name) and count)
+        self._opened_s = time.monotonic()
+        first = self._retrieve() if self._capture.grab() else None
+        if first is None:
+            self._capture.release()
+            raise InputError(shown_name(name), "holds no video frames that can be decoded")
+        self._first = first, self._position_s()
+        duration_s = None if live or not count else count / self._rate
+        self.info = VideoInfo(shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live)
+        room = max(2, min(_BUFFER_FRAMES, _BUFFER_BYTES // first.nbytes))
+        self._buffer: Buffer[Frame | InputError] = Buffer(_LIVE_FRAMES if live else room, live)
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were dropped so far."""
+        return self._buffer.dropped
+
+    def close(self) -> None:
+        """Stop decoding; what waits is let go."""
+        self._buffer.stop()
+        if not self._started:
+            self._capture.release()
+
+    def __iter__(self) -> Iterator[Frame | InputError]:
+        """Yield the frames; if the video breaks off, the last item is an InputError that says why and where."""
+        if self._started:
+            raise UsageError(f"{self.info.source}: a video source can be read once; open it again")
+        self._started = True
+        thread = threading.Thread(target=self._decode, name="mien-decode", daemon=True)
+        thread.start()
+        try:
+            while (item := self._buffer.get()) is not None:
+                yield item
+        finally:
+            self._buffer.stop()
+            thread.join(timeout=10.0)
+
+    def _decode(self) -> None:
+        """The thread: fills the buffer, and closes what it opened."""
+        try:
+            problem = self._decode_live() if self.info.live else self._decode_file()
+            if problem and not self._buffer.stopped:
+                self._buffer.put(InputError(self.info.source, problem))
+        except Exception as error:  # noqa: BLE001, RUF100 - whatever it is must reach the reader
+            self._buffer.put(InputError(self.info.source, f"decoding failed ({error})"))
+        finally:
+            self._capture.release()
+            self._buffer.end()
+
+    def _decode_file(self) -> str:
+        image: npt.NDArray[np.uint8] | None
+        image, time_s = self._first
+        last_s, due_s, index = time_s, time_s, 0
+        while True:
+            if image is not None:
+                if not self._buffer.put(Frame(self.info.source, image, index, time_s)):
+                    return ""
+                due_s = self._next_due(time_s)
+            if not self._capture.grab():
+                break
+            index += 1
+            time_s = self._position_s()
+            if not time_s > last_s:  # no time stamps, or damaged ones
+                time_s = last_s + 1.0 / self._rate
+            last_s = time_s
+            image = self._retrieve() if time_s >= due_s - _EARLY_S else None
+        return self._missing_end(index + 1, last_s)
+
+    def _missing_end(self, frames: int, last_s: float) -> str:
+        duration_s = self.info.duration_s
+        if duration_s is None or duration_s - last_s <= max(1.0, 3.0 / self._rate, 0.02 * duration_s):
+            return ""
+        return (
+            f"breaks off at {last_s:.1f} s of {duration_s:.1f} s: the file is cut or damaged there "
+            f"({frames} frames were read)"
+        )
+
+    def _decode_live(self) -> str:
+        image: npt.NDArray[np.uint8] | None
+        image, _ = self._first
+        start_s, due_s, index = self._opened_s, 0.0, 0
+        network = is_network(self._name)
+        while True:
+            # Pictures of a live source are stamped with their arrival: its own clock starts anew at each connection.
+            time_s = time.monotonic() - start_s if index else 0.0
+            if image is not None:
+                if not self._buffer.put(Frame(self.info.source, image, index, time_s)):
+                    return ""
+                due_s = self._next_due(time_s)
+            index += 1
+            while not self._capture.grab():
+                if self._buffer.stopped:
+                    return ""
+                if not network:
+                    return f"the camera stopped giving pictures after {index} frames"
+                if not self._connect_again():
+                    return "" if self._buffer.stopped else self._gave_up(index)
+            if self._buffer.stopped:
+                return ""
+            image = self._retrieve() if time.monotonic() - start_s >= due_s - _EARLY_S else None
+
+    def _gave_up(self, frames: int) -> str:
+        return f"the stream ended after {frames} frames and did not come back within {self._give_up_s:g} s"
+
+    def _connect_again(self) -> bool:
+        """Open a broken stream again, with growing pauses; False when the time is up or the reader has gone."""
+        self._capture.release()
+        end_s = time.monotonic() + self._give_up_s
+        wait_s = _FIRST_WAIT_S
+        while (left_s := end_s - time.monotonic()) > 0:
+            if self._buffer.wait_stopped(min(wait_s, left_s)):
+                return False
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            try:
+                self._capture = self._opener(self._name)
+            except InputError:
+                continue
+            self.reconnects += 1
+            return True
+        return False
+
+    def _next_due(self, time_s: float) -> float:
+        """The time from which on the next frame is wanted."""
+        if not self._every_s:
+            return -math.inf
+        return (math.floor((time_s + _EARLY_S) / self._every_s) + 1) * self._every_s
+
+    def _position_s(self) -> float:
+        position_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+        return position_s if math.isfinite(position_s) and position_s >= 0 else 0.0
+
+    def _retrieve(self) -> npt.NDArray[np.uint8] | None:
+        done, image = self._capture.retrieve()
+        if not done or image is None or not image.size:
+            return None
+        return np.asarray(image, np.uint8)
+
+
+def _number(capture: Any, property_id: int, low: float, high: float) -> float:
+    """A property that makes sense, else 0."""
+    value = float(capture.get(property_id))
+    return value if low <= value <= high else 0.0
