@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import warnings
@@ -23,7 +24,7 @@ from mien.labels import FER7, LabelScheme, find_scheme
 from mien.recognizer_options import RecognizerOptions
 from mien.result import Face, Reading
 from mien.source import Frame, ImageLike, load_image
-from mien.zoo import Head, find_model
+from mien.zoo import Head, ModelCard, find_model
 
 __all__ = ["Recognizer", "recognize"]
 
@@ -34,6 +35,15 @@ _B = TypeVar("_B")
 _BATCH_FACES = 32
 _BATCH_IMAGES = 16
 _BATCH_KEPT_BYTES = 128 << 20
+
+
+def count_threads(wanted: int | None) -> int:
+    """The threads to use: as many as wanted, else one for each core that this process may use (8 at most)."""
+    if wanted is not None:
+        return wanted
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cores, 8))
 
 
 @dataclass
@@ -49,6 +59,10 @@ class _Prepared:
     index: int | None = None
     time_s: float | None = None
     note: str | None = None
+
+    @property
+    def faces(self) -> int:
+        return 0 if self.batch is None else len(self.batch)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,11 +97,7 @@ class Recognizer(RecognizerOptions):
 
     @functools.cached_property
     def _threads(self) -> int:
-        if self.threads is not None:
-            return self.threads
-        affinity = getattr(os, "sched_getaffinity", None)
-        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        return max(1, min(cores, 8))
+        return count_threads(self.threads)
 
     @functools.cached_property
     def _stages(self) -> dict[tuple[str, int], Any]:
@@ -101,6 +111,8 @@ class Recognizer(RecognizerOptions):
 
     def _detector(self, threads: int) -> Detector | None:
         """The detector; None where images are cropped already."""
+        if self.detector == "none":
+            return None
         if isinstance(self.detector, (str, Path)):
             spec = self.detector
             return self._stage("detector", threads, lambda n: open_detector(spec, n, self.min_face_px))
@@ -143,6 +155,16 @@ class Recognizer(RecognizerOptions):
     def scheme(self) -> LabelScheme:
         """The label scheme of all readings."""
         return self._scheme[0]
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the expression model."""
+        return self._classifier(self._threads).card
+
+    def replace(self, **changes: Any) -> Recognizer:
+        """A recognizer with some options changed; detector and model are shared where they are not."""
+        shared = {"model": self._classifier(self._threads), "detector": self._detector(self._threads) or "none"}
+        return dataclasses.replace(self, **{**shared, **changes})
 
     @overload
     def recognize(self, images: list[Any] | tuple[Any, ...], *, on_error: Any = None) -> list[Reading]: ...
@@ -212,6 +234,14 @@ class Recognizer(RecognizerOptions):
                 if item.error is not None and on_error == "raise":
                     raise item.error
                 yield item.frame, reading
+
+    def prepare(self, image: ImageLike | Frame) -> _Prepared:
+        """Decode, detect and align one image on the calling thread: for those who batch by themselves, as a server."""
+        return self._prepare(image, 1, keep=False)
+
+    def classify(self, prepared: list[_Prepared]) -> list[Reading]:
+        """Read the faces of several images that `prepare` gave, in one batch."""
+        return list(self._classify(prepared, 1))
 
     def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> _Prepared:
         """Decode, detect, align."""

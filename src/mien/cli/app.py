@@ -10,6 +10,7 @@ import typer
 from mien import __version__
 from mien.cli.models import models
 from mien.cli.recognize import recognize
+from mien.cli.serve import serve
 from mien.errors import MienError
 
 __all__ = ["app", "main"]
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(recognize)
 app.command()(models)
+app.command()(serve)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,42 @@
+"""`mien serve`: the page with the live camera, REST and WebSocket."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import sys
+
+from mien.errors import MissingExtraError
+from mien.options import with_options
+from mien.serve.options import ServeOptions
+
+__all__ = ["serve"]
+
+
+@with_options(ServeOptions)
+def serve(*, options: ServeOptions) -> None:
+    """Start the service and open its page: live camera, photos, REST and WebSocket.
+
+    Frames stay on this computer unless --host says otherwise; nothing is stored. Exit status: 0 stopped by Ctrl+C or
+    SIGTERM, 2 it could not start.
+    """
+    try:
+        from mien.serve.server import run
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "mien":
+            raise
+        raise MissingExtraError("mien serve", error.name or "fastapi", "serve") from error
+
+    token = options.token or os.environ.get("MIEN_TOKEN") or None
+    options = dataclasses.replace(options, token=secrets.token_urlsafe(24) if token == "auto" else token)  # noqa: S105
+    if not options.on_loopback and options.token is None:
+        _say(
+            f"warning: {options.host} can be reached from other computers and there is no token: whoever reaches it "
+            "may use it. Add --token auto, or leave --host out"
+        )
+    run(options, _say)
+
+
+def _say(line: str) -> None:
+    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201

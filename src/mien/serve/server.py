@@ -1,0 +1,110 @@
+"""Running the application: the socket, the signals, the browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from mien.errors import UsageError
+from mien.serve.app import create_app
+from mien.serve.options import ServeOptions
+from mien.serve.protocol import make_protocols
+
+__all__ = ["run"]
+
+_BACKLOG = 2048
+
+
+def run(options: ServeOptions, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl+C; then finish what is under way.
+
+    Parameters
+    ----------
+    options : ServeOptions
+    say : callable
+        Gets lines for the person at the terminal.
+
+    Raises
+    ------
+    UsageError
+        If the address cannot be listened on.
+    ModelError
+        If a model cannot be loaded.
+    """
+    listener = _listen(options.host, options.port)
+    with contextlib.closing(listener):
+        app = create_app(options)
+        http, ws = make_protocols(options.client_timeout_s, options.max_connections)
+        config = uvicorn.Config(
+            app,
+            http=http,
+            ws=ws,
+            ws_max_size=int(options.max_frame_mb * 1e6),
+            ws_per_message_deflate=False,  # frames are compressed already, and a small message must not grow
+            proxy_headers=options.behind_proxy,
+            forwarded_allow_ips="127.0.0.1,::1",
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=max(1, round(options.drain_s)),
+        )
+        # Noise about clients' faults is not for the terminal; the counters in /metrics have it.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        server = uvicorn.Server(config)
+        # Uvicorn raises the signal again after its shutdown; a clean end is no failure.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        asyncio.run(_serve(server, listener, options, say))
+    say("stopped")
+
+
+async def _serve(
+    server: uvicorn.Server, listener: socket.socket, options: ServeOptions, say: Callable[[str], None]
+) -> None:
+    running = asyncio.ensure_future(server.serve([listener]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0.01)
+    if server.started:
+        address = _address(options, listener)
+        say(f"serving on {address} (Ctrl+C stops)")
+        if options.open_page and sys.stdout.isatty():
+            asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address)
+    await running
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(f"cannot listen on '{host}': {error.strerror or error}; expected an address") from error
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"cannot listen on port {port} of {host}: {error.strerror or error}; choose another with --port, "
+            "or --port 0 for any free one"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _address(options: ServeOptions, listener: socket.socket) -> str:
+    host = "127.0.0.1" if options.host in ("0.0.0.0", "::", "") else options.host  # noqa: S104 - only shown
+    shown = f"[{host}]" if ":" in host else host
+    # After '#', the token stays in the browser: it is sent to no server and written to no log.
+    token = f"#token={options.token}" if options.token else ""
+    return f"http://{shown}:{listener.getsockname()[1]}/{token}"

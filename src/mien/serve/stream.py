@@ -1,0 +1,172 @@
+"""The live stream: frames in, readings out, over one WebSocket.
+
+The client sends encoded images as binary messages, and may send ``{"type": "start", ...}`` as text to choose model and
+labels or to show its token. Each frame gets one answer: ``reading``, ``error`` or, if a newer frame came before it was
+begun, ``dropped``. So a client that sends too fast loses frames, not time, and no more than two frames are held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from mien.serve.guard import check_token
+from mien.serve.problem import Problem, bad_request
+from mien.serve.tracks import StreamTracks
+
+if TYPE_CHECKING:
+    from mien.serve.app import Service
+
+__all__ = ["Stream"]
+
+_CLOSE_NORMAL = 1000
+_CLOSE_POLICY = 1008
+_START_KEYS = {"type": str, "token": str, "model": str, "labels": str, "smooth": bool}
+
+
+class Stream:
+    """One live stream, from its first message to its last.
+
+    Parameters
+    ----------
+    socket : WebSocket
+        Accepted already.
+    service : Service
+    authorized : bool
+        Whether the handshake carried the token; else the first message must.
+    """
+
+    def __init__(self, socket: WebSocket, service: Service, authorized: bool) -> None:
+        self._socket = socket
+        self._service = service
+        self._authorized = authorized
+        self._recognizer = service.models.default
+        self._smooth = True
+        self._tracks = StreamTracks(self._recognizer, self._smooth)
+        self._frames = 0
+        self._newest: tuple[int, float, bytes] | None = None
+        self._arrived = asyncio.Event()
+        self._first_s: float | None = None
+        self._next_frame_s = 0.0
+
+    async def run(self) -> None:
+        """Serve until one side closes."""
+        tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._work())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            error = task.exception()
+            # A client that is gone, or takes nothing: there is nobody to tell.
+            if error is not None and not isinstance(error, (WebSocketDisconnect, asyncio.TimeoutError, RuntimeError)):
+                raise error
+
+    async def _receive(self) -> None:
+        options = self._service.options
+        while True:
+            wait_s = options.stream_idle_s if self._authorized else options.client_timeout_s
+            try:
+                message = await asyncio.wait_for(self._socket.receive(), wait_s)
+            except asyncio.TimeoutError:
+                problem = Problem(408, "timeout", f"nothing came for {wait_s:g} s; connect again to go on")
+                await self._close(problem, _CLOSE_NORMAL)
+                return
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                if message.get("bytes") is not None:
+                    self._need_token()
+                    await self._take_frame(message["bytes"])
+                else:
+                    await self._start(message.get("text") or "")
+            except Problem as problem:
+                if problem.status == 401:
+                    await self._close(problem, _CLOSE_POLICY)
+                    return
+                await self._send_problem(problem)
+
+    async def _start(self, text: str) -> None:
+        wanted = _parse_start(text)
+        if not self._authorized:
+            token = wanted.get("token")
+            check_token(self._service.options.token, None if token is None else f"Bearer {token}")
+            self._authorized = True
+        model, labels = wanted.get("model"), wanted.get("labels")
+        recognizer = await asyncio.to_thread(self._service.models.find, model, labels)
+        self._recognizer = recognizer
+        self._smooth = wanted.get("smooth", True)
+        self._tracks = StreamTracks(recognizer, self._smooth)
+        await self._send({"type": "ready", "model": recognizer.card.name, "labels": list(recognizer.scheme.labels)})
+
+    async def _take_frame(self, data: bytes) -> None:
+        now_s = time.monotonic()
+        if self._first_s is None:
+            self._first_s = now_s
+        number, self._frames = self._frames, self._frames + 1
+        passed_over, self._newest = self._newest, (number, now_s, data)
+        self._arrived.set()
+        if passed_over is not None:
+            self._service.metrics.dropped_frames.inc()
+            await self._send({"type": "dropped", "frame": passed_over[0]})
+        # A client that sends faster than allowed is not read for a moment: its own socket fills, nobody else's.
+        least_s = 1.0 / self._service.options.max_frames_per_s
+        self._next_frame_s = max(self._next_frame_s + least_s, now_s - 0.25)
+        if self._next_frame_s > now_s:
+            await asyncio.sleep(self._next_frame_s - now_s)
+
+    async def _work(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if self._newest is None:
+                continue
+            (number, received_s, data), self._newest = self._newest, None
+            tracks, time_s = self._tracks, received_s - (self._first_s or 0.0)
+            try:
+                reading = await self._service.engine.read(
+                    data, "stream", self._recognizer, live=True, index=number, time_s=time_s
+                )
+            except Problem as problem:
+                await self._send_problem(problem, frame=number)
+                continue
+            reading = tracks.update(reading)
+            server_s = round(time.monotonic() - received_s, 4)
+            await self._send({"type": "reading", "server_s": server_s, "reading": reading.to_dict()})
+
+    def _need_token(self) -> None:
+        if not self._authorized:
+            raise Problem(401, "unauthorized", 'send {"type": "start", "token": "..."} before the first frame')
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        await asyncio.wait_for(self._socket.send_text(text), self._service.options.client_timeout_s)
+
+    async def _send_problem(self, problem: Problem, frame: int | None = None) -> None:
+        self._service.metrics.refused.labels(problem.code).inc()
+        await self._send({"type": "error", "frame": frame, **problem.to_dict()})
+
+    async def _close(self, problem: Problem, code: int) -> None:
+        await self._send_problem(problem)
+        await self._socket.close(code, problem.code)
+
+
+def _parse_start(text: str) -> dict[str, Any]:
+    try:
+        wanted = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"a text message is no JSON ({error}); frames are sent as binary messages"[:300]) from error
+    if not isinstance(wanted, dict) or wanted.get("type") != "start":
+        raise bad_request('expected {"type": "start", "model": ..., "labels": ...} as text, or a frame as binary')
+    for key, value in wanted.items():
+        if key not in _START_KEYS:
+            raise bad_request(f"unknown key {key[:80]!r}; expected {', '.join(_START_KEYS)}")
+        if value is not None and not isinstance(value, _START_KEYS[key]):
+            raise bad_request(f"{key} is {type(value).__name__}; expected {_START_KEYS[key].__name__}")
+    return {key: value for key, value in wanted.items() if value is not None}
