@@ -6,9 +6,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -21,15 +19,18 @@ from mien.classify.calibration import softmax
 from mien.detect import Detections, Detector, open_detector
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7, LabelScheme, find_scheme
+from mien.options import options_from_dict
+from mien.parallel import ordered_map
 from mien.recognizer_options import RecognizerOptions
 from mien.result import Face, Reading
 from mien.source import Frame, ImageLike, load_image
+from mien.video import VideoReadings
+from mien.video_options import VideoOptions
 from mien.zoo import Head, ModelCard, find_model
 
 __all__ = ["Recognizer", "recognize"]
 
 _A = TypeVar("_A")
-_B = TypeVar("_B")
 
 # A batch for the classifier is closed at whichever comes first. More faces bring no speed; more images only memory.
 _BATCH_FACES = 32
@@ -202,20 +203,29 @@ class Recognizer(RecognizerOptions):
         (reading,) = self.stream([images], on_error=on_error or "raise", threads=1)
         return reading
 
+    @overload
+    def stream(self, images: str | os.PathLike[str], **options: Any) -> VideoReadings: ...
+    @overload
+    def stream(self, images: Iterable[Any], *, on_error: Any = "record", threads: Any = None) -> Iterator[Reading]: ...
     def stream(
         self,
-        images: Iterable[ImageLike | Frame | InputError],
-        *,
-        on_error: Literal["raise", "record"] = "record",
-        threads: int | None = None,
+        images: str | os.PathLike[str] | Iterable[ImageLike | Frame | InputError],
+        **options: Any,
     ) -> Iterator[Reading]:
-        """Read images as they come, in order, without keeping them: memory stays flat however many there are.
+        """Read a video, or images as they come, in order; memory stays flat however many there are.
 
-        Parameters and errors are those of `recognize`; images may also be `mien.source.Frame`
-        objects, or an InputError in the place of an input that is known to be unreadable.
+        Parameters
+        ----------
+        images : path or str, or iterable
+            A video file, ``camera:0`` or the address of a stream: each reading has `Reading.frame` and
+            `Reading.time_s`, each face its `Face.track_id`. Or images as for `recognize`, also as
+            `mien.source.Frame`, or an InputError in the place of an input that is known to be unreadable.
+        **options
+            For a video those of `mien.video_options.VideoOptions`; for images `on_error` and `threads`.
         """
-        for _, reading in self.stream_frames(images, on_error=on_error, threads=threads, keep_frames=False):
-            yield reading
+        if isinstance(images, (str, os.PathLike)):
+            return VideoReadings(self, images, options_from_dict(VideoOptions, options))
+        return (reading for _, reading in self.stream_frames(images, keep_frames=False, **options))
 
     def stream_frames(
         self,
@@ -224,12 +234,16 @@ class Recognizer(RecognizerOptions):
         on_error: Literal["raise", "record"] = "record",
         threads: int | None = None,
         keep_frames: bool = True,
+        live: bool = False,
     ) -> Iterator[tuple[Frame | None, Reading]]:
-        """Like `stream`, with the decoded image beside each reading (None where it could not be read)."""
-        several = self._threads if threads is None else threads
+        """Like `stream` of images, with the decoded image beside each reading (None where it could not be read).
+
+        A `live` source is read one image at a time, each before the next one is taken.
+        """
+        several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
-        prepared = _ordered_map(functools.partial(self._prepare, threads=inner, keep=keep_frames), images, several)
-        for group in _groups(prepared):
+        prepared = ordered_map(functools.partial(self._prepare, threads=inner, keep=keep_frames), images, several)
+        for group in _groups(prepared, 1 if live else _BATCH_IMAGES):
             for item, reading in zip(group, self._classify(group, inner), strict=True):
                 if item.error is not None and on_error == "raise":
                     raise item.error
@@ -359,7 +373,7 @@ def _place(item: _Prepared, index: int) -> dict[str, Any]:
     }
 
 
-def _groups(items: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
+def _groups(items: Iterable[_Prepared], most_images: int) -> Iterator[list[_Prepared]]:
     """Cut the stream into batches for the classifier; the last one as it comes."""
     group: list[_Prepared] = []
     faces = kept_bytes = 0
@@ -367,27 +381,8 @@ def _groups(items: Iterable[_Prepared]) -> Iterator[list[_Prepared]]:
         group.append(item)
         faces += 0 if item.batch is None else len(item.batch)
         kept_bytes += 0 if item.frame is None else item.frame.image.nbytes
-        if faces >= _BATCH_FACES or len(group) >= _BATCH_IMAGES or kept_bytes >= _BATCH_KEPT_BYTES:
+        if faces >= _BATCH_FACES or len(group) >= most_images or kept_bytes >= _BATCH_KEPT_BYTES:
             yield group
             group, faces, kept_bytes = [], 0, 0
     if group:
         yield group
-
-
-def _ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int) -> Iterator[_B]:
-    """Like `map`, with several threads, results in order, and only a few items under way at a time."""
-    if threads == 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="mien") as pool:
-        waiting: deque[Future[_B]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

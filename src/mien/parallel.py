@@ -1,0 +1,32 @@
+"""Work on a stream of items in several threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+__all__ = ["ordered_map"]
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int) -> Iterator[_B]:
+    """Like `map`, with several threads, results in order, and only a few items under way at a time."""
+    if threads == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="mien") as pool:
+        waiting: deque[Future[_B]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,6 @@
+"""Identity over frames, and steady probabilities for each person."""
+
+from mien.track.steady import Steady
+from mien.track.tracker import Tracker
+
+__all__ = ["Steady", "Tracker"]

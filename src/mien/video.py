@@ -1,0 +1,115 @@
+"""From a video to its readings: each frame read, each face given its person, each person's reading made steady."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
+
+from mien.errors import InputError
+from mien.result import Face, Reading
+from mien.source import Frame, VideoInfo, VideoSource
+from mien.source.capture import Capture, open_capture
+from mien.track import Steady, Tracker
+from mien.video_options import VideoOptions
+
+if TYPE_CHECKING:
+    from mien.recognizer import Recognizer
+
+__all__ = ["VideoReadings"]
+
+
+class VideoReadings(Iterator[Reading]):
+    """The readings of a video, a camera or a stream, frame by frame; what `Recognizer.stream` returns for one.
+
+    Leave it early with `close` (or by a ``with`` block); it also closes at its end.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+        Reads the frames.
+    video : path or str
+        A video file, ``camera:0``, or the address of a stream.
+    options : VideoOptions
+        Thinning, averaging and tracking.
+    opener : callable
+        Opens the capture; tests give a fake.
+
+    Raises
+    ------
+    InputError
+        When it is built, if the video cannot be opened or has no frames. While it is read, if the video breaks off:
+        after the last frame that could be read.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        video: str | os.PathLike[str],
+        options: VideoOptions | None = None,
+        *,
+        opener: Callable[[str], Capture] = open_capture,
+    ) -> None:
+        options = options or VideoOptions()
+        self._recognizer = recognizer
+        self._source = VideoSource(
+            os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener
+        )
+        self._tracker = Tracker(options.max_gap_s)
+        self._steady = Steady(options.smooth_s)
+        self._pairs = self._read()
+
+    def __enter__(self) -> VideoReadings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> VideoReadings:
+        return self
+
+    def __next__(self) -> Reading:
+        return next(self._pairs)[1]
+
+    def frames(self) -> Iterator[tuple[Frame, Reading]]:
+        """The same readings, each with its frame."""
+        return self._pairs
+
+    @property
+    def info(self) -> VideoInfo:
+        """Size, frame rate and length of the video, as far as they are known."""
+        return self._source.info
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were dropped so far, because reading took longer than they came."""
+        return self._source.dropped
+
+    @property
+    def reconnects(self) -> int:
+        """How often a network stream was opened again."""
+        return self._source.reconnects
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._pairs.close()
+        self._source.close()
+
+    def _read(self) -> Generator[tuple[Frame, Reading], None, None]:
+        known: set[int] = set()
+        for frame, reading in self._recognizer.stream_frames(self._source, live=self.info.live):
+            if reading.error is not None:
+                raise InputError(reading.source, reading.error)
+            if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
+                continue
+            ids = self._tracker.update(reading.faces, frame.image, frame.time_s)
+            faces = [
+                self._person(face, track_id, frame.time_s) for face, track_id in zip(reading.faces, ids, strict=True)
+            ]
+            self._steady.forget(known - self._tracker.track_ids)
+            known = self._tracker.track_ids
+            yield frame, dataclasses.replace(reading, faces=faces)
+
+    def _person(self, face: Face, track_id: int, time_s: float) -> Face:
+        return self._steady.update(dataclasses.replace(face, track_id=track_id), time_s)

@@ -1,0 +1,62 @@
+"""What the reading of a video can be told. Apart from the rest, so that the command line starts without loading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mien.errors import UsageError
+from mien.options import check_options, option
+
+__all__ = ["VideoOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """What `Recognizer.stream` can be told about a video; each is also a flag of the command line."""
+
+    every_s: float | None = option(
+        None,
+        "Videos: read one frame in so many seconds. Default: every frame.",
+        flag="--every",
+        metavar="SECONDS",
+        minimum=0.001,
+    )
+    fps: float | None = option(
+        None,
+        "Videos: read so many frames a second at most (the same as --every 1/N).",
+        metavar="N",
+        minimum=0.001,
+    )
+    smooth_s: float = option(
+        0.25,
+        "Videos: average each person's probabilities with this time constant, and keep the expression from flickering. "
+        "0 reports each frame by itself.",
+        flag="--smooth",
+        metavar="SECONDS",
+        minimum=0,
+        maximum=60,
+    )
+    max_gap_s: float = option(
+        1.0,
+        "Videos: a person who was not seen for longer gets a new track id.",
+        flag="--max-gap",
+        metavar="SECONDS",
+        minimum=0,
+    )
+    give_up_s: float = option(
+        30.0,
+        "Network streams: how long to try a broken stream again.",
+        flag="--give-up",
+        metavar="SECONDS",
+        minimum=0,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.every_s is not None and self.fps is not None:
+            raise UsageError(f"both every_s ({self.every_s:g}) and fps ({self.fps:g}) are given; expected one of them")
+
+    @property
+    def interval_s(self) -> float | None:
+        """Seconds between the frames to read; None for every frame."""
+        return 1.0 / self.fps if self.fps is not None else self.every_s
