@@ -11,7 +11,8 @@ from PIL import Image
 import mien
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
-from mien.recognizer import Recognizer, _ordered_map
+from mien.parallel import ordered_map
+from mien.recognizer import Recognizer
 from mien.source import Frame
 from mien.zoo import Head
 from tests.fakes import FakeClassifier, FakeDetector, make_card, paint_face
@@ -186,8 +187,8 @@ def test_an_error_in_a_worker_reaches_the_caller():
         return number
 
     with pytest.raises(ZeroDivisionError):
-        list(_ordered_map(fail, range(100), 3))
-    assert list(_ordered_map(abs, range(100), 3)) == list(range(100))
+        list(ordered_map(fail, range(100), 3))
+    assert list(ordered_map(abs, range(100), 3)) == list(range(100))
 
 
 def test_the_real_thing_reads_a_smile(astronaut_path, astronaut_bgr):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MienWarning,
         MissingExtraError,
         ModelError,
+        OutputError,
         UsageError,
     )
     from mien.labels import LabelScheme, find_scheme
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mien.recognizer_options import RecognizerOptions
     from mien.result import Face, Reading, to_pandas
     from mien.sink.draw import draw_reading
+    from mien.video import VideoReadings
+    from mien.video_options import VideoOptions
     from mien.zoo import list_models
 
 __all__ = [
@@ -39,10 +42,13 @@ __all__ = [
     "MienWarning",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "Reading",
     "Recognizer",
     "RecognizerOptions",
     "UsageError",
+    "VideoOptions",
+    "VideoReadings",
     "draw_reading",
     "find_scheme",
     "list_models",
@@ -58,6 +64,7 @@ _HOMES = {
         "MienWarning",
         "MissingExtraError",
         "ModelError",
+        "OutputError",
         "UsageError",
     ],
     "mien.labels": ["LabelScheme", "find_scheme"],
@@ -65,6 +72,8 @@ _HOMES = {
     "mien.recognizer_options": ["RecognizerOptions"],
     "mien.result": ["Face", "Reading", "to_pandas"],
     "mien.sink.draw": ["draw_reading"],
+    "mien.video": ["VideoReadings"],
+    "mien.video_options": ["VideoOptions"],
     "mien.zoo": ["list_models"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

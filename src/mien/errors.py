@@ -4,6 +4,7 @@ The tree::
 
     MienError
     ├── InputError          a photo, folder or stream that cannot be read (costs that input only)
+    ├── OutputError         a file that cannot be written, such as on a full disk
     ├── UsageError          arguments that make no sense together; nothing was done
     ├── ModelError          a card or a weight file that is missing, damaged or of another model
     ├── DownloadError       a file that was asked for could not be fetched, or is not the one expected
@@ -22,6 +23,7 @@ __all__ = [
     "MienWarning",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "UsageError",
 ]
 
@@ -45,6 +47,10 @@ class InputError(MienError):
         super().__init__(f"{source}: {problem}")
         self.source = source
         self.problem = problem
+
+
+class OutputError(MienError):
+    """A file that cannot be written, such as on a full disk; what was written before stays readable."""
 
 
 class UsageError(MienError):

@@ -1,20 +1,23 @@
 """Files with one row a face: JSON lines, CSV, Parquet.
 
 Lines are written as they come and flushed at least once a second, so that a kill loses no more than that. A Parquet
-file is only readable when it is complete: it appears under its name when the sink closes.
+file is only readable when it is complete: it appears under its name when the sink closes. Until then the rows are also
+written as JSON lines beside it (``faces.parquet.partial.jsonl``), which is what a kill leaves behind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.labels import LabelScheme
 from mien.result import Reading, columns
 from mien.sink.base import Sink
@@ -58,6 +61,18 @@ def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_emp
     raise UsageError(f"{path}: unknown suffix '{path.suffix}'; expected .jsonl, .csv or .parquet")
 
 
+@contextlib.contextmanager
+def _writing(name: str) -> Iterator[None]:
+    """Wrap the errors of the file system; the reader of a pipe that has gone is left to the program."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{name}: cannot be written ({reason}); what was written so far stays readable") from error
+
+
 def _open_text(path: Path) -> IO[str]:
     try:
         return path.open("w", encoding="utf-8", newline="")
@@ -82,6 +97,7 @@ class JsonLinesSink:
         self._stream = stream
         self._include_empty = include_empty
         self._owned = owned
+        self._name = str(getattr(stream, "name", "<stream>"))
         self._flushed_s = time.monotonic()
 
     def __enter__(self) -> JsonLinesSink:
@@ -90,18 +106,22 @@ class JsonLinesSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.flush()
-        if self._owned:
-            self._stream.close()
+        with _writing(self._name):
+            try:
+                self._stream.flush()
+            finally:
+                if self._owned:
+                    _close(self._stream)
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
         records: list[dict[str, Any]] = reading.to_records()
         if not records and self._include_empty and reading.error is None:
             records = [{"source": reading.source, "frame": reading.frame, "time_s": reading.time_s, "faces": 0}]
-        for record in records:
-            self._stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-        self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
+        with _writing(self._name):
+            for record in records:
+                self._stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
 class CsvSink:
@@ -110,8 +130,10 @@ class CsvSink:
     def __init__(self, path: Path, scheme: LabelScheme) -> None:
         self._stream = _open_text(path)
         self._writer = csv.DictWriter(self._stream, columns(scheme.labels), lineterminator="\n")
-        self._writer.writeheader()
+        self._name = str(path)
         self._flushed_s = time.monotonic()
+        with _writing(self._name):
+            self._writer.writeheader()
 
     def __enter__(self) -> CsvSink:
         return self
@@ -119,12 +141,14 @@ class CsvSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
+        with _writing(self._name):
+            _close(self._stream)
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
-        self._writer.writerows(reading.to_rows())
-        self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
+        with _writing(self._name):
+            self._writer.writerows(reading.to_rows())
+            self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
 class ParquetSink:
@@ -146,6 +170,8 @@ class ParquetSink:
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
         self._rows: list[dict[str, Any]] = []
+        self._journal_path = path.with_name(f"{path.name}.partial.jsonl")
+        self._journal = JsonLinesSink(_open_text(self._journal_path), owned=True)
 
     def __enter__(self) -> ParquetSink:
         return self
@@ -153,16 +179,21 @@ class ParquetSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What was read before an error is worth keeping: the file is completed either way.
-        try:
-            self._write_rows()
-            self._writer.close()
-            self._partial.replace(self._path)
-        finally:
-            self._partial.unlink(missing_ok=True)
+        # What was read before an error is worth keeping: the file is completed either way. Where it cannot be, the
+        # lines beside it stay.
+        with _writing(str(self._path)):
+            try:
+                self._write_rows()
+                self._writer.close()
+                self._partial.replace(self._path)
+                self._journal.__exit__(None, None, None)
+                self._journal_path.unlink(missing_ok=True)
+            finally:
+                self._partial.unlink(missing_ok=True)
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
+        self._journal.write(reading)
         self._rows += reading.to_rows()
         if len(self._rows) >= _PARQUET_ROWS:
             self._write_rows()
@@ -171,8 +202,20 @@ class ParquetSink:
         import pyarrow
 
         if self._rows:
-            self._writer.write_table(pyarrow.Table.from_pylist(self._rows, self._schema))
+            with _writing(str(self._path)):
+                self._writer.write_table(pyarrow.Table.from_pylist(self._rows, self._schema))
             self._rows = []
+
+
+def _close(stream: IO[str]) -> None:
+    """Close a file even where its last bytes cannot be written."""
+    try:
+        stream.close()
+    finally:
+        # A failed flush keeps the bytes and would raise again, later, when the object is collected.
+        if not stream.closed:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def _flush_if_due(stream: IO[str], flushed_s: float) -> float:
