@@ -222,9 +222,11 @@ def _measure(
 ) -> tuple[tuple[Head, ...], dict[str, Any]]:
     votes = validation.votes.sum(axis=1)
     voted = votes > 0
-    distribution = validation.votes[voted] / votes[voted, None]
     fer_temperature, fer_calibration = calibration_scores(logits["fer7"], validation.labels)
-    ferplus_temperature, ferplus_calibration = calibration_scores(logits["ferplus"][voted], distribution)
+    ferplus_temperature, ferplus_scores = 1.0, ferplus_majority(logits["ferplus"], validation.votes)
+    if voted.any():
+        distribution = validation.votes[voted] / votes[voted, None]
+        ferplus_temperature, ferplus_scores["calibration"] = calibration_scores(logits["ferplus"][voted], distribution)
     views = np.mean([softmax(run_logits(exported, view)["fer7"]) for view in ten_views(validation.images)], axis=0)
     agreement = (logits["fer7"].argmax(1) == float_logits["fer7"].argmax(1)).mean()
     accuracy = (float_logits["fer7"].argmax(1) == validation.labels).mean()
@@ -236,10 +238,7 @@ def _measure(
             "float32_agreement": round(float(agreement), 5),
             "calibration": fer_calibration,
         },
-        "ferplus": {
-            **ferplus_majority(logits["ferplus"], validation.votes),
-            "calibration": ferplus_calibration,
-        },
+        "ferplus": ferplus_scores,
     }
     temperatures = {"fer7": fer_temperature, "ferplus": ferplus_temperature}
     return tuple(Head(name, labels, temperatures[name]) for name, labels in HEADS.items()), scores

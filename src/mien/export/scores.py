@@ -103,7 +103,7 @@ def classification_scores(
     -------
     dict
         Shares in [0, 1]; intervals are 95 % bootstrap intervals over images. `confusion` counts images, a row for
-        each true class.
+        each true class. Without images that are no copies, their accuracy is left out.
     """
     answers = probabilities.argmax(axis=1)
     right = answers == labels
@@ -114,13 +114,15 @@ def classification_scores(
     recall = hits / np.maximum(confusion.sum(axis=1), 1)
     f1 = 2 * hits / np.maximum(confusion.sum(axis=1) + confusion.sum(axis=0), 1)
     fresh = right[~copied]
+    without_copies: dict[str, Any] = {"images_without_training_copies": len(fresh)}
+    if len(fresh):
+        without_copies["accuracy_without_training_copies"] = _rounded(fresh.mean())
+        without_copies["accuracy_without_training_copies_interval_95"] = _interval(fresh)
     return {
         "images": len(labels),
         "accuracy": _rounded(right.mean()),
         "accuracy_interval_95": _interval(right),
-        "images_without_training_copies": len(fresh),
-        "accuracy_without_training_copies": _rounded(fresh.mean()),
-        "accuracy_without_training_copies_interval_95": _interval(fresh),
+        **without_copies,
         "balanced_accuracy": _rounded(recall[present].mean()),
         "macro_f1": _rounded(f1[present].mean()),
         "recall": {name: _rounded(value) for name, value in zip(names, recall, strict=True)},
@@ -171,10 +173,17 @@ def ferplus_majority(logits: FloatArray, votes: ByteArray, expressions: int = 8)
     votes : uint8 array of shape (N, C)
     expressions : int
         How many of the first columns are expressions.
+
+    Returns
+    -------
+    dict
+        Number of images that count, and where there is one, the accuracy with its 95 % bootstrap interval.
     """
     most = votes.max(axis=1, keepdims=True)
     majority = votes.argmax(axis=1)
     kept = ((votes == most).sum(axis=1) == 1) & (majority < expressions)
+    if not kept.any():
+        return {"images": 0}
     right = logits[kept, :expressions].argmax(axis=1) == majority[kept]
     return {
         "images": int(kept.sum()),

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mien.data.fer2013 import Fer2013
+from mien.errors import MienWarning, ModelError, UsageError
+from mien.export import expression
+from mien.export.expression import ModelDescription, convert, export_expression_model
+from mien.export.graph import to_onnx
+from mien.export.quantize import choose_calibration_images, quantize_int8
+from mien.export.scores import run_logits
+from mien.train.architectures import PlainConfig, PlainNet
+from mien.train.checkpoint import save_checkpoint
+from mien.zoo.card import ModelCard, TrainingData
+from mien.zoo.store import find_model
+
+DESCRIPTION = ModelDescription("tiny", "A test.", "none", (TrainingData("noise", "free"),), "pytest")
+
+
+@pytest.fixture(scope="module")
+def network() -> PlainNet:
+    """A net with batch norm statistics and head weights that are not those of a fresh one."""
+    torch.manual_seed(0)
+    net = PlainNet(PlainConfig(widths=(8, 16), convs_per_stage=2, size_px=24))
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    """Smooth pictures: noise of 6 x 6 squares."""
+    coarse = np.random.default_rng(0).integers(0, 256, (80, 4, 4)).astype(np.uint8)
+    return coarse.repeat(6, axis=1).repeat(6, axis=2)
+
+
+@pytest.fixture(scope="module")
+def validation(images: np.ndarray, network: PlainNet) -> Fer2013:
+    """Labels that the network itself gives, so that it is mostly right."""
+    with torch.inference_mode():
+        logits = network((torch.from_numpy(images).float()[:, None] / 255 - 0.5077) / 0.255)[0].numpy()
+    logits = (logits - logits.mean(axis=0)) / logits.std(axis=0)
+    votes = np.random.default_rng(1).multinomial(10, [0.1] * 10, len(images)).astype(np.uint8)
+    return Fer2013(images, logits.argmax(axis=1), votes, np.arange(len(images), dtype=np.int32))
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_a_checkpoint_becomes_a_model_that_mien_finds(
+    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path, precision: str
+) -> None:
+    save_checkpoint(network, tmp_path / "tiny.safetensors")
+    (tmp_path / "out").mkdir()
+    card = export_expression_model(
+        tmp_path / "tiny.safetensors",
+        tmp_path / "out",
+        description=DESCRIPTION,
+        training_images=images[:30],
+        validation=validation,
+        precision=precision,  # type: ignore[arg-type]
+        max_accuracy_loss=1.0,
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["tiny.json", "tiny.onnx"]
+    stored = find_model(tmp_path / "out" / "tiny.onnx", "expression")
+    assert stored.card == ModelCard.read(tmp_path / "out" / "tiny.json") == card
+    logits = run_logits(stored.read_weights(), images)
+    assert {name: value.shape for name, value in logits.items()} == {"fer7": (80, 7), "ferplus": (80, 10)}
+    fer7 = card.scores["fer7"]
+    assert fer7["one_pass"]["images_without_training_copies"] == 80 - 30
+    assert np.sum(fer7["one_pass"]["confusion"]) == 80
+    assert fer7["one_pass"]["accuracy"] == pytest.approx((logits["fer7"].argmax(1) == validation.labels).mean())
+    assert fer7["float32_agreement"] > 0.85
+    for head in (fer7, card.scores["ferplus"]):
+        assert head["calibration"]["nll_after"] <= head["calibration"]["nll_before"]
+    assert card.precision == precision
+
+
+def test_the_graph_gives_what_torch_gives(network: PlainNet, images: np.ndarray) -> None:
+    _, reference = convert(network, images, "float32")
+    with torch.inference_mode():
+        expected = network((torch.from_numpy(images).float()[:, None] / 255 - 0.5077) / 0.255)
+    for (name, got), wanted in zip(run_logits(reference, images).items(), expected, strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4, err_msg=name)
+
+
+def test_the_file_is_small_portable_and_the_same_each_time(network: PlainNet, images: np.ndarray) -> None:
+    exported, reference = convert(network, images)
+    assert convert(network, images) == (exported, reference)
+    model = onnx.load_from_string(exported)
+    assert model.ir_version <= 10  # onnxruntime 1.19
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": 17}
+    operators = [node.op_type for node in model.graph.node]
+    assert "BatchNormalization" not in operators
+    assert operators.count("Conv") == 4
+    tensors = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    weights = [tensor for tensor in tensors if tensor.ndim == 4 and tensor.dtype == np.int8]
+    assert len(weights) == 4
+    assert max(np.abs(weight.astype(int)).max() for weight in weights) == 64, "seven bits: safe without VNNI"
+    for secret in (tempfile.gettempdir().encode(), b"site-packages", str(Path.cwd()).encode()):
+        assert secret not in exported + reference
+
+
+def test_the_batch_does_not_change_the_answer(network: PlainNet, images: np.ndarray) -> None:
+    exported, _ = convert(network, images)
+    one = run_logits(exported, images[:9], batch=1)
+    many = run_logits(exported, images[:9], batch=9)
+    for name in one:
+        np.testing.assert_allclose(one[name], many[name], atol=1e-5)
+
+
+def test_nothing_leaks_to_the_user(
+    network: PlainNet, images: np.ndarray, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
+        warnings.simplefilter("error")
+        convert(network, images)
+    assert capfd.readouterr() == ("", "")
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert logging.root.manager.disable == 0
+
+
+def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
+    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*args: object, mean: float, **kwargs: object) -> onnx.ModelProto:
+        return to_onnx(*args, mean=mean + 0.1, **kwargs)  # type: ignore[arg-type]
+
+    save_checkpoint(network, tmp_path / "tiny.safetensors")
+    monkeypatch.setattr(expression, "to_onnx", wrong)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export_expression_model(
+            tmp_path / "tiny.safetensors",
+            tmp_path,
+            description=DESCRIPTION,
+            training_images=images,
+            validation=validation,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
+
+
+def test_a_loss_of_accuracy_is_warned_of(
+    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path
+) -> None:
+    save_checkpoint(network, tmp_path / "tiny.safetensors")
+    with pytest.warns(MienWarning, match="float32"):
+        export_expression_model(
+            tmp_path / "tiny.safetensors",
+            tmp_path,
+            description=DESCRIPTION,
+            training_images=images,
+            validation=validation,
+            max_accuracy_loss=-1.0,
+        )
+    scores = ModelCard.read(tmp_path / "tiny.json").scores["fer7"]["one_pass"]
+    assert scores["images_without_training_copies"] == 0
+    assert "accuracy_without_training_copies" not in scores
+
+
+def test_a_dataset_without_votes_leaves_the_second_head_as_it_is(
+    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path
+) -> None:
+    save_checkpoint(network, tmp_path / "tiny.safetensors")
+    card = export_expression_model(
+        tmp_path / "tiny.safetensors",
+        tmp_path,
+        description=DESCRIPTION,
+        training_images=images[:30],
+        validation=validation._replace(votes=np.zeros_like(validation.votes)),
+        precision="float32",
+    )
+    assert card.head("ferplus").temperature == 1
+    assert card.scores["ferplus"] == {"images": 0}
+
+
+def test_images_of_another_size_are_refused(network: PlainNet, validation: Fer2013, tmp_path: Path) -> None:
+    save_checkpoint(network, tmp_path / "tiny.safetensors")
+    with pytest.raises(UsageError, match=r"training images are uint8\(3, 48, 48\); expected uint8 \(N, 24, 24\)"):
+        export_expression_model(
+            tmp_path / "tiny.safetensors",
+            tmp_path,
+            description=DESCRIPTION,
+            training_images=np.zeros((3, 48, 48), np.uint8),
+            validation=validation,
+        )
+
+
+def test_calibration_images_are_chosen_the_same_way_each_time(network: PlainNet) -> None:
+    images = np.arange(1000).astype(np.uint8)[:, None, None]
+    chosen = choose_calibration_images(images, 10)
+    assert chosen[:, 0, 0].tolist() == [int(i) % 256 for i in np.linspace(0, 999, 10).round()]
+    assert len(choose_calibration_images(images[:5], 10)) == 5
+    with pytest.raises(UsageError, match="at least one"):
+        quantize_int8(onnx.ModelProto(), np.zeros((0, 24, 24), np.uint8))
+    with pytest.raises(UsageError, match="precision"):
+        convert(network, images, "int4")  # type: ignore[arg-type]

@@ -1,0 +1,96 @@
+"""The shipped files: whole, small, honest, and made from what is in weights/."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from mien.data.fer2013 import Fer2013, read_fer2013_parquet
+from mien.export import zoo
+from mien.export.expression import convert
+from mien.export.scores import run_logits
+from mien.train.checkpoint import load_checkpoint
+from mien.zoo import list_models
+from mien.zoo.card import ModelCard
+
+CHECKPOINTS = Path(__file__).parents[2] / "weights"
+NAMES = {description.name: checkpoint for checkpoint, description in zoo.CHECKPOINTS.items()}
+
+
+@pytest.fixture(scope="module")
+def validation(fer2013_dir: Path) -> Fer2013:
+    return read_fer2013_parquet(fer2013_dir / "fer2013-valid.parquet")
+
+
+@pytest.mark.parametrize("path", sorted((zoo.ZOO / "cards").glob("*.json")), ids=lambda path: path.stem)
+def test_cards_tell_the_truth_about_their_files(path: Path) -> None:
+    card = ModelCard.read(path)
+    content = (zoo.ZOO / "weights" / card.file).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == card.sha256
+    assert path.stem == card.name
+    assert card.licence
+    assert card.training_data
+    assert card.scores
+    model = onnx.load_from_string(content)
+    assert [value.name for value in model.graph.input] == [card.input.name]
+    assert model.ir_version <= 10
+    outputs = {value.name: value.type.tensor_type.shape.dim[-1].dim_value for value in model.graph.output}
+    if card.kind == "expression":
+        assert outputs == {head.output: len(head.labels) for head in card.heads}
+        assert (card.input.dtype, card.input.size_wh, len(card.input.framing_xy)) == ("uint8", (48, 48), 5)
+        assert not any(head.temperature == 1 for head in card.heads)
+        assert card.scores["fer7"]["float32_accuracy"] - card.scores["fer7"]["one_pass"]["accuracy"] < 0.003
+
+
+def test_the_zoo_is_small_and_holds_nothing_else() -> None:
+    files = {path.name: path.stat().st_size for path in (zoo.ZOO / "weights").iterdir() if path.is_file()}
+    assert sum(files.values()) < 15e6
+    assert set(files) == {model.card.file for model in list_models().values()}
+    assert {"base", "small", "mien"} <= set(list_models())
+
+
+def test_the_table_of_checkpoints_is_right() -> None:
+    table = (CHECKPOINTS / "README.md").read_text(encoding="utf-8")
+    for path in CHECKPOINTS.glob("*.safetensors"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in table, path.name
+
+
+def test_the_detector_card_is_made_again(tmp_path: Path) -> None:
+    made = zoo.make_detector_card(zoo.ZOO / "weights", tmp_path)
+    assert ModelCard.read(tmp_path / "mien.json") == made == list_models()["mien"].card
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_int8_is_as_right_as_float(name: str, validation: Fer2013) -> None:
+    model = list_models()[name]
+    scores = model.card.scores["fer7"]
+    shipped = run_logits(model.read_weights(), validation.images)["fer7"].argmax(axis=1)
+    accuracy = (shipped == validation.labels).mean()
+    assert accuracy == pytest.approx(scores["one_pass"]["accuracy"], abs=0.002)
+    assert abs(accuracy - scores["float32_accuracy"]) < 0.003
+    # The float network takes four times as long: it runs on every third face.
+    network = load_checkpoint(CHECKPOINTS / NAMES[name])
+    _, reference = convert(network, validation.images, "float32")
+    exact = run_logits(reference, validation.images[::3])["fer7"].argmax(axis=1)
+    assert (exact == shipped[::3]).mean() > 0.98
+
+
+def test_the_shipped_base_comes_from_its_checkpoint(fer2013_dir: Path, validation: Fer2013) -> None:
+    training = read_fer2013_parquet(fer2013_dir / "fer2013-train.parquet")
+    remade, _ = convert(load_checkpoint(CHECKPOINTS / NAMES["base"]), training.images)
+    shipped = list_models()["base"].read_weights()
+    if remade != shipped:  # another processor or library may round a range otherwise
+        faces = validation.images[:600]
+        here, there = (run_logits(model, faces)["fer7"].argmax(axis=1) for model in (remade, shipped))
+        assert np.mean(here == there) > 0.985
+
+
+def test_a_missing_dataset_gives_a_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--data", str(tmp_path), "--models", str(tmp_path), "--cards", str(tmp_path)]
+    assert zoo.main(given) == 1
+    assert "fer2013-train.parquet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
