@@ -7,7 +7,20 @@ import pytest
 
 import mien
 
-HEAVY = ["torch", "pandas", "pyarrow", "PIL", "supervision", "matplotlib", "fastapi", "ray", "onnx", "sklearn", "scipy"]
+HEAVY = [
+    "av",
+    "torch",
+    "pandas",
+    "pyarrow",
+    "PIL",
+    "supervision",
+    "matplotlib",
+    "fastapi",
+    "ray",
+    "onnx",
+    "sklearn",
+    "scipy",
+]
 
 
 def test_all_is_sorted_and_exists():

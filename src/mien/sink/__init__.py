@@ -4,6 +4,7 @@ from mien.sink.base import Sink
 from mien.sink.draw import DrawSink, draw_reading
 from mien.sink.rows import CsvSink, JsonLinesSink, ParquetSink, open_row_sink
 from mien.sink.table import TableSink
+from mien.sink.video import VideoSink
 
 __all__ = [
     "CsvSink",
@@ -12,6 +13,7 @@ __all__ = [
     "ParquetSink",
     "Sink",
     "TableSink",
+    "VideoSink",
     "draw_reading",
     "open_row_sink",
 ]

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import cv2
 
 from mien.errors import InputError
+from mien.source.container import read_container
 from mien.source.image import quiet_opencv
-from mien.source.name import camera_number, container_name, is_network, shown_name
+from mien.source.name import camera_number, is_network, shown_name
 
 __all__ = ["Capture", "open_capture"]
 
@@ -99,8 +100,9 @@ def _unreadable(name: str) -> str:
 
 
 def _no_video(name: str) -> str:
-    kind = container_name(name)
-    if kind in ("MP4", "QuickTime") and b"moov" not in _chunks(name):
+    container = read_container(name)
+    kind = container.kind
+    if container.boxes and b"moov" not in container.boxes:
         return f"the {kind} file is damaged: its index (moov) is missing, as when a recording or copy was cut off"
     if kind:
         return (
@@ -111,25 +113,6 @@ def _no_video(name: str) -> str:
         start = file.read(16)
     looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
     return f"is not a video ({looks}: it starts with {start!r}); expected a file that FFmpeg reads, such as MP4 or MKV"
-
-
-def _chunks(name: str) -> list[bytes]:
-    """Kinds of the outermost boxes of an ISO media file."""
-    kinds: list[bytes] = []
-    path = Path(name)
-    length, position = path.stat().st_size, 0
-    with path.open("rb") as file:
-        while position + 8 <= length and len(kinds) < 1000:
-            file.seek(position)
-            head = file.read(16)
-            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            kinds.append(kind)
-            if size == 1:
-                size = int.from_bytes(head[8:16], "big")
-            if size < 8:
-                break
-            position += size
-    return kinds
 
 
 def _no_camera(number: int) -> str:

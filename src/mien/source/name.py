@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mien.errors import UsageError
+from mien.source.container import read_container
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "camera_number",
-    "container_name",
     "is_live_name",
     "is_network",
     "is_video",
@@ -75,33 +75,7 @@ def is_video(name: str) -> bool:
     suffix = Path(name).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return True
-    return suffix not in IMAGE_SUFFIXES and bool(container_name(name))
-
-
-def container_name(path: str) -> str:
-    """The kind of video file that the first bytes tell, such as ``"MP4"``; empty where they tell none."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(400)
-    except (OSError, ValueError):
-        return ""
-    if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"):
-        return "QuickTime" if data[8:12] == b"qt  " else "MP4"
-    if data[4:8] in (b"moov", b"mdat", b"wide") and Path(path).suffix.lower() in (".mov", ".qt"):
-        return "QuickTime"
-    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
-        return "AVI"
-    if len(data) > 376 and data[0] == data[188] == data[376] == 0x47:
-        return "MPEG-TS"
-    known = {
-        b"\x1a\x45\xdf\xa3": "Matroska or WebM",
-        b"FLV\x01": "FLV",
-        b"\x00\x00\x01\xba": "MPEG",
-        b"\x00\x00\x01\xb3": "MPEG",
-        b"OggS": "Ogg",
-        b"\x30\x26\xb2\x75": "WMV",
-    }
-    return known.get(data[:4], "")
+    return suffix not in IMAGE_SUFFIXES and bool(read_container(name).kind)
 
 
 def shown_name(name: str) -> str:

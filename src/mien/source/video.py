@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mien.errors import InputError, UsageError
 from mien.source.buffer import Buffer
 from mien.source.capture import Capture, open_capture
+from mien.source.container import read_container
 from mien.source.frame import Frame
 from mien.source.name import is_live_name, is_network, shown_name
 
@@ -178,6 +179,10 @@ class VideoSource:
     def _missing_end(self, frames: int, last_s: float) -> str:
         duration_s = self.info.duration_s
         if duration_s is None or duration_s - last_s <= max(1.0, 3.0 / self._rate, 0.02 * duration_s):
+            return ""
+        # The length alone proves nothing: sound may go on longer than the pictures.
+        container = read_container(self._name)
+        if not (container.cut or container.indexed):
             return ""
         return (
             f"breaks off at {last_s:.1f} s of {duration_s:.1f} s: the file is cut or damaged there "

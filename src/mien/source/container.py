@@ -1,0 +1,103 @@
+"""What the bytes of a video file tell without decoding: the kind of its container, and whether its end is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Container", "read_container"]
+
+_PHOTO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_SIGNATURES = {
+    b"\x1a\x45\xdf\xa3": "Matroska or WebM",
+    b"FLV\x01": "FLV",
+    b"\x00\x00\x01\xba": "MPEG",
+    b"\x00\x00\x01\xb3": "MPEG",
+    b"OggS": "Ogg",
+    b"\x30\x26\xb2\x75": "WMV",
+}
+_MOST_BOXES = 100_000
+
+
+@dataclass(frozen=True)
+class Container:
+    """A video file's container.
+
+    Attributes
+    ----------
+    kind : str
+        Such as ``"MP4"``; empty where the bytes are no video container that is known here.
+    cut : bool
+        True where the file surely ends too early.
+    indexed : bool
+        True where the file's number of frames comes from an index of them all, and is no estimate.
+    boxes : tuple of bytes
+        For MP4 and QuickTime the kinds of the outermost boxes.
+    """
+
+    kind: str
+    cut: bool = False
+    indexed: bool = False
+    boxes: tuple[bytes, ...] = ()
+
+
+def read_container(path: str) -> Container:
+    """Look at a file; never raises, whatever the bytes are."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(512)
+            length = file.seek(0, 2)
+    except (OSError, ValueError):
+        return Container("")
+    kind = data[4:8]
+    if (kind == b"ftyp" and data[8:12] not in _PHOTO_BRANDS) or kind in (b"moov", b"mdat", b"wide"):
+        boxes, cut = _boxes(Path(path), length)
+        indexed = b"moov" in boxes and b"moof" not in boxes
+        return Container("MP4" if kind == b"ftyp" and data[8:12] != b"qt  " else "QuickTime", cut, indexed, boxes)
+    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
+        return Container("AVI", int.from_bytes(data[4:8], "little") + 8 > length)
+    if len(data) > 376 and data[0] == data[188] == data[376] == 0x47:
+        return Container("MPEG-TS")
+    name = _SIGNATURES.get(data[:4], "")
+    return Container(name, name.startswith("Matroska") and _segment_end(data) > length)
+
+
+def _boxes(path: Path, length: int) -> tuple[tuple[bytes, ...], bool]:
+    """Kinds of the outermost boxes of an ISO media file, and whether the last one reaches past the end."""
+    kinds: list[bytes] = []
+    position = 0
+    with path.open("rb") as file:
+        while position + 8 <= length and len(kinds) < _MOST_BOXES:
+            file.seek(position)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            if not kind.isascii():
+                return tuple(kinds), True
+            kinds.append(kind)
+            if size == 0:  # up to the end of the file
+                return tuple(kinds), False
+            if size < 8:
+                return tuple(kinds), True
+            position += size
+    return tuple(kinds), position > length
+
+
+def _segment_end(data: bytes) -> int:
+    """Where a Matroska file's one segment ends; 0 where it does not say."""
+    header_size, used = _ebml_number(data[4:12])
+    start = 4 + used + header_size
+    if data[start : start + 4] != b"\x18\x53\x80\x67":
+        return 0
+    size, used = _ebml_number(data[start + 4 : start + 12])
+    return start + 4 + used + size if size else 0
+
+
+def _ebml_number(data: bytes) -> tuple[int, int]:
+    """A number of variable length, and how many bytes it takes; 0 for "unknown"."""
+    if not data or not data[0]:
+        return 0, 1
+    used = 9 - data[0].bit_length()
+    value = int.from_bytes(data[:used], "big") & ((1 << 7 * used) - 1)
+    return (0 if value == (1 << 7 * used) - 1 else value), used
