@@ -1,9 +1,11 @@
-"""Where readings go: the terminal, files of rows, annotated pictures. Every sink is a context manager."""
+"""Where readings go: the terminal, files of rows, annotated pictures and videos, pages. Every sink is a context manager."""
 
 from mien.sink.base import Sink
 from mien.sink.draw import DrawSink, draw_reading
 from mien.sink.rows import CsvSink, JsonLinesSink, ParquetSink, open_row_sink
+from mien.sink.summary import SummarySink
 from mien.sink.table import TableSink
+from mien.sink.timeline import TimelineSink
 from mien.sink.video import VideoSink
 
 __all__ = [
@@ -12,7 +14,9 @@ __all__ = [
     "JsonLinesSink",
     "ParquetSink",
     "Sink",
+    "SummarySink",
     "TableSink",
+    "TimelineSink",
     "VideoSink",
     "draw_reading",
     "open_row_sink",

@@ -1,0 +1,162 @@
+"""What is kept of each person of a video: seconds by expression, probabilities over time, a few pictures.
+
+Memory stays flat however long the video is: when the bins are used up, neighbours are merged and bins get twice as
+long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.result import Face, Reading
+from mien.source import Frame
+
+__all__ = ["History", "Person", "Picture"]
+
+MOST_BINS = 360
+_FIRST_BIN_S = 1 / 15
+_PICTURE_PX = 104
+_PICTURE_MARGIN = 0.3
+_BETTER = 0.04
+# A pause of the source itself (a stream that stalls) is nobody's time.
+_LONGEST_FRAME_S = 1.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A person's face at one moment; `jpeg` are the bytes of a small square photo."""
+
+    time_s: float
+    quality: float
+    jpeg: bytes
+
+
+@dataclass
+class Person:
+    """One track.
+
+    Attributes
+    ----------
+    track_id : int
+    first_s, last_s : float
+        When the person was first and last seen.
+    seconds : dict of str to float
+        How long each expression was shown.
+    sums : float array of shape (MOST_BINS, L)
+        Sum of the probabilities in each bin of time, by label.
+    counts : int array of shape (MOST_BINS,)
+        Readings in each bin.
+    pictures : dict of str to Picture
+        The best one for each expression.
+    """
+
+    track_id: int
+    first_s: float
+    last_s: float
+    sums: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int64]
+    seconds: dict[str, float] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+
+    @property
+    def seen_s(self) -> float:
+        """How long the person was seen, in seconds."""
+        return sum(self.seconds.values())
+
+
+class History:
+    """Takes the readings of one video.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Of the label scheme.
+    with_pictures : bool
+        Keep a small picture of each person and expression.
+    """
+
+    def __init__(self, labels: tuple[str, ...], with_pictures: bool) -> None:
+        self.labels = labels
+        self.bin_s = _FIRST_BIN_S
+        self.persons: dict[int, Person] = {}
+        self.frames = 0
+        self.end_s = 0.0
+        self.size_wh = (0, 0)
+        self._with_pictures = with_pictures
+        self._last: Reading | None = None
+        self._frame_s = 0.0
+
+    def add(self, reading: Reading, frame: Frame | None = None) -> None:
+        """Take the next reading; those without a time are passed over."""
+        if reading.time_s is None:
+            return
+        self._count_last(reading.time_s)
+        self._last = reading
+        self.frames += 1
+        self.end_s = max(self.end_s, reading.time_s)
+        self.size_wh = reading.size_wh
+        while reading.time_s >= self.bin_s * MOST_BINS:
+            self._merge_bins()
+        for face in reading.faces:
+            if face.track_id is not None:
+                self._add_face(face, reading.time_s, frame)
+
+    def finish(self) -> None:
+        """Count the last frame too: it is shown for as long as the one before."""
+        if self._last is not None and self._last.time_s is not None:
+            self._count_last(self._last.time_s + self._frame_s)
+            self.end_s = self._last.time_s + self._frame_s
+            self._last = None
+
+    def _count_last(self, time_s: float) -> None:
+        if self._last is None or self._last.time_s is None:
+            return
+        passed_s = max(0.0, time_s - self._last.time_s)
+        # Frames that were thinned out to one in 5 s count for 5 s.
+        self._frame_s = min(passed_s, max(_LONGEST_FRAME_S, 3 * self._frame_s)) if self._frame_s else passed_s
+        for face in self._last.faces:
+            if face.track_id is not None:
+                seconds = self.persons[face.track_id].seconds
+                seconds[face.expression] = seconds.get(face.expression, 0.0) + self._frame_s
+
+    def _add_face(self, face: Face, time_s: float, frame: Frame | None) -> None:
+        person = self.persons.get(face.track_id or 0)
+        if person is None:
+            sums = np.zeros((MOST_BINS, len(self.labels)), np.float32)
+            person = Person(face.track_id or 0, time_s, time_s, sums, np.zeros(MOST_BINS, np.int64))
+            self.persons[person.track_id] = person
+        person.last_s = time_s
+        place = int(time_s / self.bin_s)
+        person.sums[place] += np.array([face.probabilities[label] for label in self.labels], np.float32)
+        person.counts[place] += 1
+        if self._with_pictures and frame is not None:
+            self._take_picture(person, face, time_s, frame)
+
+    def _take_picture(self, person: Person, face: Face, time_s: float, frame: Frame) -> None:
+        left, top, right, bottom = face.box_xyxy
+        size_px = ((right - left) * (bottom - top)) ** 0.5
+        quality = face.confidence * min(1.0, size_px / 80)
+        known = person.pictures.get(face.expression)
+        if known is not None and quality < known.quality + _BETTER:
+            return
+        half = size_px * (0.5 + _PICTURE_MARGIN)
+        centre = (left + right) / 2, (top + bottom) / 2
+        # getRectSubPix continues the picture at its border, so that the cut is always square.
+        side = max(2, round(2 * half))
+        cut = cv2.getRectSubPix(frame.bgr, (side, side), centre)
+        interpolation = cv2.INTER_AREA if side > _PICTURE_PX else cv2.INTER_CUBIC
+        small = cv2.resize(cut, (_PICTURE_PX, _PICTURE_PX), interpolation=interpolation)
+        jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
+        person.pictures[face.expression] = Picture(time_s, quality, jpeg)
+
+    def _merge_bins(self) -> None:
+        self.bin_s *= 2
+        half = MOST_BINS // 2
+        for person in self.persons.values():
+            for values in (person.sums, person.counts):
+                values[:half] = values[0::2] + values[1::2]
+                values[half:] = 0

@@ -1,0 +1,230 @@
+"""A page that shows each person's expressions over time: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import importlib.resources
+import json
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import OutputError, UsageError
+from mien.files import write_atomically
+from mien.labels import LabelScheme
+from mien.result import Reading
+from mien.sink.history import History, Person, Picture
+from mien.sink.palette import color_rgb
+from mien.sink.summary import clock
+from mien.source import Frame
+
+__all__ = ["TimelineSink"]
+
+_MOST_PERSONS = 60
+_SHORT_S = 0.3
+_TICKS = 8
+# Pictures below a plot keep this far apart, as a share of its width.
+_PICTURE_SHARE = 0.065
+_NICE_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+class TimelineSink:
+    """Gathers the readings of videos and writes the page when it closes.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.html``; an existing file is replaced.
+    scheme : LabelScheme
+        Of the recognizer.
+
+    Raises
+    ------
+    UsageError
+        If `path` does not end in ``.html``, or its folder is missing.
+    OutputError
+        When it closes, if the page cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], scheme: LabelScheme) -> None:
+        self._path = Path(path)
+        if self._path.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"{path}: a timeline is written as .html, not '{self._path.suffix}'")
+        if not self._path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {self._path.parent}; make it, or choose another --timeline")
+        self._scheme = scheme
+        self._videos: dict[str, History] = {}
+
+    def __enter__(self) -> TimelineSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What was read before an error is worth showing: the page is written either way.
+        page = _page(self._videos, self._scheme)
+        try:
+            write_atomically(self._path, page.encode())
+        except OSError as problem:
+            if error is None:
+                raise OutputError(f"{self._path}: cannot be written ({problem.strerror or problem})") from problem
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:
+        """Take one reading; photos are passed over."""
+        if reading.time_s is None:
+            return
+        if reading.source not in self._videos:
+            self._videos[reading.source] = History(self._scheme.labels, with_pictures=True)
+        self._videos[reading.source].add(reading, frame)
+
+
+def _page(videos: dict[str, History], scheme: LabelScheme) -> str:
+    template = importlib.resources.files("mien.sink").joinpath("timeline.html").read_text(encoding="utf-8")
+    names = list(videos)
+    title = Path(names[0]).name if len(names) == 1 else f"{len(names)} videos"
+    colors = "".join(f"--{_css(label)}:rgb{color_rgb(label)};" for label in scheme.labels)
+    parts = {
+        "TITLE": html.escape(title),
+        "COLORS": colors.replace(" ", ""),
+        "LEGEND": "".join(
+            f'<li><i style="background:var(--{_css(x)})"></i>{html.escape(x)}</li>' for x in scheme.labels
+        ),
+        "VIDEOS": "".join(_video(name, history) for name, history in videos.items()) or "<p>No video was read.</p>",
+        "LABELS": _script(list(scheme.labels)),
+    }
+    for name, text in parts.items():
+        template = template.replace(f"<!--{name}-->", text).replace(f"/*{name}*/", text)
+    return template
+
+
+def _video(name: str, history: History) -> str:
+    history.finish()
+    persons = sorted(history.persons.values(), key=lambda person: person.track_id)
+    long = [person for person in persons if person.seen_s >= min(_SHORT_S, history.end_s / 10)]
+    shown = sorted(long, key=lambda person: -person.seen_s)[:_MOST_PERSONS]
+    width, height = history.size_wh
+    facts = [
+        f"{clock(history.end_s)} min" if history.end_s >= 60 else f"{history.end_s:.1f} s",
+        f"{history.frames:,} frames read",
+        f"{width} × {height}",  # noqa: RUF001 - the sign that pages use
+        f"{len(shown)} person{'' if len(shown) == 1 else 's'}",
+    ]
+    if len(persons) > len(shown):
+        facts.append(f"{len(persons) - len(shown)} more seen for a moment only")
+    cards = "".join(_card(person, history) for person in sorted(shown, key=lambda person: person.track_id))
+    head = (
+        f'<h2 title="{html.escape(name)}">{html.escape(Path(name).name)}</h2><p class="facts">{" · ".join(facts)}</p>'
+    )
+    return f'<section class="video">{head}{cards or "<p>No face was seen.</p>"}</section>'
+
+
+def _card(person: Person, history: History) -> str:
+    seconds = dict(sorted(person.seconds.items(), key=lambda item: -item[1]))
+    longest = next(iter(seconds), "")
+    total = max(person.seen_s, 1e-6)
+    bar = "".join(
+        f'<b style="width:{100 * value / total:.2f}%;background:var(--{_css(label)})" '
+        f'title="{html.escape(label)} {value:.1f} s"></b>'
+        for label, value in seconds.items()
+    )
+    words = ", ".join(f"{html.escape(label)} {value:.1f} s" for label, value in seconds.items() if value >= 0.05)
+    portrait = person.pictures.get(longest) or next(iter(person.pictures.values()), None)
+    image = _image(portrait, f"person {person.track_id}") if portrait else ""
+    return (
+        f'<article class="person"><div class="who">{image}<div><h3>Person {person.track_id}</h3>'
+        f"<p>{clock(person.first_s)} to {clock(person.last_s)}, {person.seen_s:.1f} s</p></div></div>"
+        f'<div class="plot" data-end="{history.end_s:.3f}" data-bin="{history.bin_s:.6f}">{_plot(person, history)}'
+        f'<div class="axis">{_axis(history.end_s)}</div>'
+        f'<div class="moments">{_moments(person, history.end_s)}</div></div>'
+        f'<div class="bar">{bar}</div><p class="seconds">{words}</p></article>'
+    )
+
+
+def _plot(person: Person, history: History) -> str:
+    """Stacked areas, one group for each stretch of time in which the person was seen; heights in percent."""
+    end_s = max(history.end_s, 1e-6)
+    used = max(1, math.ceil(end_s / history.bin_s))
+    seen = person.counts[:used] > 0
+    mean = np.zeros((used, len(history.labels)))
+    mean[seen] = person.sums[:used][seen] / person.counts[:used][seen, None]
+    areas = []
+    for start, stop in _runs(seen, max(1, round(0.2 / history.bin_s))):
+        part = mean[start:stop][seen[start:stop]]
+        place = np.flatnonzero(seen[start:stop]) + start
+        # The middle of each bin, and the edges of the stretch.
+        x = np.concatenate([[start], place + 0.5, [stop]]) * history.bin_s / end_s * 1000
+        tops = np.cumsum(np.concatenate([part[:1], part, part[-1:]]), axis=1)
+        lower = np.zeros(len(x))
+        for index, label in enumerate(history.labels):
+            upper = tops[:, index]
+            if (upper - lower).max() > 0.002:
+                areas.append(f'<path style="fill:var(--{_css(label)})" d="{_area(x, lower, upper)}"/>')
+            lower = upper
+    values = {str(int(i)): [round(100 * v) for v in mean[i].tolist()] for i in np.flatnonzero(seen)}
+    return (
+        '<svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="Expressions of person {person.track_id} over time">{"".join(areas)}'
+        '<line class="cursor" y2="100"/></svg>'
+        f'<script type="application/json">{_script(values)}</script><output hidden></output>'
+    )
+
+
+def _runs(seen: npt.NDArray[np.bool_], bridge: int) -> list[tuple[int, int]]:
+    """Stretches of True from start to stop; gaps of up to `bridge` are no gaps."""
+    runs: list[tuple[int, int]] = []
+    for place in np.flatnonzero(seen).tolist():
+        if runs and place - runs[-1][1] <= bridge:
+            runs[-1] = (runs[-1][0], place + 1)
+        else:
+            runs.append((place, place + 1))
+    return runs
+
+
+def _area(x: npt.NDArray[np.floating], lower: npt.NDArray[np.floating], upper: npt.NDArray[np.floating]) -> str:
+    there = [f"{a:.1f} {100 - 100 * b:.1f}" for a, b in zip(x.tolist(), upper.tolist(), strict=True)]
+    back = [f"{a:.1f} {100 - 100 * b:.1f}" for a, b in zip(x[::-1].tolist(), lower[::-1].tolist(), strict=True)]
+    return "M" + "L".join(there + back) + "Z"
+
+
+def _axis(end_s: float) -> str:
+    step_s = next((step for step in _NICE_S if end_s / step <= _TICKS), 86400 * math.ceil(end_s / 86400 / _TICKS))
+    ticks = [step_s * number for number in range(int(end_s / step_s) + 1)]
+    text = [f"{t:g} s" if end_s < 60 else clock(t) for t in ticks]
+    return "".join(
+        f'<span style="left:{100 * t / max(end_s, 1e-6):.3f}%">{word}</span>'
+        for t, word in zip(ticks, text, strict=True)
+    )
+
+
+def _moments(person: Person, end_s: float) -> str:
+    """The best picture of each expression at its time; of two that would overlap the better one."""
+    shown: list[tuple[float, str, Picture]] = []
+    for label, picture in sorted(person.pictures.items(), key=lambda item: -item[1].quality):
+        share = picture.time_s / max(end_s, 1e-6)
+        if person.seconds.get(label, 0) > 0 and all(abs(share - other) >= _PICTURE_SHARE for other, _, _ in shown):
+            shown.append((share, label, picture))
+    return "".join(
+        f'<figure style="left:{100 * share:.2f}%;border-color:var(--{_css(label)})">'
+        f"{_image(picture, f'{label} at {picture.time_s:.1f} s')}</figure>"
+        for share, label, picture in sorted(shown, key=lambda item: item[0])
+    )
+
+
+def _image(picture: Picture, text: str) -> str:
+    data = base64.b64encode(picture.jpeg).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(text)}" title="{html.escape(text)}">'
+
+
+def _css(label: str) -> str:
+    """A label as part of a CSS name."""
+    return "x-" + "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" for c in label)
+
+
+def _script(value: object) -> str:
+    """JSON that is safe inside a script element."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
