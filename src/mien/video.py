@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from mien.errors import InputError
-from mien.result import Face, Reading
+from mien.result import Reading
 from mien.source import Frame, VideoInfo, VideoSource
 from mien.source.capture import Capture, open_capture
-from mien.track import Steady, Tracker
+from mien.track import Persons
 from mien.video_options import VideoOptions
 
 if TYPE_CHECKING:
@@ -56,8 +55,7 @@ class VideoReadings(Iterator[Reading]):
         self._source = VideoSource(
             os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener
         )
-        self._tracker = Tracker(options.max_gap_s)
-        self._steady = Steady(options.smooth_s)
+        self._persons = Persons(options.max_gap_s, options.smooth_s)
         self._pairs = self._read()
 
     def __enter__(self) -> VideoReadings:
@@ -97,19 +95,9 @@ class VideoReadings(Iterator[Reading]):
         self._source.close()
 
     def _read(self) -> Generator[tuple[Frame, Reading], None, None]:
-        known: set[int] = set()
         for frame, reading in self._recognizer.stream_frames(self._source, live=self.info.live):
             if reading.error is not None:
                 raise InputError(reading.source, reading.error)
             if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
                 continue
-            ids = self._tracker.update(reading.faces, frame.image, frame.time_s)
-            faces = [
-                self._person(face, track_id, frame.time_s) for face, track_id in zip(reading.faces, ids, strict=True)
-            ]
-            self._steady.forget(known - self._tracker.track_ids)
-            known = self._tracker.track_ids
-            yield frame, dataclasses.replace(reading, faces=faces)
-
-    def _person(self, face: Face, track_id: int, time_s: float) -> Face:
-        return self._steady.update(dataclasses.replace(face, track_id=track_id), time_s)
+            yield frame, self._persons.update(reading, frame.image, frame.time_s)

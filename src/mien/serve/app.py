@@ -211,7 +211,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
 async def _read_all(service: Service, uploads: list[Upload], recognizer: Recognizer) -> list[Reading]:
     service.engine.check_room(len(uploads))
     if len(uploads) == 1:
-        return [await service.engine.read(uploads[0].data, uploads[0].name, recognizer)]
+        return [(await service.engine.read(uploads[0].data, uploads[0].name, recognizer))[0]]
     tasks = [asyncio.ensure_future(service.engine.read(u.data, u.name, recognizer)) for u in uploads]
     found = await asyncio.gather(*tasks, return_exceptions=True)
     readings = []
@@ -222,7 +222,7 @@ async def _read_all(service: Service, uploads: list[Upload], recognizer: Recogni
         elif isinstance(item, BaseException):
             raise item
         else:
-            readings.append(item)
+            readings.append(item[0])
     return readings
 
 

@@ -40,10 +40,12 @@ class _Job:
     source: str
     recognizer: Recognizer
     loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Reading]
+    answer: asyncio.Future[tuple[Reading, Frame | None]]
     queued_s: float
     index: int | None = None
     time_s: float | None = None
+    live: bool = False
+    frame: Frame | None = None
     abandoned: bool = False
     prepared: Any = None
     faces: int = field(default=0)
@@ -117,7 +119,7 @@ class Engine:
         live: bool = False,
         index: int | None = None,
         time_s: float | None = None,
-    ) -> Reading:
+    ) -> tuple[Reading, Frame | None]:
         """Read one image. Called on the event loop; if the caller is cancelled, the image is not read.
 
         Parameters
@@ -132,6 +134,12 @@ class Engine:
         index, time_s : int and float, optional
             Place in the stream.
 
+        Returns
+        -------
+        reading : Reading
+        frame : Frame or None
+            The decoded frame of a live stream; None for a photo, whose pixels are gone already.
+
         Raises
         ------
         Problem
@@ -139,7 +147,7 @@ class Engine:
         """
         self.check_room()
         loop = asyncio.get_running_loop()
-        job = _Job(data, source, recognizer, loop, loop.create_future(), time.monotonic(), index, time_s)
+        job = _Job(data, source, recognizer, loop, loop.create_future(), time.monotonic(), index, time_s, live)
         self._pending += 1
         self._metrics.queue_images.set(self._pending)
         try:
@@ -202,6 +210,7 @@ class Engine:
         if frame.image.shape[0] * frame.image.shape[1] > limit * 1e6:  # a format whose header is not known here
             raise too_large("too_many_pixels", f"{job.source}: more than {limit:g} megapixels: scale the image down")
         frame = Frame(frame.source, frame.image, job.index, job.time_s, frame.note)
+        job.frame = frame if job.live else None
         job.prepared = job.recognizer.prepare(frame)
         job.faces = job.prepared.faces
         if job.faces > self._options.max_faces:
@@ -230,7 +239,7 @@ class Engine:
             self._metrics.faces.inc(sum(len(reading.faces) for reading in readings))
             for job, reading in zip(jobs, readings, strict=True):
                 job.prepared = None
-                _settle(job, reading)
+                _settle(job, (reading, job.frame))
 
     def _take_batch(self) -> list[_Job]:
         """The oldest image that is ready, and those after it with the same recognizer, up to a batch of faces."""
@@ -247,7 +256,7 @@ class Engine:
         return jobs
 
 
-def _settle(job: _Job, outcome: Reading | Problem) -> None:
+def _settle(job: _Job, outcome: tuple[Reading, Frame | None] | Problem) -> None:
     def settle() -> None:
         if job.answer.done():
             return

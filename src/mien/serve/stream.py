@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from mien.errors import UsageError
 from mien.serve.guard import check_token
 from mien.serve.problem import Problem, bad_request
-from mien.serve.tracks import StreamTracks
+from mien.track import Persons
+from mien.video_options import VideoOptions
 
 if TYPE_CHECKING:
     from mien.serve.app import Service
@@ -25,7 +27,9 @@ __all__ = ["Stream"]
 
 _CLOSE_NORMAL = 1000
 _CLOSE_POLICY = 1008
-_START_KEYS = {"type": str, "token": str, "model": str, "labels": str, "smooth": bool}
+_START_KEYS: dict[str, Any] = {"type": str, "token": str, "model": str, "labels": str, "smooth_s": (int, float)}
+
+_KINDS: dict[Any, str] = {str: "a text", (int, float): "a number"}
 
 
 class Stream:
@@ -45,8 +49,7 @@ class Stream:
         self._service = service
         self._authorized = authorized
         self._recognizer = service.models.default
-        self._smooth = True
-        self._tracks = StreamTracks(self._recognizer, self._smooth)
+        self._persons = _new_persons(VideoOptions())
         self._frames = 0
         self._newest: tuple[int, float, bytes] | None = None
         self._arrived = asyncio.Event()
@@ -98,11 +101,14 @@ class Stream:
             token = wanted.get("token")
             check_token(self._service.options.token, None if token is None else f"Bearer {token}")
             self._authorized = True
+        try:
+            video = VideoOptions(smooth_s=wanted.get("smooth_s", VideoOptions.smooth_s))
+        except UsageError as error:
+            raise bad_request(str(error)) from error
         model, labels = wanted.get("model"), wanted.get("labels")
         recognizer = await asyncio.to_thread(self._service.models.find, model, labels)
         self._recognizer = recognizer
-        self._smooth = wanted.get("smooth", True)
-        self._tracks = StreamTracks(recognizer, self._smooth)
+        self._persons = _new_persons(video)
         await self._send({"type": "ready", "model": recognizer.card.name, "labels": list(recognizer.scheme.labels)})
 
     async def _take_frame(self, data: bytes) -> None:
@@ -128,15 +134,16 @@ class Stream:
             if self._newest is None:
                 continue
             (number, received_s, data), self._newest = self._newest, None
-            tracks, time_s = self._tracks, received_s - (self._first_s or 0.0)
+            persons, time_s = self._persons, received_s - (self._first_s or 0.0)
             try:
-                reading = await self._service.engine.read(
+                reading, frame = await self._service.engine.read(
                     data, "stream", self._recognizer, live=True, index=number, time_s=time_s
                 )
             except Problem as problem:
                 await self._send_problem(problem, frame=number)
                 continue
-            reading = tracks.update(reading)
+            if frame is not None:
+                reading = await asyncio.to_thread(persons.update, reading, frame.image, time_s)
             server_s = round(time.monotonic() - received_s, 4)
             await self._send({"type": "reading", "server_s": server_s, "reading": reading.to_dict()})
 
@@ -157,6 +164,10 @@ class Stream:
         await self._socket.close(code, problem.code)
 
 
+def _new_persons(options: VideoOptions) -> Persons:
+    return Persons(options.max_gap_s, options.smooth_s)
+
+
 def _parse_start(text: str) -> dict[str, Any]:
     try:
         wanted = json.loads(text)
@@ -168,5 +179,5 @@ def _parse_start(text: str) -> dict[str, Any]:
         if key not in _START_KEYS:
             raise bad_request(f"unknown key {key[:80]!r}; expected {', '.join(_START_KEYS)}")
         if value is not None and not isinstance(value, _START_KEYS[key]):
-            raise bad_request(f"{key} is {type(value).__name__}; expected {_START_KEYS[key].__name__}")
+            raise bad_request(f"{key} is of type {type(value).__name__}; expected {_KINDS[_START_KEYS[key]]}")
     return {key: value for key, value in wanted.items() if value is not None}

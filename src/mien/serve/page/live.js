@@ -11,6 +11,7 @@ const MAX_ROWS = 50_000;
 const GONE_MS = 700;
 const LOST_ANSWER_MS = 5000;
 const QUICK_MS = 60;
+const SURE_AFTER = 4;  // frames: what the detector sees for a blink gets no card
 
 const CAMERA_PROBLEMS = {
   NotAllowedError: ["The camera is blocked", "Allow the camera for this page in the browser’s address bar, then try again."],
@@ -153,7 +154,7 @@ export class Live {
     while (this.delays.length > 30) this.delays.shift();
     this.paint();
     this.updateCards(reading, now);
-    this.timeline.add(reading, this.labels);
+    this.timeline.add(reading, this.labels, (id) => this.cards.get(id)?.seen >= SURE_AFTER);
     if (this.rows.length < MAX_ROWS) this.rows.push(...records(reading));
     if (now - this.saidMs > 500) this.updateFigures(reading, now);
   }
@@ -179,9 +180,11 @@ export class Live {
       let card = this.cards.get(id);
       if (!card) {
         card = new PersonCard(`person ${id}`);
+        card.seen = 0;
         this.cards.set(id, card);
-        this.page.people.append(card.root);
       }
+      card.seen += 1;
+      if (card.seen === SURE_AFTER) this.page.people.append(card.root);
       card.update(face);
       card.seenMs = now;
     });
@@ -189,7 +192,7 @@ export class Live {
       card.root.dataset.gone = String(now - card.seenMs > 150);
       if (now - card.seenMs > GONE_MS) { card.root.remove(); this.cards.delete(id); }
     }
-    this.page.nobody.hidden = this.cards.size > 0;
+    this.page.nobody.hidden = this.page.people.childElementCount > 0;
     this.page.nobody.textContent = "Nobody in view.";
   }
 

@@ -19,11 +19,12 @@ export class Timeline {
     this.draw();
   }
 
-  add(reading, labels) {
+  add(reading, labels, isSure) {
     const now = performance.now();
     this.labels = labels;
     reading.faces.forEach((face, index) => {
       const id = face.track_id ?? index + 1;
+      if (!isSure(id)) return;
       const points = this.people.get(id) ?? [];
       if (!this.people.has(id)) this.people.set(id, points);
       if (!points.length || now - points.at(-1).t > MERGE_MS) points.push({ t: now, shares: face.probabilities });
