@@ -110,10 +110,10 @@ def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**values)
 
 
-def with_options(kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_options(kind: type[Any], name: str = "options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a Typer command one flag for each field of an options dataclass.
 
-    The decorated function takes the built dataclass as its keyword argument ``options``.
+    The decorated function takes the built dataclass as its keyword argument `name`.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,10 +123,10 @@ def with_options(kind: type[Any]) -> Callable[[Callable[..., Any]], Callable[...
 
         @functools.wraps(function)
         def command(*args: Any, **kwargs: Any) -> Any:
-            options = kind(**{name: kwargs.pop(name) for name in names})
-            return function(*args, **kwargs, options=options)
+            kwargs[name] = kind(**{field: kwargs.pop(field) for field in names})
+            return function(*args, **kwargs)
 
-        kept = [p for name, p in own.parameters.items() if name != "options"]
+        kept = [p for key, p in own.parameters.items() if key != name]
         parameters = [*kept, *flags]
         command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -1,4 +1,4 @@
-"""`mien recognize`: photos in; a table, rows and annotated copies out."""
+"""`mien recognize`: photos and videos in; a table, rows and annotated copies out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from mien.errors import InputError, UsageError
 from mien.options import with_options
 from mien.recognizer_options import RecognizerOptions
+from mien.video_options import VideoOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,17 +25,31 @@ __all__ = ["recognize"]
 _PROGRESS_AFTER_S = 1.0
 
 
+@with_options(VideoOptions, "video_options")
 @with_options(RecognizerOptions)
 def recognize(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Photos, folders, and patterns such as 'shots/*.jpg'.")
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Photos, folders, patterns such as 'shots/*.jpg', videos, camera:0, rtsp://...",
+        ),
     ],
     *,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write a row a face to FILE: .jsonl, .csv or .parquet."),
     ] = None,
-    draw: Annotated[Path | None, typer.Option(metavar="DIR", help="Write annotated copies into DIR.")] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write annotated copies into DIR; for one video also a file such as seen.mp4."
+        ),
+    ] = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Videos: write a page (.html) with each person's expressions over time."),
+    ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")] = False,
     include_empty: Annotated[
@@ -42,8 +57,9 @@ def recognize(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
     options: RecognizerOptions,
+    video_options: VideoOptions,
 ) -> None:
-    """Find every face in photos and read its expression.
+    """Find every face in photos and videos and read its expression.
 
     Exit status: 0 all inputs were read, 1 some could not be read (each is named on stderr, the rest is done),
     2 wrong usage.
@@ -53,15 +69,18 @@ def recognize(
 
     from mien.recognizer import Recognizer
     from mien.sink import DrawSink, JsonLinesSink, TableSink, open_row_sink
-    from mien.source import SourceFile, expand_inputs
+    from mien.source import SourceFile, expand_inputs, is_video
 
     if include_empty and not json and (out is None or out.suffix.lower() != ".jsonl"):
         raise UsageError("--include-empty writes JSON lines; add --json or --out FILE.jsonl")
-    recognizer = Recognizer(**vars(options))
     items = expand_inputs(inputs, recursive)
+    videos = [item for item in items if isinstance(item, SourceFile) and is_video(item.path)]
+    items = [item for item in items if item not in videos]
     files = [item for item in items if isinstance(item, SourceFile)]
+    _check_video_usage(video_options, draw, timeline, len(videos), len(items))
+    recognizer = Recognizer(**vars(options))
     console = Console(highlight=False)
-    unread = 0
+    unread = unread_videos = 0
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
         if json:
@@ -70,7 +89,12 @@ def recognize(
             sinks.append(stack.enter_context(TableSink(console, recognizer.scheme, [file.path for file in files])))
         if out is not None:
             sinks.append(stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty)))
-        if draw is not None:
+        if timeline is not None:
+            from mien.sink import TimelineSink
+
+            sinks.append(stack.enter_context(TimelineSink(timeline, recognizer.scheme)))
+        shared = [sink for sink in sinks if not isinstance(sink, TableSink)]
+        if draw is not None and items:
             relative = {file.path: file.relative for file in files}
             sinks.append(stack.enter_context(DrawSink(draw, relative)))
         progress = stack.enter_context(_Progress(console, len(items), shown=console.is_terminal and not json))
@@ -88,10 +112,28 @@ def recognize(
             readings += reading.error is None
             faces += len(reading.faces)
             progress.advance()
-    if not json and not quiet:
-        _summary(console, readings, faces, unread, time.monotonic() - start_s)
-    if unread:
+        seconds = time.monotonic() - start_s
+        if videos:
+            from mien.cli.recognize_video import VideoRun
+
+            run = VideoRun(recognizer, video_options, shared, draw, console, not json and not quiet, _say)
+            unread_videos = run.read(videos)
+    if items and not json and not quiet:
+        _summary(console, readings, faces, unread, seconds)
+    if unread or unread_videos:
         raise typer.Exit(1)
+
+
+def _check_video_usage(
+    options: VideoOptions, draw: Path | None, timeline: Path | None, videos: int, photos: int
+) -> None:
+    """Refuse what only fits videos where there is none, before any file is made."""
+    if timeline is not None and not videos:
+        raise UsageError("--timeline shows videos, and no input is one")
+    if options.interval_s is not None and not videos:
+        raise UsageError("--every and --fps thin out videos, and no input is one")
+    if draw is not None and draw.suffix.lower() == ".mp4" and (videos != 1 or photos):
+        raise UsageError(f"--draw {draw} is one video; for several inputs name a folder")
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Where readings go: the terminal, files of rows, annotated pictures and videos, pages. Every sink is a context manager."""
+"""Where readings go: the terminal, rows, pictures, videos, pages. Every sink is a context manager."""
 
 from mien.sink.base import Sink
 from mien.sink.draw import DrawSink, draw_reading

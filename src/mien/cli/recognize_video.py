@@ -1,0 +1,179 @@
+"""The part of `mien recognize` that reads videos, cameras and streams, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from mien.errors import InputError, UsageError
+from mien.recognizer import Recognizer
+from mien.sink import Sink, SummarySink, VideoSink
+from mien.source import SourceFile, VideoInfo
+from mien.video import VideoReadings
+from mien.video_options import VideoOptions
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["VideoRun", "video_target"]
+
+_PROGRESS_AFTER_S = 1.0
+_REFRESH_S = 0.1
+
+
+def video_target(draw: Path, video: SourceFile) -> Path:
+    """Where the annotated copy of a video goes: ``--draw`` is a file of this suffix, or a folder."""
+    if draw.suffix.lower() == ".mp4":
+        return draw
+    name = Path(video.relative)
+    if "://" in video.relative or video.relative.startswith("camera:"):
+        name = Path("".join(c if c.isalnum() or c in ".-" else "-" for c in video.relative).strip("-"))
+        return draw / f"{name}.mp4"
+    return draw / name.with_suffix(".mp4")
+
+
+@dataclass
+class VideoRun:
+    """Reads videos and tells the terminal about them.
+
+    Attributes
+    ----------
+    recognizer : Recognizer
+    options : VideoOptions
+    sinks : list of Sink
+        Shared by all inputs: rows, a timeline.
+    draw : Path or None
+        An ``.mp4`` file, or a folder for annotated copies.
+    console : rich.console.Console
+    table : bool
+        Whether to print what was read for a person.
+    say : callable
+        Takes a line for stderr.
+    """
+
+    recognizer: Recognizer
+    options: VideoOptions
+    sinks: list[Sink]
+    draw: Path | None
+    console: Console
+    table: bool
+    say: Callable[[str], None]
+
+    def read(self, videos: list[SourceFile]) -> int:
+        """Read the videos; returns how many could not be read to their end."""
+        targets = [video_target(self.draw, video) for video in videos] if self.draw else []
+        if len(set(targets)) < len(targets):
+            raise UsageError(f"--draw {self.draw}: several videos would get one name; read them one at a time")
+        return sum(not self._try(video, target) for video, target in itertools.zip_longest(videos, targets))
+
+    def _try(self, video: SourceFile, target: Path | None) -> bool:
+        try:
+            self._read(video, target)
+        except InputError as error:
+            self.say(f"cannot read {error}")
+            return False
+        return True
+
+    def _read(self, video: SourceFile, target: Path | None) -> None:
+        with contextlib.ExitStack() as stack:
+            readings = stack.enter_context(VideoReadings(self.recognizer, video.path, self.options))
+            info = readings.info
+            own: list[Sink] = []
+            if self.table:
+                self.console.print(_heading(info), style="bold", highlight=False, soft_wrap=True)
+                own.append(stack.enter_context(SummarySink(self.console, self.recognizer.scheme)))
+            if target is not None:
+                own.append(stack.enter_context(VideoSink(target, None if info.live else video.path)))
+            shown = self.console.is_terminal and self.table
+            progress = stack.enter_context(_Progress(self.console, readings, shown))
+            start_s = time.monotonic()
+            try:
+                for frame, reading in readings.frames():
+                    for sink in (*self.sinks, *own):
+                        sink.write(reading, frame)
+                    progress.advance(reading.time_s or 0.0)
+            except KeyboardInterrupt:
+                # The only way to leave a camera; a file that is left early is an interruption.
+                if not info.live:
+                    raise
+            finally:
+                progress.__exit__(None, None, None)
+                self._tell(readings, progress.frames, time.monotonic() - start_s)
+
+    def _tell(self, readings: VideoReadings, frames: int, seconds: float) -> None:
+        parts = []
+        if readings.dropped:
+            share = readings.dropped / max(1, readings.dropped + frames)
+            parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")
+        if readings.reconnects:
+            parts.append(f"connected again {readings.reconnects:,} time{'' if readings.reconnects == 1 else 's'}")
+        if self.table:
+            rate = f"{frames:,} frames in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
+            self.console.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)
+        elif parts:
+            self.say(f"note: {readings.info.source}: {', '.join(parts)}")
+
+
+def _heading(info: VideoInfo) -> str:
+    facts = [f"{info.size_wh[0]} x {info.size_wh[1]}", f"{info.frame_rate:.4g} frames a second"]
+    if info.live:
+        facts = [*facts[:1], "live; Ctrl-C ends it"]
+    elif info.duration_s is not None:
+        facts.insert(0, f"{info.duration_s:.1f} s")
+    return f"{info.source}: {', '.join(facts)}"
+
+
+class _Progress(contextlib.AbstractContextManager["_Progress"]):
+    """A progress bar that appears after a moment; for live sources it only counts."""
+
+    def __init__(self, console: Console, readings: VideoReadings, shown: bool) -> None:
+        self._console = console
+        self._readings = readings
+        self._shown = shown
+        self._start_s = self._drawn_s = time.monotonic()
+        self._bar: Progress | None = None
+        self.frames = 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def advance(self, time_s: float) -> None:
+        """Count one more frame, read at this time of the video."""
+        self.frames += 1
+        now_s = time.monotonic()
+        if not self._shown or now_s - self._start_s < _PROGRESS_AFTER_S or now_s - self._drawn_s < _REFRESH_S:
+            return
+        self._drawn_s = now_s
+        if self._bar is None:
+            self._bar = self._open()
+        rate = self.frames / (now_s - self._start_s)
+        dropped = f", {self._readings.dropped:,} dropped" if self._readings.info.live else ""
+        fields: dict[str, Any] = {"rate": rate, "said": f"{self.frames:,} frames{dropped}"}
+        self._bar.update(self._bar.task_ids[0], completed=time_s, **fields)
+
+    def _open(self) -> Progress:
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+        duration_s = self._readings.info.duration_s
+        columns: list[ProgressColumn] = [
+            TextColumn("reading"),
+            BarColumn(),
+            TextColumn("{task.fields[said]}, {task.fields[rate]:.0f} a second"),
+        ]
+        if duration_s is not None:
+            columns.append(TimeRemainingColumn())
+        # An stderr that is a file must stay apart from the terminal.
+        bar = Progress(*columns, console=self._console, transient=True, redirect_stderr=sys.stderr.isatty())
+        bar.add_task("reading", total=duration_s, rate=0.0, said="")
+        bar.start()
+        return bar
