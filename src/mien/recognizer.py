@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from mien.classify import Classifier, OnnxClassifier, face_batch, whole_batch
-from mien.classify.calibration import softmax
-from mien.detect import Detections, Detector, open_detector
+from mien.classify import Classifier, OnnxClassifier, face_batch, face_sides_px, whole_batch
+from mien.detect import Detector, open_detector
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7, LabelScheme, find_scheme
 from mien.options import options_from_dict
 from mien.parallel import ordered_map
+from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
 from mien.recognizer_options import RecognizerOptions
-from mien.result import Face, Reading
+from mien.result import Reading
 from mien.source import Frame, ImageLike, load_image
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
@@ -32,11 +31,6 @@ __all__ = ["Recognizer", "recognize"]
 
 _A = TypeVar("_A")
 
-# A batch for the classifier is closed at whichever comes first. More faces bring no speed; more images only memory.
-_BATCH_FACES = 32
-_BATCH_IMAGES = 16
-_BATCH_KEPT_BYTES = 128 << 20
-
 
 def count_threads(wanted: int | None) -> int:
     """The threads to use: as many as wanted, else one for each core that this process may use (8 at most)."""
@@ -45,25 +39,6 @@ def count_threads(wanted: int | None) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(cores, 8))
-
-
-@dataclass
-class _Prepared:
-    """One image after detection and alignment, waiting for the classifier."""
-
-    source: str
-    frame: Frame | None = None
-    size_wh: tuple[int, int] = (0, 0)
-    detections: Detections | None = None
-    batch: npt.NDArray[Any] | None = None
-    error: InputError | None = None
-    index: int | None = None
-    time_s: float | None = None
-    note: str | None = None
-
-    @property
-    def faces(self) -> int:
-        return 0 if self.batch is None else len(self.batch)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -243,94 +218,53 @@ class Recognizer(RecognizerOptions):
         several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
         prepared = ordered_map(functools.partial(self._prepare, threads=inner, keep=keep_frames), images, several)
-        for group in _groups(prepared, 1 if live else _BATCH_IMAGES):
-            for item, reading in zip(group, self._classify(group, inner), strict=True):
+        for group in group_prepared(prepared, 1 if live else BATCH_IMAGES):
+            for item, reading in zip(group, self._read(group, inner), strict=True):
                 if item.error is not None and on_error == "raise":
                     raise item.error
                 yield item.frame, reading
 
-    def prepare(self, image: ImageLike | Frame) -> _Prepared:
+    def prepare(self, image: ImageLike | Frame) -> Prepared:
         """Decode, detect and align one image on the calling thread: for those who batch by themselves, as a server."""
         return self._prepare(image, 1, keep=False)
 
-    def classify(self, prepared: list[_Prepared]) -> list[Reading]:
+    def classify(self, prepared: list[Prepared]) -> list[Reading]:
         """Read the faces of several images that `prepare` gave, in one batch."""
-        return list(self._classify(prepared, 1))
+        return list(self._read(prepared, 1))
 
-    def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> _Prepared:
+    def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> Prepared:
         """Decode, detect, align."""
         if isinstance(image, InputError):
-            return _Prepared(image.source, error=image)
+            return Prepared(image.source, error=image)
         try:
             frame = image if isinstance(image, Frame) else load_image(image, self.max_megapixels)
         except InputError as error:
-            return _Prepared(error.source, error=error)
+            return Prepared(error.source, error=error)
         spec = self._classifier(threads).card.input
         pixels = frame.gray if spec.channels == "gray" else frame.image
         detector = self._detector(threads)
         if detector is None:
             detections = None
             batch = whole_batch([pixels], spec)
+            sides_px = np.array([max(frame.size_wh)], np.float64)
         else:
             detections = detector.detect(frame.gray if getattr(detector, "wants_gray", False) else frame.image)
             batch = face_batch(pixels, detections.landmarks_xy, spec)
-        kept = frame if keep else None
-        return _Prepared(
-            frame.source, kept, frame.size_wh, detections, batch, None, frame.index, frame.time_s, frame.note
+            sides_px = face_sides_px(detections.landmarks_xy, spec)
+        return Prepared(
+            source=frame.source,
+            frame=frame if keep else None,
+            size_wh=frame.size_wh,
+            detections=detections,
+            batch=batch,
+            sides_px=sides_px,
+            index=frame.index,
+            time_s=frame.time_s,
+            note=frame.note,
         )
 
-    def _classify(self, group: list[_Prepared], threads: int) -> Iterator[Reading]:
-        """Read the faces of several images in one batch."""
-        classifier = self._classifier(threads)
-        batches = [item.batch for item in group if item.batch is not None and len(item.batch)]
-        logits = classifier.logits(np.concatenate(batches)) if batches else {}
-        probabilities = {
-            head.output: softmax(logits[head.output], head.temperature)
-            for head in classifier.card.heads
-            if head.output in logits
-        }
-        start = 0
-        for item in group:
-            count = 0 if item.batch is None else len(item.batch)
-            rows = {name: values[start : start + count] for name, values in probabilities.items()}
-            start += count
-            yield Reading(
-                source=item.source,
-                size_wh=item.size_wh,
-                faces=self._faces(item, rows) if count else [],
-                frame=item.index,
-                time_s=item.time_s,
-                note=item.note,
-                error=None if item.error is None else item.error.problem,
-            )
-
-    def _faces(self, item: _Prepared, probabilities: dict[str, npt.NDArray[np.floating]]) -> list[Face]:
-        scheme, head = self._scheme
-        shares, coverage = scheme.project(probabilities[head.output], head.labels)
-        beside = {name: self._beside(name, probabilities) for name in ("not_face", "unknown")}
-        faces = []
-        for index, row in enumerate(shares):
-            aside = {name: None if values is None else float(values[index]) for name, values in beside.items()}
-            if item.detections is not None and (aside["not_face"] or 0.0) > self.max_not_face:
-                continue
-            faces.append(
-                Face(
-                    **_place(item, index),
-                    probabilities=dict(zip(scheme.labels, row.tolist(), strict=True)),
-                    coverage=float(coverage[index]),
-                    not_face=aside["not_face"],
-                    unknown=aside["unknown"],
-                )
-            )
-        return faces
-
-    def _beside(self, name: str, probabilities: dict[str, npt.NDArray[np.floating]]) -> npt.NDArray[np.floating] | None:
-        """The probability of an answer that is no expression, from the first head that has it."""
-        for head in self._classifier(self._threads).card.heads:
-            if name in head.labels:
-                column: npt.NDArray[np.floating] = probabilities[head.output][:, head.labels.index(name)]
-                return column
-        return None
+    def _read(self, group: list[Prepared], threads: int) -> Iterator[Reading]:
+        return read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face)
 
 
 @overload
@@ -355,34 +289,3 @@ def recognize(images: ImageLike | list[Any] | tuple[Any, ...], **options: Any) -
 @functools.lru_cache(maxsize=4)
 def _kept_recognizer(options: RecognizerOptions) -> Recognizer:
     return Recognizer(**vars(options))
-
-
-def _place(item: _Prepared, index: int) -> dict[str, Any]:
-    """Where a face is: as the detector said, or the whole of an image that is cropped already."""
-    if item.detections is None:
-        return {
-            "box_xyxy": (0.0, 0.0, float(item.size_wh[0]), float(item.size_wh[1])),
-            "score": None,
-            "landmarks_xy": (),
-        }
-    found = item.detections
-    return {
-        "box_xyxy": tuple(found.box_xyxy[index].tolist()),
-        "score": float(found.score[index]),
-        "landmarks_xy": tuple((float(x), float(y)) for x, y in found.landmarks_xy[index]),
-    }
-
-
-def _groups(items: Iterable[_Prepared], most_images: int) -> Iterator[list[_Prepared]]:
-    """Cut the stream into batches for the classifier; the last one as it comes."""
-    group: list[_Prepared] = []
-    faces = kept_bytes = 0
-    for item in items:
-        group.append(item)
-        faces += 0 if item.batch is None else len(item.batch)
-        kept_bytes += 0 if item.frame is None else item.frame.image.nbytes
-        if faces >= _BATCH_FACES or len(group) >= most_images or kept_bytes >= _BATCH_KEPT_BYTES:
-            yield group
-            group, faces, kept_bytes = [], 0, 0
-    if group:
-        yield group

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["align_faces", "similarity_transform"]
+__all__ = ["align_faces", "crop_sides_px", "similarity_transform"]
 
 
 def similarity_transform(
@@ -79,52 +79,74 @@ def align_faces(
     return crops
 
 
+def crop_sides_px(
+    landmarks_xy: npt.NDArray[np.floating], framing_xy: Sequence[tuple[float, float]], size_wh: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """How large the crops of `align_faces` are in the photo: the longer side in its pixels, float64 of shape (N,)."""
+    matrices = similarity_transform(landmarks_xy, np.asarray(framing_xy, np.float64) * size_wh)
+    sides_px: npt.NDArray[np.float64] = max(size_wh) / np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
+    return sides_px
+
+
 def _warp(
     image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     shrink = max(1, round(1.0 / scale))
-    left, top, right, bottom = _region(image, matrix, size_wh, margin_px=2 * shrink)
-    region = image[top:bottom, left:right]
-    to_source = np.vstack([matrix, [0, 0, 1]]) @ _shift(left, top)
-    if shrink > 1 and min(region.shape[:2]) >= shrink:
-        rows, columns = region.shape[0] // shrink, region.shape[1] // shrink
-        region = np.asarray(
-            cv2.resize(region[: rows * shrink, : columns * shrink], (columns, rows), interpolation=cv2.INTER_AREA),
-            np.uint8,
-        )
-        to_source = to_source @ np.diag([shrink, shrink, 1.0])
+    left, top, right, bottom = _bounds(matrix, size_wh, margin_px=3 * shrink)
+    region, left, top = _cut(image, (left, top, right, bottom), shrink)
     # OpenCV puts pixel centres at whole numbers; landmarks count from the corner of the first pixel.
-    centred = _shift(-0.5, -0.5) @ to_source @ _shift(0.5, 0.5)
+    to_crop = np.vstack([matrix, [0, 0, 1]]) @ _shift(left, top) @ np.diag([shrink, shrink, 1.0])
+    centred = _shift(-0.5, -0.5) @ to_crop @ _shift(0.5, 0.5)
+    # Enlarged by cubic interpolation, small faces are read better than by linear (benchmarks/small_faces.py).
+    interpolation = cv2.INTER_CUBIC if scale * shrink > 1.0 else cv2.INTER_LINEAR
     return np.asarray(
-        cv2.warpAffine(region, centred[:2], size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101),
-        np.uint8,
+        cv2.warpAffine(region, centred[:2], size_wh, flags=interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
 
 
-def _region(
-    image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], margin_px: int
-) -> tuple[int, int, int, int]:
-    """The part of the image that the crop needs, as left, top, right, bottom, at least one pixel large."""
-    height, width = image.shape[:2]
+def _bounds(matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], margin_px: int) -> tuple[int, int, int, int]:
+    """The part of the image plane that the crop shows, as left, top, right, bottom; it may lie outside the image."""
     back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     w, h = size_wh
     corners = (back @ np.array([[0, w, 0, w], [0, 0, h, h], [1, 1, 1, 1]], np.float64))[:2]
-    low = np.floor(corners.min(axis=1)) - margin_px
-    high = np.ceil(corners.max(axis=1)) + margin_px
-    left, right = np.clip([low[0], high[0]], 0, width).astype(int)
-    top, bottom = np.clip([low[1], high[1]], 0, height).astype(int)
+    left, top = (np.floor(corners.min(axis=1)) - margin_px).astype(int)
+    right, bottom = (np.ceil(corners.max(axis=1)) + margin_px).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _cut(
+    image: npt.NDArray[np.uint8], bounds: tuple[int, int, int, int], shrink: int
+) -> tuple[npt.NDArray[np.uint8], int, int]:
+    """Cut the bounds out of the image, averaged down by `shrink` and completed by reflection.
+
+    Returns the region and where its left and top lie in the image, in pixels of the image.
+    """
+    height, width = image.shape[:2]
+    (left, right), add_x = _inside(bounds[0], bounds[2], width)
+    (top, bottom), add_y = _inside(bounds[1], bounds[3], height)
+    region = image[top:bottom, left:right]
+    if shrink > 1:
+        columns, rows = max(1, region.shape[1] // shrink), max(1, region.shape[0] // shrink)
+        region = region[: rows * shrink, : columns * shrink]
+        region = np.asarray(cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    if any((*add_x, *add_y)):
+        # Not left to warpAffine, which can take for ever to reflect at the border of a tiny image (OpenCV 5.0).
+        add_x, add_y = [[-(-add // shrink) for add in adds] for adds in (add_x, add_y)]
+        region = np.asarray(
+            cv2.copyMakeBorder(region, add_y[0], add_y[1], add_x[0], add_x[1], cv2.BORDER_REFLECT_101), np.uint8
+        )
+    return region, left - add_x[0] * shrink, top - add_y[0] * shrink
+
+
+def _inside(low: int, high: int, size: int) -> tuple[tuple[int, int], list[int]]:
+    """Along one axis: what to take of the image, and how much to add by reflection before and after it."""
+    add = [max(0, -low), max(0, high - size)]
     # Reflection needs something to reflect: at the border at least as much as lies outside is kept inside.
-    if low[0] < 0:
-        right = min(width, max(right, int(np.ceil(-low[0]))))
-    if high[0] > width:
-        left = max(0, min(left, int(np.floor(2 * width - high[0]))))
-    if low[1] < 0:
-        bottom = min(height, max(bottom, int(np.ceil(-low[1]))))
-    if high[1] > height:
-        top = max(0, min(top, int(np.floor(2 * height - high[1]))))
-    left, top = min(left, width - 1), min(top, height - 1)
-    return left, top, max(right, left + 1), max(bottom, top + 1)
+    start = min(max(low, 0), size - 1, size - 1 - min(add[1], size - 1))
+    end = max(min(high, size), start + 1, min(add[0] + 1, size))
+    # Nothing sensible lies further out than the image is large; the edge is continued there.
+    return (start, end), [min(amount, 4 * (end - start)) for amount in add]
 
 
 def _shift(x: float, y: float) -> npt.NDArray[np.float64]:

@@ -2,6 +2,6 @@
 
 from mien.classify.base import Classifier
 from mien.classify.onnx import OnnxClassifier
-from mien.classify.preprocess import face_batch, whole_batch
+from mien.classify.preprocess import face_batch, face_sides_px, whole_batch
 
-__all__ = ["Classifier", "OnnxClassifier", "face_batch", "whole_batch"]
+__all__ = ["Classifier", "OnnxClassifier", "face_batch", "face_sides_px", "whole_batch"]

@@ -19,15 +19,16 @@ FloatArray = npt.NDArray[np.float64]
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 
 
-def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.floating[Any]]:
+def softmax(logits: npt.ArrayLike, temperature: npt.ArrayLike = 1.0) -> npt.NDArray[np.floating[Any]]:
     """Probabilities of logits over the last axis, without overflow.
 
     Parameters
     ----------
     logits : float array of shape (..., C)
         Any finite numbers.
-    temperature : float
-        Positive; the logits are divided by it. Above 1 the probabilities move towards equal ones.
+    temperature : float, or float array of shape (...)
+        Positive; the logits are divided by it, each row by its own where there are several. Above 1 the
+        probabilities move towards equal ones.
 
     Returns
     -------
@@ -39,8 +40,9 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.f
     UsageError
         If `temperature` is not a positive number.
     """
-    if not (temperature > 0 and np.isfinite(temperature)):
-        raise UsageError(f"softmax: temperature is {temperature}; expected a positive number")
+    divisor = np.asarray(temperature, np.float64)[..., None]
+    if not ((divisor > 0) & np.isfinite(divisor)).all():
+        raise UsageError(f"softmax: temperature is {temperature!r}; expected a positive number")
     values = np.asarray(logits)
     if values.dtype != np.float32:
         values = values.astype(np.float64)
@@ -48,7 +50,7 @@ def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> npt.NDArray[np.f
         raise UsageError(f"softmax: logits have shape {values.shape}; expected at least one class")
     # The difference is taken before the division, so that a small temperature cannot make infinities meet.
     with np.errstate(over="ignore"):
-        exponent = (values - values.max(axis=-1, keepdims=True)) / values.dtype.type(temperature)
+        exponent = (values - values.max(axis=-1, keepdims=True)) / divisor.astype(values.dtype)
     powers = np.exp(exponent)
     probabilities: npt.NDArray[np.floating[Any]] = powers / powers.sum(axis=-1, keepdims=True)
     return probabilities

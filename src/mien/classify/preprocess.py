@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.align import align_faces
+from mien.align import align_faces, crop_sides_px
 from mien.zoo.card import InputSpec
 
-__all__ = ["face_batch", "whole_batch"]
+__all__ = ["face_batch", "face_sides_px", "whole_batch"]
 
 
 def face_batch(
@@ -65,9 +65,14 @@ def whole_batch(images: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> npt
     for crop, image in zip(crops, images, strict=True):
         framed = _to_proportions(_channels(image, spec), width / height)
         shrinks = framed.shape[0] > height or framed.shape[1] > width
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         crop[:] = framed if framed.shape[1::-1] == size_wh else cv2.resize(framed, size_wh, interpolation=interpolation)
     return _to_batch(crops, spec)
+
+
+def face_sides_px(landmarks_xy: npt.NDArray[np.floating], spec: InputSpec) -> npt.NDArray[np.float64]:
+    """How many pixels of the photo each crop of `face_batch` spans, float64 of shape (N,)."""
+    return crop_sides_px(landmarks_xy, spec.framing_xy, _size_wh(spec))
 
 
 def _size_wh(spec: InputSpec) -> tuple[int, int]:

@@ -7,12 +7,14 @@ Run from the root of a checkout. The folder holds ``fer2013/fer2013-train.parque
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mien.data.fer2013 import read_fer2013_parquet
+from mien.detect.mien import MienSettings
 from mien.errors import MienError, ModelError
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.zoo.card import InputSpec, ModelCard, TrainingData
@@ -161,6 +163,7 @@ def make_detector_card(models: Path, cards: Path) -> ModelCard:
             "landmark_error_on_dlib_points_share_of_eye_distance": 0.116,
             "wider_200_photographs_faces_from_20_px_ap": 0.557,
         },
+        settings=dataclasses.asdict(MienSettings()),
         notes=(
             "Weak with crowds, small, dark, turned and hidden faces; hands and dogs are found as faces at times.",
             "Masked faces are over-represented in its training; elderly people, children, dark skin, profiles and low "

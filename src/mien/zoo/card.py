@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from mien.errors import ModelError
 
 __all__ = ["Head", "InputSpec", "ModelCard", "TrainingData"]
@@ -68,11 +71,23 @@ class Head:
         reported beside them.
     temperature : float
         Logits are divided by it before the softmax, so that the probabilities are calibrated.
+    temperature_by_px : tuple of (float, float)
+        For faces that are smaller in the photo than the model's input: pairs of the crop's side in pixels of the
+        photo, and the temperature there; ascending, the last one at the model's own size. Such faces are blurred,
+        and a model that was trained on sharp ones is surer of them than it should be.
     """
 
     output: str
     labels: tuple[str, ...]
     temperature: float = 1.0
+    temperature_by_px: tuple[tuple[float, float], ...] = ()
+
+    def temperature_at(self, crop_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The temperature for crops of these sides in pixels of the photo, float64 of the same shape."""
+        if not self.temperature_by_px:
+            return np.full(np.shape(crop_px), self.temperature)
+        sides_px, temperatures = np.array(self.temperature_by_px).T
+        return np.asarray(np.interp(crop_px, sides_px, temperatures), np.float64)
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,12 @@ class ModelCard:
                 raise ModelError(
                     f"card '{self.name}': head '{head.output}' has temperature {head.temperature}; "
                     "expected a positive number"
+                )
+            sides_px = [side_px for side_px, _ in head.temperature_by_px]
+            if sides_px != sorted(set(sides_px)) or not all(t > 0 for _, t in head.temperature_by_px):
+                raise ModelError(
+                    f"card '{self.name}': head '{head.output}' has temperature_by_px {head.temperature_by_px}; "
+                    "expected ascending sides in pixels, each with a positive temperature"
                 )
 
     def head(self, output: str) -> Head:

@@ -1,0 +1,161 @@
+"""Between the stages: images after detection and alignment, in batches for the classifier, and back as readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.classify import Classifier
+from mien.classify.calibration import softmax
+from mien.detect import Detections
+from mien.errors import InputError
+from mien.labels import LabelScheme
+from mien.result import Face, Reading
+from mien.source import Frame
+from mien.zoo import Head
+
+__all__ = ["BATCH_IMAGES", "Prepared", "group_prepared", "read_prepared"]
+
+# A batch for the classifier is closed at whichever comes first. More faces bring no speed; more images only memory.
+BATCH_IMAGES = 16
+_BATCH_FACES = 32
+_BATCH_KEPT_BYTES = 128 << 20
+
+
+@dataclass
+class Prepared:
+    """One image after detection and alignment, waiting for the classifier.
+
+    Attributes
+    ----------
+    source, size_wh, index, time_s, note
+        Of the image's `Frame`.
+    frame : Frame or None
+        The image itself, where it is wanted later.
+    detections : Detections or None
+        The faces; None for an image that is cropped already, and for one that could not be read.
+    batch : array of shape (N, C, H, W) or None
+        The crops as the classifier takes them; None where the image could not be read.
+    sides_px : float array of shape (N,) or None
+        How many pixels of the image each crop spans.
+    error : InputError or None
+        Why the image could not be read.
+    """
+
+    source: str
+    frame: Frame | None = None
+    size_wh: tuple[int, int] = (0, 0)
+    detections: Detections | None = None
+    batch: npt.NDArray[Any] | None = None
+    sides_px: npt.NDArray[np.float64] | None = None
+    error: InputError | None = None
+    index: int | None = None
+    time_s: float | None = None
+    note: str | None = None
+
+    @property
+    def faces(self) -> int:
+        """How many faces wait."""
+        return 0 if self.batch is None else len(self.batch)
+
+
+def group_prepared(items: Iterable[Prepared], most_images: int = BATCH_IMAGES) -> Iterator[list[Prepared]]:
+    """Cut a stream into batches for the classifier; the last one as it comes."""
+    group: list[Prepared] = []
+    faces = kept_bytes = 0
+    for item in items:
+        group.append(item)
+        faces += item.faces
+        kept_bytes += 0 if item.frame is None else item.frame.image.nbytes
+        if faces >= _BATCH_FACES or len(group) >= most_images or kept_bytes >= _BATCH_KEPT_BYTES:
+            yield group
+            group, faces, kept_bytes = [], 0, 0
+    if group:
+        yield group
+
+
+def read_prepared(
+    group: list[Prepared], classifier: Classifier, served: tuple[LabelScheme, Head], max_not_face: float
+) -> Iterator[Reading]:
+    """Read the faces of several images in one batch.
+
+    Parameters
+    ----------
+    group : list of Prepared
+    classifier : Classifier
+    served : (LabelScheme, Head)
+        The labels of the readings, and the head of the classifier that serves them.
+    max_not_face : float
+        A detector's find that is no face with a higher probability is dropped.
+    """
+    waiting = [item for item in group if item.faces]
+    probabilities: dict[str, npt.NDArray[np.floating]] = {}
+    if waiting:
+        logits = classifier.logits(np.concatenate([item.batch for item in waiting if item.batch is not None]))
+        sides_px = np.concatenate([item.sides_px for item in waiting if item.sides_px is not None])
+        for head in classifier.card.heads:
+            probabilities[head.output] = softmax(logits[head.output], head.temperature_at(sides_px))
+    start = 0
+    for item in group:
+        rows = {name: values[start : start + item.faces] for name, values in probabilities.items()}
+        start += item.faces
+        yield Reading(
+            source=item.source,
+            size_wh=item.size_wh,
+            faces=list(_faces(item, rows, classifier.card.heads, served, max_not_face)) if item.faces else [],
+            frame=item.index,
+            time_s=item.time_s,
+            note=item.note,
+            error=None if item.error is None else item.error.problem,
+        )
+
+
+def _faces(
+    item: Prepared,
+    probabilities: dict[str, npt.NDArray[np.floating]],
+    heads: tuple[Head, ...],
+    served: tuple[LabelScheme, Head],
+    max_not_face: float,
+) -> Iterator[Face]:
+    scheme, head = served
+    shares, coverage = scheme.project(probabilities[head.output], head.labels)
+    beside = {name: _beside(name, probabilities, heads) for name in ("not_face", "unknown")}
+    for index, row in enumerate(shares):
+        aside = {name: None if values is None else float(values[index]) for name, values in beside.items()}
+        if item.detections is not None and (aside["not_face"] or 0.0) > max_not_face:
+            continue
+        yield Face(
+            **_place(item, index),
+            probabilities=dict(zip(scheme.labels, row.tolist(), strict=True)),
+            coverage=float(coverage[index]),
+            not_face=aside["not_face"],
+            unknown=aside["unknown"],
+        )
+
+
+def _beside(
+    name: str, probabilities: dict[str, npt.NDArray[np.floating]], heads: tuple[Head, ...]
+) -> npt.NDArray[np.floating] | None:
+    """The probability of an answer that is no expression, from the first head that has it."""
+    for head in heads:
+        if name in head.labels:
+            column: npt.NDArray[np.floating] = probabilities[head.output][:, head.labels.index(name)]
+            return column
+    return None
+
+
+def _place(item: Prepared, index: int) -> dict[str, Any]:
+    """Where a face is: as the detector said, or the whole of an image that is cropped already."""
+    if item.detections is None:
+        width, height = item.size_wh
+        return {"box_xyxy": (0.0, 0.0, float(width), float(height)), "score": None, "landmarks_xy": ()}
+    found = item.detections
+    return {
+        "box_xyxy": tuple(found.box_xyxy[index].tolist()),
+        "score": float(found.score[index]),
+        "landmarks_xy": tuple((float(x), float(y)) for x, y in found.landmarks_xy[index]),
+    }

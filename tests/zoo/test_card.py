@@ -1,0 +1,85 @@
+"""Cards are data that is checked when it is read."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mien.errors import ModelError
+from mien.zoo import Head, InputSpec, ModelCard, list_models
+from tests.fakes import make_card
+
+
+def test_a_card_survives_writing_and_reading(tmp_path):
+    card = make_card(scores={"accuracy": 0.7}, settings={"threshold": 0.5}, notes=("one",))
+    card.write(tmp_path / "card.json")
+    assert ModelCard.read(tmp_path / "card.json") == card
+
+
+def test_every_shipped_card_survives_too(tmp_path):
+    for name, model in list_models().items():
+        model.card.write(tmp_path / f"{name}.json")
+        assert ModelCard.read(tmp_path / f"{name}.json") == model.card
+
+
+def broken(tmp_path, **changes):
+    card = make_card().to_dict()
+    card.update(changes)
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps({key: value for key, value in card.items() if value is not ...}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": "red"}, "unknown keys"),
+        ({"sha256": ...}, "lacks"),
+        ({"schema": 2}, '"schema": 1'),
+        ({"kind": "robot"}, "expected one of"),
+        ({"parameters": "many"}, "expected int"),
+        ({"parameters": True}, "expected int"),
+        ({"heads": []}, "needs a head"),
+        ({"heads": {"a": 1}}, "expected a list"),
+        ({"heads": [{"output": "x", "labels": ["a", "a"]}]}, "names a label twice"),
+        ({"heads": [{"output": "x", "labels": ["a"], "temperature": 0.0}]}, "positive"),
+        ({"heads": [{"output": "x", "labels": ["a"], "temperature_by_px": [[20, 1], [10, 1]]}]}, "ascending"),
+        ({"heads": [{"output": "x", "labels": ["a"], "temperature_by_px": [[20, 1, 3]]}]}, "expected 2"),
+        ({"input": "gray"}, "expected an object"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_told(tmp_path, changes, message):
+    with pytest.raises(ModelError, match=message):
+        ModelCard.read(broken(tmp_path, **changes))
+
+
+def test_missing_and_damaged_files(tmp_path):
+    with pytest.raises(ModelError, match="cannot read"):
+        ModelCard.read(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ModelError, match="no valid JSON"):
+        ModelCard.read(tmp_path / "bad.json")
+
+
+def test_temperature_follows_the_pixels_of_the_photo():
+    head = Head("x", ("a", "b"), 0.8, ((10.0, 2.0), (20.0, 1.0), (48.0, 0.8)))
+    np.testing.assert_allclose(
+        head.temperature_at(np.array([5.0, 10.0, 15.0, 20.0, 48.0, 500.0])), [2, 2, 1.5, 1, 0.8, 0.8]
+    )
+    np.testing.assert_allclose(Head("x", ("a", "b"), 0.8).temperature_at(np.array([5.0, 500.0])), 0.8)
+
+
+def test_shipped_models_are_less_sure_of_small_faces_and_end_at_their_own_temperature():
+    for model in list_models().values():
+        for head in model.card.heads:
+            sides_px, temperatures = zip(*head.temperature_by_px, strict=True)
+            assert temperatures[-1] == head.temperature
+            assert sides_px[-1] == model.card.input.size_wh[0]
+            assert temperatures[0] > 1 > temperatures[-1]
+
+
+def test_the_head_is_found_by_name():
+    assert make_card().head("ferplus").labels[-1] == "not_face"
+    with pytest.raises(ModelError, match="it has: fer7, ferplus"):
+        make_card().head("ck8")
+    assert InputSpec("image", None, "gray", "uint8", 0.5, 0.25).multiple_of_px == 1

@@ -1,0 +1,81 @@
+"""Models are found by name or path, and their weights are checked."""
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from mien.errors import ModelError
+from mien.zoo import StoredModel, find_model, list_models
+from mien.zoo.session import open_session
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A copy of a shipped model as files, as an export leaves them."""
+    model = find_model("small", "expression")
+    (tmp_path / "mine.onnx").write_bytes(model.weights.read_bytes())
+    dataclasses.replace(model.card, name="mine", file="mine.onnx").write(tmp_path / "mine.json")
+    return tmp_path / "mine.onnx"
+
+
+def test_the_shipped_models():
+    models = list_models()
+    assert {"base", "small", "mien"} <= set(models)
+    total = 0
+    for name, model in models.items():
+        data = model.read_weights()
+        assert hashlib.sha256(data).hexdigest() == model.card.sha256, name
+        assert model.card.licence
+        assert model.card.training_data, name
+        total += len(data)
+    assert total < 15e6
+
+
+def test_every_shipped_model_opens():
+    for model in list_models().values():
+        assert open_session(model)
+
+
+def test_a_path_works_like_a_name(exported):
+    assert find_model(exported, "expression").card.name == "mine"
+    assert find_model(str(exported), "expression").read_weights()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [("huge", "expected one of .*base"), ("huge.onnx", "no such file"), ("mien", "expected one of .*base")],
+)
+def test_unknown_models_name_what_there_is(spec, message):
+    with pytest.raises(ModelError, match=message):
+        find_model(spec, "expression")
+
+
+def test_a_model_without_its_card_or_of_another_kind(exported):
+    with pytest.raises(ModelError, match="of kind 'expression'; expected 'detector'"):
+        find_model(exported, "detector")
+    exported.with_suffix(".json").unlink()
+    with pytest.raises(ModelError, match="mine.json is missing"):
+        find_model(exported, "expression")
+
+
+def test_damaged_weights_are_refused(exported):
+    data = bytearray(exported.read_bytes())
+    data[1000] ^= 1
+    exported.write_bytes(bytes(data))
+    with pytest.raises(ModelError, match=r"sha256 is .* expects .*damaged"):
+        open_session(find_model(exported, "expression"))
+    exported.unlink()
+    with pytest.raises(ModelError, match="cannot read the model's weights"):
+        StoredModel(find_model("base", "expression").card, exported).read_weights()
+
+
+def test_what_is_no_onnx_or_lacks_an_output_is_told(exported):
+    card = find_model(exported, "expression").card
+    wrong = dataclasses.replace(card, heads=(dataclasses.replace(card.heads[0], output="seven"),))
+    with pytest.raises(ModelError, match="no output 'seven' as its card says; it has"):
+        open_session(StoredModel(wrong, exported))
+    exported.write_bytes(b"not a network")
+    text = dataclasses.replace(card, sha256=hashlib.sha256(b"not a network").hexdigest())
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load it"):
+        open_session(StoredModel(text, exported))
