@@ -38,6 +38,8 @@ def make_card(**changes: Any) -> ModelCard:
 class FakeDetector:
     """Finds the bright squares that `paint_face` paints; counts its calls."""
 
+    wants_gray = False
+
     def __init__(self) -> None:
         self.calls = 0
         self._lock = threading.Lock()

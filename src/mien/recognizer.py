@@ -248,7 +248,7 @@ class Recognizer(RecognizerOptions):
             batch = whole_batch([pixels], spec)
             sides_px = np.array([max(frame.size_wh)], np.float64)
         else:
-            detections = detector.detect(frame.gray if getattr(detector, "wants_gray", False) else frame.image)
+            detections = detector.detect(frame.gray if detector.wants_gray else frame.image)
             batch = face_batch(pixels, detections.landmarks_xy, spec)
             sides_px = face_sides_px(detections.landmarks_xy, spec)
         return Prepared(

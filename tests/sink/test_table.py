@@ -71,3 +71,11 @@ def test_every_scheme_has_its_columns():
         header, row = printed([make_reading(make_face(probabilities=shares))], scheme=name, width=120)
         assert len(row.split()) == 4 + len(scheme.labels), name
         assert header
+
+
+def test_the_common_folder_is_left_out():
+    sources = ["/shots/summer/a.jpg", "/shots/summer/sea/b.jpg"]
+    lines = printed([make_reading(make_face(), source=source) for source in sources])
+    assert lines[1].startswith("a.jpg ")
+    assert lines[2].startswith("sea/b.jpg ")
+    assert printed([make_reading(make_face(), source="/shots/a.jpg")])[1].startswith("/shots/a.jpg")

@@ -57,7 +57,17 @@ class Detections:
 
 @runtime_checkable
 class Detector(Protocol):
-    """A stage that finds faces. Implementations must be safe to call from several threads."""
+    """A stage that finds faces. Implementations must be safe to call from several threads.
+
+    Attributes
+    ----------
+    wants_gray : bool
+        True where colour is of no use: photos are then handed over in gray, which is made once for all stages.
+    """
+
+    @property
+    def wants_gray(self) -> bool:  # noqa: D102 - described above
+        ...
 
     def detect(self, image: ImageArray) -> Detections:
         """Find the faces of one image.

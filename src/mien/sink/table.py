@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 
 from rich.cells import cell_len, set_cell_size
@@ -28,7 +29,8 @@ class TableSink:
     scheme : LabelScheme
         Gives the columns of bars.
     sources : sequence of str
-        The inputs, as far as they are known: the width of the first column follows them.
+        The inputs, as far as they are known: the width of the first column follows them, and the folder that they
+        all lie in is left out.
     """
 
     def __init__(self, console: Console, scheme: LabelScheme, sources: list[str]) -> None:
@@ -41,7 +43,8 @@ class TableSink:
         bars = self._cell * len(labels)
         room = console.width - 1 - fixed
         self._with_bars = room - bars >= 16
-        longest = max((cell_len(source) for source in sources), default=20)
+        self._folder = _common_folder(sources)
+        longest = max((cell_len(self._name(source)) for source in sources), default=20)
         self._file = max(8, min(longest, room - bars if self._with_bars else room))
         encoding = (console.encoding or "").lower()
         self._blocks = _BLOCKS if encoding.startswith("utf") else _ASCII_BLOCKS
@@ -70,6 +73,9 @@ class TableSink:
         if reading.note:
             self._print(Text(f"  {reading.note}", "dim italic"))
 
+    def _name(self, source: str) -> str:
+        return source[len(self._folder) :] if source.startswith(self._folder) else source
+
     def _print(self, line: Text) -> None:
         line.rstrip()
         self._console.print(line, overflow="ellipsis", no_wrap=True, highlight=False, soft_wrap=True)
@@ -86,6 +92,7 @@ class TableSink:
         return line
 
     def _start(self, source: str, number: str, style: str = "") -> Text:
+        source = self._name(source)
         if cell_len(source) > self._file:  # the end of a path tells more than its start
             while cell_len(source) > self._file - 1:
                 source = source[1:]
@@ -103,6 +110,12 @@ class TableSink:
         if face.coverage < 0.5:
             line.append(f"  only {face.coverage:.0%} within these labels", "dim")
         return line
+
+
+def _common_folder(sources: list[str]) -> str:
+    """What several paths begin with, up to a separator; nothing for a single one."""
+    common = os.path.commonprefix(sources) if len(sources) > 1 else ""
+    return common[: max(common.rfind("/"), common.rfind(os.sep)) + 1]
 
 
 def _style(label: str) -> str:
