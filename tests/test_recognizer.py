@@ -109,10 +109,11 @@ def test_cropped_images_are_read_whole():
 
 def test_a_find_that_is_no_face_is_dropped_unless_told_otherwise():
     card = make_card(heads=(Head("fer7", FER7), Head("ferplus", ("neutral", "happy", "not_face", "unknown"))))
-    photo = paint_face(2)  # the fake says class 2 in both heads: fear, and "not a face"
+    photo = paint_face(2, size_px=60)  # the fake says class 2 in both heads: fear, and "not a face"
     assert fake_recognizer(model=FakeClassifier(card)).recognize(photo).faces == []
     (kept,) = fake_recognizer(model=FakeClassifier(card), max_not_face=1.0).recognize(photo).faces
     assert kept.not_face == pytest.approx(1.0, abs=1e-3)
+    assert fake_recognizer(model=FakeClassifier(card)).recognize(paint_face(2, size_px=24)).faces  # too small to tell
     (cropped,) = fake_recognizer(model=FakeClassifier(card), detector="none").recognize(photo).faces
     assert cropped.not_face is not None  # the caller said that it is a face
 

@@ -25,6 +25,10 @@ BATCH_IMAGES = 16
 _BATCH_FACES = 32
 _BATCH_KEPT_BYTES = 128 << 20
 
+_NOT_FACE_FROM_PX = 40.0
+"""Crops that span fewer pixels of the photo are not asked whether they are a face: blurred and masked faces would be
+lost, a third of them and more; from here on it is one in a few hundred (benchmarks/not_face_check.py)."""
+
 
 @dataclass
 class Prepared:
@@ -90,7 +94,7 @@ def read_prepared(
     served : (LabelScheme, Head)
         The labels of the readings, and the head of the classifier that serves them.
     max_not_face : float
-        A detector's find that is no face with a higher probability is dropped.
+        A detector's find that is no face with a higher probability is dropped, if it is large enough to tell.
     """
     waiting = [item for item in group if item.faces]
     probabilities: dict[str, npt.NDArray[np.floating]] = {}
@@ -126,7 +130,8 @@ def _faces(
     beside = {name: _beside(name, probabilities, heads) for name in ("not_face", "unknown")}
     for index, row in enumerate(shares):
         aside = {name: None if values is None else float(values[index]) for name, values in beside.items()}
-        if item.detections is not None and (aside["not_face"] or 0.0) > max_not_face:
+        asked = item.detections is not None and item.sides_px is not None and item.sides_px[index] >= _NOT_FACE_FROM_PX
+        if asked and (aside["not_face"] or 0.0) > max_not_face:
             continue
         yield Face(
             **_place(item, index),
