@@ -28,7 +28,7 @@ class VideoOptions:
         minimum=0.001,
     )
     smooth_s: float = option(
-        0.25,
+        0.2,
         "Videos: average each person's probabilities with this time constant, and keep the expression from flickering. "
         "0 reports each frame by itself.",
         flag="--smooth",

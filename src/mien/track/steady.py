@@ -1,9 +1,9 @@
 """Steady probabilities: averaged over time for one person, with an expression that does not flicker.
 
-Two exponential averages run over the probabilities of a track, both in seconds, so that the frame rate does not
-matter. The quick one is what is reported. The expression changes when another label is clearly ahead in the quick
-average (a real change: within 0.4 s), or a little ahead in both averages (a faint change, after a second or two).
-Until then the two are reported as equal: `Face.expression` stays the most probable label of `Face.probabilities`.
+An exponential average runs over the probabilities of each track, in seconds, so that the frame rate does not matter.
+The expression changes when another label is clearly ahead in the average (a real change: within 0.4 s), or has been a
+little ahead for a while without a break (a faint change). Until then the two are reported as equal: `Face.expression`
+stays the most probable label of `Face.probabilities`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from mien.result import Face
 
 __all__ = ["Steady"]
 
-# How many times as probable as the present label another one must be, in the quick and in the slow average.
-_CLEARLY = 2.5
+# How many times as probable as the present label another one must be: to take its place at once, and after having been
+# ahead for so many time constants.
+_CLEARLY = 3.0
 _A_LITTLE = 1.25
-_SLOW = 8.0
+_PATIENCE = 7.5
 # What lifts the present label over its equals.
 _LIFT = 1e-4
 
@@ -29,10 +30,10 @@ _LIFT = 1e-4
 @dataclasses.dataclass
 class _Average:
     labels: tuple[str, ...]
-    quick: npt.NDArray[np.float64]
-    slow: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
     held: int
     time_s: float
+    ahead_s: float = 0.0
 
 
 class Steady:
@@ -41,7 +42,7 @@ class Steady:
     Parameters
     ----------
     smooth_s : float
-        Time constant of the quick average in seconds: after it, 63 % of a change are seen. 0 passes faces unchanged.
+        Time constant of the average in seconds: after it, 63 % of a change are seen. 0 passes faces unchanged.
     """
 
     def __init__(self, smooth_s: float) -> None:
@@ -64,19 +65,18 @@ class Steady:
         beside = [face.coverage, *(value for value in (face.not_face, face.unknown) if value is not None)]
         values = np.array([*face.probabilities.values(), *beside], np.float64)
         average = self._averages.get(face.track_id)
-        if average is None or average.labels != labels or len(average.quick) != len(values):
+        if average is None or average.labels != labels or len(average.values) != len(values):
             held = int(values[: len(labels)].argmax())
-            self._averages[face.track_id] = _Average(labels, values, values, held, time_s)
+            self._averages[face.track_id] = _Average(labels, values, held, time_s)
             return face
         passed_s = max(0.0, time_s - average.time_s)
         average.time_s = time_s
-        average.quick = _towards(average.quick, values, passed_s / self._smooth_s)
-        average.slow = _towards(average.slow, values, passed_s / (self._smooth_s * _SLOW))
-        count = len(labels)
-        quick = average.quick[:count]
-        average.held = _choose(quick, average.slow[:count], average.held)
-        reported = _hold(quick, average.held)
-        rest = iter(average.quick[count:].tolist())
+        kept = math.exp(-passed_s / self._smooth_s)
+        average.values = average.values * kept + values * (1.0 - kept)
+        shares = average.values[: len(labels)]
+        self._choose(average, shares, passed_s)
+        reported = _hold(shares, average.held)
+        rest = iter(average.values[len(labels) :].tolist())
         return dataclasses.replace(
             face,
             probabilities=dict(zip(labels, reported.tolist(), strict=True)),
@@ -85,25 +85,18 @@ class Steady:
             unknown=None if face.unknown is None else next(rest),
         )
 
+    def _choose(self, average: _Average, shares: npt.NDArray[np.float64], passed_s: float) -> None:
+        """Change the label that is reported, if it is time."""
+        best = int(shares.argmax())
+        lead = shares[best] / max(float(shares[average.held]), 1e-9)
+        average.ahead_s = average.ahead_s + passed_s if lead >= _A_LITTLE else 0.0
+        if lead >= _CLEARLY or average.ahead_s >= _PATIENCE * self._smooth_s:
+            average.held, average.ahead_s = best, 0.0
+
     def forget(self, track_ids: set[int]) -> None:
         """Drop the averages of tracks that are over."""
         for track_id in track_ids:
             self._averages.pop(track_id, None)
-
-
-def _towards(
-    average: npt.NDArray[np.float64], values: npt.NDArray[np.float64], time_constants: float
-) -> npt.NDArray[np.float64]:
-    kept = math.exp(-time_constants)
-    return average * kept + values * (1.0 - kept)
-
-
-def _choose(quick: npt.NDArray[np.float64], slow: npt.NDArray[np.float64], held: int) -> int:
-    """The label to report."""
-    best = int(quick.argmax())
-    clearly = quick[best] >= _CLEARLY * quick[held]
-    a_little = quick[best] >= _A_LITTLE * quick[held] and slow[best] >= _A_LITTLE * slow[held]
-    return best if best != held and (clearly or a_little) else held
 
 
 def _hold(probabilities: npt.NDArray[np.float64], held: int) -> npt.NDArray[np.float64]:

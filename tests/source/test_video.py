@@ -1,0 +1,250 @@
+"""Video files, as they are found: whole, turned, uneven, cut off, and no videos at all."""
+
+import itertools
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import InputError, UsageError
+from mien.source import Frame, VideoSource, is_video
+from mien.source.buffer import Buffer
+from mien.source.container import read_container
+from mien.source.name import shown_name
+from tests.clips import plain, write_clip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Two seconds at 30 frames a second; each frame has its own gray."""
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", plain(60))
+
+
+def frames_of(path, **options):
+    items = list(VideoSource(str(path), **options))
+    problem = items.pop() if isinstance(items[-1], InputError) else None
+    assert all(isinstance(item, Frame) for item in items)
+    return items, problem
+
+
+def test_every_frame_comes_once_in_order_with_its_time(clip):
+    frames, problem = frames_of(clip)
+    assert problem is None
+    assert [frame.index for frame in frames] == list(range(60))
+    assert [frame.time_s for frame in frames] == pytest.approx([n / 30 for n in range(60)], abs=1e-3)
+    grays = [float(frame.image.mean()) for frame in frames]
+    assert all(a < b for a, b in itertools.pairwise(grays))
+    assert frames[0].source == str(clip)
+
+
+def test_what_the_file_says_of_itself(clip):
+    info = VideoSource(str(clip)).info
+    assert info.size_wh == (160, 120)
+    assert info.frame_rate == pytest.approx(30)
+    assert info.duration_s == pytest.approx(2.0)
+    assert not info.live
+
+
+def test_time_stamps_are_true_where_the_frame_rate_varies(tmp_path):
+    times_s = np.cumsum([0, *itertools.islice(itertools.cycle([0.02, 0.05, 0.1, 0.033]), 29)]).tolist()
+    path = write_clip(tmp_path / "uneven.mp4", plain(30), times_s=times_s)
+    frames, _ = frames_of(path)
+    assert [frame.time_s for frame in frames] == pytest.approx(times_s, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "expected"), [(0.5, [0, 15, 30, 45]), (0.1, list(range(0, 60, 3))), (1 / 60, list(range(60)))]
+)
+def test_thinning_goes_by_time(clip, every_s, expected):
+    frames, _ = frames_of(clip, every_s=every_s)
+    assert [frame.index for frame in frames] == expected
+
+
+def test_thinning_keeps_its_pace_where_the_frame_rate_varies(tmp_path):
+    times_s = np.cumsum([0, *([0.01] * 50), *([0.1] * 10)]).tolist()
+    frames, _ = frames_of(write_clip(tmp_path / "uneven.mp4", plain(61), times_s=times_s), every_s=0.25)
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.25, 0.5, 0.8, 1.0, 1.3, 1.5], abs=0.011)
+
+
+def turned(data: bytes) -> bytes:
+    """The MP4 file with a track matrix that says: show it turned by 90 degrees, clockwise."""
+    place = data.index(b"tkhd") + 4 + 40
+    matrix = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+    return data[:place] + b"".join((value & 0xFFFFFFFF).to_bytes(4, "big") for value in matrix) + data[place + 36 :]
+
+
+def test_a_turned_recording_is_shown_upright(tmp_path):
+    picture = np.full((120, 160, 3), 200, np.uint8)
+    picture[:, :40] = 20  # dark on the left: upright it is dark at the top
+    path = write_clip(tmp_path / "phone.mp4", [picture] * 5)
+    path.write_bytes(turned(path.read_bytes()))
+    source = VideoSource(str(path))
+    assert source.info.size_wh == (120, 160)
+    frame = next(iter(source))
+    assert frame.image[:30].mean() < 60 < 150 < frame.image[-100:].mean()
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mkv", "libx264"), (".mov", "libx264"), (".avi", "mpeg4"), (".ts", "libx264")]
+)
+def test_other_containers(tmp_path, suffix, codec):
+    path = write_clip(tmp_path / f"clip{suffix}", plain(30), codec=codec)
+    frames, problem = frames_of(path)
+    assert problem is None
+    assert len(frames) == 30
+    assert np.diff([frame.time_s for frame in frames]) == pytest.approx([1 / 30] * 29, abs=2e-3)
+
+
+def test_a_broken_tail_costs_the_tail_only(tmp_path):
+    noise = [np.random.default_rng(n).integers(0, 255, (120, 160, 3), np.uint8) for n in range(90)]
+    path = write_clip(tmp_path / "whole.mkv", noise)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    frames, problem = frames_of(cut)
+    assert 20 <= len(frames) <= 40
+    assert "breaks off at 0.9" in problem.problem or "breaks off at 1.0" in problem.problem
+    assert "of 3.0 s" in problem.problem
+
+
+def test_sound_that_goes_on_longer_is_no_broken_tail(tmp_path):
+    import av
+
+    from tests.clips import add_tone
+
+    path = tmp_path / "sound.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        tone = container.add_stream("aac", rate=44100, layout="mono")
+        for picture in plain(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode())
+        add_tone(container, tone, 5.0)
+    frames, problem = frames_of(path)
+    assert (len(frames), problem) == (30, None)
+
+
+def test_what_is_no_video_is_said(tmp_path, clip):
+    import av
+
+    text, empty, cut, blank, alone = (
+        tmp_path / name for name in ("text.mp4", "empty.mp4", "cut.mp4", "none.mp4", "sound.mp4")
+    )
+    text.write_text("this is a letter, not a film\n")
+    empty.touch()
+    cut.write_bytes(clip.read_bytes()[:-800])  # the index is at the end
+    with av.open(str(blank), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        container.start_encoding()
+    write_clip(tmp_path / "with.mp4", plain(10), sound="aac")
+    with av.open(str(tmp_path / "with.mp4")) as source, av.open(str(alone), "w") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    for path, reason in [
+        (text, "is not a video (text: it starts with b'this is a letter'"),
+        (empty, "0 bytes"),
+        (cut, "index (moov) is missing"),
+        (blank, "holds no video"),
+        (alone, "holds no video"),
+        (tmp_path / "missing.mp4", "no such file"),
+        (tmp_path, "is a folder"),
+    ]:
+        with pytest.raises(InputError, match=__import__("re").escape(reason)) as caught:
+            VideoSource(str(path))
+        assert str(path) in str(caught.value)
+
+
+def test_a_codec_that_is_missing_is_said(tmp_path, clip):
+    """A sample description of an unknown kind: what FFmpeg finds in a file of a codec it lacks."""
+    path = tmp_path / "odd.mp4"
+    path.write_bytes(clip.read_bytes().replace(b"avc1", b"zzz9"))
+    with pytest.raises(InputError, match="codec"):
+        VideoSource(str(path))
+
+
+def test_leaving_early_stops_the_thread(clip):
+    source = VideoSource(str(clip))
+    for frame in source:
+        assert frame.index == 0
+        break
+    source.close()
+    assert not [
+        thread
+        for thread in threading.enumerate()
+        if thread.name == "mien-decode" and not thread.join(5.0) and thread.is_alive()
+    ]
+    with pytest.raises(UsageError, match="read once"):
+        next(iter(source))
+
+
+def test_decoding_is_never_far_ahead(clip):
+    """The buffer is bounded: a slow reader holds the decoder back."""
+    held = 0
+    lock = threading.Lock()
+
+    class Counting:
+        def __init__(self, name):
+            self.inner = cv2.VideoCapture(name)
+            self.taken = 0
+
+        def grab(self):
+            nonlocal held
+            with lock:
+                held += 1
+            return self.inner.grab()
+
+        def retrieve(self):
+            return self.inner.retrieve()
+
+        def get(self, number):
+            return self.inner.get(number)
+
+        def release(self):
+            self.inner.release()
+
+    most = 0
+    for number, _ in enumerate(VideoSource(str(clip), opener=Counting)):
+        threading.Event().wait(0.002)
+        most = max(most, held - number)
+    assert most <= 20
+
+
+def test_which_inputs_are_videos(tmp_path, clip):
+    odd = tmp_path / "clip.data"
+    odd.write_bytes(clip.read_bytes())
+    for name in ("a.mp4", "B.MKV", "camera:0", "rtsp://cam/1?x=[a]", "http://cam:8080/video", str(odd)):
+        assert is_video(name), name
+    for name in ("a.jpg", "folder", "http://x.org/photo.jpg", "ftp://x/y.bin", "camera.png", "notes.txt"):
+        assert not is_video(name), name
+
+
+def test_passwords_are_not_shown():
+    assert shown_name("rtsp://me:s3cret@cam:554/1") == "rtsp://me:***@cam:554/1"
+    assert shown_name("rtsp://cam/1") == "rtsp://cam/1"
+    with pytest.raises(InputError) as caught:
+        VideoSource("http://me:s3cret@127.0.0.1:9/video")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00\x00\x00\x08ftyp", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x00" * 3, b"RIFF", b"\x00" * 400]
+)
+def test_a_few_bytes_of_a_container_are_no_trouble(tmp_path, data):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(data)
+    read_container(str(path))
+
+
+def test_a_buffer_that_drops_keeps_the_newest():
+    buffer = Buffer(2, drop_old=True)
+    for number in range(10):
+        assert buffer.put(number)
+    buffer.end()
+    assert [buffer.get(), buffer.get(), buffer.get()] == [8, 9, None]
+    assert buffer.dropped == 8

@@ -1,0 +1,219 @@
+"""Cameras and network streams: nothing falls behind, and what breaks off comes back or is said."""
+
+import contextlib
+import itertools
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import InputError, UsageError
+from mien.source import VideoSource
+from tests.clips import plain, write_clip
+
+
+class FakeCamera:
+    """Gives a picture each few milliseconds, for so many pictures."""
+
+    def __init__(self, count=1000, interval_s=0.005):
+        self.left = count
+        self.interval_s = interval_s
+        self.released = False
+
+    def grab(self):
+        time.sleep(self.interval_s)
+        self.left -= 1
+        return self.left >= 0
+
+    def retrieve(self):
+        return True, np.full((12, 16, 3), self.left % 256, np.uint8)
+
+    def get(self, number):
+        return 0.0
+
+    def release(self):
+        self.released = True
+
+
+def test_no_camera_is_said():
+    with pytest.raises(InputError, match=r"camera:0: no camera of number 0 .*plugged in"):
+        VideoSource("camera:0")
+    with pytest.raises(UsageError, match="camera's number"):
+        VideoSource("camera:front")
+
+
+def test_a_slow_reader_gets_new_frames_and_the_rest_are_counted():
+    source = VideoSource("camera:0", opener=lambda _: FakeCamera())
+    assert source.info.live
+    assert source.info.duration_s is None
+    seen = []
+    for frame in source:
+        seen.append(frame)
+        dropped = source.dropped
+        time.sleep(0.05)
+        if len(seen) == 10:
+            break
+    index = [frame.index for frame in seen]
+    assert index == sorted(set(index))
+    # About ten pictures come while one is read; at most the two newest wait.
+    assert source.dropped >= 30
+    assert index[-1] >= 40
+    # Every frame was read, dropped or still waits.
+    assert abs(index[-1] + 1 - len(seen) - dropped) <= 3
+    times_s = [frame.time_s for frame in seen]
+    assert times_s[0] == 0.0
+    assert all(b > a for a, b in itertools.pairwise(times_s))
+
+
+def test_a_quick_reader_loses_nothing():
+    source = VideoSource("camera:0", opener=lambda _: FakeCamera(count=50))
+    items = list(source)
+    assert [item.index for item in items[:-1]] == list(range(50))
+    assert source.dropped == 0
+    assert "stopped giving pictures after 50 frames" in items[-1].problem
+
+
+def test_live_sources_are_thinned_by_the_clock():
+    source = VideoSource("camera:0", every_s=0.1, opener=lambda _: FakeCamera(count=100))
+    times_s = [item.time_s for item in source if not isinstance(item, InputError)]
+    assert 4 <= len(times_s) <= 8
+    assert np.diff(times_s).min() > 0.08
+
+
+def test_the_camera_is_released():
+    camera = FakeCamera()
+    source = VideoSource("camera:0", opener=lambda _: camera)
+    next(iter(source))
+    source.close()
+    deadline_s = time.monotonic() + 5
+    while not camera.released and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert camera.released
+
+
+class Server:
+    """A network camera that sends JPEG pictures one after the other, and can be taken away."""
+
+    def __init__(self, port=0):
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while not server.gone.is_set():
+                        server.sent += 1
+                        jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), server.sent % 200, np.uint8))[1].tobytes()
+                        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                        self.wfile.write(head.encode() + jpeg + b"\r\n")
+                        time.sleep(0.01)
+                self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        self.gone = threading.Event()
+        self.sent = 0
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.http.daemon_threads = True
+        self.port = self.http.server_address[1]
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self):
+        self.gone.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def camera():
+    server = Server()
+    yield server
+    server.stop()
+
+
+def test_a_stream_that_dies_and_comes_back_goes_on(camera):
+    source = VideoSource(f"http://127.0.0.1:{camera.port}/video", give_up_s=10.0)
+    assert source.info.live
+    again = None
+    started = []
+    frames = []
+    for item in source:
+        frames.append(item)
+        if len(frames) == 20:
+            camera.stop()
+            threading.Timer(0.3, lambda: started.append(Server(camera.port))).start()
+        if source.reconnects and again is None:
+            again = len(frames)
+        if again is not None and len(frames) >= again + 20:
+            break
+    started[0].stop()
+    assert source.reconnects == 1
+    index = [frame.index for frame in frames]
+    assert index == sorted(set(index))
+    times_s = [frame.time_s for frame in frames]
+    # The clock goes on through the gap.
+    assert times_s == sorted(times_s)
+    assert times_s[-1] > 0.5
+
+
+def test_a_stream_that_stays_away_is_given_up(camera):
+    source = VideoSource(f"http://127.0.0.1:{camera.port}/video", give_up_s=1.2)
+    items = []
+    start_s = None
+    for item in source:
+        items.append(item)
+        if len(items) == 10:
+            camera.stop()
+            start_s = time.monotonic()
+    assert isinstance(items[-1], InputError)
+    assert "did not come back within 1.2 s" in items[-1].problem
+    assert not any(isinstance(item, InputError) for item in items[:-1])
+    assert 1.0 < time.monotonic() - start_s < 8.0
+
+
+def test_an_address_where_nobody_is():
+    with pytest.raises(InputError, match="cannot connect"):
+        VideoSource("rtsp://127.0.0.1:9/nothing")
+
+
+def test_a_file_behind_an_address_is_read_whole(tmp_path):
+    """It has an end, so nothing of it is dropped."""
+    data = write_clip(tmp_path / "clip.mp4", plain(40)).read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0] or 0)
+            self.send_response(206 if start else 200)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(data[start:])
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        source = VideoSource(f"http://127.0.0.1:{server.server_address[1]}/clip.mp4")
+        assert not source.info.live
+        seen = []
+        for frame in source:
+            seen.append(frame.index)
+            time.sleep(0.003)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert seen == list(range(40))
+    assert source.dropped == 0

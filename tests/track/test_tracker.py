@@ -1,0 +1,157 @@
+"""A track id stays with its person. Faces are painted patches here; tests/test_video.py has real ones."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.track import Tracker
+from tests.fakes import make_face
+
+RATE = 30
+
+
+def patch(seed, size_px=60):
+    """What a person looks like."""
+    rng = np.random.default_rng(seed)
+    return cv2.resize(rng.integers(0, 255, (6, 6, 3), np.uint8), (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+
+
+def scene(places, size_wh=(640, 240), rng=None):
+    """A picture and the faces of it: ``{person: (x, y)}``, the later ones in front."""
+    image = np.full((size_wh[1], size_wh[0], 3), 128, np.uint8)
+    faces = []
+    for person, (x, y) in places.items():
+        left, top = round(x), round(y)
+        image[top : top + 60, left : left + 60] = patch(person)
+        shake = np.zeros(2) if rng is None else rng.normal(0, 1.0, 2)
+        box = (left + shake[0], top + shake[1], left + 60 + shake[0], top + 60 + shake[1])
+        points = tuple(
+            (box[0] + 60 * a, box[1] + 60 * b)
+            for a, b in ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
+        )
+        faces.append(make_face(box_xyxy=tuple(map(float, box)), landmarks_xy=points))
+    return image, faces
+
+
+def follow(frames, tracker=None, start_s=0.0):
+    """The ids of each frame, as ``{person: id}``; `frames` yields places and the persons that are visible."""
+    tracker = tracker or Tracker()
+    rng = np.random.default_rng(0)
+    seen = []
+    for number, (places, visible) in enumerate(frames):
+        image, faces = scene(places, rng=rng)
+        shown = [(person, one) for person, one in zip(places, faces, strict=True) if person in visible]
+        ids = tracker.update([one for _, one in shown], image, start_s + number / RATE)
+        seen.append(dict(zip([person for person, _ in shown], ids, strict=True)))
+    return seen
+
+
+def always_same(seen):
+    """The one id of each person; fails where a person had two."""
+    ids = {}
+    for frame in seen:
+        for person, track_id in frame.items():
+            assert ids.setdefault(person, track_id) == track_id, f"person {person}"
+    assert len(set(ids.values())) == len(ids)
+    return ids
+
+
+def test_persons_who_cross_keep_their_numbers():
+    def frames():
+        for n in range(60):
+            places = {1: (20 + 9 * n, 90), 2: (560 - 9 * n, 90)}
+            hidden = abs(places[1][0] - places[2][0]) < 30
+            yield places, [2] if hidden else [1, 2]
+
+    assert always_same(follow(frames())) == {1: 1, 2: 2}
+
+
+def test_persons_who_meet_and_turn_back_keep_their_numbers():
+    """The place alone would swap them: each goes on where the other would have gone."""
+
+    def frames():
+        for n in range(60):
+            x = min(n, 59 - n) * 9
+            places = {1: (20 + x, 90), 2: (560 - x, 90)}
+            hidden = abs(places[1][0] - places[2][0]) < 50
+            yield places, [2] if hidden else [1, 2]
+
+    always_same(follow(frames()))
+
+
+@pytest.mark.parametrize("gap_s", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("speed_px", [0, 2])
+def test_a_short_gap_costs_nothing(gap_s, speed_px):
+    def frames():
+        for n in range(90):
+            yield {1: (20 + speed_px * n, 90)}, [] if 30 <= n < 30 + round(gap_s * RATE) else [1]
+
+    assert always_same(follow(frames())) == {1: 1}
+
+
+def test_a_long_gap_makes_a_new_number():
+    tracker = Tracker(max_gap_s=1.0)
+    assert follow([({1: (20, 90)}, [1])], tracker)[-1] == {1: 1}
+    assert follow([({1: (20, 90)}, [1])], tracker, start_s=1.5)[-1] == {1: 2}
+    assert tracker.track_ids == {2}
+
+
+def test_another_person_in_the_same_place_is_another_one():
+    tracker = Tracker()
+    follow([({1: (100, 90)}, [1])] * 10, tracker)
+    seen = follow([({2: (100, 90)}, [2])] * 5, tracker, start_s=0.9)
+    assert all(frame == {2: 2} for frame in seen)
+
+
+def test_a_cut_to_another_scene_starts_new_numbers():
+    tracker = Tracker()
+    follow([({1: (100, 90), 2: (400, 90)}, [1, 2])] * 10, tracker)
+    seen = follow([({3: (130, 110), 4: (370, 70)}, [3, 4])] * 5, tracker, start_s=10 / RATE)
+    assert all(set(frame.values()) == {3, 4} for frame in seen)
+
+
+def test_fast_motion_is_followed():
+    def frames():
+        for n in range(20):
+            yield {1: (20 + 28 * n, 90)}, [1]  # half a face in each frame
+
+    assert always_same(follow(frames())) == {1: 1}
+
+
+def test_few_frames_a_second_are_followed():
+    tracker = Tracker(max_gap_s=3.0)
+    ids = []
+    for n in range(10):
+        image, faces = scene({1: (100 + 4 * n, 90), 2: (400 - 4 * n, 90)})
+        ids.append(tracker.update(faces, image, float(n)))
+    assert ids == [[1, 2]] * 10
+
+
+def test_faces_without_landmarks_and_gray_frames_are_followed():
+    tracker = Tracker()
+    whole = make_face(landmarks_xy=(), score=None, box_xyxy=(0.0, 0.0, 48.0, 48.0))
+    gray = np.random.default_rng(0).integers(0, 255, (48, 48), np.uint8)
+    assert [tracker.update([whole], gray, n / RATE) for n in range(3)] == [[1]] * 3
+    assert tracker.update([], gray, 0.2) == []
+
+
+def test_boxes_past_the_border_and_flat_pictures_are_no_trouble():
+    tracker = Tracker()
+    image = np.zeros((100, 100, 3), np.uint8)
+    out = make_face(box_xyxy=(-80.0, -60.0, 5.0, 10.0))
+    far = make_face(box_xyxy=(300.0, 300.0, 300.0, 300.0))
+    assert len(set(tracker.update([out, far], image, 0.0))) == 2
+
+
+def test_a_crowd_costs_little():
+    tracker = Tracker()
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (720, 1280, 3), np.uint8)
+    places = [(x, y) for x in range(20, 1200, 110) for y in range(20, 640, 110)]
+    faces = [make_face(box_xyxy=(x, y, x + 60.0, y + 60.0)) for x, y in places]
+    tracker.update(faces, image, 0.0)
+    start_s = time.perf_counter()
+    assert tracker.update(faces, image, 0.03) == list(range(1, len(faces) + 1))
+    assert time.perf_counter() - start_s < 0.5
