@@ -2,9 +2,10 @@
 
     python benchmarks/not_face_check.py FOLDER
 
-FOLDER holds `faces/faces-train.parquet` (photographs with boxes). Every find of the detector is compared with the labels;
-printed is which share of the true faces, and of the false finds, the second head takes for no face with more than one
-half, by the size of the crop in the photo. `mien.prepared` applies the check from the size where it stops to cost faces.
+FOLDER holds `faces/faces-train.parquet` (photographs with boxes). Every find of the detector is compared with the
+labels; printed is which share of the true faces, and of the false finds, the second head takes for no face with more
+than one half, by the size of the crop in the photo. `mien.prepared` applies the check from the size where it stops to
+cost faces.
 """
 
 from __future__ import annotations
