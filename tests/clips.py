@@ -60,7 +60,7 @@ def write_clip(
     """Encode a video; `times_s` makes its frame rate variable, `sound` adds a tone in that codec."""
     with av.open(str(path), "w") as container:
         stream = None
-        tone = container.add_stream(sound, rate=44100, layout="mono") if sound else None
+        tone = container.add_stream(sound, rate=48000, layout="mono") if sound else None
         count = 0
         for number, picture in enumerate(pictures):
             if stream is None:
@@ -83,11 +83,11 @@ def write_clip(
 
 
 def add_tone(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
-    resampler = av.AudioResampler(format=stream.codec_context.format.name, layout="mono", rate=44100)
-    for start in range(0, int(44100 * seconds), 1024):
+    resampler = av.AudioResampler(format=stream.codec_context.format.name, layout="mono", rate=48000)
+    for start in range(0, int(48000 * seconds), 1024):
         wave = (0.3 * np.sin(np.arange(start, start + 1024) * 0.06)).astype(np.float32)[None]
         part = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-        part.sample_rate, part.pts = 44100, start
+        part.sample_rate, part.pts = 48000, start
         for piece in resampler.resample(part):
             container.mux(stream.encode(piece))
     container.mux(stream.encode())

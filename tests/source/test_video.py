@@ -117,7 +117,7 @@ def test_sound_that_goes_on_longer_is_no_broken_tail(tmp_path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        tone = container.add_stream("aac", rate=44100, layout="mono")
+        tone = container.add_stream("aac", rate=48000, layout="mono")
         for picture in plain(30):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())

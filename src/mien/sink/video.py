@@ -101,7 +101,9 @@ class VideoSink:
                 self._start((image.shape[1], image.shape[0]))
             if (image.shape[1], image.shape[0]) != self._size_wh:  # half a pixel more, or another camera
                 image = self._fit(image)
-            picture = self._av.VideoFrame.from_ndarray(image, format="bgr24")
+            # OpenCV rounds; the quick path of FFmpeg's scaler would darken every copy by two steps.
+            planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
+            picture = self._av.VideoFrame.from_ndarray(planes, format="yuv420p")
             pts = max(round(frame.time_s * _CLOCK), self._last_pts + 1)
             picture.pts, picture.time_base = pts, Fraction(1, _CLOCK)
             if self._last_pts < 0:

@@ -102,8 +102,8 @@ def _unreadable(name: str) -> str:
 def _no_video(name: str) -> str:
     container = read_container(name)
     kind = container.kind
-    if container.boxes and b"moov" not in container.boxes:
-        return f"the {kind} file is damaged: its index (moov) is missing, as when a recording or copy was cut off"
+    if container.boxes and (container.cut or b"moov" not in container.boxes):
+        return f"the {kind} file is damaged: its index (moov) is missing, as when a recording or copy broke off"
     if kind:
         return (
             f"the {kind} file holds no video that can be decoded here: it has no picture track, is damaged, or uses "

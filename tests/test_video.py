@@ -1,0 +1,223 @@
+"""From a clip to steady readings of persons, with the shipped models."""
+
+import itertools
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import InputError, UsageError
+from mien.recognizer import Recognizer
+from mien.video import VideoReadings
+from tests.clips import another, background, frowning, head_of, moving, noisy, paste, plain, write_clip
+from tests.fakes import FakeClassifier, FakeDetector, paint_face
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    return Recognizer(threads=2)
+
+
+@pytest.fixture(scope="module")
+def head(astronaut_bgr):
+    return head_of(astronaut_bgr)
+
+
+def labels_of(readings):
+    return [reading.faces[0].expression if reading.faces else None for reading in readings]
+
+
+def changes(labels):
+    return sum(a != b for a, b in itertools.pairwise(labels))
+
+
+def test_each_frame_has_its_time_and_each_face_its_person(recognizer, head, tmp_path):
+    path = write_clip(tmp_path / "walk.mp4", moving(head, 30, lambda share: (120 + 400 * share, 180)))
+    readings = list(recognizer.stream(path))
+    assert [reading.frame for reading in readings] == list(range(30))
+    assert [reading.time_s for reading in readings] == pytest.approx([n / 30 for n in range(30)], abs=1e-3)
+    assert [[face.track_id for face in reading.faces] for reading in readings] == [[1]] * 30
+    assert set(labels_of(readings)) == {"happy"}
+    centres = [sum(reading.faces[0].box_xyxy[::2]) / 2 for reading in readings]
+    assert all(b > a for a, b in itertools.pairwise(centres))
+    assert {reading.source for reading in readings} == {str(path)}
+
+
+def crossing(head, other, turn_back):
+    """Two persons walk towards each other, and past each other or back; one hides the other meanwhile."""
+    behind = background((640, 360))
+    for number in range(60):
+        share = number / 60
+        if turn_back:
+            share = 0.95 * (0.5 - abs(share - 0.5))
+        picture = behind.copy()
+        paste(picture, other, (560 - 480 * share, 170), 160)
+        paste(picture, head, (80 + 480 * share, 180), 180)
+        yield picture
+
+
+# Two who look the same and turn back behind each other could not be told apart by anyone.
+@pytest.mark.parametrize(("turn_back", "alike"), [(False, False), (False, True), (True, False)])
+def test_two_persons_who_cross_keep_their_numbers(recognizer, head, tmp_path, turn_back, alike):
+    path = write_clip(tmp_path / "cross.mp4", crossing(head, head[:, ::-1] if alike else another(head), turn_back))
+    readings = list(recognizer.stream(path))
+    places = [{face.track_id: sum(face.box_xyxy[::2]) / 2 for face in reading.faces} for reading in readings]
+    assert set(itertools.chain(*places)) == {1, 2}
+    left, right = sorted(places[0], key=places[0].__getitem__)
+    assert (places[-1][left] < places[-1][right]) == turn_back
+    assert sum(len(place) == 2 for place in places) >= 45
+
+
+def test_a_person_keeps_the_number_through_a_short_gap(recognizer, head, tmp_path):
+    def pictures():
+        for number, picture in enumerate(moving(head, 50, lambda share: (200 + 150 * share, 180))):
+            yield picture if not 15 <= number < 35 else background((640, 360))
+
+    readings = list(recognizer.stream(write_clip(tmp_path / "gap.mp4", pictures())))
+    assert {face.track_id for reading in readings for face in reading.faces} == {1}
+    assert not any(reading.faces for reading in readings[16:34])
+
+
+def test_a_face_that_turns_and_grows_stays_one_person(recognizer, head, tmp_path):
+    def pictures():
+        for number in range(45):
+            picture = background((480, 480))
+            share = number / 45
+            paste(picture, head, (240, 250), 130 + 200 * share, 25 * np.sin(2 * np.pi * share))
+            yield picture
+
+    readings = list(recognizer.stream(write_clip(tmp_path / "turn.mp4", pictures())))
+    assert {face.track_id for reading in readings for face in reading.faces} == {1}
+    assert sum(len(reading.faces) for reading in readings) >= 43
+
+
+def test_a_still_face_with_noise_does_not_flicker(recognizer, head, tmp_path):
+    """Ten seconds of a face that the model finds hard: without averaging its label changes again and again."""
+    still = background((240, 240))
+    paste(still, frowning(head, 0), (120, 120), 200)
+    rng = np.random.default_rng(0)
+    path = write_clip(tmp_path / "noise.mp4", (noisy(still, rng, 14) for _ in range(300)))
+    assert changes(labels_of(recognizer.stream(path, smooth_s=0.0))) > 30
+    assert changes(labels_of(recognizer.stream(path))) <= 1
+
+
+@pytest.mark.parametrize("rate", [15, 30, 60])
+def test_a_real_change_is_reported_within_400_ms(recognizer, head, tmp_path, rate):
+    rng = np.random.default_rng(0)
+
+    def pictures():
+        for number in range(2 * rate):
+            picture = background((240, 240))
+            paste(picture, head if number < rate else frowning(head, 9), (120, 120), 200)
+            yield noisy(picture, rng, 4)
+
+    readings = list(recognizer.stream(write_clip(tmp_path / "change.mp4", pictures(), rate=rate)))
+    labels = labels_of(readings)
+    assert set(labels[:rate]) == {"happy"}
+    assert changes(labels) == 1
+    first = labels.index("angry")
+    assert readings[first].time_s - 1.0 <= 0.4
+
+
+def test_thinning_and_options_reach_the_stages(recognizer, tmp_path):
+    path = write_clip(tmp_path / "plain.mp4", plain(60))
+    assert len(list(recognizer.stream(path, every_s=0.5))) == 4
+    assert len(list(recognizer.stream(path, fps=10))) == 20
+    with pytest.raises(UsageError, match="did you mean 'every_s'"):
+        recognizer.stream(path, every=1)
+    with pytest.raises(UsageError, match="both every_s"):
+        recognizer.stream(path, every_s=1, fps=2)
+    with pytest.raises(UsageError, match="at least 0"):
+        recognizer.stream(path, smooth_s=-1)
+
+
+def test_what_cannot_be_opened_is_said_at_once(recognizer, tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no film")
+    with pytest.raises(InputError, match="is not a video"):
+        recognizer.stream(text)
+    with pytest.raises(InputError, match="no camera"):
+        recognizer.stream("camera:0")
+
+
+def test_a_broken_tail_is_said_after_what_was_read(recognizer, tmp_path):
+    rng = np.random.default_rng(0)
+    whole = write_clip(tmp_path / "whole.mkv", rng.integers(0, 255, (90, 64, 80, 3), np.uint8))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    stream = recognizer.stream(cut)
+    readings = []
+    with pytest.raises(InputError, match="breaks off"):
+        readings.extend(stream)
+    assert 30 <= len(readings) <= 60
+
+
+class FakeCamera:
+    """A person before a camera that gives 200 pictures a second."""
+
+    def __init__(self):
+        self.number = 0
+
+    def grab(self):
+        time.sleep(0.005)
+        self.number += 1
+        return self.number <= 400
+
+    def retrieve(self):
+        return True, cv2.cvtColor(paint_face(3, place_xy=(self.number % 60, 10)), cv2.COLOR_GRAY2BGR)
+
+    def get(self, number):
+        return 0.0
+
+    def release(self):
+        pass
+
+
+def test_a_camera_is_read_frame_by_frame_and_what_is_dropped_is_counted():
+    class Slow(FakeDetector):
+        def detect(self, image):
+            time.sleep(0.03)
+            return super().detect(image)
+
+    slow = Recognizer(model=FakeClassifier(), detector=Slow(), threads=2)
+    readings = []
+    with VideoReadings(slow, "camera:0", opener=lambda _: FakeCamera()) as stream:
+        assert stream.info.live
+        for reading in stream:
+            readings.append(reading)
+            # No batching: each reading is of a picture that came a moment ago.
+            assert len(slow.model.batches) == len(readings)
+            if len(readings) == 10:
+                break
+    assert stream.dropped > 20
+    assert {face.track_id for reading in readings for face in reading.faces} == {1}
+    assert {reading.faces[0].expression for reading in readings} == {"happy"}
+    assert readings[-1].frame > 30
+
+
+def test_leaving_early_lets_go_of_everything(recognizer, tmp_path):
+    import threading
+
+    path = write_clip(tmp_path / "plain.mp4", plain(60))
+    before = threading.active_count()
+    with recognizer.stream(path) as stream:
+        assert next(stream).frame == 0
+    deadline_s = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+def test_cropped_faces_are_one_person(head, tmp_path):
+    path = write_clip(tmp_path / "crop.mp4", [head[60:200, 40:180]] * 5)
+    readings = list(mien.Recognizer(detector="none").stream(path))
+    assert [[face.track_id for face in reading.faces] for reading in readings] == [[1]] * 5
+
+
+def test_images_are_still_a_stream(recognizer, astronaut_path):
+    (reading,) = recognizer.stream([astronaut_path])
+    assert reading.faces[0].track_id is None
+    with pytest.raises(TypeError):
+        list(recognizer.stream([astronaut_path], every_s=1))
