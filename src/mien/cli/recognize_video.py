@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
 from mien.errors import InputError, UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VideoRun", "video_target"]
 
+EXIT_INTERRUPTED = 130
 _PROGRESS_AFTER_S = 1.0
 _REFRESH_S = 0.1
 
@@ -103,7 +105,8 @@ class VideoRun:
             except KeyboardInterrupt:
                 # The only way to leave a camera; a file that is left early is an interruption.
                 if not info.live:
-                    raise
+                    self.say("interrupted; what was read so far is written")
+                    raise typer.Exit(EXIT_INTERRUPTED) from None
             finally:
                 progress.__exit__(None, None, None)
                 self._tell(readings, progress.frames, time.monotonic() - start_s)

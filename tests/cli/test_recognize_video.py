@@ -1,0 +1,264 @@
+"""Videos on the command line, as a person runs it."""
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+
+from tests.cli.test_recognize import run
+from tests.clips import background, head_of, moving, paste, plain, write_clip
+from tests.source.test_video_live import Server
+
+
+@pytest.fixture(scope="module")
+def head(astronaut_bgr):
+    return head_of(astronaut_bgr)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, head):
+    """Two seconds of one person who walks, with sound."""
+    path = tmp_path_factory.mktemp("clips") / "walk.mp4"
+    return write_clip(path, moving(head, 60, lambda share: (120 + 300 * share, 180)), sound="aac")
+
+
+def test_a_clip_gives_rows_a_video_a_page_and_a_summary(clip, tmp_path):
+    out, drawn, page = tmp_path / "rows.csv", tmp_path / "seen.mp4", tmp_path / "page.html"
+    done = run("recognize", clip, "--out", out, "--draw", drawn, "--timeline", page)
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, rate, header, row = done.stdout.splitlines()
+    assert heading == f"{clip}: 2.0 s, 640 x 360, 30 frames a second"
+    assert rate.startswith("60 frames in ")
+    assert header.split()[:2] == ["track", "seen"]
+    assert row.split() == ["1", "0:00", "to", "0:01", "2.0", "happy", "2.0"]
+    with out.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["frame"]) for row in rows] == list(range(60))
+    assert [float(row["time_s"]) for row in rows] == pytest.approx([n / 30 for n in range(60)], abs=1e-3)
+    assert {(row["track_id"], row["expression"]) for row in rows} == {("1", "happy")}
+    with av.open(str(drawn)) as container:
+        assert container.streams.audio
+        assert sum(1 for _ in container.decode(video=0)) == 60
+    assert "Person 1" in page.read_text(encoding="utf-8")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_json_lines_and_thinning(clip):
+    done = run("recognize", clip, "--json", "--every", "0.5")
+    assert (done.returncode, done.stderr) == (0, "")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(record["frame"], record["track_id"]) for record in records] == [(0, 1), (15, 1), (30, 1), (45, 1)]
+    same = run("recognize", clip, "--json", "--fps", "2")
+    assert [json.loads(line)["frame"] for line in same.stdout.splitlines()] == [0, 15, 30, 45]
+
+
+def test_frames_without_a_face_are_said_when_asked(tmp_path):
+    path = write_clip(tmp_path / "plain.mp4", plain(3))
+    done = run("recognize", path, "--json", "--include-empty")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"source": str(path), "frame": n, "time_s": pytest.approx(n / 30, abs=1e-3), "faces": 0} for n in range(3)
+    ]
+    assert "no face" in run("recognize", path).stdout
+
+
+def test_photos_and_videos_together(clip, astronaut_path, tmp_path):
+    done = run(
+        "recognize",
+        clip,
+        astronaut_path,
+        clip.parent / "*.mp4",
+        "--out",
+        tmp_path / "all.parquet",
+        "--draw",
+        tmp_path / "drawn",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(tmp_path / "all.parquet").to_pylist()
+    assert len(table) == 61
+    assert {row["track_id"] for row in table} == {1, None}
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"astronaut.jpg", "walk.mp4"}
+    assert {path.name for path in tmp_path.iterdir()} == {"all.parquet", "drawn"}
+
+
+def test_bad_videos_are_named_and_cost_nothing_else(clip, tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no film at all")
+    whole = write_clip(tmp_path / "whole.mkv", np.random.default_rng(0).integers(0, 255, (90, 64, 80, 3), np.uint8))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    done = run("recognize", text, cut, "camera:0", clip, "--out", tmp_path / "rows.jsonl", "--draw", tmp_path, "-q")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    said = done.stderr.splitlines()
+    assert len(said) == 3
+    for line, name, reason in zip(
+        said, (text, cut, "camera:0"), ("is not a video", "breaks off", "no camera"), strict=True
+    ):
+        assert line.startswith(f"mien: cannot read {name}: ")
+        assert reason in line
+    assert len((tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()) == 60
+    # What could be read of the cut one was drawn.
+    with av.open(str(tmp_path / "cut.mp4")) as container:
+        assert 30 <= sum(1 for _ in container.decode(video=0)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{clip}", "--every", "1", "--fps", "2"], "both every_s"),
+        (["{clip}", "--timeline", "page.pdf"], "written as .html"),
+        (["{clip}", "{clip}2.mp4", "--draw", "seen.mp4"], "name a folder"),
+        (["{photo}", "--timeline", "page.html"], "no input is one"),
+        (["{photo}", "--fps", "2"], "no input is one"),
+        (["camera:front"], "camera:0"),
+        (["{clip}", "--smooth", "-1"], "at least 0"),
+    ],
+)
+def test_wrong_usage_is_status_2(clip, astronaut_path, tmp_path, arguments, message):
+    filled = [argument.format(clip=clip, photo=astronaut_path) for argument in arguments]
+    done = run("recognize", *filled, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_clear_message(clip, tmp_path):
+    for suffix in ("jsonl", "csv"):
+        link = tmp_path / f"rows.{suffix}"
+        link.symlink_to("/dev/full")
+        done = run("recognize", clip, "--out", link, "-q")
+        assert done.returncode == 2
+        assert (
+            done.stderr.strip()
+            == f"mien: {link}: cannot be written (No space left on device); what was written so far stays readable"
+        )
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory, head):
+    """So long that a kill comes in the middle: 40 s at 30 frames a second."""
+    picture = background((320, 240))
+    paste(picture, head, (160, 120), 180)
+    return write_clip(tmp_path_factory.mktemp("long") / "long.mp4", [picture] * 1200)
+
+
+def complete_rows(path):
+    """Rows of a file that was left in the middle of a line."""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    if path.suffix == ".csv":
+        return [dict(zip(lines[0].decode().split(","), line.decode().split(","), strict=True)) for line in lines[1:]]
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("rows.jsonl", "rows.jsonl"), ("rows.csv", "rows.csv"), ("rows.parquet", "rows.parquet.partial.jsonl")],
+)
+def test_a_kill_loses_at_most_the_last_second(long_clip, tmp_path, name, left):
+    """The rows on the disk at the time of the kill are compared with those that were printed by then."""
+    code = (
+        "import sys, time\n"
+        "from mien.recognizer import Recognizer\n"
+        "from mien.sink import open_row_sink\n"
+        "recognizer = Recognizer(threads=1)\n"
+        "with open_row_sink(sys.argv[2], recognizer.scheme) as sink:\n"
+        "    for reading in recognizer.stream(sys.argv[1]):\n"
+        "        sink.write(reading)\n"
+        "        print(reading.frame, time.monotonic(), flush=True)\n"
+        "        time.sleep(0.002)\n"
+    )
+    command = [sys.executable, "-c", code, str(long_clip), str(tmp_path / name)]
+    written = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            frame, time_s = line.split()
+            written.append((int(frame), float(time_s)))
+            if written[-1][1] - written[0][1] > 2.6:
+                break
+        child.kill()
+        rest = [line.split() for line in child.stdout.read().splitlines()]
+        written += [(int(pair[0]), float(pair[1])) for pair in rest if len(pair) == 2]
+    assert child.returncode == -signal.SIGKILL
+    rows = complete_rows(tmp_path / left)
+    assert rows
+    kept = {int(row["frame"]) for row in rows}
+    end_s = written[-1][1]
+    lost = [end_s - time_s for frame, time_s in written if frame not in kept]
+    assert max(lost, default=0.0) <= 1.1
+    assert len(kept) < 1200
+
+
+def test_ctrl_c_keeps_what_was_read(long_clip, tmp_path):
+    out, drawn = tmp_path / "rows.parquet", tmp_path / "seen.mp4"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mien", "recognize", str(long_clip), "--out", str(out), "--draw", str(drawn)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    partial = tmp_path / "seen.mp4.partial.mp4"
+    deadline_s = time.monotonic() + 30
+    while not (partial.exists() and partial.stat().st_size > 5000) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    printed, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "interrupted; what was read so far is written" in said
+    assert "happy" in printed
+    import pyarrow.parquet
+
+    count = pyarrow.parquet.read_table(out).num_rows
+    with av.open(str(drawn)) as container:
+        pictures = sum(1 for _ in container.decode(video=0))
+    assert 0 < count < 1200
+    assert abs(count - pictures) <= 1
+
+
+def test_a_network_camera_until_ctrl_c():
+    server = Server()
+    address = f"http://127.0.0.1:{server.port}/live"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mien", "recognize", address, "--json", "--include-empty"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = [child.stdout.readline() for _ in range(3)]
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    server.stop()
+    assert [json.loads(line)["faces"] for line in lines] == [0, 0, 0]
+    assert child.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_a_terminal_has_a_progress_bar(long_clip):
+    """In a terminal of its own; with frames a second and the time that is left."""
+    screen, end = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mien", "recognize", str(long_clip), "--fps", "20"],
+        stdout=end, stderr=end, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(screen, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(screen)
+    assert child.wait(timeout=60) == 0
+    text = shown.decode(errors="replace")
+    assert "a second" in text
+    assert "0:00:" in text
+    assert "happy" in text
