@@ -25,7 +25,7 @@ from mien.serve.metrics import Metrics
 from mien.serve.models import Models
 from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem, overloaded
-from mien.serve.schema import UPLOAD_BODY, ErrorAnswer, Health, ModelsAnswer, RecognizeAnswer
+from mien.serve.schema import UPLOAD_BODY, ErrorAnswer, Health, ModelsAnswer, RecognizeAnswer, complete_document
 from mien.serve.stream import Stream
 from mien.serve.upload import Upload, Uploads
 
@@ -94,6 +94,8 @@ def create_app(options: ServeOptions | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     _add_api(app, service)
     _add_page(app)
+    document = complete_document(app.openapi(), models.names, options)
+    app.openapi = lambda: document  # type: ignore[method-assign]
     return app
 
 

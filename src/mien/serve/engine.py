@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,12 +77,15 @@ class Engine:
         self._pool: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start the threads."""
-        targets: list[Callable[[], None]] = [*[self._work] * self._threads, self._classify]
-        for number, target in enumerate(targets):
-            thread = threading.Thread(target=target, name=f"mien-serve-{number}", daemon=True)
+        """Start the threads. May be called again after `stop`."""
+        self._stopping = False
+        workers = [
+            threading.Thread(target=self._work, name=f"mien-read-{n}", daemon=True) for n in range(self._threads)
+        ]
+        last = threading.Thread(target=self._classify, args=(workers,), name="mien-classify", daemon=True)
+        self._pool = [*workers, last]
+        for thread in self._pool:
             thread.start()
-            self._pool.append(thread)
 
     def stop(self) -> None:
         """End the threads; what is still queued is refused. Blocks until the images under way are done."""
@@ -219,11 +221,11 @@ class Engine:
                 f"{job.source}: {job.faces} faces; the limit is {self._options.max_faces}: cut the image into parts",
             )
 
-    def _classify(self) -> None:
+    def _classify(self, workers: list[threading.Thread]) -> None:
         while True:
             with self._changed:
                 while not self._ready:
-                    if self._stopping and not any(t.is_alive() for t in self._pool[:-1]):
+                    if self._stopping and not any(worker.is_alive() for worker in workers):
                         return
                     self._changed.wait(0.1 if self._stopping else None)
                 jobs = self._take_batch()

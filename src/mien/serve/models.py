@@ -41,7 +41,7 @@ class Models:
         self.default_name = self.default.card.name
         self._lock = threading.Lock()
         self._by_model: dict[str, Recognizer] = {self.default_name: self.default}
-        self._by_choice: OrderedDict[tuple[str, str], Recognizer] = OrderedDict()
+        self._by_choice: OrderedDict[tuple[str, str | None], Recognizer] = OrderedDict()
         shipped = [name for name, model in list_models().items() if model.card.kind == "expression"]
         self.names = list(dict.fromkeys([*shipped, self.default_name]))
 
@@ -60,19 +60,19 @@ class Models:
         Problem
             422 if there is no such model, or it does not know the labels.
         """
-        name = model or self.default_name
+        name = self.default_name if model is None else model
         if name not in self.names:
             raise Problem(422, "unknown_model", f"unknown model {name[:80]!r}; expected one of {', '.join(self.names)}")
-        if not labels and name == self.default_name:
+        if labels is None and name == self.default_name:
             return self.default
-        choice = (name, labels or "")
+        choice = (name, labels)
         with self._lock:
             if choice in self._by_choice:
                 self._by_choice.move_to_end(choice)
                 return self._by_choice[choice]
             try:
                 base = self._model(name)
-                found = base.replace(labels=labels) if labels else base
+                found = base if labels is None else base.replace(labels=labels)
             except MienError as error:
                 raise Problem(422, "unknown_labels", str(error)[:500]) from error
             self._by_choice[choice] = found

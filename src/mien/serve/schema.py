@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["UPLOAD_BODY", "ErrorAnswer", "Health", "ModelsAnswer", "RecognizeAnswer"]
+from mien.labels import EXPRESSIONS, SCHEMES
+from mien.serve.options import ServeOptions
+
+__all__ = ["UPLOAD_BODY", "ErrorAnswer", "Health", "ModelsAnswer", "RecognizeAnswer", "complete_document"]
 
 _FACE_EXAMPLE: dict[str, Any] = {
     "track_id": None,
@@ -165,3 +168,26 @@ UPLOAD_BODY: dict[str, Any] = {
         }
     },
 }
+
+
+def complete_document(document: dict[str, Any], model_names: list[str], options: ServeOptions) -> dict[str, Any]:
+    """Add to the OpenAPI document what is only known when the service starts: models, limits, the token."""
+    recognize = document["paths"]["/v1/recognize"]["post"]
+    for parameter in recognize["parameters"]:
+        if parameter["name"] == "model":
+            parameter["schema"] = {"type": "string", "enum": model_names}
+            parameter["example"] = model_names[-1]
+        elif parameter["name"] == "labels":
+            expression = f"({'|'.join(EXPRESSIONS)})"
+            pattern = f"^(auto|{'|'.join(SCHEMES)}|{expression}(,{expression})+)$"
+            parameter["schema"] = {"type": "string", "maxLength": 200, "pattern": pattern}
+            parameter["example"] = "happy,sad,neutral"
+    upload = recognize["requestBody"]["content"]["multipart/form-data"]["schema"]
+    upload["properties"]["images"]["maxItems"] = options.max_images
+    if options.token is not None:
+        document.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            if path != "/healthz":
+                for operation in operations.values():
+                    operation["security"] = [{"token": []}]
+    return document

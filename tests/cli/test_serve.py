@@ -1,0 +1,104 @@
+"""`mien serve` as a person runs it."""
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.cli.test_recognize import run
+from tests.serve.conftest import run_server
+
+
+def get(url, token=None):
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"} if token else {})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
+
+
+def test_it_starts_says_where_and_stops():
+    with run_server("--model", "small", "--labels", "basic3") as server:
+        assert b"<title>mien</title>" in get(server.url)
+        assert json.loads(get(f"{server.url}/v1/models"))["default"] == {"model": "small", "labels": "basic3"}
+        assert server.stop() == (0, "mien: stopped\n")
+
+
+def test_a_token_from_the_environment_is_wanted_and_shown_behind_the_hash():
+    with run_server(MIEN_TOKEN="sesame") as server:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            get(f"{server.url}/v1/models")
+        refused.value.close()
+        assert refused.value.code == 401
+        assert get(f"{server.url}/v1/models", "sesame")
+
+
+def test_elsewhere_than_loopback_without_a_token_warns():
+    command = [sys.executable, "-m", "mien", "serve", "--host", "0.0.0.0", "--port", "0", "--no-open"]
+    for extra, warned in [((), True), (("--token", "auto"), False)]:
+        with subprocess.Popen([*command, *extra], stderr=subprocess.PIPE, text=True) as process:
+            lines = []
+            while "serving on" not in (lines[-1] if lines else ""):
+                lines.append(process.stderr.readline())
+                assert lines[-1]
+            process.terminate()
+            process.communicate(timeout=20)
+        assert any("can be reached from other computers" in line for line in lines) == warned
+        assert ("#token=" in lines[-1]) != warned
+
+
+def test_a_port_in_use_is_one_line_and_status_2():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("serve", "--port", taken.getsockname()[1])
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "choose another with --port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "giant"], "unknown expression model 'giant'"),
+        (["--labels", "silly"], "silly"),
+        (["--max-faces", "0"], "at least 1"),
+        (["--port", "99999"], "at most 65535"),
+        (["--colour"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_one_clear_message(arguments, message):
+    done = run("serve", "--no-open", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_limit_is_a_flag():
+    shown = run("serve", "--help", NO_COLOR="1", COLUMNS="200").stdout
+    for flag in (
+        "--max-upload-mb", "--max-images", "--max-megapixels", "--max-faces", "--max-requests-per-s",
+        "--max-connections", "--max-streams", "--max-frame-mb", "--max-queue", "--client-timeout-s", "--token",
+        "--allow-origin", "--allow-host", "--host", "--port", "--no-open",
+    ):  # fmt: skip
+        assert flag in shown
+
+
+def test_without_the_extra_it_says_what_to_install():
+    code = (
+        "import sys\n"
+        "sys.modules['fastapi'] = None\n"
+        "sys.argv = ['mien', 'serve', '--no-open']\n"
+        "from mien.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "pip install 'mien[serve]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_starts_without_the_service():
+    code = "import sys, mien.cli.app; print({'fastapi', 'uvicorn', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"
