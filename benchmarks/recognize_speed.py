@@ -232,7 +232,7 @@ def main() -> None:
         text = [
             "# How fast",
             "",
-            "Written by `python benchmarks/recognize_speed.py --out docs/speed.md`: medians, comparisons inside one run.",
+            "Written by `python benchmarks/recognize_speed.py --out docs/speed.md`: medians, each within one run.",
             f"Conditions: {conditions}.",
             "",
             "| what | measured | wanted |",
