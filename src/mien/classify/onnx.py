@@ -26,6 +26,8 @@ class OnnxClassifier:
         From `mien.zoo.find_model`.
     threads : int
         Threads of one call.
+    gpu : bool
+        Run on a GPU instead of the CPU.
 
     Raises
     ------
@@ -33,9 +35,9 @@ class OnnxClassifier:
         If the weights are damaged, are no ONNX model, or do not have the outputs that the card names.
     """
 
-    def __init__(self, model: StoredModel, threads: int = 1) -> None:
+    def __init__(self, model: StoredModel, threads: int = 1, *, gpu: bool = False) -> None:
         self._card = model.card
-        self._session = open_session(model, threads)
+        self._session = open_session(model, threads, gpu)
         self._outputs = [head.output for head in model.card.heads]
 
     @property

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from mien import __version__
+from mien.cli.batch import batch
+from mien.cli.data import data
 from mien.cli.models import models
 from mien.cli.recognize import recognize
 from mien.cli.serve import serve
-from mien.errors import MienError
+from mien.errors import InputError, MienError
 
 __all__ = ["app", "main"]
 
@@ -29,6 +31,8 @@ app = typer.Typer(
 app.command()(recognize)
 app.command()(models)
 app.command()(serve)
+app.command()(batch)
+app.add_typer(data, name="data")
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,7 +56,7 @@ def main() -> None:
         app()
     except MienError as error:
         typer.echo(f"mien: {error}", err=True)
-        sys.exit(EXIT_USAGE)
+        sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
     except KeyboardInterrupt:
         typer.echo("mien: interrupted; what was read so far is written", err=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -12,7 +12,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -23,7 +23,7 @@ from mien.result import Reading, columns
 from mien.sink.base import Sink
 from mien.source import Frame
 
-__all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "open_row_sink"]
+__all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "face_schema", "open_row_sink"]
 
 _FLUSH_EVERY_S = 1.0
 _PARQUET_ROWS = 4096
@@ -155,14 +155,9 @@ class ParquetSink:
     """A Parquet file, one row a face, with the columns of `Reading.to_rows`."""
 
     def __init__(self, path: Path, scheme: LabelScheme) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise MissingExtraError("Writing Parquet", "pyarrow", "parquet") from error
-        text, whole = pyarrow.string(), pyarrow.int64()
-        kinds = {"source": text, "expression": text, "frame": whole, "track_id": whole}
-        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns(scheme.labels)])
+        self._schema = face_schema(scheme.labels)
+        import pyarrow.parquet
+
         self._path = path
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
@@ -205,6 +200,23 @@ class ParquetSink:
             with _writing(str(self._path)):
                 self._writer.write_table(pyarrow.Table.from_pylist(self._rows, self._schema))
             self._rows = []
+
+
+def face_schema(labels: Sequence[str]) -> Any:
+    """The Arrow schema of `Reading.to_rows` for a label scheme.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingExtraError("Writing Parquet", "pyarrow", "parquet") from error
+    text, whole = pyarrow.string(), pyarrow.int64()
+    kinds = {"source": text, "expression": text, "frame": whole, "track_id": whole}
+    return pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns(labels)])
 
 
 def _close(stream: IO[str]) -> None:

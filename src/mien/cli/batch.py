@@ -1,0 +1,147 @@
+"""`mien batch`: very many images and videos, on all cores or a cluster, in parts that can be gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cluster.options import BatchOptions
+from mien.errors import UsageError
+from mien.options import with_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.cluster.rows import Tally
+    from mien.cluster.summary import Summary
+
+__all__ = ["batch"]
+
+_EXIT_INTERRUPTED = 130
+
+
+@with_options(BatchOptions)
+def batch(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A folder, a pattern, a .parquet or .csv table, .tar shards, videos, a .txt list of addresses; "
+            "here or on s3://, gs://, https://."
+        ),
+    ] = None,
+    dest: Annotated[str | None, typer.Argument(help="The folder for the results; here or on s3://, gs://.")] = None,
+    *,
+    status: Annotated[str | None, typer.Option(metavar="DEST", help="Only say how far the batch in DEST is.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
+    options: BatchOptions,
+) -> None:
+    """Read very many images and videos: in parts, on all cores or on a Ray cluster.
+
+    Started again with the same arguments, it goes on where it stopped. DEST gets faces/ (a row a face), inputs/ (a row
+    an input, with how it went), manifest.json and summary.html. Exit status: 0 all inputs were read, 1 some could
+    not be read (DEST/inputs says which and why), 2 wrong usage, or it cannot go on, 130 stopped by Ctrl+C.
+    """
+    from rich.console import Console
+
+    from mien.cluster.destination import open_destination
+    from mien.cluster.summary import summarize
+
+    console = Console(highlight=False)
+    if status is not None:
+        if source is not None:
+            raise UsageError("--status takes the destination and nothing else")
+        _tell(console, summarize(open_destination(status)), json)
+        return
+    if source is None or dest is None:
+        raise UsageError("expected SOURCE and DEST, or --status DEST; see mien batch --help")
+    from mien.cluster.run import run_batch
+
+    with _Progress(console, shown=not json) as progress:
+        try:
+            destination = run_batch(source, dest, options, planned=progress.planned, part_done=progress.part_done)
+        except KeyboardInterrupt:
+            progress.close()
+            command = shlex.join(["mien", *sys.argv[1:]])
+            _say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To go on: {command}")
+            raise typer.Exit(_EXIT_INTERRUPTED) from None
+    summary = summarize(destination)
+    summary.write_page(destination.folder)
+    _tell(console, summary, json)
+    if summary.total.unreadable:
+        raise typer.Exit(1)
+
+
+def _tell(console: Console, summary: Summary, json: bool) -> None:
+    if json:
+        typer.echo(summary.to_json())
+    else:
+        console.print(summary.to_text(), highlight=False, markup=False, soft_wrap=True)
+
+
+def _say(line: str) -> None:
+    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class _Progress(contextlib.AbstractContextManager["_Progress"]):
+    """How far the batch is, on a terminal."""
+
+    def __init__(self, console: Console, shown: bool) -> None:
+        self._console = console
+        self._shown = shown and console.is_terminal
+        self._stack = contextlib.ExitStack()
+        self._start_s = time.monotonic()
+        self._images = 0
+        self._bar: object | None = None
+        self.parts = 0
+        self.done = 0
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._stack.close()
+
+    def planned(self, destination: object, done: int) -> None:
+        """The plan is there; some parts may be done already."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from mien.cluster.destination import Destination
+
+        if isinstance(destination, Destination):
+            self.parts, self.done = destination.manifest.parts, done
+            if done and self._console.is_terminal:
+                _say(f"goes on: {done:,} of {self.parts:,} parts are done")
+        if not self._shown:
+            return
+        bar = Progress(
+            TextColumn("parts"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.0f} images/s"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stderr=sys.stderr.isatty(),
+            speed_estimate_period=600.0,
+        )
+        self._stack.enter_context(bar)
+        bar.add_task("parts", total=self.parts, completed=done, rate=0.0)
+        self._bar = bar
+        self._start_s = time.monotonic()
+
+    def part_done(self, tally: Tally) -> None:
+        """One more part is done."""
+        from rich.progress import Progress
+
+        self.done += 1
+        self._images += tally.frames
+        if isinstance(self._bar, Progress):
+            rate = self._images / max(time.monotonic() - self._start_s, 1e-6)
+            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate)

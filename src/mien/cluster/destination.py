@@ -1,0 +1,243 @@
+"""The folder that a batch writes: the manifest, the plan, and two tables in parts.
+
+::
+
+    DEST/
+      manifest.json               the job: source, options, models, labels, number of parts
+      plan.parquet                what each part reads; one row group a part
+      faces/part-000000.parquet   one row a face
+      inputs/part-000000.parquet  one row an input; written last: a part is done when this is there
+      summary.html                charts, at the end
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien import __version__
+from mien.cluster.options import BatchOptions
+from mien.cluster.rows import PartTables, Tally, read_tally
+from mien.cluster.source import Source, cut_parts, list_sources
+from mien.cluster.storage import Folder, is_local, local_path
+from mien.errors import UsageError
+from mien.source.name import shown_name
+
+__all__ = ["Destination", "Manifest", "open_destination", "plan_destination"]
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+_PLAN = "plan.parquet"
+_OURS = frozenset((_MANIFEST, _PLAN, "faces", "inputs", "summary.html"))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a destination says of its job.
+
+    Attributes
+    ----------
+    source : str
+        What is read, as an absolute path or an address.
+    job : dict
+        The options that the rows depend on.
+    models : dict
+        Of the expression model and the detector, name and sha256.
+    labels : list of str
+        Of the label scheme.
+    parts : int
+    photos : int or None
+        Photos and segments of videos; None where shards or tables hold a number that is only known once they are read.
+    plan_sha256 : str
+    mien : str
+        The version that made the plan.
+    created : str
+        Date and time, UTC.
+    """
+
+    source: str
+    job: dict[str, Any]
+    models: dict[str, dict[str, str]]
+    labels: list[str]
+    parts: int
+    photos: int | None
+    plan_sha256: str
+    mien: str = __version__
+    created: str = ""
+
+
+class Destination:
+    """A destination with a plan.
+
+    Parameters
+    ----------
+    folder : Folder
+    manifest : Manifest
+    """
+
+    def __init__(self, folder: Folder, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def done_parts(self) -> set[int]:
+        """Numbers of the parts that are done."""
+        names = self.folder.names("inputs")
+        return {int(name[5:-8]) for name in names if name.startswith("part-") and name.endswith(".parquet")}
+
+    def read_part(self, number: int) -> list[Source]:
+        """What a part reads."""
+        import pyarrow.parquet
+
+        with self.folder.open(_PLAN) as file:
+            rows = pyarrow.parquet.ParquetFile(file).read_row_group(number).to_pylist()
+        return [Source(**row) for row in rows]
+
+    def write_part(self, number: int, tables: PartTables) -> None:
+        """Write a part; that it is done can only be seen once all of it is there."""
+        self.folder.write(f"faces/{_part_name(number)}", tables.faces_parquet())
+        self.folder.write(f"inputs/{_part_name(number)}", tables.inputs_parquet())
+
+    def tallies(self) -> Iterator[Tally]:
+        """The counts of each part that is done."""
+
+        def tally(number: int) -> Tally:
+            with self.folder.open(f"inputs/{_part_name(number)}") as file:
+                return read_tally(file)
+
+        with ThreadPoolExecutor(16) as pool:
+            yield from pool.map(tally, sorted(self.done_parts()))
+
+
+def open_destination(address: str) -> Destination:
+    """Open the destination of a job that was begun.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    folder = Folder(address)
+    content = folder.read(_MANIFEST)
+    if content is None:
+        raise UsageError(f"{shown_name(address)}: holds no batch (there is no {_MANIFEST})")
+    try:
+        values = json.loads(content)
+        version = values.pop("format")
+        if version != _FORMAT:
+            raise UsageError(
+                f"{shown_name(address)}: its manifest is of format {version}; this mien ({__version__}) reads {_FORMAT}"
+            )
+        return Destination(folder, Manifest(**values))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"{shown_name(address)}: its {_MANIFEST} is damaged, or of something else ({error})"
+        ) from error
+
+
+def plan_destination(source: str, address: str, options: BatchOptions) -> Destination:
+    """Open a destination to go on with it, or plan a new one.
+
+    Raises
+    ------
+    UsageError
+        If it holds another job, or something else; or if the source names nothing. Nothing was written.
+    OutputError
+        If it cannot be written.
+    """
+    source = _full(source)
+    models, labels = _models(options)
+    folder = Folder(_full(address))
+    present = folder.names()
+    if _MANIFEST in present:
+        destination = open_destination(folder.address)
+        _check_same(destination.manifest, shown_name(source), options, models)
+        folder.tidy("faces")
+        folder.tidy("inputs")
+        return destination
+    strange = [name for name in present if name not in _OURS and not name.startswith(".")]
+    if strange or folder.names("inputs"):
+        there = ", ".join((strange or ["inputs"])[:3])
+        raise UsageError(
+            f"{shown_name(address)}: is not empty and holds no batch (there is {there}); choose a new folder"
+        )
+    plan, parts, photos = _plan(source, options)
+    folder.write(_PLAN, plan)
+    manifest = Manifest(
+        source=shown_name(source),
+        job=options.job(),
+        models=models,
+        labels=labels,
+        parts=parts,
+        photos=photos,
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+    folder.write(_MANIFEST, json.dumps({"format": _FORMAT, **vars(manifest)}, indent=2, ensure_ascii=False).encode())
+    return Destination(folder, manifest)
+
+
+def _plan(source: str, options: BatchOptions) -> tuple[bytes, int, int | None]:
+    """The plan as Parquet, the number of its parts, and of the photos where it is known."""
+    import pyarrow
+    import pyarrow.parquet
+
+    text, number = pyarrow.string(), pyarrow.float64()
+    schema = pyarrow.schema([("kind", text), ("key", text), ("address", text), ("start", number), ("stop", number)])
+    stream = io.BytesIO()
+    parts = photos = 0
+    known = True
+    with pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for part in cut_parts(list_sources(source, options), options.part_size):
+            writer.write_table(pyarrow.Table.from_pylist([vars(item) for item in part], schema), len(part))
+            parts += 1
+            if part[0].kind == "rows":
+                photos += int((part[0].stop or 0) - (part[0].start or 0))
+            else:
+                photos += len(part)
+                known = known and part[0].kind != "shard"
+    return stream.getvalue(), parts, photos if known else None
+
+
+def _models(options: BatchOptions) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The models by name and sha256, and the labels; opening them tells at once what is wrong with an option."""
+    from mien.recognizer import Recognizer
+    from mien.zoo import find_model, list_models
+
+    recognizer = Recognizer(**options.recognizer_options(), threads=1)
+    models = {"expression": {"name": recognizer.card.name, "sha256": recognizer.card.sha256}}
+    detector = str(options.detector)
+    if detector in list_models():
+        models["detector"] = {"name": detector, "sha256": find_model(detector, "detector").card.sha256}
+    else:
+        models["detector"] = {"name": detector}
+    return models, list(recognizer.scheme.labels)
+
+
+def _check_same(manifest: Manifest, source: str, options: BatchOptions, models: dict[str, dict[str, str]]) -> None:
+    wanted: dict[str, Any] = {"source": source, **options.job(), "mien": __version__}
+    found: dict[str, Any] = {"source": manifest.source, **manifest.job, "mien": manifest.mien}
+    for kind, model in models.items():
+        wanted[f"{kind} model"] = model
+        found[f"{kind} model"] = manifest.models.get(kind)
+    differing = [name for name in wanted if wanted[name] != found.get(name)]
+    if differing:
+        name = differing[0]
+        raise UsageError(
+            f"the destination holds another job: its {name} is {found.get(name)!r}, not {wanted[name]!r}. "
+            "Give the same source and options to go on with it, or choose a new folder"
+        )
+
+
+def _full(address: str) -> str:
+    return str(Path(local_path(address)).absolute()) if is_local(address) else address
+
+
+def _part_name(number: int) -> str:
+    return f"part-{number:06d}.parquet"

@@ -1,0 +1,107 @@
+"""What `mien batch` can be told. Apart from the rest, so that the command line starts without loading Ray."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from mien.errors import UsageError
+from mien.options import option
+from mien.recognizer_options import RecognizerOptions
+from mien.video_options import VideoOptions
+
+__all__ = ["BatchOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(RecognizerOptions, VideoOptions):
+    """What a batch can be told: what a `Recognizer` and a video can be told, and how the work is shared out."""
+
+    address: str | None = option(
+        None,
+        "Address of a Ray cluster, such as HOST:6379. Default: RAY_ADDRESS if it is set, else this machine.",
+        metavar="ADDRESS",
+    )
+    workers: int | None = option(
+        None,
+        "Workers, of one core each. Default: all cores of this machine, or of the cluster.",
+        metavar="N",
+        minimum=1,
+    )
+    gpus_per_worker: float = option(
+        0.0,
+        "GPUs a worker, such as 0.25: the expression model runs there (needs onnxruntime-gpu). Default: none.",
+        metavar="SHARE",
+        minimum=0,
+        maximum=8,
+    )
+    column: str | None = option(
+        None,
+        "Tables: the column of paths, or of image bytes. Default: one of the usual names.",
+        metavar="NAME",
+    )
+    key_column: str | None = option(
+        None,
+        "Tables: the column that names each image in the result. Default: its path, or its row.",
+        metavar="NAME",
+    )
+    part_size: int = option(
+        512,
+        "Most photos a part: what a worker reads at once, and what is read again after an accident.",
+        metavar="N",
+        minimum=1,
+        maximum=100_000,
+    )
+    segment_s: float = option(
+        60.0,
+        "Videos are read in segments of this length, each a part of its own.",
+        flag="--segment",
+        metavar="SECONDS",
+        minimum=1,
+    )
+    timeout_s: float = option(
+        60.0,
+        "An image that takes longer is given up.",
+        flag="--timeout",
+        metavar="SECONDS",
+        minimum=0.1,
+    )
+    retries: int = option(
+        2,
+        "How often an image is tried again on which the reader crashed or hung.",
+        metavar="N",
+        minimum=0,
+        maximum=100,
+    )
+    # Not for the command line: a worker is one core, and batches read no live streams.
+    threads: int | None = 1
+    give_up_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        RecognizerOptions.__post_init__(self)
+        VideoOptions.__post_init__(self)
+        for name in ("model", "detector"):
+            if not isinstance(getattr(self, name), (str, os.PathLike)):
+                raise UsageError(f"{name} is an object; expected a name or a path, which other machines can open too")
+
+    def recognizer_options(self) -> dict[str, Any]:
+        """The keyword arguments of `Recognizer`, as plain values for JSON."""
+        labels = self.labels if isinstance(self.labels, str) else list(self.labels)
+        return {
+            "model": str(self.model),
+            "detector": str(self.detector),
+            "labels": labels,
+            "min_face_px": self.min_face_px,
+            "max_not_face": self.max_not_face,
+            "max_megapixels": self.max_megapixels,
+        }
+
+    def video_options(self) -> dict[str, Any]:
+        """The keyword arguments of `VideoOptions`, as plain values for JSON."""
+        return {"every_s": self.interval_s, "smooth_s": self.smooth_s, "max_gap_s": self.max_gap_s}
+
+    def job(self) -> dict[str, Any]:
+        """All that the rows depend on: a destination is gone on with only where this is the same."""
+        cut = {name: getattr(self, name) for name in ("column", "key_column", "part_size", "segment_s")}
+        return {**self.recognizer_options(), **self.video_options(), **cut}

@@ -1,0 +1,147 @@
+"""A part of a video, from one time to another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from mien.errors import InputError
+from mien.result import Reading
+from mien.source.capture import Capture, open_capture
+from mien.source.video import VideoSource
+from mien.video import VideoReadings
+from mien.video_options import VideoOptions
+
+if TYPE_CHECKING:
+    from mien.recognizer import Recognizer
+
+__all__ = ["duration_s", "read_segment"]
+
+# Time stamps are rounded: a frame that is this little before its segment belongs to it.
+_EARLY_S = 0.0005
+_RUN_UP_S = 1.0
+
+
+def duration_s(path: str) -> float | None:
+    """Length of a video file in seconds, as the file says; None where it does not, or cannot be opened."""
+    try:
+        source = VideoSource(path)
+    except InputError:
+        return None  # told by the worker that reads it
+    source.close()
+    return source.info.duration_s
+
+
+def read_segment(
+    recognizer: Recognizer,
+    path: str,
+    source: str,
+    start_s: float | None,
+    stop_s: float | None,
+    options: dict[str, Any],
+) -> Iterator[Reading]:
+    """The readings of a segment of a video.
+
+    Frames of all segments together are those of the whole video: each belongs to the segment in which its time lies.
+    Tracking and averaging begin anew with each segment.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+    path : str
+        The file.
+    source : str
+        How the readings name it.
+    start_s, stop_s : float or None
+        From, and up to but without; None for the beginning and the end.
+    options : dict
+        Of `VideoOptions`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened; or, after the last frame, if it breaks off within the segment.
+    """
+    if not start_s and stop_s is None:
+        yield from (dataclasses.replace(reading, source=source) for reading in recognizer.stream(path, **options))
+        return
+    opened: list[_Segment] = []
+
+    def opener(name: str) -> Capture:
+        opened.append(_Segment(name, open_capture(name), start_s or 0.0, stop_s))
+        return opened[-1]
+
+    try:
+        video = VideoReadings(recognizer, path, VideoOptions(**options), opener=opener)
+    except InputError as error:
+        if "no video frames" in error.problem and start_s:
+            raise InputError(source, f"holds no frames from {start_s:g} s on: the file is cut or damaged") from error
+        raise
+    first = round(opened[0].first_s * video.info.frame_rate)
+    time_s = start_s or 0.0
+    with video:
+        for reading in video:
+            time_s = reading.time_s or 0.0
+            yield dataclasses.replace(reading, source=source, frame=(reading.frame or 0) + first)
+    if stop_s is not None and not opened[0].reached:
+        raise InputError(source, f"breaks off at {time_s:.1f} s of {stop_s:g} s: the file is cut or damaged there")
+
+
+class _Segment:
+    """A capture that begins and ends within the file."""
+
+    def __init__(self, name: str, capture: Capture, start_s: float, stop_s: float | None) -> None:
+        self._name = name
+        self._capture = capture
+        self._start_s = start_s
+        self._stop_s = stop_s
+        self._started = start_s <= 0
+        self.first_s = start_s
+        self.reached = False
+
+    def grab(self) -> bool:
+        """Go to the next frame; False at the end of the segment."""
+        if self._started:
+            found = self._capture.grab()
+        else:
+            found = self._find_start()
+            self.first_s = self._time_s()
+            self._started = True
+        self.reached = found and self._stop_s is not None and self._time_s() >= self._stop_s - _EARLY_S
+        return found and not self.reached
+
+    def retrieve(self) -> tuple[bool, Any]:
+        """The frame that was grabbed."""
+        return self._capture.retrieve()
+
+    def get(self, propId: int, /) -> float:  # noqa: N803 - OpenCV's name
+        """A property."""
+        # The length is that of the whole file: not asked for here, so that no end is missed.
+        return 0.0 if propId == cv2.CAP_PROP_FRAME_COUNT else self._capture.get(propId)
+
+    def release(self) -> None:
+        """Close it."""
+        self._capture.release()
+
+    def _time_s(self) -> float:
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+
+    def _find_start(self) -> bool:
+        """Jump to before the start and go on frame by frame; from the beginning where the file cannot be jumped in."""
+        seek: Callable[[int, float], bool] | None = getattr(self._capture, "set", None)
+        if seek is not None and seek(cv2.CAP_PROP_POS_MSEC, max(0.0, self._start_s - _RUN_UP_S) * 1000.0):
+            found = self._capture.grab()
+            if found and self._time_s() < self._start_s - _EARLY_S:
+                return self._go_on()
+            self._capture.release()
+            self._capture = open_capture(self._name)
+        return self._capture.grab() and self._go_on()
+
+    def _go_on(self) -> bool:
+        while self._time_s() < self._start_s - _EARLY_S:
+            if not self._capture.grab():
+                return False
+        return True

@@ -1,0 +1,230 @@
+"""From what a person names (a folder, a pattern, a table, shards, videos, an address) to the sources of the plan."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.cluster.options import BatchOptions
+from mien.cluster.storage import is_local, local_path, open_address, reason, split_address
+from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys
+from mien.errors import InputError, UsageError
+from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
+
+__all__ = ["Source", "cut_parts", "list_sources"]
+
+SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+TABLE_SUFFIXES = (".parquet", ".csv")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of the plan.
+
+    Attributes
+    ----------
+    kind : {"photo", "rows", "shard", "video"}
+        One photo; rows of a table that hold image bytes; a tar file of photos; a segment of a video.
+    key : str
+        What names the photo or the segment in the result; of rows and a shard the start of their photos' keys.
+    address : str
+        Where it is.
+    start, stop : float or None
+        Of rows the first and the one after the last, of a segment seconds; None for the whole.
+    """
+
+    kind: str
+    key: str
+    address: str
+    start: float | None = None
+    stop: float | None = None
+
+
+def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
+    """List what an address names, each thing once, in an order that does not change.
+
+    Parameters
+    ----------
+    address : str
+        A photo, a video, a tar shard, a folder or a pattern of these; a ``.parquet`` or ``.csv`` table, a ``.txt``
+        list of addresses (one a line). Any of them of this machine or of any place that fsspec knows.
+    options : BatchOptions
+
+    Raises
+    ------
+    UsageError
+        If it cannot be opened, or names nothing to read.
+    """
+    suffix = address.rpartition(".")[2].lower()
+    found: Iterable[Source]
+    try:
+        if suffix == "txt":
+            found = _named_in_list(address, options)
+        else:
+            found = (source for key, place in _files(address) for source in _of_file(key, place, options))
+        seen: set[int] = set()
+        for source in found:
+            mark = int.from_bytes(
+                hashlib.blake2b(f"{source.key}\0{source.start}".encode(), digest_size=8).digest(), "big"
+            )
+            if mark not in seen:
+                seen.add(mark)
+                yield source
+    except (UsageError, InputError):
+        raise
+    except Exception as error:  # every file system of fsspec has errors of its own
+        raise UsageError(f"{shown_name(address)}: cannot be read ({reason(error)})") from error
+    if not seen:
+        raise UsageError(
+            f"{shown_name(address)}: holds no photos, videos or tar shards (looked in its subfolders too; a table is "
+            "read when it is named, or with --column)"
+        )
+
+
+def cut_parts(sources: Iterable[Source], part_size: int) -> Iterator[list[Source]]:
+    """Cut the sources into parts: up to `part_size` photos, or one of anything else."""
+    photos: list[Source] = []
+    for source in sources:
+        if source.kind != "photo":
+            yield [source]
+            continue
+        photos.append(source)
+        if len(photos) == part_size:
+            yield photos
+            photos = []
+    if photos:
+        yield photos
+
+
+def _files(address: str) -> Iterator[tuple[str, str]]:
+    """Key and address of each file that is named; keys are relative to the folder, so that it may move."""
+    if not is_local(address):
+        yield from _remote_files(address)
+        return
+    path = local_path(address)
+    if os.path.isdir(path):  # noqa: PTH112 - Path would change how the name is shown
+        yield from _walk(path)
+    elif os.path.lexists(path):
+        yield Path(path).name, path
+    elif glob.has_magic(path):
+        fixed = path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - likewise
+        for match in matches:
+            if os.path.isfile(match):  # noqa: PTH113
+                yield match[len(fixed) :].lstrip("/"), match
+        if not matches:
+            raise UsageError(f"{address}: the pattern matches no file")
+    else:
+        raise UsageError(f"{address}: no such file or folder")
+
+
+def _walk(root: str) -> Iterator[tuple[str, str]]:
+    def blocked(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: {reason(error)} to look into this folder") from error
+
+    for folder, subfolders, names in os.walk(root, onerror=blocked):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                path = os.path.join(folder, name)  # noqa: PTH118
+                yield os.path.relpath(path, root).replace(os.sep, "/"), path
+
+
+def _remote_files(address: str) -> Iterator[tuple[str, str]]:
+    system, path = split_address(address)
+    scheme = address.partition("://")[0]
+    if glob.has_magic(path) and scheme not in ("http", "https"):
+        fixed = path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
+        matches = sorted(system.glob(path))
+    elif scheme in ("http", "https") and Path(path.partition("?")[0]).suffix:
+        fixed, matches = path.rpartition("/")[0], [path]  # a file: a server need not be asked for a listing
+    elif system.isdir(path):
+        fixed, matches = path, sorted(system.find(path))
+    elif system.exists(path):
+        fixed, matches = path.rpartition("/")[0], [path]
+    else:
+        raise UsageError(f"{shown_name(address)}: no such file or folder")
+    fixed = fixed.rstrip("/") + "/" if fixed else ""
+    for match in matches:
+        key = match.removeprefix(fixed).lstrip("/")
+        if not any(step.startswith(".") for step in key.split("/")):
+            yield key, system.unstrip_protocol(match)
+
+
+def _of_file(key: str, address: str, options: BatchOptions) -> Iterator[Source]:
+    """What a file is, by its suffix; nothing for files of other kinds."""
+    plain = address.partition("?")[0] if "://" in address else address
+    suffix = Path(plain).suffix.lower()
+    key = shown_name(key)
+    if plain.lower().endswith(SHARD_SUFFIXES):
+        yield Source("shard", key, address)
+    elif suffix in IMAGE_SUFFIXES:
+        yield Source("photo", key, address)
+    elif suffix in VIDEO_SUFFIXES:
+        yield from _segments(key, address, options.segment_s)
+    elif suffix in TABLE_SUFFIXES:
+        yield from _of_table(key, address, options)
+
+
+def _of_table(key: str, address: str, options: BatchOptions) -> Iterator[Source]:
+    columns = find_columns(address, options.column, options.key_column)
+    if columns.holds_bytes:
+        if columns.key is not None:
+            _check_keys(address, columns.key)
+        yield from (Source("rows", key, address, start, stop) for start, stop in cut_table(address, options.part_size))
+        return
+    for name, place in read_addresses(address, columns):
+        yield from _named(name, _beside(place, address), options)
+
+
+def _named_in_list(address: str, options: BatchOptions) -> Iterator[Source]:
+    with open_address(address) as file:
+        for line in file:
+            name = line.decode("utf-8-sig" if not line.isascii() else "ascii").strip()
+            if name and not name.startswith("#"):
+                yield from _named(name, _beside(name, address), options)
+
+
+def _named(key: str, address: str, options: BatchOptions) -> Iterator[Source]:
+    """A thing that is named by itself is a photo whatever its suffix."""
+    found = list(_of_file(key, address, options))
+    yield from found or [Source("photo", shown_name(key), address)]
+
+
+def _beside(name: str, table: str) -> str:
+    """A path in a table is meant from the folder of the table."""
+    if "://" in name or Path(name).is_absolute():
+        return name
+    return f"{table.rpartition('/')[0]}/{name}" if "/" in table else name
+
+
+def _check_keys(address: str, column: str) -> None:
+    seen: set[Any] = set()
+    for key in read_keys(address, column):
+        if key is None or key in seen:
+            what = "is empty in a row" if key is None else f"holds {key!r} twice"
+            raise UsageError(f"{shown_name(address)}: key column '{column}' {what}; expected a name for each image")
+        seen.add(key)
+
+
+def _segments(key: str, address: str, segment_s: float) -> Iterator[Source]:
+    """The segments of a video; the whole where it is elsewhere, as opening it here would fetch it."""
+    from mien.cluster.segment import duration_s
+
+    length_s = duration_s(local_path(address)) if is_local(address) else None
+    if length_s is None:
+        yield Source("video", key, address)
+        return
+    count = max(1, math.ceil(length_s / segment_s - 1e-6))
+    for number in range(count):
+        start_s = number * segment_s
+        # The last one is open: files are often a little longer than they say.
+        stop_s = None if number == count - 1 else start_s + segment_s
+        shown = f"{start_s:g}," + ("" if stop_s is None else f"{stop_s:g}")
+        yield Source("video", key if count == 1 else f"{key}#t={shown}", address, start_s, stop_s)

@@ -1,0 +1,178 @@
+"""The command as a person runs it, on a real Ray: poisoned photos, killed processes, two nodes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas
+import pytest
+
+from tests.cluster.conftest import jpegs  # noqa: F401 - a fixture
+from tests.cluster.run import command_line, environment, finish, processes_with, rows, start
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="kills processes as Linux lists them")
+
+OPTIONS = ("--part-size", 8, "--timeout", 5, "--retries", 1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("batch")
+
+
+@pytest.fixture(scope="module")
+def photos(place, jpegs):
+    """120 photos, among them one that crashes the reader, one that hangs it, and three that are no photos."""
+    folder = place / "photos"
+    folder.mkdir()
+    for number in range(120):
+        (folder / f"photo{number:03d}.jpg").write_bytes(jpegs[number % 40])
+    for name, data in [
+        ("crash", b"CRASH"),
+        ("hang", b"HANG"),
+        ("empty", b""),
+        ("text", b"no"),
+        ("cut", jpegs[1][:999]),
+    ]:
+        (folder / f"photo04{name}.jpg").write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clean(place, photos):
+    """One undisturbed run: its destination, and what it said."""
+    process = start([photos, place / "clean", *OPTIONS], environment(place))
+    return place / "clean", finish(process)
+
+
+def test_each_input_has_its_row(clean):
+    folder, (status, out, err) = clean
+    assert (status, err) == (1, "")
+    assert "125 inputs: 90 ok, 30 no face, 5 unreadable" in out
+    _, inputs = rows(folder)
+    errors = inputs[inputs.status == "unreadable"].set_index("key")["error"].to_dict()
+    assert errors["photo04crash.jpg"] == "crashed the reader (SIGSEGV)"
+    assert errors["photo04hang.jpg"] == "took longer than 5 s (raise --timeout)"
+    assert errors["photo04empty.jpg"] == "the file is empty (0 bytes)"
+    assert len(errors) == 5
+    page = (folder / "summary.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_started_again_it_has_nothing_to_do(clean, photos, place):
+    folder, _ = clean
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    status, out, _ = finish(start([photos, folder, *OPTIONS, "--json"], environment(place)))
+    assert status == 1
+    assert json.loads(out)["complete"] is True
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == before
+    status, out, _ = finish(start(["--status", folder], environment(place)))
+    assert status == 0
+    assert "done" in out
+
+
+def test_killed_again_and_again_it_gives_the_same_rows(clean, photos, place):
+    target, env = place / "killed", environment(place)
+    env["MIEN_TEST_MARK"] = mark = "killed-again-and-again"
+    rng = random.Random(0)
+    process = start([photos, target, *OPTIONS], env)
+    for what in ("mien.cluster.child", "MapWorker", "mien batch"):
+        deadline_s = time.monotonic() + 60
+        before = len(list(target.glob("inputs/*.parquet")))
+        while len(list(target.glob("inputs/*.parquet"))) <= before and time.monotonic() < deadline_s:
+            if process.poll() is not None:
+                break
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.3))
+        if what == "mien batch":
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            wait_until_gone(mark)
+            assert not (target / "summary.html").exists()
+            process = start([photos, target, *OPTIONS], env)
+        else:
+            victims = [number for number in processes_with(mark) if what in command_line(number)]
+            if victims:
+                os.kill(rng.choice(victims), signal.SIGKILL)
+    assert finish(process)[0] == 1
+    for found, expected in zip(rows(target), rows(clean[0]), strict=True):
+        pandas.testing.assert_frame_equal(found, expected, check_exact=True)
+    wait_until_gone(mark)
+
+
+def wait_until_gone(mark):
+    """Nothing that was started may stay behind."""
+    deadline_s = time.monotonic() + 20
+    while processes_with(mark):
+        assert time.monotonic() < deadline_s, [command_line(number) for number in processes_with(mark)]
+        time.sleep(0.1)
+
+
+def test_ctrl_c_stops_and_says_how_to_go_on(photos, place):
+    env = {**environment(place), "MIEN_TEST_MARK": "stopped-by-hand"}
+    process = start([photos, place / "stopped", *OPTIONS], env)
+    while not list((place / "stopped").glob("inputs/*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
+    status, _, err = finish(process)
+    assert status == 130
+    assert f"To go on: mien batch {photos} {place}/stopped --part-size 8" in err
+    assert "Traceback" not in err
+    wait_until_gone("stopped-by-hand")
+
+
+def test_two_nodes_give_the_same_rows(clean, photos, place):
+    env = {**environment(place), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    env["MIEN_TEST_MARK"] = "two-nodes"
+    ray = [str(Path(sys.executable).with_name("ray")), "start", "--disable-usage-stats"]
+    small = ["--num-cpus=1", f"--object-store-memory={80 << 20}"]
+    head = ["--head", "--port=6391", "--include-dashboard=false", "--ray-client-server-port=10091"]
+    try:
+        subprocess.run([*ray, *head, *small], env=env, check=True, capture_output=True, timeout=60)
+        subprocess.run([*ray, "--address=127.0.0.1:6391", *small], env=env, check=True, capture_output=True, timeout=60)
+        process = start([photos, place / "nodes", *OPTIONS, "--address", "127.0.0.1:6391"], env)
+        status, _, err = finish(process)
+        assert (status, err) == (1, "")
+    finally:
+        for number in processes_with("two-nodes"):
+            os.kill(number, signal.SIGKILL)
+    for found, expected in zip(rows(place / "nodes"), rows(clean[0]), strict=True):
+        pandas.testing.assert_frame_equal(found, expected, check_exact=True)
+    workers = json.loads(finish(start(["--status", place / "nodes", "--json"], env))[1])["images_per_second_per_worker"]
+    assert len(workers) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{photos}"], "expected SOURCE and DEST"),
+        (["{place}/missing", "{place}/new"], "no such file or folder"),
+        (["{photos}", "{photos}"], "is not empty and holds no batch"),
+        (["{photos}", "{place}/clean", "--part-size", "9"], "holds another job: its part_size is 8, not 9"),
+        (["--status", "{place}"], "holds no batch"),
+        (["{photos}", "/proc/new"], "cannot be written"),
+        (["{photos}", "{place}/new", "--gpus-per-worker", "1"], "a GPU was asked for"),
+    ],
+)
+def test_wrong_usage_is_one_line(clean, photos, place, arguments, said):
+    named = [argument.format(photos=photos, place=place) for argument in arguments]
+    status, out, err = finish(start(named, environment(place)))
+    assert (status, out) == (2, "")
+    assert err.startswith("mien: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_an_address_where_no_cluster_is(photos, place):
+    status, _, err = finish(start([photos, place / "nowhere", "--address", "127.0.0.1:1"], environment(place)))
+    assert status == 2
+    assert "no Ray cluster answers at '127.0.0.1:1'" in err
+    assert err.count("\n") == 1

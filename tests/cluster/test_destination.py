@@ -1,0 +1,190 @@
+"""Plans, parts and manifests, written and read without Ray: the worker is called as Ray Data calls it."""
+
+import dataclasses
+import errno
+import json
+
+import fsspec
+import numpy as np
+import pandas
+import pyarrow.parquet
+import pytest
+
+import mien
+from mien.cluster.destination import open_destination, plan_destination
+from mien.cluster.options import BatchOptions
+from mien.cluster.storage import Folder
+from mien.cluster.summary import summarize
+from mien.cluster.worker import PartReader
+from mien.errors import OutputError, UsageError
+
+
+def job_of(options):
+    return {
+        "recognizer": options.recognizer_options(),
+        "video": options.video_options(),
+        "timeout_s": options.timeout_s,
+        "retries": options.retries,
+        "gpu": False,
+    }
+
+
+def read_all(source, address, parts=None, **options):
+    """What `run_batch` does, in this process."""
+    chosen = BatchOptions(**options)
+    destination = plan_destination(str(source), str(address), chosen)
+    reader = PartReader(destination.folder.address, vars(destination.manifest), job_of(chosen))
+    numbers = parts if parts is not None else range(destination.manifest.parts)
+    try:
+        results = reader({"part": np.array(list(numbers))})["result"]
+    finally:
+        reader._reader.close()
+    assert [result["problem"] for result in results] == [None] * len(results)
+    return destination
+
+
+def tables(folder):
+    return tuple(
+        pandas.read_parquet(folder / name).sort_values(["key"], kind="stable").reset_index(drop=True)
+        for name in ("faces", "inputs")
+    )
+
+
+def test_rows_are_those_of_the_recognizer(album, tmp_path):
+    destination = read_all(album, tmp_path / "out", part_size=16)
+    faces, inputs = tables(tmp_path / "out")
+    files = sorted(path for path in album.rglob("photo*.jpg"))
+    readings = mien.Recognizer(threads=2).recognize([str(path) for path in files])
+    expected = pandas.DataFrame([row for reading in readings for row in reading.to_rows()])
+    columns = list(expected.columns)
+    by_source = faces.sort_values("source", kind="stable")[columns].reset_index(drop=True)
+    pandas.testing.assert_frame_equal(by_source, expected, check_exact=True, check_dtype=False)
+    assert list(faces.columns) == ["key", *columns]
+    assert inputs["status"].value_counts().to_dict() == {"ok": 30, "no face": 10, "unreadable": 1}
+    bad = inputs[inputs.key == "text.jpg"].iloc[0]
+    assert (bad.faces, bad.frames) == (0, 0)
+    assert bad.error.startswith("is not an image (text")
+    summary = summarize(destination)
+    assert summary.complete
+    assert (summary.total.inputs, summary.total.faces) == (41, len(faces))
+    assert summary.total.reasons == {"is not an image": 1}
+    assert json.loads(summary.to_json())["expressions"]["happy"] == int((faces.expression == "happy").sum())
+
+
+def test_a_part_that_is_read_again_is_the_same(album, tmp_path):
+    read_all(album, tmp_path / "one", part_size=16)
+    read_all(album, tmp_path / "two", parts=[2, 0, 0, 1, 2], part_size=16)
+    for one, two in zip(tables(tmp_path / "one"), tables(tmp_path / "two"), strict=True):
+        pandas.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def test_a_destination_in_a_bucket(album):
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    destination = read_all(album / "sub", "memory://bucket/out", part_size=5)
+    assert destination.done_parts() == {0, 1}
+    assert summarize(open_destination("memory://bucket/out")).total.inputs == 8
+    names = {name for name in system.store if "/inputs/" in name}
+    assert names == {"/bucket/out/inputs/part-000000.parquet", "/bucket/out/inputs/part-000001.parquet"}
+    system.store.clear()
+
+
+def test_duckdb_reads_it(album, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    read_all(album, tmp_path / "out", part_size=16)
+    query = (
+        f"select count(*) from '{tmp_path}/out/inputs/*.parquet' i join '{tmp_path}/out/faces/*.parquet' f using (key)"
+    )
+    assert duckdb.sql(query).fetchall()[0][0] == len(tables(tmp_path / "out")[0])
+
+
+def test_the_plan_is_kept(album, tmp_path):
+    options = BatchOptions(part_size=16)
+    first = plan_destination(str(album), str(tmp_path / "out"), options)
+    (album / "aaa.jpg").write_bytes((album / "photo01.jpg").read_bytes())
+    again = plan_destination(str(album), str(tmp_path / "out"), dataclasses.replace(options, timeout_s=5.0, workers=7))
+    assert again.manifest == first.manifest
+    assert first.manifest.photos == 41
+    assert [len(again.read_part(number)) for number in range(3)] == [16, 16, 9]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"part_size": 8}, "part_size is 16, not 8"),
+        ({"model": "small"}, "model is 'base'"),
+        ({"labels": "basic3"}, "lab"),
+    ],
+)
+def test_another_job_is_refused_and_nothing_is_touched(album, tmp_path, changes, said):
+    plan_destination(str(album), str(tmp_path / "out"), BatchOptions(part_size=16))
+    before = (tmp_path / "out" / "manifest.json").read_bytes()
+    with pytest.raises(UsageError, match=said):
+        plan_destination(str(album), str(tmp_path / "out"), BatchOptions(**{"part_size": 16, **changes}))
+    with pytest.raises(UsageError, match="its source is"):
+        plan_destination(str(album / "sub"), str(tmp_path / "out"), BatchOptions(part_size=16))
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_refused(album, tmp_path):
+    with pytest.raises(UsageError, match=r"is not empty and holds no batch \(there is notes.md, photo01.jpg"):
+        plan_destination(str(album), str(album), BatchOptions())
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
+        plan_destination(str(album), str(tmp_path / "file"), BatchOptions())
+    with pytest.raises(UsageError, match="holds no batch"):
+        open_destination(str(tmp_path / "nothing"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text('{"name": "a web app"}')
+    with pytest.raises(UsageError, match="of something else"):
+        plan_destination(str(album), str(tmp_path / "other"), BatchOptions())
+
+
+def test_a_source_without_images_leaves_no_destination(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no photos"):
+        plan_destination(str(tmp_path / "empty"), str(tmp_path / "out"), BatchOptions())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_said_and_what_was_written_stays(album, tmp_path, monkeypatch):
+    destination = read_all(album, tmp_path / "out", parts=[0], part_size=16)
+    chosen = BatchOptions(part_size=16)
+    reader = PartReader(destination.folder.address, vars(destination.manifest), job_of(chosen))
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.cluster.storage.write_atomically", full)
+        (result,) = reader({"part": np.array([1])})["result"]
+    reader._reader.close()
+    assert "cannot be written (No space left on device): the disk is full" in result["problem"]
+    assert destination.done_parts() == {0}
+    assert len(pandas.read_parquet(tmp_path / "out" / "inputs")) == 16
+
+
+def test_errors_of_a_bucket_are_wrapped(monkeypatch):
+    folder = Folder("memory://bucket/out")
+
+    def refuse(*_):
+        raise PermissionError("403 Forbidden")
+
+    monkeypatch.setattr(type(folder._system), "pipe_file", refuse)
+    with pytest.raises(OutputError, match=r"memory://bucket/out: cannot be written \(no permission\)"):
+        folder.write("x", b"y")
+
+
+def test_a_worker_of_another_version_says_so(album, tmp_path):
+    destination = plan_destination(str(album), str(tmp_path / "out"), BatchOptions())
+    manifest = {**vars(destination.manifest), "mien": "0.0.1"}
+    reader = PartReader(destination.folder.address, manifest, job_of(BatchOptions()))
+    assert "planned with 0.0.1" in reader({"part": np.array([0])})["result"][0]["problem"]
+
+
+def test_a_part_has_its_tally_beside_the_schema(album, tmp_path):
+    read_all(album, tmp_path / "out", parts=[0], part_size=16)
+    schema = pyarrow.parquet.read_schema(tmp_path / "out" / "inputs" / "part-000000.parquet")
+    tally = json.loads(schema.metadata[b"mien.tally"])
+    assert tally["inputs"] == 16
+    assert tally["seconds"] > 0

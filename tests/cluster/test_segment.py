@@ -1,0 +1,58 @@
+"""A video read in segments is the video."""
+
+import cv2
+import numpy as np
+import pandas
+import pytest
+
+from mien.cluster.destination import plan_destination
+from mien.cluster.options import BatchOptions
+from mien.cluster.source import list_sources
+from mien.recognizer import Recognizer
+from tests.cluster.test_destination import read_all
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, astronaut_bgr):
+    """Five seconds at 10 frames a second, with a face that goes to the right."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, (320, 240))
+    head = cv2.resize(astronaut_bgr[20:250, 110:340], (120, 120), interpolation=cv2.INTER_AREA)
+    for number in range(50):
+        canvas = np.full((240, 320, 3), (150, 140, 120), np.uint8)
+        canvas[60:180, 20 + 3 * number : 140 + 3 * number] = head
+        writer.write(canvas)
+    writer.release()
+    return path
+
+
+def test_segments_together_are_the_whole(clip, tmp_path):
+    sources = list(list_sources(str(clip), BatchOptions(segment_s=2.0)))
+    assert [source.key for source in sources] == ["clip.mp4#t=0,2", "clip.mp4#t=2,4", "clip.mp4#t=4,"]
+    assert [(source.start, source.stop) for source in sources] == [(0.0, 2.0), (2.0, 4.0), (4.0, None)]
+    read_all(clip, tmp_path / "out", segment_s=2.0, smooth_s=0.0)
+    faces = pandas.read_parquet(tmp_path / "out" / "faces")
+    inputs = pandas.read_parquet(tmp_path / "out" / "inputs")
+    assert inputs["frames"].tolist() == [20, 20, 10]
+    assert inputs["status"].tolist() == ["ok"] * 3
+    with Recognizer(threads=1).stream(clip, smooth_s=0.0) as readings:
+        expected = pandas.DataFrame([row for reading in readings for row in reading.to_rows()])
+    assert faces["frame"].tolist() == list(range(50))
+    columns = [name for name in expected.columns if name not in ("track_id", "source")]
+    pandas.testing.assert_frame_equal(faces[columns], expected[columns], check_exact=True, check_dtype=False)
+
+
+def test_a_video_that_is_cut_says_so_in_its_segments(clip, tmp_path):
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(clip.read_bytes()[:4000])
+    read_all(damaged, tmp_path / "out")
+    inputs = pandas.read_parquet(tmp_path / "out" / "inputs")
+    assert inputs["status"].tolist() == ["unreadable"]
+    assert "damaged" in inputs["error"][0]
+
+
+def test_fewer_frames_where_asked_for(clip, tmp_path):
+    read_all(clip, tmp_path / "out", segment_s=2.0, every_s=0.5)
+    faces = pandas.read_parquet(tmp_path / "out" / "faces")
+    assert faces["frame"].tolist() == list(range(0, 50, 5))
+    assert plan_destination(str(clip), str(tmp_path / "out"), BatchOptions(segment_s=2.0, fps=2.0)).manifest.parts == 3

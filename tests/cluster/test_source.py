@@ -1,0 +1,203 @@
+"""What a person names, and what of it gets into the plan; from this machine, from memory://, and from a web server."""
+
+import base64
+import io
+import tarfile
+
+import fsspec
+import pyarrow
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from mien.cluster.load import load_images
+from mien.cluster.options import BatchOptions
+from mien.cluster.source import Source, cut_parts, list_sources
+from mien.errors import UsageError
+
+
+def plan(address, **options):
+    return list(list_sources(str(address), BatchOptions(**options)))
+
+
+def load(address, **options):
+    """Key and bytes of everything that an address names."""
+    chosen = BatchOptions(**options)
+    found = []
+    for part in cut_parts(list_sources(str(address), chosen), chosen.part_size):
+        found += load_images(part, 10.0, 0, chosen.column, chosen.key_column)
+    return {image.key: image.error or image.data for image in found}
+
+
+@pytest.fixture
+def memory():
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+def tar_bytes(members, mode="w"):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def test_a_folder_gives_its_photos_in_order_with_keys_below_it(album):
+    sources = plan(album)
+    keys = [source.key for source in sources]
+    assert len(keys) == 41
+    assert keys[:2] == ["photo01.jpg", "photo02.jpg"]
+    assert keys[-1] == "sub/photo35.jpg"
+    assert sources[0] == Source("photo", "photo01.jpg", str(album / "photo01.jpg"))
+    assert len({*keys}) == len(keys)
+
+
+def test_a_pattern_and_a_single_photo(album):
+    assert [s.key for s in plan(album / "sub" / "photo1*.jpg")] == ["photo10.jpg", "photo15.jpg"]
+    assert [s.key for s in plan(album / "**" / "photo1[05].jpg")] == ["sub/photo10.jpg", "sub/photo15.jpg"]
+    assert [s.key for s in plan(album / "photo01.jpg")] == ["photo01.jpg"]
+
+
+def test_parts_hold_a_number_of_photos_or_one_of_anything_else():
+    photos = [Source("photo", str(n), str(n)) for n in range(5)]
+    shard = Source("shard", "s.tar", "s.tar")
+    parts = list(cut_parts([*photos[:3], shard, *photos[3:]], 2))
+    assert [[s.key for s in part] for part in parts] == [["0", "1"], ["s.tar"], ["2", "3"], ["4"]]
+
+
+def test_a_folder_in_a_bucket(memory, jpegs):
+    for name in ("b.jpg", "a/c.png", ".x/d.jpg", "e.txt"):
+        memory.pipe_file(f"/bucket/set/{name}", jpegs[1])
+    assert load("memory://bucket/set") == {"a/c.png": jpegs[1], "b.jpg": jpegs[1]}
+    assert load("memory://bucket/set/*.jpg") == {"b.jpg": jpegs[1]}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_table_of_paths_means_them_from_its_folder(album, kind):
+    paths = ["photo01.jpg", "sub/photo05.jpg", "photo01.jpg", None, str(album / "photo02.jpg")]
+    table = pyarrow.table({"id": ["00012", "b", "c", "d", "e"], "file": paths, "n": range(5)})
+    path = album / f"table.{kind}"
+    (pyarrow.parquet.write_table if kind == "parquet" else pyarrow.csv.write_csv)(table, str(path))
+    assert [s.key for s in plan(path)] == ["photo01.jpg", "sub/photo05.jpg", str(album / "photo02.jpg")]
+    found = load(path, key_column="id")
+    assert sorted(found) == ["00012", "b", "c", "e"]
+    assert found["00012"] == (album / "photo01.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["binary", "struct"])
+def test_a_table_of_image_bytes_is_cut_by_rows(tmp_path, jpegs, layout):
+    images = [*jpegs[:9], None]
+    if layout == "struct":
+        images = [None if image is None else {"bytes": image, "path": "x.jpg"} for image in images]
+    path = tmp_path / "set.parquet"
+    table = pyarrow.table({"image": images, "id": [f"i{n}" for n in range(10)]})
+    pyarrow.parquet.write_table(table, path, row_group_size=3)
+    sources = plan(path, part_size=4)
+    assert [(s.start, s.stop) for s in sources] == [(0, 4), (4, 8), (8, 10)]
+    expected = {f"set.parquet#{n}": data for n, data in enumerate(jpegs[:9])}
+    assert load(path, part_size=4) == {**expected, "set.parquet#9": "the row holds no image"}
+    assert list(load(path, part_size=4, key_column="id")) == [f"i{n}" for n in range(10)]
+
+
+def test_a_csv_of_images_in_base64(tmp_path, jpegs):
+    path = tmp_path / "set.csv"
+    lines = [base64.b64encode(data).decode() for data in jpegs[:3]]
+    path.write_text("image\n" + "\n".join([lines[0], f'"data:image/jpeg;base64,{lines[1]}"', lines[2]]) + "\n")
+    assert list(load(path, part_size=2).values()) == jpegs[:3]
+
+
+def test_webdataset_shards(tmp_path, jpegs):
+    members = [("000.jpg", jpegs[0]), ("000.json", b"{}"), ("001.jpg", jpegs[1]), ("001.jpg", jpegs[2])]
+    (tmp_path / "00.tar").write_bytes(tar_bytes(members))
+    (tmp_path / "01.tar.gz").write_bytes(tar_bytes(members[:1], "w:gz"))
+    (tmp_path / "02.tar").write_bytes(tar_bytes([("a.jpg", jpegs[3]), ("b.jpg", jpegs[4])])[: 1024 + len(jpegs[3])])
+    (tmp_path / "03.tar").write_bytes(b"no tar at all" * 100)
+    found = load(tmp_path)
+    assert found["00.tar/000.jpg"] == jpegs[0]
+    assert found["00.tar/001.jpg"] == jpegs[1]
+    assert found["00.tar/001.jpg#2"] == jpegs[2]
+    assert found["01.tar.gz/000.jpg"] == jpegs[0]
+    assert found["02.tar/a.jpg"] == jpegs[3]
+    assert "breaks off after 1 photos" in str(found["02.tar"])
+    assert "breaks off after 0 photos" in str(found["03.tar"])
+
+
+def test_a_list_on_a_web_server(album, server):
+    (album / "list.txt").write_text("# photos\nphoto01.jpg\nsub/photo05.jpg\n\nmissing.jpg\n")
+    found = load(f"{server}/list.txt")
+    assert found["photo01.jpg"] == (album / "photo01.jpg").read_bytes()
+    assert found["sub/photo05.jpg"] == (album / "sub" / "photo05.jpg").read_bytes()
+    assert "no such file" in str(found["missing.jpg"])
+
+
+@pytest.fixture
+def server(album):
+    """A web server on this machine that serves the album."""
+    import functools
+    import http.server
+    import threading
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=album)) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+        thread.join()
+
+
+def test_a_photo_that_never_comes_costs_only_itself(album):
+    import os
+    import threading
+
+    pipe = album / "pipe.jpg"
+    os.mkfifo(pipe)  # opening it waits for somebody who writes
+    sources = [Source("photo", name, str(album / name)) for name in ("photo01.jpg", "pipe.jpg", "photo02.jpg")]
+    images = list(load_images(sources, 0.5, 0))
+    assert [bool(image.data) for image in images] == [True, False, True]
+    assert images[1].error == "could not be fetched within 0.5 s (raise --timeout)"
+    # Let the thread that waits go.
+    threading.Thread(target=lambda: pipe.write_bytes(b""), daemon=True).start()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing", "no such file or folder"),
+        ("nothing*.jpg", "matches no file"),
+        ("empty", "holds no photos"),
+        ("table.csv", "which column holds the images"),
+        ("bytes.parquet", "has no column 'x'"),
+        ("numbers.parquet", "holds int64; expected paths"),
+        ("damaged.parquet", "cannot be read"),
+    ],
+)
+def test_sources_that_name_nothing(tmp_path, name, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no photo")
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    pyarrow.parquet.write_table(pyarrow.table({"image": [b"1"]}), tmp_path / "bytes.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"image": [1]}), tmp_path / "numbers.parquet")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(UsageError, match=said):
+        plan(tmp_path / name, column="x" if name == "bytes.parquet" else None)
+
+
+def test_keys_must_be_unique(tmp_path, jpegs):
+    table = pyarrow.table({"image": jpegs[:3], "id": ["a", "b", "a"]})
+    pyarrow.parquet.write_table(table, tmp_path / "set.parquet")
+    with pytest.raises(UsageError, match="holds 'a' twice"):
+        plan(tmp_path / "set.parquet", key_column="id")
+
+
+def test_an_address_of_an_unknown_kind():
+    with pytest.raises(UsageError, match="cannot be opened"):
+        plan("nonsense://bucket/x")
