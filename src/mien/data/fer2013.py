@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import InputError, MissingExtraError
+from mien.data.ferplus import VOTE_LABELS
+from mien.data.info import load_pyarrow
+from mien.data.pixels import decode_gray
+from mien.errors import InputError
+from mien.labels import FER7
 
 __all__ = ["FERPLUS_LABELS", "FER_LABELS", "Fer2013", "copies_in", "read_fer2013_parquet"]
 
-FER_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-FERPLUS_LABELS = (
-    "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_face",
-)  # fmt: skip
+FER_LABELS = FER7
+FERPLUS_LABELS = VOTE_LABELS
 SIDE_PX = 48
 
 
@@ -61,11 +63,7 @@ def read_fer2013_parquet(path: Path) -> Fer2013:
     MissingExtraError
         If pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("Reading FER2013", "pyarrow", "parquet") from error
+    pyarrow = load_pyarrow()
     try:
         table = pyarrow.parquet.read_table(path, columns=["row", "image", "label", "ferplus_votes"])
     except (OSError, pyarrow.ArrowException) as error:
@@ -109,12 +107,12 @@ def _no_images() -> npt.NDArray[np.uint8]:
 
 
 def _decode(data: bytes | None, index: int, path: Path) -> npt.NDArray[np.uint8]:
-    import cv2
-
-    # OpenCV refuses a WebP of fewer than 32 bytes, and a black face takes 30; bytes after the end do no harm.
-    padded = np.frombuffer((data or b"").ljust(32, b"\0"), np.uint8)
-    image = cv2.imdecode(padded, cv2.IMREAD_GRAYSCALE) if data else None
-    if image is None or image.shape != (SIDE_PX, SIDE_PX):
-        came = "no picture" if image is None else f"a picture of {image.shape[1]}x{image.shape[0]}"
-        raise InputError(str(path), f"record {index} holds {came}; expected {SIDE_PX}x{SIDE_PX}")
-    return np.asarray(image, np.uint8)
+    expected = f"expected {SIDE_PX}x{SIDE_PX}"
+    try:
+        image = decode_gray(data or b"", str(path))
+    except InputError as error:
+        raise InputError(str(path), f"record {index} holds no picture ({error.problem}); {expected}") from error
+    if image.shape != (SIDE_PX, SIDE_PX):
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise InputError(str(path), f"record {index} holds a picture of {size}; {expected}")
+    return image

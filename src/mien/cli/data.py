@@ -1,0 +1,324 @@
+"""`mien data`: import datasets, look at them, audit, clean, balance and split them."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
+from mien.errors import UsageError
+from mien.options import with_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.data.audit import Audit
+    from mien.data.clean import CleanSummary
+    from mien.data.importer import ImportSummary
+    from mien.data.report import Report
+
+__all__ = ["data"]
+
+_NAMED_ROWS = 20
+
+data = typer.Typer(no_args_is_help=True, help="Import datasets, look at them, audit, clean, balance and split them.")
+
+_Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that 'mien data import' wrote.")]
+_Dest = Annotated[Path, typer.Argument(metavar="DEST", help="The new dataset: a name that ends in .parquet.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+@data.command(name="import")
+@with_options(ImportOptions)
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or folder in any layout of the field.")],
+    dest: _Dest,
+    *,
+    json: _Json = False,
+    options: ImportOptions,
+) -> None:
+    """Bring a dataset of any layout into one form: Parquet with an image column, as Hugging Face datasets reads it.
+
+    The dataset appears whole, or not at all. Exit status: 0 all rows were read, 1 some were damaged and left out (or
+    the source cannot be read), 2 wrong usage.
+    """
+    from mien.data import import_dataset
+
+    console = _console()
+    with _bar(console, "importing", json) as bar:
+        dataset, summary = import_dataset(source, dest, options, progress=lambda done, total: bar(done, total))
+    if json:
+        _print_json({"dataset": str(dest), "labels": dataset.labels, **summary.to_dict()})
+    else:
+        _show_import(console, summary, dataset.labels, dest)
+    for error in summary.damaged[:_NAMED_ROWS]:
+        _say(f"left out {error}")
+    if summary.damaged_rows > _NAMED_ROWS:
+        _say(f"left out {summary.damaged_rows - _NAMED_ROWS:,} more damaged rows (--json names them)")
+    if summary.damaged_rows:
+        raise typer.Exit(1)
+
+
+@data.command()
+def report(
+    dataset: _Dataset,
+    *,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page to FILE.html.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of samples.", min=0)] = 0,
+    json: _Json = False,
+) -> None:
+    """Show what a dataset holds; with --out also as one self-contained HTML page, with pictures."""
+    from mien.data import Dataset, report_dataset
+    from mien.data.writer import check_destination
+
+    if out is not None:
+        check_destination(out, ".html")
+    console = _console()
+    opened = Dataset(dataset)
+    with _bar(console, "looking", json) as bar:
+        found = report_dataset(opened, seed=seed, progress=_adding(bar, len(opened)))
+    if out is not None:
+        found.write(out)
+    if json:
+        _print_json(found.to_dict())
+    else:
+        _show_report(console, found)
+        _written(console, out)
+
+
+@data.command()
+@with_options(AuditOptions)
+def audit(
+    dataset: _Dataset,
+    *,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the plan, a row a finding: .parquet or .csv."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page to FILE.html.")] = None,
+    json: _Json = False,
+    options: AuditOptions,
+) -> None:
+    """Find copies, leaks into evaluation, flat images, images without a face, and likely wrong labels."""
+    from mien.data import Dataset, audit_dataset, write_audit_page, write_plan
+    from mien.data.writer import check_destination
+
+    if plan is not None:
+        check_destination(plan, ".csv" if plan.suffix.lower() == ".csv" else ".parquet")
+    if out is not None:
+        check_destination(out, ".html")
+    console = _console()
+    opened = Dataset(dataset)
+    with _bar(console, "auditing", json) as bar:
+        found = audit_dataset(opened, options, progress=lambda part, done, total: bar(done, total, part))
+    if plan is not None:
+        write_plan(plan, found.findings)
+    if out is not None:
+        write_audit_page(out, opened, found, options)
+    if json:
+        _print_json(found.to_dict())
+    else:
+        _show_audit(console, found)
+        _written(console, plan)
+        _written(console, out)
+
+
+@data.command()
+def clean(
+    dataset: _Dataset,
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The reviewed plan of 'mien data audit'.")],
+    dest: _Dest,
+    *,
+    leak_free: Annotated[
+        bool, typer.Option("--leak-free", help="Mark evaluation rows with a copy in training (column 'leaked').")
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Carry out a reviewed plan into a new dataset, which records what was done; the source is never changed."""
+    from mien.data import Dataset, clean_dataset, read_plan
+
+    opened = Dataset(dataset)
+    _require_other(dataset, dest)
+    _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free)
+    if json:
+        _print_json({"dataset": str(dest), **summary.to_dict()})
+    else:
+        _show_clean(_console(), summary, dest)
+
+
+@data.command()
+@with_options(BalanceOptions)
+def balance(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: BalanceOptions) -> None:
+    """Map or drop classes, oversample with mirrored rows, or add sampling weights; only training is repeated."""
+    from mien.data import Dataset, balance_dataset
+
+    _require_other(dataset, dest)
+    _show_counts(balance_dataset(Dataset(dataset), dest, options), json)
+
+
+@data.command()
+@with_options(SplitOptions)
+def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: SplitOptions) -> None:
+    """Split anew, or into folds: classes spread evenly, copies of one picture never on both sides."""
+    from mien.data import Dataset, split_dataset
+
+    _require_other(dataset, dest)
+    _show_counts(split_dataset(Dataset(dataset), dest, options), json)
+
+
+def _require_other(dataset: Path, dest: Path) -> None:
+    if dest.exists() and dataset.exists() and dest.samefile(dataset):
+        raise UsageError(f"{dest}: is the dataset itself, which is never changed; give another name")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _say(line: str) -> None:
+    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json_module.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:
+    """From steps to a running count."""
+    done = 0
+
+    def add(more: int) -> None:
+        nonlocal done
+        done += more
+        bar(done, total)
+
+    return add
+
+
+class _bar(contextlib.AbstractContextManager[Callable[..., None]]):  # noqa: N801 - used like a function
+    """A progress bar, on a terminal only."""
+
+    def __init__(self, console: Console, title: str, json: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._title = title
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=json or not console.is_terminal,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Callable[..., None]:
+        self._bar.start()
+        task = self._bar.add_task(self._title, total=None)
+        return lambda done, total=None, part=None: self._bar.update(
+            task, completed=done, total=total, description=part or self._title
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _written(console: Console, path: Path | None) -> None:
+    if path is not None:
+        console.print(f"wrote {path}", style="dim", markup=False)
+
+
+def _show_counts(dataset: Any, json: bool) -> None:
+    counts: dict[str, dict[str, int]] = {name: dict.fromkeys(dataset.labels, 0) for name in dataset.splits}
+    for split_name, label in zip(dataset.split.tolist(), dataset.label.tolist(), strict=True):
+        counts[split_name][dataset.labels[label]] += 1
+    if json:
+        _print_json(
+            {"dataset": str(dataset.path), "rows": len(dataset), "counts": counts, "done": dataset.info.history[-1]}
+        )
+        return
+    console = _console()
+    _table(console, counts, dataset.labels)
+    console.print(f"{len(dataset):,} faces in {dataset.path}", style="dim", markup=False)
+
+
+def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    for name in counts:
+        table.add_column(name, justify="right")
+    for label in labels:
+        table.add_row(label, *(f"{own.get(label, 0):,}" for own in counts.values()))
+    table.add_row("all", *(f"{sum(own.values()):,}" for own in counts.values()), style="bold")
+    console.print(table)
+
+
+def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ...], dest: Path) -> None:
+    _table(console, summary.counts, labels)
+    for reason, count in summary.excluded.items():
+        if count:
+            console.print(f"{count:,} rows {'of the class ' if ' by ' not in reason else ''}{reason}", style="dim")
+    text = f"{summary.rows:,} faces from the layout '{summary.layout}' in {dest}"
+    console.print(text + (f"; {summary.damaged_rows:,} damaged" if summary.damaged_rows else ""), style="dim")
+
+
+def _show_report(console: Console, found: Report) -> None:
+    _table(console, found.counts, found.labels)
+    console.print(f"imbalance ratio  {', '.join(f'{n} {r:.2f}' for n, r in found.imbalance.items())}")
+    console.print(f"sizes            {found.sizes['common']} px ({found.sizes['share']:.1%} of the images)")
+    if found.votes is not None:
+        console.print(
+            f"votes            labels agree with the majority on {found.votes['agreement']:.1%} of "
+            f"{found.votes['with_majority']:,}; mean entropy {found.votes['mean_entropy_bits']:.2f} bits"
+        )
+
+
+def _show_audit(console: Console, found: Audit) -> None:
+    from rich.table import Table
+
+    from mien.data.audit import ACTIONS
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("check")
+    for title in ("found", *ACTIONS):
+        table.add_column(title, justify="right")
+    for check, count in found.counts().items():
+        actions = [sum(finding.action == action for finding in found.of(check)) for action in ACTIONS]
+        table.add_row(check, f"{count:,}", *(f"{n:,}" if n else "" for n in actions))
+    console.print(table)
+    leaks = found.to_dict()["leaks"]
+    if sum(leaks.values()):
+        console.print(f"leaks by the surest copy: {', '.join(f'{count:,} {kind}' for kind, count in leaks.items())}")
+    for name, row in found.not_face.items():
+        listed = row["listed"]
+        console.print(
+            f"not a face, {name}: {listed['of_all_votes']} of the {row['all_votes']} that all annotators call so, "
+            f"in {listed['rows']} listed"
+        )
+    if found.in_sample_rows:
+        console.print(
+            f"labels: {found.in_sample_rows:,} of {found.judged_rows:,} rows were judged in-sample, by a model that "
+            "learned from them; give out-of-fold --probabilities for a fair audit",
+            style="yellow",
+        )
+    console.print(f"{sum(found.seconds.values()):.1f} s", style="dim")
+
+
+def _show_clean(console: Console, summary: CleanSummary, dest: Path) -> None:
+    for check, count in summary.dropped.items():
+        console.print(f"dropped     {check:12} {count:,}")
+    console.print(f"relabelled  {summary.relabelled:,} by the plan, {summary.merged_labels:,} by their copies")
+    for name, count in summary.leaked.items():
+        console.print(f"leaked      {name:12} {count:,} marked")
+    console.print(f"{summary.rows_before:,} rows before, {summary.rows_after:,} in {dest}", style="dim", markup=False)

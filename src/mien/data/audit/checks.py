@@ -1,0 +1,232 @@
+"""From measurements to findings, one function a check."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data import ferplus
+from mien.data.audit.labels import find_label_issues
+from mien.data.audit.plan import Finding
+from mien.data.copies import COPY_KINDS, CopyPairs, copy_groups
+from mien.data.dataset import Dataset
+from mien.data.info import TRAIN
+from mien.labels import EXPRESSIONS
+
+__all__ = ["copy_findings", "face_findings", "flat_findings", "label_findings"]
+
+Floats = npt.NDArray[np.float64]
+Images = npt.NDArray[np.uint8]
+
+FLAT_STD = 6.0
+"""Below this standard deviation (gray levels of 255) nothing can be seen."""
+BLACK_LEVEL = 8.0
+
+NOT_FACE_LISTED, NOT_FACE_DROPPED = 0.05, 0.2
+"""Scores from which an image is listed, and from which the plan says to drop it; chosen on FER2013's Training split."""
+
+
+def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
+    """Leaks into evaluation splits first, then copies within a split."""
+    groups = copy_groups(len(dataset), pairs)
+    best = _best_pairs(pairs)
+    members: dict[int, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(np.isin(groups, groups[pairs.second])).tolist():
+        members[int(groups[row])].append(row)
+    leaks, sources, copies = [], [], []
+    for rows in members.values():
+        train = [row for row in rows if dataset.split[row] == TRAIN]
+        evaluation = [row for row in rows if dataset.split[row] != TRAIN]
+        if train and evaluation:
+            leaks += [_copy(dataset, "leak", row, train, best, "keep") for row in evaluation]
+            sources += [_copy(dataset, "leak_source", row, evaluation, best, "drop") for row in train]
+        by_split: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            by_split[str(dataset.split[row])].append(row)
+        for same in by_split.values():
+            copies += [_copy(dataset, "", row, same[:1], best, "merge") for row in same[1:]]
+    for finding in copies:
+        finding.check = f"{finding.kind}_copy"
+        if finding.label != dataset.labels[dataset.label[finding.partner or 0]]:
+            finding.note = f"its copy is labelled {dataset.labels[dataset.label[finding.partner or 0]]}"
+    order = {kind: rank for rank, kind in enumerate(COPY_KINDS)}
+
+    def surest(finding: Finding) -> tuple[int, float, int]:
+        return order[finding.kind], -finding.score, finding.index
+
+    return [*sorted(leaks, key=surest), *sorted(sources, key=surest), *sorted(copies, key=surest)]
+
+
+def _best_pairs(pairs: CopyPairs) -> dict[tuple[int, int], tuple[int, float]]:
+    """Kind and correlation of each pair, both ways round; under (row, row) those of the row's best pair."""
+    best: dict[tuple[int, int], tuple[int, float]] = {}
+    for first, second, kind, score in zip(
+        pairs.first.tolist(), pairs.second.tolist(), pairs.kind.tolist(), pairs.correlation.tolist(), strict=True
+    ):
+        if (first, second) not in best or best[first, second][1] < score:
+            best[first, second] = best[second, first] = (kind, score)
+        for row in (first, second):
+            if (row, row) not in best or best[row, row][1] < score:
+                best[row, row] = (kind, score)
+    return best
+
+
+def _copy(
+    dataset: Dataset,
+    check: str,
+    row: int,
+    others: list[int],
+    best: dict[tuple[int, int], tuple[int, float]],
+    action: str,
+) -> Finding:
+    """A finding for `row`, with the one of `others` that it resembles most as its partner."""
+    direct = [(best[row, other], other) for other in others if (row, other) in best]
+    if direct:
+        (kind, score), partner = min(direct, key=lambda pair: (pair[0][0], -pair[0][1], pair[1]))
+    else:
+        # Connected through a third picture: a near copy, as sure as the link that leads away from this row.
+        kind, score, partner = COPY_KINDS.index("near"), best[row, row][1], others[0]
+    return Finding(
+        check=check,
+        rank=0,
+        index=row,
+        name="",
+        split=str(dataset.split[row]),
+        label=dataset.labels[dataset.label[row]],
+        action=action,
+        partner=partner,
+        kind=COPY_KINDS[kind],
+        score=float(score),
+    )
+
+
+def flat_findings(dataset: Dataset, images: Images) -> list[Finding]:
+    """Images in which nothing can be seen."""
+    spread = images.reshape(len(images), -1).std(axis=1)
+    mean = images.reshape(len(images), -1).mean(axis=1)
+    found = np.flatnonzero((spread < FLAT_STD) | (mean < BLACK_LEVEL))
+    findings = []
+    for row in found[np.argsort(spread[found], kind="stable")].tolist():
+        note = f"mean {mean[row]:.0f}, spread {spread[row]:.1f}"
+        score = 1.0 - min(float(spread[row]) / 255.0, 1.0)
+        findings.append(_finding(dataset, "flat", row, "drop", score, note))
+    return findings
+
+
+def face_findings(
+    dataset: Dataset, doubt: Floats | None, detected: Floats | None, known: set[int]
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Images without a face: the model's "not a face" and the detector together, and the votes where there are any.
+
+    The score is the model's probability, its log-odds lowered by the detector's score: a face that is found speaks
+    against the model. Without such a model, the detector alone is a hint that only a person should act on.
+
+    Parameters
+    ----------
+    doubt : float64 array of shape (N,) or None
+        The model's probability of "not a face".
+    detected : float64 array of shape (N,) or None
+        The detector's best score.
+    known : set of int
+        Rows to leave out, because another check has them.
+
+    Returns
+    -------
+    findings : list of Finding
+    against_votes : dict
+        See `Audit.not_face`; empty without votes.
+    """
+    count = len(dataset)
+    seen = np.zeros(count) if detected is None else detected
+    if doubt is not None:
+        odds = np.log(np.clip(doubt, 1e-9, 1.0)) - np.log(np.clip(1.0 - doubt, 1e-9, 1.0)) - seen
+        score, listed, dropped = 1.0 / (1.0 + np.exp(-odds)), NOT_FACE_LISTED, NOT_FACE_DROPPED
+    elif detected is not None:
+        # Half at most: never enough for the plan to say "drop".
+        score, listed, dropped = np.where(seen > 0, 0.0, 0.5), 0.5, 1.1
+    else:
+        score, listed, dropped = np.zeros(count), 1.1, 1.1
+    voted = _voted_not_face(dataset)
+    majority = np.zeros(count, np.bool_) if voted is None else voted > 0.5
+    found = np.flatnonzero((score >= listed) | majority)
+    findings = []
+    for row in found[np.lexsort((found, -score[found]))].tolist():
+        if row in known:
+            continue
+        note = "" if doubt is None else f"model {doubt[row]:.2f}"
+        note += "" if detected is None else f", detector {seen[row]:.2f}" if seen[row] else ", no face detected"
+        note += f", votes {voted[row]:.0%}" if voted is not None and voted[row] else ""
+        action = "drop" if score[row] >= dropped or majority[row] else "keep"
+        finding = _finding(dataset, "not_face", row, action, float(score[row]), note.removeprefix(", "))
+        finding.kind = "votes" if score[row] < listed else "model and votes" if majority[row] else "model"
+        findings.append(finding)
+    return findings, {} if voted is None else _against_votes(dataset, score, voted, listed, dropped)
+
+
+def _voted_not_face(dataset: Dataset) -> Floats | None:
+    """The share of the votes that are for "not a face"."""
+    if dataset.votes is None or "not_face" not in dataset.info.vote_labels:
+        return None
+    votes = dataset.votes.astype(np.float64)
+    share = votes[:, dataset.info.vote_labels.index("not_face")] / np.maximum(votes.sum(axis=1), 1.0)
+    return np.asarray(share)
+
+
+def _against_votes(dataset: Dataset, score: Floats, voted: Floats, listed: float, dropped: float) -> dict[str, Any]:
+    """Recall on the images that all annotators call no face, and precision, by split."""
+    result: dict[str, Any] = {}
+    for split in dataset.splits:
+        own = dataset.split == split
+        result[split] = {"all_votes": int((own & (voted >= 1.0)).sum())}
+        for name, threshold in (("listed", listed), ("dropped", dropped)):
+            found = own & (score >= threshold)
+            result[split][name] = {
+                "rows": int(found.sum()),
+                "of_all_votes": int((found & (voted >= 1.0)).sum()),
+                "precision": round(float((voted[found] > 0.5).mean()), 4) if found.any() else None,
+            }
+    return result
+
+
+def label_findings(
+    dataset: Dataset, probabilities: Floats, in_sample: npt.NDArray[np.bool_], known: set[int]
+) -> list[Finding]:
+    """Labels that contradict the probabilities; relabelled in the plan only where the votes' majority agrees."""
+    issues = find_label_issues(dataset.label, probabilities, in_sample)
+    voted = None
+    if dataset.votes is not None and dataset.info.vote_labels == ferplus.VOTE_LABELS:
+        voted = ferplus.majority(dataset.votes)
+    findings = []
+    for row, suggested, quality in zip(
+        issues.rows.tolist(), issues.suggested.tolist(), issues.quality.tolist(), strict=True
+    ):
+        if row in known or suggested == dataset.label[row]:
+            continue
+        given, other = int(dataset.label[row]), dataset.labels[suggested]
+        note = f"{dataset.labels[given]} {probabilities[row, given]:.2f}, {other} {probabilities[row, suggested]:.2f}"
+        agrees = voted is not None and voted[row] >= 0 and EXPRESSIONS[voted[row]] == other
+        if voted is not None:
+            said = "no majority" if voted[row] < 0 else EXPRESSIONS[voted[row]]
+            note += f"; votes: {said}"
+        action = "relabel" if agrees else "keep"
+        finding = _finding(dataset, "wrong_label", row, action, 1.0 - quality, note)
+        finding.new_label, finding.in_sample = other, bool(in_sample[row])
+        findings.append(finding)
+    return findings
+
+
+def _finding(dataset: Dataset, check: str, row: int, action: str, score: float, note: str) -> Finding:
+    return Finding(
+        check=check,
+        rank=0,
+        index=row,
+        name="",
+        split=str(dataset.split[row]),
+        label=dataset.labels[dataset.label[row]],
+        action=action,
+        score=score,
+        note=note,
+    )

@@ -1,0 +1,186 @@
+"""The plan: what an audit found, a row a finding, for a person to review and for `mien data clean` to carry out."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from mien.data.info import load_pyarrow
+from mien.data.writer import check_destination, replaced_file
+from mien.errors import InputError, UsageError
+
+__all__ = ["ACTIONS", "CHECKS", "Finding", "image_id", "read_plan", "write_plan"]
+
+CHECKS = (
+    "leak", "leak_source", "exact_copy", "near_copy", "mirror_copy", "flat", "not_face", "wrong_label",
+)  # fmt: skip
+ACTIONS = ("keep", "drop", "relabel", "merge")
+
+
+@dataclass
+class Finding:
+    """One row of the plan.
+
+    Attributes
+    ----------
+    check : str
+        What was found; one of `CHECKS`. ``leak`` is an evaluation row with a copy in training, ``leak_source`` the
+        training row that is the copy.
+    rank : int
+        From 1, the surest first, within the check.
+    index : int
+        The row in the dataset, from 0.
+    name, split, label
+        The row, for people.
+    action : str
+        What `mien data clean` shall do: ``keep``, ``drop``, ``relabel`` (to `new_label`), or ``merge`` (drop this
+        row, a copy of `partner`, and let the group's rows in the same split agree on one label).
+    new_label : str
+        For ``relabel``.
+    partner : int or None
+        The row of which this one is a copy.
+    partner_name : str
+    kind : str
+        Of copies: ``exact``, ``near`` or ``mirror``.
+    score : float
+        How sure the check is, in [0, 1]; of copies the correlation, of wrong labels one minus the label's quality.
+    in_sample : bool
+        Whether the model behind the score was trained on this row.
+    note : str
+        Why.
+    image_id : str
+        Digest of the image, so that a plan is never carried out on other rows.
+    """
+
+    check: str
+    rank: int
+    index: int
+    name: str
+    split: str
+    label: str
+    action: str
+    new_label: str = ""
+    partner: int | None = None
+    partner_name: str = ""
+    kind: str = ""
+    score: float = 1.0
+    in_sample: bool = False
+    note: str = ""
+    image_id: str = ""
+
+
+def image_id(data: bytes) -> str:
+    """A digest of an image's stored bytes: 16 hexadecimal digits."""
+    return blake2b(data, digest_size=8).hexdigest()
+
+
+def write_plan(path: str | os.PathLike[str], findings: Sequence[Finding]) -> None:
+    """Write a plan as Parquet, or as CSV where the name ends in ``.csv``; whole or not at all."""
+    path = Path(path)
+    check_destination(path, ".csv" if path.suffix.lower() == ".csv" else ".parquet")
+    with replaced_file(path) as part:
+        if path.suffix.lower() == ".csv":
+            with part.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, [item.name for item in fields(Finding)])
+                writer.writeheader()
+                writer.writerows(asdict(finding) for finding in findings)
+            return
+        pa = load_pyarrow()
+        schema = pa.schema([(item.name, _arrow_type(item.name, pa)) for item in fields(Finding)])
+        pa.parquet.write_table(pa.Table.from_pylist([asdict(finding) for finding in findings], schema=schema), part)
+
+
+def read_plan(path: str | os.PathLike[str], labels: Sequence[str]) -> list[Finding]:
+    """Read a plan that a person has edited.
+
+    Parameters
+    ----------
+    path : path
+        ``.parquet`` or ``.csv``.
+    labels : sequence of str
+        The dataset's classes.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or a row makes no sense; the row is named.
+    """
+    path = Path(path)
+    rows = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    return [_finding(row, f"{path} row {number}", labels) for number, row in enumerate(rows)]
+
+
+def _arrow_type(name: str, pa: Any) -> Any:
+    if name in ("rank", "index", "partner"):
+        return pa.int64()
+    return {"score": pa.float64(), "in_sample": pa.bool_()}.get(name, pa.string())
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(path), f"cannot be read as a CSV plan ({error})") from error
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    pa = load_pyarrow()
+    try:
+        rows: list[dict[str, Any]] = pa.parquet.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(str(path), f"cannot be read as a Parquet plan ({str(error).splitlines()[0]})") from error
+    return rows
+
+
+def _finding(row: dict[str, Any], where: str, labels: Sequence[str]) -> Finding:
+    needed = ("check", "index", "action", "image_id")
+    missing = [name for name in needed if row.get(name) in (None, "")]
+    if missing:
+        raise InputError(where, f"has no {', '.join(missing)}; expected the columns of a plan of 'mien data audit'")
+    try:
+        finding = Finding(
+            check=row["check"],
+            rank=int(row.get("rank") or 0),
+            index=int(row["index"]),
+            name=row.get("name") or "",
+            split=row.get("split") or "",
+            label=row.get("label") or "",
+            action=str(row["action"]).strip().lower(),
+            new_label=(row.get("new_label") or "").strip(),
+            partner=int(row["partner"]) if row.get("partner") not in (None, "") else None,
+            partner_name=row.get("partner_name") or "",
+            kind=row.get("kind") or "",
+            score=float(row.get("score") or 0.0),
+            in_sample=str(row.get("in_sample")).lower() == "true",
+            note=row.get("note") or "",
+            image_id=row["image_id"],
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(where, f"a number was expected ({error})") from error
+    _check(finding, where, labels)
+    return finding
+
+
+def _check(finding: Finding, where: str, labels: Sequence[str]) -> None:
+    if finding.action not in ACTIONS:
+        raise InputError(where, f"action '{finding.action}'; expected one of {', '.join(ACTIONS)}")
+    if finding.action == "relabel" and finding.new_label not in labels:
+        raise InputError(where, f"relabel to '{finding.new_label}'; expected new_label as one of {', '.join(labels)}")
+    if finding.action == "merge" and finding.partner is None:
+        raise InputError(where, "merge without a partner; expected the row of which it is a copy")
+
+
+def plan_suffix(path: Path) -> None:
+    """Refuse a name for a plan that is neither Parquet nor CSV."""
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise UsageError(f"{path}: expected a plan's name to end in .parquet or .csv")

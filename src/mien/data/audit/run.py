@@ -1,0 +1,181 @@
+"""The audit: every check over one dataset."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mien.data.audit.checks import copy_findings, face_findings, flat_findings, label_findings
+from mien.data.audit.plan import CHECKS, Finding, image_id
+from mien.data.audit.predict import face_scores, label_probabilities, model_outputs, read_probabilities
+from mien.data.copies import CopyPairs, find_copies
+from mien.data.dataset import Dataset
+from mien.data.info import TRAIN
+from mien.data.options import AuditOptions
+from mien.errors import UsageError
+
+__all__ = ["Audit", "AuditOptions", "audit_dataset"]
+
+_SIDE_PX = 48
+_NOT_FACE = "not_face"
+
+
+@dataclass
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        By check in the order of `CHECKS`, the surest first: the plan.
+    pairs : CopyPairs
+        All pairs of copies.
+    in_sample_rows : int
+        Rows whose label was judged by a model that had been trained on it.
+    judged_rows : int
+        Rows whose label was judged.
+    not_face : dict
+        Against the votes, where there are any: how many of the rows that all annotators call no face were found
+        without looking at the votes, and at what precision.
+    seconds : dict of str to float
+        Time of each part.
+    """
+
+    findings: list[Finding]
+    pairs: CopyPairs
+    judged_rows: int = 0
+    in_sample_rows: int = 0
+    own_probabilities: bool = False
+    not_face: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def of(self, check: str) -> list[Finding]:
+        """The findings of one check."""
+        return [finding for finding in self.findings if finding.check == check]
+
+    def counts(self) -> dict[str, int]:
+        """Findings by check."""
+        return {check: len(self.of(check)) for check in CHECKS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The essentials as plain values for JSON."""
+        leaks = self.of("leak")
+        return {
+            "findings": self.counts(),
+            "leaks": {kind: sum(leak.kind == kind for leak in leaks) for kind in ("exact", "near", "mirror")},
+            "not_face": self.not_face,
+            "labels": {
+                "judged_rows": self.judged_rows,
+                "in_sample_rows": self.in_sample_rows,
+                "out_of_fold_file": self.own_probabilities,
+            },
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+        }
+
+
+def audit_dataset(
+    dataset: Dataset,
+    options: AuditOptions | None = None,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+    **kwargs: Any,
+) -> Audit:
+    """Look for copies, leaks, flat images, images without a face, and wrong labels.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Faces are looked at in 48 x 48 pixels, gray.
+    options : AuditOptions, optional
+        Or its fields as keywords.
+    progress : callable, optional
+        Called with the part's name, the images done in it, and all images.
+
+    Returns
+    -------
+    Audit
+    """
+    options = options or AuditOptions(**kwargs)
+    threads = options.threads or os.cpu_count() or 1
+    trained = _trained_splits(options.trained_on, dataset)
+    given = None
+    if options.probabilities is not None:
+        given = read_probabilities(options.probabilities, len(dataset), dataset.labels)
+    audit = Audit([], CopyPairs(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int8, np.float32))))  # type: ignore[arg-type]
+    count = len(dataset)
+
+    def told(part: str) -> Callable[[int], None] | None:
+        done = 0
+
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            if progress is not None:
+                progress(part, done, count)
+
+        return tell
+
+    with _timed(audit, "decode"):
+        images = dataset.images(_SIDE_PX, told("decode"))
+    with _timed(audit, "copies"):
+        audit.pairs = find_copies(images, threshold=options.copy_correlation, threads=threads)
+        audit.findings += copy_findings(dataset, audit.pairs)
+    flat = flat_findings(dataset, images)
+    with _timed(audit, "model"):
+        outputs = model_outputs(images, options.model, threads, told("model"))
+    with _timed(audit, "detector"):
+        detected = (
+            None if options.detector == "none" else face_scores(images, options.detector, threads, told("detector"))
+        )
+    head = next((labels for labels in outputs if _NOT_FACE in labels), None)
+    doubt = None if head is None else outputs[head][:, head.index(_NOT_FACE)]
+    faceless, audit.not_face = face_findings(dataset, doubt, detected, {finding.index for finding in flat})
+    with _timed(audit, "labels"):
+        judged = label_probabilities(outputs, dataset.labels) if given is None else given
+        in_sample = np.isin(dataset.split, list(trained)) if given is None else np.zeros(count, np.bool_)
+        strange = {finding.index for finding in (*flat, *faceless) if finding.action == "drop"}
+        wrong = label_findings(dataset, judged, in_sample, strange)
+    known = np.isfinite(judged).all(axis=1)
+    audit.judged_rows, audit.in_sample_rows = int(known.sum()), int((known & in_sample).sum())
+    audit.own_probabilities = given is not None
+    audit.findings += [*flat, *faceless, *wrong]
+    if options.evaluation == "keep":
+        for finding in audit.findings:
+            if finding.split != TRAIN:
+                finding.action = "keep"
+    _identify(dataset, audit.findings)
+    return audit
+
+
+def _trained_splits(text: str, dataset: Dataset) -> set[str]:
+    names = {name.strip() for name in text.split(",")} - {"", "none"}
+    unknown = names - set(dataset.splits) - {TRAIN}
+    if unknown:
+        raise UsageError(f"trained_on names {', '.join(sorted(unknown))}; the splits are {', '.join(dataset.splits)}")
+    return names
+
+
+def _identify(dataset: Dataset, findings: list[Finding]) -> None:
+    """Rank the findings within their checks, and give each its row's name and image digest."""
+    encoded = dataset.encoded([finding.index for finding in findings])
+    names = dataset.names()
+    rank: dict[str, int] = {}
+    for finding in findings:
+        rank[finding.check] = rank.get(finding.check, 0) + 1
+        finding.rank = rank[finding.check]
+        finding.name = names[finding.index]
+        finding.partner_name = "" if finding.partner is None else names[finding.partner]
+        finding.image_id = image_id(encoded[finding.index])
+
+
+@contextmanager
+def _timed(audit: Audit, name: str) -> Iterator[None]:
+    start_s = time.monotonic()
+    yield
+    audit.seconds[name] = time.monotonic() - start_s

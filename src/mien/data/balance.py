@@ -1,0 +1,180 @@
+"""Classes: mapped onto a scheme, oversampled with mirrored copies, or weighted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.data.info import TRAIN, DatasetInfo
+from mien.data.options import BalanceOptions
+from mien.errors import UsageError
+from mien.labels import LabelScheme, find_scheme
+
+__all__ = ["BalanceOptions", "balance_dataset", "class_weights", "map_labels", "oversample"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+def map_labels(label: IntArray, labels: tuple[str, ...], scheme: LabelScheme) -> IntArray:
+    """Each row's label in another scheme.
+
+    Parameters
+    ----------
+    label : int64 array of shape (N,)
+        Index into `labels`.
+    labels : tuple of str
+    scheme : LabelScheme
+
+    Returns
+    -------
+    int64 array of shape (N,)
+        Index into ``scheme.labels``; -1 for rows that the scheme has no label for.
+    """
+    home = {member: index for index, members in enumerate(scheme.members.values()) for member in members}
+    table = np.array([home.get(name, -1) for name in labels], np.int64)
+    return np.asarray(table[label])
+
+
+def class_weights(label: IntArray, classes: int) -> npt.NDArray[np.float64]:
+    """Sampling weights with which every class that occurs is drawn equally often; their mean is 1.
+
+    Parameters
+    ----------
+    label : int64 array of shape (N,)
+    classes : int
+
+    Returns
+    -------
+    float64 array of shape (N,)
+    """
+    counts = np.bincount(label, minlength=classes)
+    present = np.maximum((counts > 0).sum(), 1)
+    return np.asarray(len(label) / (present * np.maximum(counts, 1)[label]))
+
+
+def oversample(label: IntArray, seed: int = 0) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Repeat rows until every class is as large as the largest.
+
+    Whole rounds repeat every row of a class; what is missing then is drawn without putting back. Every second
+    repetition of a row is mirrored, the first one first.
+
+    Parameters
+    ----------
+    label : int64 array of shape (N,)
+    seed : int
+
+    Returns
+    -------
+    index : int64 array of shape (M,)
+        Rows in ascending order, each at least once.
+    mirror : bool array of shape (M,)
+        Which of them to mirror; never the first of a row.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    largest = int(np.bincount(label).max()) if len(label) else 0
+    for value in np.unique(label):
+        own = np.flatnonzero(label == value)
+        rounds, rest = divmod(largest, len(own))
+        parts += [own] * rounds + [rng.permutation(own)[:rest]]
+    index = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+    starts = np.searchsorted(index, index, side="left")
+    repetition = np.arange(len(index)) - starts
+    return index.astype(np.int64), repetition % 2 == 1
+
+
+def balance_dataset(
+    dataset: Dataset, dest: str | os.PathLike[str], options: BalanceOptions | None = None, **kwargs: object
+) -> Dataset:
+    """Write a dataset with mapped classes, and its training split oversampled or weighted.
+
+    Evaluation splits are mapped, and otherwise left as they are: a score on repeated rows would mean nothing.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        It is not changed.
+    dest : path
+    options : BalanceOptions, optional
+        Or its fields as keywords.
+
+    Raises
+    ------
+    UsageError
+        If nothing is asked for, or a class is unknown.
+    """
+    options = options or BalanceOptions(**kwargs)  # type: ignore[arg-type]
+    if not (options.labels or options.drop or options.oversample or options.weights):
+        raise UsageError("nothing to do; give at least one of --labels, --drop, --oversample and --weights")
+    scheme = _scheme(dataset, options)
+    label = map_labels(dataset.label, dataset.labels, scheme)
+    index = np.flatnonzero(label >= 0)
+    if not len(index):
+        raise UsageError(
+            f"no row has one of the classes {', '.join(scheme.labels)}; there are {', '.join(dataset.labels)}"
+        )
+    mirror = np.zeros(len(index), np.bool_)
+    if options.oversample:
+        train = index[dataset.split[index] == TRAIN]
+        repeated, flipped = oversample(label[train], options.seed)
+        others = index[dataset.split[index] != TRAIN]
+        every = np.concatenate([train[repeated], others])
+        order = np.argsort(every, kind="stable")
+        index = every[order]
+        mirror = np.concatenate([flipped, np.zeros(len(others), np.bool_)])[order]
+    info = _info(dataset, scheme, options, len(index), int(mirror.sum()))
+    replace: dict[str, object] = {"label": label[index]}
+    if options.weights:
+        weights = np.ones(len(index))
+        training = dataset.split[index] == TRAIN
+        weights[training] = class_weights(label[index][training], len(scheme.labels))
+        replace["weight"] = weights.tolist()
+    if options.oversample and "mirrored" not in dataset.info.columns:
+        replace["mirrored"] = [False] * len(index)
+    return dataset.write_rows(dest, index, info, replace=replace, mirror=mirror)  # type: ignore[arg-type]
+
+
+def _scheme(dataset: Dataset, options: BalanceOptions) -> LabelScheme:
+    scheme = LabelScheme.of(dataset.labels) if options.labels is None else find_scheme(options.labels)
+    if options.drop is None:
+        return scheme
+    # A dropped class may be one of the dataset's or one of the new scheme's.
+    known = (*dataset.labels, *scheme.labels)
+    dropped = {name.strip().lower() for name in options.drop.split(",")}
+    unknown = dropped - set(known)
+    if unknown:
+        raise UsageError(
+            f"--drop names {', '.join(sorted(unknown))}; expected some of {', '.join(dict.fromkeys(known))}"
+        )
+    members = {
+        name: tuple(member for member in own if member not in dropped)
+        for name, own in scheme.members.items()
+        if name not in dropped
+    }
+    members = {name: own for name, own in members.items() if own}
+    if len(members) < 2:
+        raise UsageError(
+            f"--drop {options.drop} leaves {', '.join(members) or 'nothing'}; expected two classes at least"
+        )
+    return LabelScheme(",".join(members), members)
+
+
+def _info(dataset: Dataset, scheme: LabelScheme, options: BalanceOptions, rows: int, mirrored: int) -> DatasetInfo:
+    # A distribution over other classes would be wrong now.
+    columns = tuple(name for name in dataset.info.columns if name != "distribution" or scheme.labels == dataset.labels)
+    info = dataclasses.replace(dataset.info, labels=scheme.labels, columns=columns)
+    extra = [name for name, wanted in (("mirrored", options.oversample), ("weight", options.weights)) if wanted]
+    return info.with_columns(*extra).after(
+        "balance",
+        source=dataset.path.name,
+        members={name: list(own) for name, own in scheme.members.items()},
+        oversample=options.oversample,
+        weights=options.weights,
+        seed=options.seed,
+        rows=rows,
+        mirrored_rows=mirrored,
+    )

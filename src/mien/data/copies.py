@@ -1,0 +1,213 @@
+"""Copies of one picture within a dataset: exact, near (scaled, cropped, recompressed, retouched) and mirrored.
+
+All pairs are compared. Each image becomes 63 low frequencies of its cosine transform, freed of the mean face and
+brought to equal variance: without that all faces look alike, with it two pictures that are not the same hardly
+correlate. One matrix product a block gives the correlation of all pairs; those above a low bar are then compared pixel
+by pixel, shifted and scaled against each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.options import COPY_CORRELATION
+
+__all__ = ["COPY_KINDS", "CopyPairs", "copy_groups", "find_copies"]
+
+COPY_KINDS = ("exact", "near", "mirror")
+
+FREQUENCIES = 8
+CANDIDATE_CORRELATION = 0.65
+_SIDE_PX = 48
+_BLOCK = 2048
+_PATCH_PX = 34
+_SCALES = (1.0, 0.94, 1.06, 0.88, 1.12)
+_HOPELESS = 0.45
+_FLAT_STD = 2.0
+
+Images = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CopyPairs:
+    """Pairs of rows that show the same picture.
+
+    Attributes
+    ----------
+    first, second : int64 arrays of shape (P,)
+        Rows, ``first < second``. Of exact copies, each row is paired with the first of its kind only.
+    kind : int8 array of shape (P,)
+        Index into `COPY_KINDS`.
+    correlation : float32 array of shape (P,)
+        Of the band-passed pixels in the best position, in [-1, 1]; 1 for exact copies.
+    """
+
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int8]
+    correlation: Floats
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def find_copies(
+    images: Images, *, threshold: float = COPY_CORRELATION, near: bool = True, threads: int | None = None
+) -> CopyPairs:
+    """Find all pairs of exact, near and mirrored copies.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (N, 48, 48)
+        As `Dataset.images` gives them.
+    threshold : float
+        The least correlation of near and mirrored copies.
+    near : bool
+        Also find near and mirrored copies; else exact ones only.
+    threads : int, optional
+        Number of threads; all cores by default. The result does not depend on it.
+
+    Returns
+    -------
+    CopyPairs
+        Sorted by first and second row.
+    """
+    original = _originals(images)
+    exact = np.flatnonzero(original != np.arange(len(images)))
+    parts = [(original[exact], exact, np.zeros(len(exact)), np.ones(len(exact)))]
+    # Flat images are alike without being copies; of exact copies one stands for all.
+    kept = np.flatnonzero((original == np.arange(len(images))) & (images.std(axis=(1, 2)) > _FLAT_STD))
+    if near and len(kept) > 1:
+        candidates = _candidates(images[kept])
+        bands = np.stack([_band(image) for image in images[kept]])
+        check = partial(_verify, images[kept], bands)
+        blocks = np.array_split(candidates, max(1, len(candidates) // 512))
+        threads = threads or os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
+            found = np.concatenate(list(pool.map(check, blocks)))
+        sure = found >= threshold
+        first, second, mirrored = (kept[candidates[sure, 0]], kept[candidates[sure, 1]], candidates[sure, 2])
+        parts.append((first, second, 1 + mirrored, found[sure]))
+    first, second, kind, correlation = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((kind, second, first))
+    return CopyPairs(
+        first[order].astype(np.int64),
+        second[order].astype(np.int64),
+        kind[order].astype(np.int8),
+        correlation[order].astype(np.float32),
+    )
+
+
+def copy_groups(count: int, pairs: CopyPairs) -> npt.NDArray[np.int64]:
+    """Number the groups of copies: rows with the same number are connected by pairs.
+
+    Parameters
+    ----------
+    count : int
+        Rows of the dataset.
+    pairs : CopyPairs
+
+    Returns
+    -------
+    int64 array of shape (count,)
+        For each row the first row of its group; its own number where it has no copy.
+    """
+    parent = np.arange(count)
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = int(parent[row])
+        return row
+
+    for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
+        a, b = root(first), root(second)
+        parent[max(a, b)] = min(a, b)
+    return np.array([root(row) for row in range(count)], np.int64)
+
+
+def _originals(images: Images) -> npt.NDArray[np.int64]:
+    """For each image the first one with the same pixels."""
+    first: dict[bytes, int] = {}
+    return np.array(
+        [
+            first.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), i)
+            for i, image in enumerate(images)
+        ],
+        np.int64,
+    )
+
+
+def _descriptors(images: Images) -> Floats:
+    """The whitened low frequencies of the cosine transform, of unit length, shape (N, 63)."""
+    side = np.arange(_SIDE_PX)
+    basis = np.cos(np.pi * (side[None] + 0.5) * np.arange(FREQUENCIES)[:, None] / _SIDE_PX).astype(np.float32)
+    parts = []
+    for start in range(0, len(images), _BLOCK):
+        block = images[start : start + _BLOCK].astype(np.float32)
+        parts.append((basis @ block @ basis.T).reshape(len(block), -1)[:, 1:])
+    values = np.concatenate(parts)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-3)
+    # Of a handful of images mean and spread mean nothing: there the plain transform has to do.
+    if len(values) >= 4 * values.shape[1]:
+        values -= values.mean(axis=0)
+        values /= np.maximum(values.std(axis=0), 1e-6)
+        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+    return np.asarray(values, np.float32)
+
+
+def _candidates(images: Images) -> npt.NDArray[np.int64]:
+    """Pairs (first, second, mirrored) whose descriptors correlate, of shape (P, 3)."""
+    values = _descriptors(images)
+    # A mirrored picture changes the sign of the odd horizontal frequencies, and nothing else.
+    sign = np.where(np.arange(1, FREQUENCIES * FREQUENCIES) % FREQUENCIES % 2, -1.0, 1.0).astype(np.float32)
+    return np.concatenate(list(_candidate_blocks(values, values * sign)))
+
+
+def _candidate_blocks(values: Floats, mirrored: Floats) -> Iterator[npt.NDArray[np.int64]]:
+    # A block's product takes 256 MB at most, however many images there are.
+    rows_at_once = max(64, min(_BLOCK, (1 << 26) // len(values)))
+    for start in range(0, len(values), rows_at_once):
+        for flip, source in ((0, values), (1, mirrored)):
+            block = source[start : start + rows_at_once]
+            rows, columns = np.nonzero(block @ values[start:].T > CANDIDATE_CORRELATION)
+            upper = columns > rows
+            rows, columns = rows[upper] + start, columns[upper] + start
+            yield np.stack([rows, columns, np.full(len(rows), flip)], axis=1).astype(np.int64)
+
+
+def _band(image: Images) -> Floats:
+    """Without the finest and the coarsest detail: neither compression nor lighting counts."""
+    pixels = image.astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.8) - cv2.GaussianBlur(pixels, (0, 0), 4.0), np.float32)
+
+
+def _verify(images: Images, bands: Floats, candidates: npt.NDArray[np.int64]) -> Floats:
+    return np.array([_best_correlation(images, bands, *row) for row in candidates.tolist()], np.float32)
+
+
+def _best_correlation(images: Images, bands: Floats, first: int, second: int, mirrored: int) -> float:
+    """The correlation of the first image's middle with the second image, over shifts and scales."""
+    image = np.ascontiguousarray(images[first][:, ::-1]) if mirrored else images[first]
+    best = -1.0
+    for scale in _SCALES:
+        if scale == 1.0:
+            band = np.ascontiguousarray(bands[first][:, ::-1]) if mirrored else bands[first]
+        else:
+            band = _band(np.asarray(cv2.resize(image, None, fx=scale, fy=scale), np.uint8))
+        edge = (len(band) - _PATCH_PX) // 2
+        patch = band[edge : edge + _PATCH_PX, edge : edge + _PATCH_PX]
+        best = max(best, float(cv2.matchTemplate(bands[second], patch, cv2.TM_CCOEFF_NORMED).max()))
+        if best >= COPY_CORRELATION or (scale == 1.0 and best < _HOPELESS):
+            break
+    return min(best, 1.0)

@@ -1,0 +1,246 @@
+"""The one form in which mien keeps datasets: a Parquet file that Hugging Face `datasets` reads too."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, DatasetInfo, load_pyarrow
+from mien.data.pixels import cut_face, decode_gray, fit_square
+from mien.data.writer import DatasetWriter
+from mien.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Dataset"]
+
+IntArray = npt.NDArray[np.int64]
+_BATCH_ROWS = 1024
+
+
+class Dataset:
+    """A dataset on disk. Opening it reads no image; columns are read when they are asked for.
+
+    Each row is one face, with the columns
+
+    ==================  ================================================================================
+    ``image``           an image file's bytes and name: the face, or a photo with ``box_xyxy`` around it
+    ``label``           index into `labels`
+    ``split``           ``"train"``, or the name of an evaluation split
+    ``source``, ``row`` the file it came from, and its row there (from 0; null where a file is one image)
+    ==================  ================================================================================
+
+    and, where there is any, ``votes`` of annotators, a label ``distribution``, ``box_xyxy`` and ``landmarks_xy``
+    (pixels of the stored image), ``valence`` and ``arousal`` in [-1, 1], ``leaked`` (an evaluation row with a copy in
+    training), ``mirrored`` (added by oversampling), ``weight`` (for sampling), ``fold`` (from 0).
+
+    Parameters
+    ----------
+    path : path
+        A file that `mien data import` (`import_dataset`) wrote.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is not of this form.
+
+    Examples
+    --------
+    >>> dataset = Dataset("fer2013.parquet")  # doctest: +SKIP
+    >>> dataset.labels[dataset.label[0]], dataset.images().shape  # doctest: +SKIP
+    ('angry', (32298, 48, 48))
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        pa = load_pyarrow()
+        self.path = Path(path)
+        name = str(path)
+        try:
+            # Memory-mapped: what is not touched is not read.
+            self._file = pa.parquet.ParquetFile(self.path, memory_map=True)
+        except FileNotFoundError:
+            raise InputError(name, "no such file; 'mien data import SOURCE DEST' makes a dataset") from None
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(name, f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+        metadata = self._file.metadata.metadata or {}
+        if METADATA_KEY not in metadata:
+            raise InputError(name, "is no dataset of mien; bring it into its form with 'mien data import'")
+        self.info = DatasetInfo.from_json(metadata[METADATA_KEY], name)
+        present = self._file.schema_arrow.names
+        missing = [name for name in (*REQUIRED_COLUMNS, *self.info.columns) if name not in present]
+        if missing:
+            raise InputError(name, f"lacks the columns {', '.join(missing)}; it has {', '.join(present)}")
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def __repr__(self) -> str:
+        return f"Dataset({str(self.path)!r}: {len(self):,} rows, {len(self.labels)} classes)"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.info.labels
+
+    @functools.cached_property
+    def label(self) -> IntArray:
+        """Each row's class, as an index into `labels`; int64 of shape (N,)."""
+        values = self._column("label").to_numpy().astype(np.int64)
+        if len(values) and not 0 <= values.min() <= values.max() < len(self.labels):
+            raise InputError(
+                str(self.path), f"labels from {values.min()} to {values.max()}; expected 0 to {len(self.labels) - 1}"
+            )
+        return np.asarray(values)
+
+    @functools.cached_property
+    def split(self) -> npt.NDArray[np.str_]:
+        """Each row's split, of shape (N,)."""
+        return np.array(self._column("split").to_pylist(), np.str_)
+
+    @functools.cached_property
+    def splits(self) -> dict[str, int]:
+        """The number of rows in each split, in the order in which they come."""
+        return dict(Counter(self.split.tolist()))
+
+    @functools.cached_property
+    def votes(self) -> npt.NDArray[np.uint8] | None:
+        """The annotators' votes, of shape (N, len(info.vote_labels)); zeros where a row has none; None without."""
+        if "votes" not in self.info.columns:
+            return None
+        column, count = self._column("votes"), len(self.info.vote_labels)
+        values = np.zeros((len(self), count), np.uint8)
+        known = ~column.is_null().to_numpy()
+        values[known] = column.drop_null().combine_chunks().flatten().to_numpy().reshape(-1, count)
+        return values
+
+    def column(self, name: str) -> list[Any]:
+        """Any column as a list of Python values; None where a value, or the whole column, is missing."""
+        if name not in (*REQUIRED_COLUMNS, *self.info.columns):
+            return [None] * len(self)
+        return list(self._column(name).to_pylist())
+
+    def names(self) -> list[str]:
+        """What to call each row: its source, with the row number where the source has several."""
+        return [
+            source if row is None else f"{source} row {row}"
+            for source, row in zip(self.column("source"), self.column("row"), strict=True)
+        ]
+
+    def images(self, size_px: int = 48, progress: Callable[[int], None] | None = None) -> npt.NDArray[np.uint8]:
+        """All faces as gray squares.
+
+        The face is cut out where the row has a box, completed to a square by reflection, and scaled by area averages
+        (linearly where it is smaller). Images of this size already come out unchanged.
+
+        Parameters
+        ----------
+        size_px : int
+            Width and height.
+        progress : callable, optional
+            Called with the number of images done since the last call.
+
+        Returns
+        -------
+        uint8 array of shape (N, size_px, size_px)
+        """
+        images = np.empty((len(self), size_px, size_px), np.uint8)
+        start = 0
+        for batch in self.image_batches():
+            for offset, image in enumerate(batch):
+                images[start + offset] = fit_square(image, size_px)
+            start += len(batch)
+            if progress is not None:
+                progress(len(batch))
+        return images
+
+    def image_batches(self, rows: int = _BATCH_ROWS) -> Iterator[list[npt.NDArray[np.uint8]]]:
+        """The faces in order, a list at a time: gray, each in its own size, cut out where the row has a box."""
+        start = 0
+        for batch in self.batches(rows):
+            boxes = batch.column("box_xyxy").to_pylist() if "box_xyxy" in batch.column_names else [None] * len(batch)
+            encoded = batch.column("image").combine_chunks().field("bytes").to_pylist()
+            yield [
+                cut_face(decode_gray(data or b"", f"{self.path} row {start + i}"), box)
+                for i, (data, box) in enumerate(zip(encoded, boxes, strict=True))
+            ]
+            start += len(batch)
+
+    def batches(self, rows: int = _BATCH_ROWS, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows in order, as Arrow tables of at most that many; memory stays flat."""
+        pa = load_pyarrow()
+        for batch in self._file.iter_batches(rows, columns=columns):
+            yield pa.Table.from_batches([batch])
+
+    def encoded(self, index: Sequence[int] | IntArray) -> dict[int, bytes]:
+        """The stored image bytes of some rows, by index."""
+        wanted = np.unique(np.asarray(index, np.int64))
+        found: dict[int, bytes] = {}
+        start = 0
+        for group in range(self._file.num_row_groups):
+            count = self._file.metadata.row_group(group).num_rows
+            inside = wanted[(wanted >= start) & (wanted < start + count)] - start
+            if len(inside):
+                column = self._file.read_row_group(group, columns=["image"]).column("image").combine_chunks()
+                values = column.field("bytes").take(load_pyarrow().array(inside)).to_pylist()
+                found.update(zip((inside + start).tolist(), values, strict=True))
+            start += count
+        return found
+
+    def write_rows(
+        self,
+        path: str | os.PathLike[str],
+        index: Sequence[int] | IntArray,
+        info: DatasetInfo,
+        *,
+        replace: Mapping[str, Sequence[Any] | npt.NDArray[Any]] | None = None,
+        mirror: npt.NDArray[np.bool_] | None = None,
+    ) -> Dataset:
+        """Write some rows as a new dataset; this one is not changed.
+
+        Parameters
+        ----------
+        path : path
+            The new file; it appears whole or not at all.
+        index : sequence of int
+            Rows to write, in ascending order; a row may come several times.
+        info : DatasetInfo
+            The description of the new dataset.
+        replace : mapping of str to sequence, optional
+            New values of columns, one for each element of `index`.
+        mirror : bool array of the length of `index`, optional
+            Rows to store mirrored (image, box and landmarks).
+
+        Returns
+        -------
+        Dataset
+            The new dataset, opened.
+        """
+        from mien.data.rewrite import rewrite_table
+
+        order = np.asarray(index, np.int64)
+        if len(order) and (np.any(np.diff(order) < 0) or order[0] < 0 or order[-1] >= len(self)):
+            raise ValueError(f"index must ascend within 0 to {len(self) - 1}")
+        if Path(path).exists() and Path(path).samefile(self.path):
+            raise ValueError("a dataset cannot be written over the one that it is made from")
+        start = 0
+        with DatasetWriter(path, info) as writer:
+            for batch in self.batches():
+                first, last = np.searchsorted(order, [start, start + len(batch)])
+                if last > first:
+                    chosen = slice(int(first), int(last))
+                    values = {name: column[chosen] for name, column in (replace or {}).items()}
+                    flip = None if mirror is None else mirror[chosen]
+                    writer.write_table(rewrite_table(batch, order[chosen] - start, info, values, flip))
+                start += len(batch)
+        return Dataset(path)
+
+    def _column(self, name: str) -> Any:
+        return self._file.read(columns=[name]).column(name)

@@ -1,0 +1,139 @@
+"""FER+ (Barsoum et al., 2016, arXiv:1608.01041): ten annotators' votes a face, and labels made of them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InputError
+from mien.labels import EXPRESSIONS
+
+__all__ = ["VOTE_LABELS", "majority", "read_votes_csv", "vote_distribution", "vote_entropy_bits"]
+
+VOTE_LABELS = (
+    "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_face",
+)  # fmt: skip
+"""What the annotators of FER+ could choose, in the order of its file."""
+
+_HEADER = (
+    "usage", "image name", "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
+    "unknown", "nf",
+)  # fmt: skip
+_NO_EXPRESSION = 2
+_MOST_LABELS = 3
+
+
+def read_votes_csv(path: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Read ``fer2013new.csv``.
+
+    Returns
+    -------
+    list of (str, tuple of ten int)
+        Each row's ``Usage``, and its votes in the order of `VOTE_LABELS`.
+
+    Raises
+    ------
+    InputError
+        If the file is not of this form; the row is named.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(path), f"cannot be read as a CSV file of FER+ votes ({error})") from error
+    header = [name.strip().lower() for name in lines[0]] if lines else []
+    if tuple(header) != _HEADER:
+        raise InputError(str(path), f"its columns are {', '.join(header) or 'none'}; expected {', '.join(_HEADER)}")
+    rows = []
+    for row, cells in enumerate(lines[1:]):
+        try:
+            counts = tuple(int(cell) for cell in cells[2:])
+            if len(counts) != len(VOTE_LABELS) or not all(0 <= count <= 255 for count in counts):
+                raise ValueError
+        except ValueError:
+            raise InputError(
+                f"{path.name} row {row} (line {row + 2})", f"votes {cells[2:]}; expected ten whole numbers"
+            ) from None
+        rows.append((cells[0].strip(), counts))
+    return rows
+
+
+def _without_outliers(votes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """A single vote for a class counts as a slip of the annotator."""
+    counts = np.asarray(votes, np.int64)
+    return np.where(counts <= 1, 0, counts)
+
+
+def majority(votes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """The class with more than half of the votes, after single votes are dropped.
+
+    This is the paper's majority voting: the rest, and rows whose majority is "unknown" or "not a face", have no
+    label and are left out of training and of the test.
+
+    Parameters
+    ----------
+    votes : int array of shape (N, 10)
+        In the order of `VOTE_LABELS`.
+
+    Returns
+    -------
+    int64 array of shape (N,)
+        Index into `mien.labels.EXPRESSIONS`; -1 for rows that are left out.
+    """
+    counts = _without_outliers(votes)
+    best = counts.argmax(axis=1)
+    clear = 2 * counts.max(axis=1) > counts.sum(axis=1)
+    faces = best < len(VOTE_LABELS) - _NO_EXPRESSION
+    order = np.array([EXPRESSIONS.index(name) for name in VOTE_LABELS[:-_NO_EXPRESSION]] + [-1] * _NO_EXPRESSION)
+    return np.asarray(np.where(clear & faces, order[best], -1))
+
+
+def vote_distribution(votes: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """The votes as probabilities, as the paper's probability and cross-entropy schemes use them.
+
+    Single votes are dropped. Classes are then taken from the most voted down until they hold three quarters of the
+    votes, three at most. A row is left out where "unknown" or "not a face" comes first among them, where what was
+    taken is no more than half of the votes, or where a draw brings in a fourth class.
+
+    Parameters
+    ----------
+    votes : int array of shape (N, 10)
+        In the order of `VOTE_LABELS`.
+
+    Returns
+    -------
+    distribution : float64 array of shape (N, 8)
+        In the order of `mien.labels.EXPRESSIONS`; rows sum to 1 (to 0 where left out).
+    kept : bool array of shape (N,)
+    """
+    left = _without_outliers(votes)
+    total = left.sum(axis=1)
+    classes = len(VOTE_LABELS) - _NO_EXPRESSION
+    taken = np.zeros((len(left), classes), np.float64)
+    number = np.zeros(len(left), np.int64)
+    going = total > 0
+    for _ in range(_MOST_LABELS):
+        going &= (taken.sum(axis=1) < 0.75 * total) & (number < _MOST_LABELS)
+        most = left.max(axis=1, keepdims=True)
+        drawn = (left == most) & (most > 0) & going[:, None]
+        taken += np.where(drawn[:, :classes], left[:, :classes], 0)
+        number += drawn[:, :classes].sum(axis=1)
+        # "unknown" or "not a face" ends the search; what was taken before it stays.
+        going &= ~drawn[:, classes:].any(axis=1)
+        left = np.where(drawn, 0, left)
+    kept = (taken.sum(axis=1) > 0.5 * total) & (number <= _MOST_LABELS)
+    order = [VOTE_LABELS.index(name) for name in EXPRESSIONS]
+    distribution = np.where(kept[:, None], taken, 0.0)[:, order]
+    scale = np.maximum(distribution.sum(axis=1, keepdims=True), 1e-12)
+    return distribution / scale, np.asarray(kept)
+
+
+def vote_entropy_bits(votes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """How much annotators disagree: the entropy of the votes in bits, of shape (N,); 0 where all agree."""
+    counts = np.asarray(votes, np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
+    return np.asarray(np.abs((share * logs).sum(axis=1)))

@@ -1,0 +1,252 @@
+"""Any layout of the field in, one dataset out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data import ferplus
+from mien.data.dataset import Dataset
+from mien.data.info import DatasetInfo
+from mien.data.layouts import Contents, Item, ReadOptions, find_layout
+from mien.data.options import ImportOptions
+from mien.data.pixels import cut_face, decode_gray, encode_png, fit_square
+from mien.data.writer import DatasetWriter, Row
+from mien.errors import InputError, UsageError
+from mien.labels import EXPRESSIONS
+from mien.source.header import read_header
+
+__all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
+
+_CHUNK_ITEMS = 256
+_MOST_NAMED = 1000
+_PROTOCOLS = {
+    "keep": "",
+    "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "
+    "rows without a majority, unknown, or not a face are left out",
+    "distribution": "FER+ distribution (arXiv:1608.01041): single votes dropped, classes up to three quarters of the "
+    "votes, three at most; rows led by unknown or not a face, or too spread, are left out; label = most probable",
+}
+
+
+@dataclass
+class ImportSummary:
+    """What an import did.
+
+    Attributes
+    ----------
+    layout : str
+        The layout that was read.
+    rows : int
+        Rows in the dataset.
+    counts : dict of str to dict of str to int
+        Rows by split and class.
+    damaged : list of InputError
+        The first 1,000 damaged rows that were left out; `damaged_rows` counts all.
+    excluded : dict of str to int
+        Sound rows that were left out by the layout's or the protocol's own rule, by reason.
+    """
+
+    layout: str
+    rows: int = 0
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    damaged: list[InputError] = field(default_factory=list)
+    damaged_rows: int = 0
+    excluded: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "damaged": [{"where": error.source, "problem": error.problem} for error in self.damaged]}
+
+
+def import_dataset(
+    source: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    options: ImportOptions | None = None,
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
+    **kwargs: Any,
+) -> tuple[Dataset, ImportSummary]:
+    """Read a dataset in any layout of `mien.data.layouts`, and write it in the one form.
+
+    Images are streamed; memory does not grow with the source. The dataset appears whole, or not at all.
+
+    Parameters
+    ----------
+    source : path
+        A file or folder; its layout is recognised by its content.
+    dest : path
+        The Parquet file to write.
+    options : ImportOptions, optional
+        Or its fields as keywords.
+    progress : callable, optional
+        Called with the rows that are done and the total (None where it is not known).
+
+    Returns
+    -------
+    Dataset, ImportSummary
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or at the first damaged row unless `on_error` is ``"skip"``.
+    UsageError
+        If options do not fit, or nothing can be written at `dest`.
+    """
+    options = options or ImportOptions(**kwargs)
+    path = Path(source)
+    layout = find_layout(path, options.layout)
+    if options.votes is not None and layout.name != "fer2013":
+        raise UsageError(f"votes are joined row by row to fer2013.csv; {path} has the layout '{layout.name}'")
+    contents = layout.read(path, ReadOptions(votes=options.votes, images=options.images))
+    if options.ferplus != "keep" and contents.vote_labels != ferplus.VOTE_LABELS:
+        raise UsageError(f"--ferplus {options.ferplus} needs FER+ votes, which {path} has not; give --votes FILE")
+    info = _info(path, contents, options)
+    summary = ImportSummary(layout.name, excluded=contents.excluded)
+    counts: Counter[tuple[str, str]] = Counter()
+    with DatasetWriter(dest, info) as writer:
+        done = 0
+        for rows in _encoded(_chunks(contents.items), info, options):
+            for row in rows:
+                done += 1
+                if isinstance(row, Row):
+                    writer.write(row)
+                    counts[row.split, info.labels[row.label]] += 1
+                elif isinstance(row, str):
+                    summary.excluded[row] = summary.excluded.get(row, 0) + 1
+                elif options.on_error == "stop":
+                    raise row
+                else:
+                    summary.damaged_rows += 1
+                    summary.damaged += [row] if len(summary.damaged) < _MOST_NAMED else []
+            if progress is not None:
+                progress(done, contents.total)
+        if not counts:
+            raise InputError(str(path), f"no row could be read ({summary.damaged_rows} are damaged)")
+        for (split, label), count in counts.items():
+            summary.counts.setdefault(split, dict.fromkeys(info.labels, 0))[label] = count
+        summary.rows = sum(counts.values())
+        writer.info = info.after(
+            "import",
+            layout=layout.name,
+            source=path.name,
+            ferplus=options.ferplus,
+            face_px=options.face_px,
+            rows=summary.rows,
+            damaged_rows=summary.damaged_rows,
+            excluded=summary.excluded,
+        )
+    return Dataset(dest), summary
+
+
+def _info(path: Path, contents: Contents, options: ImportOptions) -> DatasetInfo:
+    columns = set(contents.columns)
+    labels = contents.labels
+    if options.ferplus != "keep":
+        labels = EXPRESSIONS
+        columns.discard("distribution")
+    if options.ferplus == "distribution":
+        columns.add("distribution")
+    if options.face_px is not None:
+        columns -= {"box_xyxy", "landmarks_xy"}
+    return DatasetInfo(
+        labels=labels,
+        name=path.stem,
+        vote_labels=contents.vote_labels,
+        protocol=_PROTOCOLS[options.ferplus],
+        columns=tuple(columns),
+        splits=contents.splits,
+    )
+
+
+def _chunks(items: Iterable[Item | InputError]) -> Iterator[list[Item | InputError]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK_ITEMS)):
+        yield chunk
+
+
+def _encoded(
+    chunks: Iterator[list[Item | InputError]], info: DatasetInfo, options: ImportOptions
+) -> Iterator[list[Row | InputError | str]]:
+    """Fetch, check and encode the images in threads; results in order, a few chunks under way."""
+    threads = max(2, min(os.cpu_count() or 1, 8))
+    with ThreadPoolExecutor(threads, thread_name_prefix="mien-import") as pool:
+        waiting: deque[Future[list[Row | InputError | str]]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(_rows, chunk, info, options))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _rows(chunk: list[Item | InputError], info: DatasetInfo, options: ImportOptions) -> list[Row | InputError | str]:
+    rows: list[Row | InputError | str] = []
+    for item in chunk:
+        if isinstance(item, InputError):
+            rows.append(item)
+            continue
+        try:
+            label, distribution = _target(item, options)
+            if label < 0:
+                rows.append(f"left out by FER+ {options.ferplus}")
+                continue
+            rows.append(_row(item, label, distribution, info, options))
+        except InputError as error:
+            rows.append(error if error.source == item.where else InputError(item.where, str(error)))
+    return rows
+
+
+def _target(item: Item, options: ImportOptions) -> tuple[int, Any]:
+    """The row's label (-1 to leave it out) and distribution under the protocol."""
+    if options.ferplus == "keep":
+        return item.label, item.distribution
+    if item.votes is None:
+        raise InputError(item.where, "has no votes; expected ten")
+    votes = np.asarray([item.votes])
+    if options.ferplus == "majority":
+        return int(ferplus.majority(votes)[0]), None
+    distribution, kept = ferplus.vote_distribution(votes)
+    return (int(distribution[0].argmax()) if kept[0] else -1), distribution[0].tolist()
+
+
+def _row(item: Item, label: int, distribution: Any, info: DatasetInfo, options: ImportOptions) -> Row:
+    pixels = item.load()
+    row = Row(b"", label, item.split, item.source, item.row, item.votes, distribution)
+    row.valence, row.arousal = item.valence, item.arousal
+    if options.face_px is not None:
+        gray = decode_gray(pixels, item.where) if isinstance(pixels, bytes) else pixels
+        row.image = encode_png(fit_square(cut_face(gray, item.box_xyxy), options.face_px))
+        return row
+    row.box_xyxy, row.landmarks_xy = item.box_xyxy, item.landmarks_xy
+    if isinstance(pixels, bytes):
+        _check_image(pixels, item, info)
+        row.image = pixels
+    else:
+        row.image = encode_png(pixels)
+    return row
+
+
+def _check_image(data: bytes, item: Item, info: DatasetInfo) -> None:
+    """Decode once, so that no damaged image enters the dataset; a box must lie on the image."""
+    header = read_header(data)
+    if header.truncated:
+        raise InputError(item.where, f"the {header.format} file is truncated: its end is missing")
+    height, width = decode_gray(data, item.where).shape[:2]
+    if "box_xyxy" in info.columns and item.box_xyxy is not None:
+        left, top, right, bottom = item.box_xyxy
+        if right <= 0 or bottom <= 0 or left >= width or top >= height or right <= left or bottom <= top:
+            box = ", ".join(f"{value:g}" for value in item.box_xyxy)
+            raise InputError(item.where, f"box ({box}) does not lie on the image of {width} x {height} pixels")

@@ -1,0 +1,20 @@
+"""Readers of the field's layouts, one file a layout; importing this registers them, in the order of recognition."""
+
+from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, parquet, folders  # noqa: I001 - order of recognition
+from mien.data.layouts.base import LAYOUTS, Contents, Item, Layout, ReadOptions, find_layout, register
+
+__all__ = [
+    "LAYOUTS",
+    "Contents",
+    "Item",
+    "Layout",
+    "ReadOptions",
+    "affectnet",
+    "expw",
+    "find_layout",
+    "folders",
+    "parquet",
+    "pixels_csv",
+    "rafdb",
+    "register",
+]

@@ -1,0 +1,123 @@
+"""Folders of class folders, with or without folders of splits above them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from mien.data.layouts.base import Contents, Item, ReadOptions, register, split_name
+from mien.errors import InputError, UsageError
+from mien.labels import EXPRESSIONS, canonical_name
+from mien.source.image import read_file
+
+__all__ = ["IMAGE_SUFFIXES", "ClassFolders"]
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".pgm", ".ppm"})
+_DEEPEST = 4
+
+
+class ClassFolders:
+    """``SPLIT/CLASS/image`` or ``CLASS/image``, under any number of wrapping folders such as ``images/``."""
+
+    name = "folders"
+    summary = "folders named by class, with train, test or other folders above them or not"
+
+    def matches(self, path: Path) -> bool:
+        """A folder in which, four levels down at most, at least two folders are named by expressions."""
+        return path.is_dir() and bool(_class_parents(path))
+
+    def read(self, path: Path, options: ReadOptions) -> Contents:
+        """Read all class folders in the order of their names."""
+        del options
+        if not path.is_dir():
+            raise InputError(str(path), "is a file; expected a folder of class folders")
+        parents = _class_parents(path)
+        if not parents:
+            raise InputError(
+                str(path), f"holds no folders named by class; expected such as {', '.join(EXPRESSIONS)} in any spelling"
+            )
+        names = {parent: "train" if parent == path else parent.relative_to(path).as_posix() for parent in parents}
+        # "images/train" and "images/validation" are the splits train and validation.
+        leaves = [parent.name for parent in parents]
+        if len(set(leaves)) == len(leaves):
+            names = {parent: "train" if parent == path else parent.name for parent in parents}
+        if len(parents) == 1 and split_name(next(iter(names.values()))) not in ("train", "validation", "test"):
+            names = dict.fromkeys(names, "train")
+        found = {
+            _known(child.name) for parent in parents for child in _folders(parent) if _known(child.name) is not None
+        }
+        labels = tuple(name for name in EXPRESSIONS if name in found)
+        return Contents(
+            labels=labels,
+            items=_items(path, names, labels),
+            total=sum(1 for parent in parents for child in _folders(parent) for _ in _images(child)),
+            splits={split_name(name): name for name in names.values()},
+        )
+
+
+def _items(root: Path, names: dict[Path, str], labels: tuple[str, ...]) -> Iterator[Item | InputError]:
+    for parent, split in names.items():
+        for folder in _folders(parent):
+            label = _known(folder.name)
+            if label is None:
+                if any(True for _ in _images(folder)):
+                    yield InputError(
+                        folder.relative_to(root).as_posix(),
+                        f"unknown class name '{folder.name}'; expected a spelling of {', '.join(EXPRESSIONS)}",
+                    )
+                continue
+            for file in _images(folder):
+                relative = file.relative_to(root).as_posix()
+                yield Item(
+                    where=relative,
+                    load=partial(_load, file, relative),
+                    label=labels.index(label),
+                    split=split_name(split),
+                    source=relative,
+                )
+
+
+def _load(file: Path, where: str) -> bytes:
+    try:
+        return read_file(os.fspath(file))
+    except InputError as error:
+        raise InputError(where, error.problem) from error
+
+
+def _known(name: str) -> str | None:
+    try:
+        return canonical_name(name)
+    except UsageError:
+        return None
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        children = sorted(path.iterdir())
+    except OSError:
+        return []
+    return [child for child in children if child.is_dir() and not child.name.startswith((".", "__"))]
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    for name in names:
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            yield folder / name
+
+
+def _class_parents(root: Path) -> list[Path]:
+    """The folders that hold class folders, in order, none of them inside another."""
+    level = [root]
+    for _ in range(_DEEPEST):
+        known = {folder: sum(_known(child.name) is not None for child in _folders(folder)) for folder in level}
+        if any(count >= 2 for count in known.values()):
+            return [folder for folder, count in known.items() if count]
+        level = [child for folder in level for child in _folders(folder)][:1000]
+    return []
+
+
+register(ClassFolders())

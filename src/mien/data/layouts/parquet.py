@@ -1,0 +1,252 @@
+"""Parquet files with an image column: mien's own datasets, and those that Hugging Face `datasets` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mien.data.ferplus import VOTE_LABELS
+from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
+from mien.data.layouts.base import Contents, Item, ReadOptions, register, split_name
+from mien.errors import InputError, UsageError
+from mien.labels import EXPRESSIONS, canonical_name
+from mien.source.image import read_file
+
+__all__ = ["ParquetImages"]
+
+_IMAGE = ("image", "img", "image_bytes", "face")
+_LABEL = ("label", "labels", "emotion", "expression")
+_VOTES = ("votes", "ferplus_votes")
+_SPLIT = ("split", "usage", "Usage")
+_CARRIED = ("box_xyxy", "landmarks_xy", "valence", "arousal", "distribution")
+_VOTE_SPELLINGS = {"nf": "not_face", "not_face": "not_face", "not face": "not_face", "unknown": "unknown"}
+
+
+@dataclass
+class _Source:
+    """One file, and where in it things are."""
+
+    path: Path
+    file: Any
+    image: str
+    label: str
+    labels: tuple[str, ...]
+    votes: str | None
+    vote_labels: tuple[str, ...]
+    split: str | None
+    split_of_file: str
+    info: DatasetInfo | None
+
+    @property
+    def names(self) -> list[str]:
+        names: list[str] = self.file.schema_arrow.names
+        return names
+
+
+class ParquetImages:
+    """One Parquet file, or a folder of them, with an image column and a label column.
+
+    Class names come from the metadata that mien or `datasets` wrote, from the key ``label_names``, or from a column
+    of text. The split is a column, the key ``usage``, or the start of the file's name.
+    """
+
+    name = "parquet"
+    summary = "Parquet with an image column, as mien and Hugging Face datasets write it"
+
+    def matches(self, path: Path) -> bool:
+        """A file that starts as Parquet does, or a folder with such files."""
+        return bool(_files(path))
+
+    def read(self, path: Path, options: ReadOptions) -> Contents:
+        """Stream the files, row group by row group."""
+        del options
+        files = _files(path)
+        if not files:
+            raise InputError(str(path), "is no Parquet file, and no folder with Parquet files")
+        sources = [_open(file) for file in files]
+        first = sources[0]
+        for other in sources[1:]:
+            if other.labels != first.labels or other.vote_labels != first.vote_labels:
+                raise InputError(
+                    str(other.path), f"classes {', '.join(other.labels)}; those of {first.path.name} are "
+                    f"{', '.join(first.labels)}: import the files one by one"
+                )  # fmt: skip
+        carried = tuple(name for name in _CARRIED if all(name in source.names for source in sources))
+        return Contents(
+            labels=first.labels,
+            items=(item for source in sources for item in _items(source, carried)),
+            total=sum(source.file.metadata.num_rows for source in sources),
+            vote_labels=first.vote_labels,
+            columns=(*carried, *(("votes",) if first.votes else ())),
+            splits={source.split_of_file: source.split_of_file for source in sources if source.split is None},
+        )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if _is_parquet(path) else []
+    if not path.is_dir():
+        return []
+    found = [*path.glob("*.parquet"), *path.glob("data/*.parquet")]
+    rank = {"train": 0, "validation": 1, "test": 2}
+    return sorted(filter(_is_parquet, found), key=lambda file: (rank.get(_file_split(file), 3), file.name))
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False
+
+
+def _file_split(path: Path) -> str:
+    """The split that a file's name speaks of: ``train-00000-of-00002.parquet``, ``fer2013-valid.parquet``."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((split_name(word) for word in words if split_name(word) in ("train", "validation", "test")), "train")
+
+
+def _open(path: Path) -> _Source:
+    pa = load_pyarrow()
+    try:
+        file = pa.parquet.ParquetFile(path, memory_map=True)
+        schema = file.schema_arrow
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(str(path), f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+    metadata = {**(schema.metadata or {}), **(file.metadata.metadata or {})}
+    image = next((name for name in _IMAGE if name in schema.names and _is_image(schema.field(name).type, pa)), None)
+    label = next((name for name in _LABEL if name in schema.names), None)
+    if image is None or label is None:
+        raise InputError(
+            str(path),
+            f"its columns are {', '.join(schema.names)}; expected an image column ({', '.join(_IMAGE)}: bytes, or a "
+            f"struct of bytes and path) and a label column ({', '.join(_LABEL)})",
+        )
+    info = DatasetInfo.from_json(metadata[METADATA_KEY], str(path)) if METADATA_KEY in metadata else None
+    votes = next((name for name in _VOTES if name in schema.names), None)
+    usage = metadata.get(b"usage")
+    return _Source(
+        path=path,
+        file=file,
+        image=image,
+        label=label,
+        labels=info.labels if info else _labels(file, label, metadata, path),
+        votes=votes,
+        vote_labels=_vote_labels(metadata, info) if votes else (),
+        split=next((name for name in _SPLIT if name in schema.names), None),
+        split_of_file=split_name(usage.decode()) if usage else _file_split(path),
+        info=info,
+    )
+
+
+def _is_image(kind: Any, pa: Any) -> bool:
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+
+
+def _labels(file: Any, column: str, metadata: dict[bytes, bytes], path: Path) -> tuple[str, ...]:
+    pa = load_pyarrow()
+    kind = file.schema_arrow.field(column).type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        # A name that is not known will be named with its row.
+        found = {_name_or_none(value) for value in file.read(columns=[column]).column(column).unique().to_pylist()}
+        return tuple(name for name in EXPRESSIONS if name in found)
+    names = None
+    if HUGGINGFACE_KEY in metadata:
+        features = json.loads(metadata[HUGGINGFACE_KEY]).get("info", {}).get("features", {})
+        names = features.get(column, {}).get("names")
+    if names is None and b"label_names" in metadata:
+        names = metadata[b"label_names"].decode().split(",")
+    if not names:
+        raise InputError(
+            str(path), f"column '{column}' holds numbers, and nothing says what they mean; expected class names in the "
+            "metadata (as a ClassLabel of Hugging Face datasets, or the key 'label_names'), or a column of names"
+        )  # fmt: skip
+    try:
+        return tuple(canonical_name(str(name)) for name in names)
+    except UsageError as error:
+        raise InputError(str(path), f"class names of column '{column}': {error}") from error
+
+
+def _name_or_none(value: Any) -> str | None:
+    try:
+        return canonical_name(str(value))
+    except UsageError:
+        return None
+
+
+def _vote_labels(metadata: dict[bytes, bytes], info: DatasetInfo | None) -> tuple[str, ...]:
+    if info is not None:
+        return info.vote_labels
+    if b"ferplus_names" not in metadata:
+        return VOTE_LABELS
+    names = metadata[b"ferplus_names"].decode().split(",")
+    return tuple(_VOTE_SPELLINGS.get(name.strip().lower()) or canonical_name(name) for name in names)
+
+
+def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputError]:
+    wanted = [source.image, source.label, source.votes, source.split, *carried]
+    wanted += [name for name in ("source", "row") if name in source.names]
+    columns = [name for name in wanted if name is not None]
+    own_row = "row" in columns
+    start = 0
+    for batch in source.file.iter_batches(1024, columns=columns):
+        values = {name: batch.column(name).to_pylist() for name in columns}
+        for offset in range(len(batch)):
+            cells = {name: column[offset] for name, column in values.items()}
+            index = start + offset
+            where = f"{source.path.name} row {index}"
+            try:
+                votes = _votes(cells[source.votes], source, where) if source.votes else None
+                label = _label(cells[source.label], source, where)
+                split = source.split_of_file if source.split is None else split_name(str(cells[source.split]))
+            except InputError as error:
+                yield error
+                continue
+            yield Item(
+                where=where,
+                load=partial(_load, cells[source.image], source.path.parent, where),
+                label=label,
+                split=split,
+                source=str(cells.get("source") or source.path.name),
+                row=cells["row"] if own_row else index,
+                votes=votes,
+                **{name: cells[name] for name in carried},
+            )
+        start += len(batch)
+
+
+def _label(value: Any, source: _Source, where: str) -> int:
+    if isinstance(value, str):
+        try:
+            return source.labels.index(canonical_name(value))
+        except UsageError as error:
+            raise InputError(where, str(error)) from None
+    if not isinstance(value, int) or not 0 <= value < len(source.labels):
+        raise InputError(where, f"label {value}; expected a whole number from 0 to {len(source.labels) - 1}")
+    return value
+
+
+def _votes(value: Any, source: _Source, where: str) -> list[int] | None:
+    if value is not None and len(value) != len(source.vote_labels):
+        raise InputError(where, f"{len(value)} votes; expected {len(source.vote_labels)}")
+    return value  # type: ignore[no-any-return]
+
+
+def _load(value: Any, folder: Path, where: str) -> bytes:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if data is None and isinstance(value, dict) and value.get("path"):
+        return read_file(os.fspath(folder / value["path"]))
+    if not data:
+        raise InputError(where, "no image bytes; expected an encoded image")
+    return bytes(data)
+
+
+register(ParquetImages())

@@ -1,0 +1,125 @@
+"""RAF-DB, basic set: ``list_patition_label.txt`` (its own spelling) with classes counted from 1."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, register, split_name
+from mien.errors import InputError
+from mien.source.image import read_file
+
+__all__ = ["RafDb"]
+
+_LIST = "list_patition_label.txt"
+_CLASSES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+_LANDMARKS = 5
+
+
+class RafDb:
+    """The folder ``basic`` of RAF-DB, or one above or below it: aligned images where they are there, else originals.
+
+    The five landmarks and the box belong to the original photos, and are only kept with these.
+    """
+
+    name = "rafdb"
+    summary = f"RAF-DB's {_LIST}, or the folder that holds it"
+
+    def matches(self, path: Path) -> bool:
+        """The list, or a folder with the list in it or in EmoLabel/."""
+        return _find_list(path) is not None
+
+    def read(self, path: Path, options: ReadOptions) -> Contents:
+        """Read the images in the order of the list."""
+        listing = _find_list(path) or path
+        try:
+            lines = listing.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(str(listing), f"cannot be read; expected RAF-DB's {_LIST} ({error})") from error
+        base = listing.parent.parent if listing.parent.name == "EmoLabel" else listing.parent
+        folder, aligned = _find_images(base, options.images)
+        own = () if aligned else ("box_xyxy", "landmarks_xy")
+        return Contents(
+            labels=_CLASSES,
+            items=_items(lines, listing.name, folder, aligned, base / "Annotation"),
+            total=sum(1 for line in lines if line.strip()),
+            columns=own if (base / "Annotation").is_dir() or (base / "boundingbox").is_dir() else (),
+        )
+
+
+def _find_list(path: Path) -> Path | None:
+    if path.is_file():
+        return path if path.name == _LIST else None
+    places = (".", "EmoLabel", "basic/EmoLabel", "basic")
+    return next((path / place / _LIST for place in places if (path / place / _LIST).is_file()), None)
+
+
+def _find_images(base: Path, given: Path | None) -> tuple[Path, bool]:
+    """The folder of the images, and whether they are the aligned ones."""
+    if given is not None:
+        if not given.is_dir():
+            raise InputError(str(given), "no such folder; expected RAF-DB's images")
+        return given, any(given.glob("*_aligned.*"))
+    for place in ("Image/aligned", "aligned", "Image/original", "original", "."):
+        folder = base / place
+        if folder.is_dir() and next(folder.glob("t*_*.jpg"), None) is not None:
+            return folder, next(folder.glob("*_aligned.jpg"), None) is not None
+    raise InputError(str(base), "no folder Image/aligned or Image/original with images; name it with --images")
+
+
+def _items(lines: list[str], name: str, folder: Path, aligned: bool, annotation: Path) -> Iterator[Item | InputError]:
+    for row, line in enumerate(lines):
+        if not line.strip():
+            continue
+        where = f"{name} line {row + 1}"
+        cells = line.split()
+        try:
+            if len(cells) != 2:
+                raise InputError(where, f"'{line.strip()[:60]}'; expected an image name and a class from 1 to 7")
+            label = class_index(cells[1], len(_CLASSES), where, first=1)
+            split, underscore, _ = cells[0].partition("_")
+            if not underscore:
+                raise InputError(where, f"image name '{cells[0]}'; expected train_... or test_...")
+            stem, suffix = Path(cells[0]).stem, Path(cells[0]).suffix
+            file = folder / (f"{stem}_aligned{suffix}" if aligned else cells[0])
+            item = Item(where, partial(read_file, os.fspath(file)), label, split_name(split), file.name)
+            if not aligned:
+                item.landmarks_xy = _landmarks(annotation, stem)
+                item.box_xyxy = _box(annotation, stem)
+        except InputError as error:
+            yield error
+            continue
+        yield item
+
+
+def _landmarks(annotation: Path, stem: str) -> list[list[float]] | None:
+    """The first five lines of a face's attributes: eye, eye, nose tip, mouth corner, mouth corner."""
+    for kind, tail in (("manual", "manu"), ("auto", "auto")):
+        file = annotation / kind / f"{stem}_{tail}_attri.txt"
+        if file.is_file():
+            points = _numbers(file, 2 * _LANDMARKS)
+            return [points[i : i + 2] for i in range(0, 2 * _LANDMARKS, 2)]
+    return None
+
+
+def _box(annotation: Path, stem: str) -> list[float] | None:
+    for folder in (annotation / "boundingbox", annotation.parent / "boundingbox"):
+        file = folder / f"{stem}_boundingbox.txt"
+        if file.is_file():
+            return _numbers(file, 4)
+    return None
+
+
+def _numbers(file: Path, count: int) -> list[float]:
+    try:
+        values = [float(word) for word in file.read_text(encoding="utf-8").split()[:count]]
+    except (OSError, ValueError) as error:
+        raise InputError(file.name, f"cannot be read ({error}); expected {count} numbers") from error
+    if len(values) != count:
+        raise InputError(file.name, f"{len(values)} numbers; expected {count}")
+    return values
+
+
+register(RafDb())

@@ -1,0 +1,134 @@
+"""Charts as inline SVG. Colours of text and lines come from the page, so that they fit light, dark and print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.sink.palette import color_rgb
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["bar_chart", "histogram", "matrix"]
+
+_BAR_PX, _GAP_PX = 16, 10
+_WIDTH_PX = 900
+_LABEL_PX = 84
+
+
+def bar_chart(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -> Markup:
+    """Horizontal bars, one a class, stacked by split: the first split solid, each further one paler.
+
+    Parameters
+    ----------
+    counts : mapping of split to mapping of class to int
+    classes : sequence of str
+        From top to bottom.
+    """
+    splits = list(counts)
+    total = {name: sum(counts[split].get(name, 0) for split in splits) for name in classes}
+    largest = max([*total.values(), 1])
+    scale = (_WIDTH_PX - _LABEL_PX - 64) / largest
+    parts = []
+    for row, name in enumerate(classes):
+        top = row * (_BAR_PX + _GAP_PX) + 4
+        parts.append(_text(_LABEL_PX - 8, top + 12, name, anchor="end"))
+        left = float(_LABEL_PX)
+        for number, split in enumerate(splits):
+            count = counts[split].get(name, 0)
+            opacity = 1.0 / (1 + 1.2 * number)
+            parts.append(
+                f'<rect x="{left:.1f}" y="{top}" width="{count * scale:.1f}" height="{_BAR_PX}" fill="{_rgb(name)}" '
+                f'fill-opacity="{opacity:.2f}"><title>{escape(name)}, {escape(split)}: {count:,}</title></rect>'
+            )
+            left += count * scale
+        parts.append(_text(left + 6, top + 12, f"{total[name]:,}", soft=True))
+    return _svg(_WIDTH_PX, len(classes) * (_BAR_PX + _GAP_PX) + 6, parts)
+
+
+def histogram(
+    values: npt.NDArray[np.floating], low: float, high: float, caption: str, bins: int = 32, unit: str = ""
+) -> Markup:
+    """A histogram with the median marked; values outside count in the outermost bins.
+
+    Parameters
+    ----------
+    values : float array of shape (N,)
+    low, high : float
+        The range that is shown.
+    caption : str
+        Title of the horizontal axis.
+    """
+    width, height, base = 300, 168, 130
+    counts, _ = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
+    largest = max(int(counts.max()), 1)
+    step = (width - 20) / bins
+    parts = [
+        f'<rect x="{10 + i * step:.2f}" y="{base - 96 * count / largest:.2f}" width="{step - 0.8:.2f}" '
+        f'height="{96 * count / largest:.2f}" class="bar"><title>{count:,}</title></rect>'
+        for i, count in enumerate(counts.tolist())
+    ]
+    parts.append(f'<line x1="10" x2="{width - 10}" y1="{base}" y2="{base}" class="axis"/>')
+    for tick in _ticks(low, high):
+        at = 10 + (width - 20) * (tick - low) / (high - low)
+        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{base}" y2="{base + 4}" class="axis"/>')
+        parts.append(_text(at, base + 16, f"{tick:g}", anchor="middle", soft=True))
+    if len(values):
+        median = float(np.median(values))
+        at = 10 + (width - 20) * (min(max(median, low), high) - low) / (high - low)
+        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="16" y2="{base}" class="mark"/>')
+        anchor, shift = ("end", -4) if at > width * 0.6 else ("start", 4)
+        parts.append(_text(at + shift, 24, f"median {median:.3g}{unit}", anchor=anchor))
+    parts.append(_text(width / 2, base + 34, caption, anchor="middle"))
+    return _svg(width, height, parts)
+
+
+def matrix(values: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> Markup:
+    """A table of counts, each cell shaded by its share of the row.
+
+    Parameters
+    ----------
+    values : int array of shape (len(rows), len(columns))
+    """
+    from markupsafe import Markup
+
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    lines = [f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>']
+    for name, row in zip(rows, np.asarray(values).tolist(), strict=True):
+        whole = max(sum(row), 1)
+        cells = "".join(
+            f'<td style="--share:{count / whole:.3f}" title="{count:,}">{100 * count / whole:.1f}</td>' for count in row
+        )
+        lines.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+    return Markup("".join([*lines, "</tbody></table>"]))  # noqa: S704 - every name is escaped above
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    raw = (high - low) / 5
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw)
+    first = math.ceil(low / step) * step
+    return [first + i * step for i in range(int((high - first) / step + 1e-9) + 1)]
+
+
+def _rgb(name: str) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color_rgb(name))
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", soft: bool = False) -> str:
+    kind = ' class="soft"' if soft else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(text)}</text>'
+
+
+def _svg(width: float, height: float, parts: Sequence[str]) -> Markup:
+    from markupsafe import Markup
+
+    body = "".join(parts)
+    text = f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img">{body}</svg>'
+    return Markup(text)  # noqa: S704 - every text in it is escaped by _text

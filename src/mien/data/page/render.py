@@ -1,0 +1,70 @@
+"""From a template and values to a file."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien import __version__
+from mien.data.pixels import encode_png
+from mien.data.writer import check_destination, replaced_file
+from mien.errors import MissingExtraError
+
+__all__ = ["picture_strip", "picture_uri", "render", "write_page"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def picture_uri(image: npt.NDArray[np.uint8]) -> str:
+    """An image, uint8 of shape (H, W) or (H, W, 3), as the ``src`` of an HTML image."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()
+
+
+def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int, gap_px: int = 2) -> npt.NDArray[np.uint8]:
+    """Lay gray images of one size out in rows; gaps and empty places are transparent.
+
+    Returns
+    -------
+    uint8 array of shape (H, W, 4)
+        BGRA.
+    """
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    strip = np.zeros((rows * (height + gap_px) - gap_px, columns * (width + gap_px) - gap_px, 4), np.uint8)
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        top, left = row * (height + gap_px), column * (width + gap_px)
+        strip[top : top + height, left : left + width, :3] = image[:, :, None]
+        strip[top : top + height, left : left + width, 3] = 255
+    return strip
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this folder; text is escaped, charts are not."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtraError("Writing pages", "jinja2", "data") from error
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = lambda name: str(name).removeprefix(f"{values.get('only_source')} ")
+    environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters["percent"] = lambda value: f"{value:.1%}"
+    return environment.get_template(template).render(version=__version__, **values)
+
+
+def write_page(path: str | os.PathLike[str], text: str) -> None:
+    """Write a page; whole or not at all."""
+    with replaced_file(check_destination(path, ".html")) as part:
+        part.write_text(text, encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Between stored image bytes and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InputError
+from mien.source.image import decode_image
+
+__all__ = ["cut_face", "decode_gray", "encode_png", "fit_square", "parse_pixels"]
+
+GrayImage = npt.NDArray[np.uint8]
+
+# OpenCV refuses a WebP of fewer than 32 bytes, and a black face takes 30; bytes after the end do no harm.
+_SHORTEST = 32
+
+
+def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG file: lossless, and nine times faster to write than lossless WebP for 9 % more bytes.
+
+    Parameters
+    ----------
+    image : uint8 array of shape (H, W) or (H, W, 3)
+        Gray or BGR.
+    """
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise ValueError(f"OpenCV cannot encode an array of shape {image.shape} as PNG")
+    return data.tobytes()
+
+
+def decode_gray(data: bytes, source: str) -> GrayImage:
+    """Decode an image file's bytes to gray, upright as its EXIF says.
+
+    Raises
+    ------
+    InputError
+        If the bytes are no whole image.
+    """
+    image = cv2.imdecode(np.frombuffer(data.ljust(_SHORTEST, b"\0"), np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    if image is None:
+        # The slow way knows why.
+        image = decode_image(data, source).gray
+    return np.asarray(image, np.uint8)
+
+
+def parse_pixels(text: str, source: str, side_px: int | None = 48) -> GrayImage:
+    """Turn numbers between spaces into a square gray image.
+
+    Parameters
+    ----------
+    text : str
+        Whole numbers from 0 to 255, row by row.
+    source : str
+        What the text is, for the error.
+    side_px : int or None
+        Expected width and height; None for any square.
+
+    Raises
+    ------
+    InputError
+        If the count is wrong, or a value is no number from 0 to 255.
+    """
+    expected = "a square number of pixels" if side_px is None else f"{side_px * side_px} pixels ({side_px} x {side_px})"
+    if not text.strip():
+        raise InputError(source, f"no pixel values; expected {expected}")
+    try:
+        # Four times as fast as splitting, and stricter than np.fromstring.
+        values = np.loadtxt([text.replace("\n", " ")], np.int64, comments=None, ndmin=1)
+    except (ValueError, OverflowError):
+        bad = next((word for word in text.split() if not word.isdigit()), text[:20])
+        raise InputError(source, f"pixel value '{bad[:20]}' is no number; expected {expected} from 0 to 255") from None
+    side = side_px or int(len(values) ** 0.5)
+    if len(values) != side * side or not side:
+        raise InputError(source, f"{len(values)} pixel values; expected {expected}")
+    if values.min() < 0 or values.max() > 255:
+        raise InputError(source, f"pixel values from {values.min()} to {values.max()}; expected 0 to 255")
+    return values.astype(np.uint8).reshape(side, side)
+
+
+def cut_face(image: GrayImage, box_xyxy: Sequence[float] | None) -> GrayImage:
+    """The part of an image inside a box; the whole image without a box, or where the box misses the image."""
+    if box_xyxy is None:
+        return image
+    height, width = image.shape[:2]
+    left, top, right, bottom = (round(float(value)) for value in box_xyxy)
+    part = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    return part if part.size else image
+
+
+def fit_square(image: GrayImage, size_px: int) -> GrayImage:
+    """Scale to a square of `size_px`; sides of other proportions are first completed by their mirror image."""
+    height, width = image.shape[:2]
+    if height != width:
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        fits = side - height < 2 * (height - 1) and side - width < 2 * (width - 1)
+        border = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
+        image = np.asarray(
+            cv2.copyMakeBorder(image, top, side - height - top, left, side - width - left, border), np.uint8
+        )
+    if image.shape[0] == size_px:
+        return image
+    shrinks = image.shape[0] > size_px
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size_px, size_px), interpolation=interpolation), np.uint8)

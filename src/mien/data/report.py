@@ -1,0 +1,212 @@
+"""A look at a dataset: what it holds, in numbers and on a page."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.data import ferplus
+from mien.data.dataset import Dataset
+from mien.data.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
+from mien.data.pixels import fit_square
+from mien.labels import EXPRESSIONS
+
+__all__ = ["Report", "report_dataset"]
+
+_SIDE_PX = 48
+_SAMPLES = 16
+_MOST_SIZES = 10
+
+
+@dataclass
+class Report:
+    """What a dataset holds.
+
+    Attributes
+    ----------
+    name, rows, labels, splits, protocol, history
+        As the dataset says.
+    counts : dict of split to dict of class to int
+    class_totals : dict of class to int
+    imbalance : dict of str to float
+        The largest class over the smallest, by split and for ``"all"``; infinite where a class is empty.
+    medians : dict of class to dict
+        ``brightness``, ``contrast`` and ``sharpness`` in gray levels of 255; with votes ``entropy_bits``.
+    sizes : dict
+        Sizes of the faces in pixels.
+    votes : dict or None
+        ``rows`` with votes, ``with_majority``, ``agreement`` of labels and majorities, ``mean_entropy_bits``,
+        ``disagreement``: counts of labels (rows) by majority (columns, the last is "none").
+    seed : int
+        Of the choice of samples.
+    """
+
+    name: str
+    rows: int
+    labels: tuple[str, ...]
+    splits: dict[str, int]
+    protocol: str
+    history: tuple[dict[str, Any], ...]
+    counts: dict[str, dict[str, int]]
+    class_totals: dict[str, int]
+    imbalance: dict[str, float]
+    seed: int
+    medians: dict[str, dict[str, float]] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
+    votes: dict[str, Any] | None = None
+    pictures: dict[str, Any] = field(default_factory=dict, repr=False)
+    measures: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pictures; an infinite ratio becomes None."""
+        values = {name: value for name, value in vars(self).items() if name not in ("pictures", "measures")}
+        values["imbalance"] = {name: ratio if np.isfinite(ratio) else None for name, ratio in self.imbalance.items()}
+        if self.votes is not None:
+            values["votes"] = {**self.votes, "disagreement": self.votes["disagreement"].tolist()}
+        return values
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page: one HTML file that needs nothing else."""
+        measures = self.measures
+        charts: dict[str, Any] = {
+            "brightness": histogram(measures["brightness"], 0, 255, "brightness"),
+            "contrast": histogram(measures["contrast"], 0, 110, "contrast"),
+            "sharpness": histogram(measures["sharpness"], 0, 120, "sharpness"),
+        }
+        if self.votes is not None:
+            charts["entropy"] = histogram(measures["entropy_bits"], 0, 3, "entropy of the votes (bits)", 24)
+            charts["disagreement"] = matrix(self.votes["disagreement"], self.labels, (*EXPRESSIONS, "none"))
+        present = [label for label in self.labels if self.pictures["samples"].get(label)]
+        text = render(
+            "report.html.j2",
+            title=f"Dataset report: {self.name}",
+            report=self,
+            first_split=next(iter(self.splits)),
+            class_chart=bar_chart(self.counts, self.labels),
+            samples=[(name, picture_uri(picture_strip(self.pictures["samples"][name], _SAMPLES))) for name in present],
+            means=[(name, picture_uri(self.pictures["means"][name])) for name in present],
+            charts=charts,
+        )
+        write_page(path, text)
+
+
+def report_dataset(dataset: Dataset, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> Report:
+    """Measure a dataset, in one pass over its images.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+        Of the choice of samples.
+    progress : callable, optional
+        Called with the number of images done since the last call.
+
+    Returns
+    -------
+    Report
+    """
+    label, split = dataset.label, dataset.split
+    counts = {
+        name: dict(
+            zip(dataset.labels, np.bincount(label[split == name], minlength=len(dataset.labels)).tolist(), strict=True)
+        )
+        for name in dataset.splits
+    }
+    totals = {name: sum(own[name] for own in counts.values()) for name in dataset.labels}
+    report = Report(
+        name=dataset.info.name or dataset.path.stem,
+        rows=len(dataset),
+        labels=dataset.labels,
+        splits=dataset.splits,
+        protocol=dataset.info.protocol,
+        history=dataset.info.history,
+        counts=counts,
+        class_totals=totals,
+        imbalance={name: _ratio(own) for name, own in {**counts, "all": totals}.items()},
+        seed=seed,
+    )
+    _look(dataset, report, progress)
+    _count_votes(dataset, report)
+    for index, name in enumerate(dataset.labels):
+        own = label == index
+        if own.any():
+            report.medians[name] = {key: float(np.median(values[own])) for key, values in report.measures.items()}
+    return report
+
+
+def _ratio(counts: dict[str, int]) -> float:
+    smallest = min(counts.values())
+    return max(counts.values()) / smallest if smallest else float("inf")
+
+
+def _look(dataset: Dataset, report: Report, progress: Callable[[int], None] | None) -> None:
+    """The pass over the images: measures, sizes, sums for the mean faces, the chosen samples."""
+    rng = np.random.default_rng(report.seed)
+    label = dataset.label
+    chosen = {
+        int(row): name
+        for index, name in enumerate(dataset.labels)
+        for row in rng.permutation(np.flatnonzero(label == index))[:_SAMPLES]
+    }
+    measures = {name: np.zeros(len(dataset)) for name in ("brightness", "contrast", "sharpness")}
+    sums = np.zeros((len(dataset.labels), _SIDE_PX, _SIDE_PX))
+    sizes: Counter[tuple[int, int]] = Counter()
+    samples: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in dataset.labels}
+    start = 0
+    for batch in dataset.image_batches():
+        sizes.update((image.shape[1], image.shape[0]) for image in batch)
+        faces = np.stack([fit_square(image, _SIDE_PX) for image in batch])
+        rows = slice(start, start + len(batch))
+        measures["brightness"][rows] = faces.mean(axis=(1, 2))
+        measures["contrast"][rows] = faces.std(axis=(1, 2))
+        measures["sharpness"][rows] = [cv2.Laplacian(face, cv2.CV_32F).std() for face in faces]
+        np.add.at(sums, label[rows], faces)
+        for offset in range(len(batch)):
+            if start + offset in chosen:
+                samples[chosen[start + offset]].append(faces[offset])
+        start += len(batch)
+        if progress is not None:
+            progress(len(batch))
+    report.measures = measures
+    totals = np.maximum(np.bincount(label, minlength=len(sums)), 1)
+    means = (sums / totals[:, None, None] + 0.5).astype(np.uint8)
+    report.pictures = {"samples": samples, "means": dict(zip(dataset.labels, means, strict=True))}
+    (width, height), count = sizes.most_common(1)[0]
+    report.sizes = {
+        "common": f"{width} x {height}",
+        "share": count / len(dataset),
+        "different": len(sizes),
+        "smallest": min(min(size) for size in sizes),
+        "largest": max(min(size) for size in sizes),
+        "table": {f"{w} x {h}": number for (w, h), number in sizes.most_common(_MOST_SIZES)},
+    }
+
+
+def _count_votes(dataset: Dataset, report: Report) -> None:
+    votes = dataset.votes
+    if votes is None or dataset.info.vote_labels != ferplus.VOTE_LABELS or not votes.any():
+        return
+    entropy = ferplus.vote_entropy_bits(votes)
+    majority = ferplus.majority(votes)
+    voted = votes.sum(axis=1) > 0
+    names = np.array([EXPRESSIONS.index(name) if name in EXPRESSIONS else -2 for name in dataset.labels])
+    table = np.zeros((len(dataset.labels), len(EXPRESSIONS) + 1), np.int64)
+    np.add.at(table, (dataset.label[voted], majority[voted]), 1)
+    clear = voted & (majority >= 0)
+    agreement = float((names[dataset.label[clear]] == majority[clear]).mean()) if clear.any() else 0.0
+    report.measures["entropy_bits"] = entropy
+    report.votes = {
+        "rows": int(voted.sum()),
+        "mean_votes": float(votes[voted].sum(axis=1).mean()),
+        "with_majority": int(clear.sum()),
+        "agreement": agreement,
+        "mean_entropy_bits": float(entropy[voted].mean()),
+        "disagreement": table,
+    }

@@ -1,0 +1,139 @@
+"""Stratified splits and folds in which copies of one picture never sit on both sides."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.copies import copy_groups, find_copies
+from mien.data.dataset import Dataset
+from mien.data.info import TRAIN
+from mien.data.options import SplitOptions
+from mien.errors import MissingExtraError, UsageError
+
+__all__ = ["SplitOptions", "dataset_groups", "make_folds", "split_dataset"]
+
+IntArray = npt.NDArray[np.int64]
+_FINEST = 20
+
+
+def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> IntArray:
+    """Number rows by fold: classes spread evenly, no group in two folds.
+
+    Parameters
+    ----------
+    label : int64 array of shape (N,)
+    groups : int64 array of shape (N,)
+        Rows with the same number stay together.
+    folds : int
+    seed : int
+
+    Returns
+    -------
+    int64 array of shape (N,)
+        From 0 to ``folds - 1``.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer groups than folds.
+    """
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold
+    except ImportError as error:
+        raise MissingExtraError("Splitting datasets", "sklearn", "data") from error
+    if len(np.unique(groups)) < folds:
+        raise UsageError(
+            f"{folds} folds of {len(np.unique(groups))} different pictures; expected as many pictures at least"
+        )
+    # A class with fewer rows than folds is missing from some of them; that is no reason to refuse.
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    result = np.zeros(len(label), np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        try:
+            for fold, (_, held) in enumerate(splitter.split(np.zeros(len(label)), label, groups)):
+                result[held] = fold
+        except ValueError as error:
+            raise UsageError(f"cannot make {folds} folds: {error}") from error
+    return result
+
+
+def dataset_groups(dataset: Dataset) -> IntArray:
+    """Number the groups of exact, near and mirrored copies of a dataset; see `copy_groups`."""
+    images = dataset.images()
+    return copy_groups(len(images), find_copies(images))
+
+
+def split_dataset(
+    dataset: Dataset,
+    dest: str | os.PathLike[str],
+    options: SplitOptions | None = None,
+    *,
+    groups: IntArray | None = None,
+    **kwargs: object,
+) -> Dataset:
+    """Write a dataset with new splits, or with a column of folds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        It is not changed.
+    dest : path
+    options : SplitOptions, optional
+        Or its fields as keywords.
+    groups : int64 array of shape (N,), optional
+        Rows that must stay together; by default the groups of copies are found.
+
+    Raises
+    ------
+    UsageError
+        If options do not fit the dataset.
+    """
+    options = options or SplitOptions(**kwargs)  # type: ignore[arg-type]
+    if options.only is not None and options.only not in dataset.splits:
+        raise UsageError(f"there is no split '{options.only}'; expected one of {', '.join(dataset.splits)}")
+    rows = np.flatnonzero(dataset.split == options.only) if options.only else np.arange(len(dataset))
+    groups = dataset_groups(dataset) if groups is None else groups
+    label, own = dataset.label[rows], groups[rows]
+    every = np.arange(len(dataset))
+    facts: dict[str, Any] = {
+        "source": dataset.path.name,
+        "only": options.only,
+        "seed": options.seed,
+        "groups": len(np.unique(own)),
+    }
+    if options.folds is not None:
+        fold: list[int | None] = [None] * len(dataset)
+        for row, value in zip(rows.tolist(), make_folds(label, own, options.folds, options.seed).tolist(), strict=True):
+            fold[row] = value
+        info = dataset.info.with_columns("fold").after("folds", folds=options.folds, **facts)
+        return dataset.write_rows(dest, every, info, replace={"fold": fold})
+    split = dataset.split.astype(object)
+    split[rows] = _shares(label, own, {"test": options.test, "validation": options.validation}, options.seed)
+    facts |= {"validation": options.validation, "test": options.test}
+    info = dataset.info.after("split", **facts)
+    return dataset.write_rows(dest, every, info, replace={"split": split.tolist()})
+
+
+def _shares(label: IntArray, groups: IntArray, shares: dict[str, float], seed: int) -> npt.NDArray[np.object_]:
+    """Cut the rows into many small folds, and give each split as many as its share asks for."""
+    wanted = [share for share in shares.values() if share > 0]
+    if not wanted:
+        return np.full(len(label), TRAIN, object)
+    finest = min(_FINEST, len(np.unique(groups)))
+    best = min(
+        range(2, finest + 1), key=lambda n: (round(sum(abs(s - max(1, round(s * n)) / n) for s in wanted), 6), n)
+    )
+    fold = make_folds(label, groups, best, seed)
+    split = np.full(len(label), TRAIN, object)
+    first = 0
+    for name, share in shares.items():
+        count = max(1, round(share * best)) if share > 0 else 0
+        split[(fold >= first) & (fold < first + count)] = name
+        first += count
+    return split

@@ -1,0 +1,196 @@
+"""Writing a dataset: whole or not at all, row group by row group, so that memory stays flat."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from mien.data.info import METADATA_KEY, DatasetInfo, load_pyarrow
+from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["DatasetWriter", "Row", "check_destination", "replaced_file"]
+
+ROW_GROUP_ROWS = 2048
+ROW_GROUP_BYTES = 64 << 20
+
+
+@dataclass
+class Row:
+    """One face, as it is stored.
+
+    Attributes
+    ----------
+    image : bytes
+        An image file: PNG where mien encoded it, else the bytes as they came.
+    label : int
+        Index into `DatasetInfo.labels`.
+    split : str
+    source : str
+        The file that the row came from, relative to what was imported.
+    row : int or None
+        Its row there, from 0; None where a file is one image.
+    votes : sequence of int or None
+        Annotators' votes in the order of `DatasetInfo.vote_labels`.
+    distribution : sequence of float or None
+        Probability of each of `DatasetInfo.labels`.
+    box_xyxy : sequence of four float or None
+        The face in pixels of the stored image.
+    landmarks_xy : sequence of (float, float) or None
+        In pixels of the stored image.
+    valence, arousal : float or None
+        In [-1, 1].
+    leaked, mirrored, weight, fold
+        See `Dataset`.
+    """
+
+    image: bytes
+    label: int
+    split: str
+    source: str
+    row: int | None = None
+    votes: Sequence[int] | None = None
+    distribution: Sequence[float] | None = None
+    box_xyxy: Sequence[float] | None = None
+    landmarks_xy: Sequence[Sequence[float]] | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    leaked: bool | None = None
+    mirrored: bool | None = None
+    weight: float | None = None
+    fold: int | None = None
+
+
+def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") -> Path:
+    """The path, if a file may be written there.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is another, it is a folder, or its folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{path}: expected a name that ends in {suffix}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; expected the name of a file to write")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: its folder does not exist; make it first")
+    return path
+
+
+class replaced_file(contextlib.AbstractContextManager[Path]):  # noqa: N801 - used like a function
+    """A temporary file beside `path` that takes its place when the block ends without an error."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        try:
+            handle, name = tempfile.mkstemp(
+                prefix=f".{self._path.name}.", suffix=".part", dir=self._path.absolute().parent
+            )
+        except OSError as error:
+            raise UsageError(f"{self._path}: cannot be written ({error.strerror})") from error
+        os.close(handle)
+        self._part = Path(name)
+        return self._part
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            self._part.chmod(0o666 & ~umask)
+            os.replace(self._part, self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
+    """Writes rows into a Parquet file, which appears when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.parquet``; an existing file is replaced at the end.
+    info : DatasetInfo
+        Labels and columns. Assign `info` again before the end to record what is only known then (its history).
+
+    Raises
+    ------
+    UsageError
+        If nothing can be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], info: DatasetInfo) -> None:
+        self.info = info
+        self.rows = 0
+        self._schema = info.schema()
+        self._file = replaced_file(check_destination(path))
+        self._pending: list[Row] = []
+        self._pending_bytes = 0
+
+    def __enter__(self) -> DatasetWriter:
+        pa = load_pyarrow()
+        # Images are compressed already: Snappy finds nothing in them and costs little; the other columns shrink.
+        self._writer: Any = pa.parquet.ParquetWriter(
+            self._file.__enter__(), self._schema, compression="snappy", use_dictionary=["split", "source"]
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                self._writer.add_key_value_metadata({METADATA_KEY.decode(): self.info.to_json()})
+        except BaseException as failed:
+            kind = type(failed)
+            raise
+        finally:
+            self._writer.close()
+            self._file.__exit__(kind, error, trace)
+
+    def write(self, row: Row) -> None:
+        """Add a row."""
+        self._pending.append(row)
+        self._pending_bytes += len(row.image)
+        if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def write_table(self, table: pa.Table) -> None:
+        """Add rows that are in the dataset's schema already."""
+        self._flush()
+        self._writer.write_table(table.cast(self._schema), row_group_size=ROW_GROUP_ROWS)
+        self.rows += table.num_rows
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        pa = load_pyarrow()
+        columns = []
+        for item in self._schema:
+            if item.name == "image":
+                values: list[Any] = [{"bytes": row.image, "path": _file_name(row)} for row in self._pending]
+            else:
+                values = [getattr(row, item.name) for row in self._pending]
+            columns.append(pa.array(values, item.type))
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema), row_group_size=ROW_GROUP_ROWS)
+        self.rows += len(self._pending)
+        self._pending, self._pending_bytes = [], 0
+
+
+def _file_name(row: Row) -> str:
+    stem = Path(row.source).name
+    return stem if row.row is None else f"{Path(stem).stem}-{row.row:07d}.png"

@@ -1,0 +1,112 @@
+"""The field's layouts, made small and in their exact format. Faces are patterns: no photo is needed to test readers."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+FER_LABELS = [0, 1, 2, 3, 4, 5, 6, 3]
+USAGES = ["Training"] * 5 + ["PublicTest", "PrivateTest", "Training"]
+FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+AFFECTNET_HEADER = (
+    "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+)
+
+
+def pattern(seed, side=48):
+    """A smooth picture that differs from those of other seeds."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6), np.uint8)
+    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+def pixel_text(image):
+    return " ".join(map(str, image.ravel().tolist()))
+
+
+def jpeg(seed, side=64, extension=".jpg"):
+    return cv2.imencode(extension, cv2.cvtColor(pattern(seed, side), cv2.COLOR_GRAY2BGR))[1].tobytes()
+
+
+def write_fer2013(path, labels=None, usages=None, images=None):
+    labels, usages = labels or FER_LABELS, usages or USAGES
+    images = images if images is not None else [pattern(i) for i in range(len(labels))]
+    lines = [f"{a},{pixel_text(b)},{c}" for a, b, c in zip(labels, images, usages, strict=True)]
+    path.write_text("emotion,pixels,Usage\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def write_icml(path):
+    # The leading spaces in the header and before the pixels are in the published file.
+    lines = [f"{a},{c}, {pixel_text(pattern(i))}" for i, (a, c) in enumerate(zip(FER_LABELS, USAGES, strict=True))]
+    path.write_text("emotion, Usage, pixels\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def write_ferplus(path, votes, usages=None):
+    lines = [
+        f"{usage},fer{i:07d}.png,{','.join(map(str, row))}"
+        for i, (usage, row) in enumerate(zip(usages or USAGES, votes, strict=True))
+    ]
+    path.write_text(FERPLUS_HEADER + "\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def write_folders(root, splits, classes, extension=".png"):
+    """`splits` as paths below the root ('' for none), two images a class."""
+    for s, split in enumerate(splits):
+        for c, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(2):
+                (folder / f"im{i}{extension}").write_bytes(jpeg(100 * s + 10 * c + i, extension=extension))
+    return root
+
+
+def write_rafdb(root, aligned=True):
+    listing = root / "basic" / "EmoLabel" / "list_patition_label.txt"
+    listing.parent.mkdir(parents=True)
+    rows = [("train_00001", 5), ("train_00002", 1), ("test_0001", 7)]
+    listing.write_text("".join(f"{name}.jpg {label}\n" for name, label in rows))
+    images = root / "basic" / "Image" / ("aligned" if aligned else "original")
+    images.mkdir(parents=True)
+    for i, (name, _) in enumerate(rows):
+        (images / f"{name}{'_aligned' if aligned else ''}.jpg").write_bytes(jpeg(i, 100))
+        if not aligned:
+            manual = root / "basic" / "Annotation" / "manual"
+            manual.mkdir(parents=True, exist_ok=True)
+            points = [(30, 40), (60, 41), (45, 55), (33, 70), (58, 71)]
+            (manual / f"{name}_manu_attri.txt").write_text("".join(f"{x}\t{y}\n" for x, y in points) + "1\n0\n2\n")
+            boxes = root / "basic" / "boundingbox"
+            boxes.mkdir(exist_ok=True)
+            (boxes / f"{name}_boundingbox.txt").write_text("20.5 25 75 85\n")
+    return root
+
+
+def write_affectnet(root, header_of_validation=True):
+    images = root / "Manually_Annotated_Images"
+    (images / "1").mkdir(parents=True)
+    for i in range(4):
+        (images / "1" / f"{i}.jpg").write_bytes(jpeg(i, 80))
+    points = ";".join(f"{x}.5" for x in range(136))
+    (root / "training.csv").write_text(
+        f"{AFFECTNET_HEADER}\n1/0.jpg,10,12,60,61,{points},1,0.78,0.11\n1/1.jpg,0,0,80,80,{points},10,-2,-2\n"
+        f"1/2.jpg,0,0,80,80,{points},7,-0.5,0.2\n"
+    )
+    text = f"1/3.jpg,5,5,70,70,{points},0,-2,-2\n"
+    (root / "validation.csv").write_text((AFFECTNET_HEADER + "\n" if header_of_validation else "") + text)
+    return root
+
+
+def write_expw(root):
+    (root / "label").mkdir(parents=True)
+    (root / "image" / "origin").mkdir(parents=True)
+    photo = np.hstack([pattern(1, 90), pattern(2, 90)])
+    (root / "image" / "origin" / "two faces.jpg".replace(" ", "_")).write_bytes(
+        cv2.imencode(".jpg", photo)[1].tobytes()
+    )
+    (root / "image" / "origin" / "one.jpg").write_bytes(jpeg(3, 90))
+    # name, face id, top, left, right, bottom, confidence, expression
+    (root / "label" / "label.lst").write_text(
+        "two_faces.jpg 0 5 10 80 85 57.5 3\ntwo_faces.jpg 1 0 95 175 88 40.1 6\none.jpg 0 1 2 88 89 33.0 0\n"
+    )
+    return root

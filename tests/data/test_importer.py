@@ -1,0 +1,346 @@
+"""Every layout, from files in the exact format to the one form, and what is said of damaged rows."""
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mien.data import Dataset, ImportOptions, import_dataset
+from mien.data.layouts import LAYOUTS, find_layout
+from mien.errors import InputError, UsageError
+from mien.labels import EXPRESSIONS, FER7
+from tests.data import layouts_on_disk as disk
+
+
+def brought_in(source, tmp_path, **options):
+    return import_dataset(source, tmp_path / "out.parquet", **options)
+
+
+@pytest.mark.parametrize("write", [disk.write_fer2013, disk.write_icml])
+def test_fer2013_comes_in_pixel_by_pixel(tmp_path, write):
+    dataset, summary = brought_in(write(tmp_path / "any name.csv"), tmp_path)
+    assert summary.layout == "fer2013"
+    assert dataset.labels == FER7
+    assert dataset.label.tolist() == disk.FER_LABELS
+    assert dataset.split.tolist() == ["train"] * 5 + ["validation", "test", "train"]
+    assert dataset.column("row") == list(range(8))
+    assert np.array_equal(dataset.images(), [disk.pattern(i) for i in range(8)])
+
+
+def test_an_eighth_class_makes_it_ckplus(tmp_path):
+    labels = [0, 1, 2, 3, 4, 5, 6, 7]
+    dataset, summary = brought_in(disk.write_fer2013(tmp_path / "ckextended.csv", labels), tmp_path)
+    assert summary.layout == "ckplus"
+    assert dataset.labels == EXPRESSIONS
+    assert dataset.labels[dataset.label[7]] == "contempt"
+
+
+VOTES = [
+    [0, 0, 0, 0, 9, 1, 0, 0, 0, 0],  # angry
+    [0, 0, 0, 4, 0, 6, 0, 0, 0, 0],  # disgust by majority
+    [0, 0, 3, 0, 0, 0, 3, 0, 4, 0],  # spread, unknown leads: left out
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 10],  # not a face: left out
+    [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],  # single votes only: left out
+    [0, 0, 5, 0, 0, 0, 5, 0, 0, 0],  # a draw: no majority, but a distribution
+    [8, 0, 0, 1, 0, 0, 0, 1, 0, 0],  # neutral
+    [0, 2, 0, 0, 0, 0, 0, 8, 0, 0],  # contempt
+]
+
+
+def test_ferplus_votes_are_kept_beside_the_labels(tmp_path):
+    votes = disk.write_ferplus(tmp_path / "fer2013new.csv", VOTES)
+    dataset, _ = brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, votes=votes)
+    assert dataset.votes.tolist() == VOTES
+    assert dataset.label.tolist() == disk.FER_LABELS
+    assert dataset.info.protocol == ""
+
+
+def test_ferplus_majority(tmp_path):
+    votes = disk.write_ferplus(tmp_path / "fer2013new.csv", VOTES)
+    dataset, summary = brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, votes=votes, ferplus="majority")
+    assert [dataset.labels[i] for i in dataset.label] == ["angry", "disgust", "neutral", "contempt"]
+    assert dataset.column("row") == [0, 1, 6, 7]
+    assert summary.excluded == {"left out by FER+ majority": 4}
+    assert "majority" in dataset.info.protocol
+    assert "1608.01041" in dataset.info.protocol
+
+
+def test_ferplus_distribution(tmp_path):
+    votes = disk.write_ferplus(tmp_path / "fer2013new.csv", VOTES)
+    dataset, _ = brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, votes=votes, ferplus="distribution")
+    assert dataset.column("row") == [0, 1, 5, 6, 7]
+    rows = np.array(dataset.column("distribution"))
+    assert np.allclose(rows.sum(axis=1), 1)
+    at = {name: i for i, name in enumerate(EXPRESSIONS)}
+    assert rows[2, at["surprise"]] == rows[2, at["fear"]] == 0.5
+    assert rows[1, at["disgust"]] == pytest.approx(0.6)
+    assert rows[4, at["contempt"]] == 1, "eight of ten are more than three quarters: the rest is dropped"
+    assert rows[3, at["neutral"]] == 1
+
+
+def test_votes_of_another_file_are_refused(tmp_path):
+    source = disk.write_fer2013(tmp_path / "f.csv")
+    votes = disk.write_ferplus(tmp_path / "v.csv", VOTES[:-1], disk.USAGES[:-1])
+    with pytest.raises(InputError, match="ends before it, after 7 rows"):
+        brought_in(source, tmp_path, votes=votes)
+    votes = disk.write_ferplus(tmp_path / "v.csv", VOTES, ["PublicTest", *disk.USAGES[1:]])
+    with pytest.raises(
+        InputError, match=r"row 0 .*Usage is 'Training', but the votes .* are for 'PublicTest'"
+    ):
+        brought_in(source, tmp_path, votes=votes)
+    with pytest.raises(UsageError, match="needs FER\\+ votes"):
+        brought_in(source, tmp_path, ferplus="majority")
+
+
+@pytest.mark.parametrize(
+    ("splits", "expected"),
+    [
+        (["train", "test"], {"train": 6, "test": 6}),  # msambare
+        (["images/train", "images/validation"], {"train": 6, "validation": 6}),  # jonathanoheix
+        ([""], {"train": 6}),
+        (["first", "second"], {"first": 6, "second": 6}),
+        (["wrapped/deeply"], {"train": 6}),
+    ],
+)
+def test_class_folders(tmp_path, splits, expected):
+    root = disk.write_folders(tmp_path / "set", splits, ["Anger", "happiness", "natural"])
+    dataset, summary = brought_in(root, tmp_path)
+    assert summary.layout == "folders"
+    assert dataset.labels == ("angry", "happy", "neutral")
+    assert dataset.splits == expected
+    assert dataset.column("row") == [None] * len(dataset)
+    first = dataset.column("image")[0]
+    assert first["bytes"] == (root / dataset.column("source")[0]).read_bytes(), "files are stored as they are"
+
+
+def test_an_unknown_class_folder_is_named(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["angry", "happy", "bored"])
+    with pytest.raises(InputError, match=r"train/bored: unknown class name 'bored'; expected a spelling of angry"):
+        brought_in(root, tmp_path)
+    assert not (tmp_path / "out.parquet").exists()
+    dataset, summary = brought_in(root, tmp_path, on_error="skip")
+    assert summary.damaged_rows == 1
+    assert len(dataset) == 4
+
+
+def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
+    dataset, summary = brought_in(disk.write_rafdb(tmp_path / "raf"), tmp_path)
+    assert summary.layout == "rafdb"
+    assert [dataset.labels[i] for i in dataset.label] == ["sad", "surprise", "neutral"]
+    assert dataset.split.tolist() == ["train", "train", "test"]
+    assert dataset.column("source")[0] == "train_00001_aligned.jpg"
+    assert dataset.info.columns == ()
+
+
+def test_rafdb_originals_bring_landmarks_and_boxes(tmp_path):
+    dataset, _ = brought_in(disk.write_rafdb(tmp_path / "raf", aligned=False) / "basic", tmp_path)
+    assert dataset.column("landmarks_xy")[0][:2] == [[30, 40], [60, 41]]
+    assert dataset.column("box_xyxy")[0] == [20.5, 25, 75, 85]
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_affectnet(tmp_path, header):
+    dataset, summary = brought_in(disk.write_affectnet(tmp_path / "aff", header), tmp_path)
+    assert summary.layout == "affectnet"
+    assert [dataset.labels[i] for i in dataset.label] == ["happy", "contempt", "neutral"]
+    assert dataset.split.tolist() == ["train", "train", "validation"]
+    assert summary.excluded == {"none": 0, "uncertain": 0, "no face": 1}
+    assert dataset.column("box_xyxy")[0] == [10, 12, 70, 73]
+    assert dataset.column("valence") == pytest.approx([0.78, -0.5, None])
+    assert len(dataset.column("landmarks_xy")[0]) == 68
+
+
+def test_expw_has_several_faces_a_photo(tmp_path):
+    dataset, summary = brought_in(disk.write_expw(tmp_path / "expw"), tmp_path)
+    assert summary.layout == "expw"
+    assert [dataset.labels[i] for i in dataset.label] == ["happy", "neutral", "angry"]
+    assert dataset.column("box_xyxy")[1] == [95, 0, 175, 88], "left, top, right, bottom; the list has top first"
+    encoded = [image["bytes"] for image in dataset.column("image")]
+    assert encoded[0] == encoded[1]
+    left, right = dataset.images()[:2]
+    assert np.corrcoef(left.ravel(), disk.pattern(1).ravel())[0, 1] > 0.8
+    assert np.corrcoef(right.ravel(), disk.pattern(2).ravel())[0, 1] > 0.8
+
+
+def test_faces_can_be_cut_out(tmp_path):
+    dataset, _ = brought_in(disk.write_expw(tmp_path / "expw"), tmp_path, face_px=32)
+    assert "box_xyxy" not in dataset.info.columns
+    image = cv2.imdecode(np.frombuffer(dataset.column("image")[0]["bytes"], np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image.shape == (32, 32)
+
+
+def test_parquet_of_hugging_face(tmp_path):
+    image = pa.array([{"bytes": disk.jpeg(i), "path": None} for i in range(2)])
+    table = pa.table({"image": image, "label": [1, 0]})
+    names = b'{"info": {"features": {"label": {"names": ["happiness", "Sad"], "_type": "ClassLabel"}}}}'
+    pq.write_table(table.replace_schema_metadata({"huggingface": names}), tmp_path / "test-00000-of-00001.parquet")
+    dataset, summary = brought_in(tmp_path / "test-00000-of-00001.parquet", tmp_path)
+    assert summary.layout == "parquet"
+    assert [dataset.labels[i] for i in dataset.label] == ["sad", "happy"]
+    assert dataset.splits == {"test": 2}
+
+
+def test_parquet_with_class_names_as_text(tmp_path):
+    table = pa.table({"img": [disk.jpeg(0), disk.jpeg(1)], "emotion": ["Fear", "natural"]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    dataset, _ = brought_in(tmp_path / "in.parquet", tmp_path)
+    assert [dataset.labels[i] for i in dataset.label] == ["fear", "neutral"]
+
+
+def test_parquet_with_unexplained_numbers_is_refused(tmp_path):
+    pq.write_table(pa.table({"image": [disk.jpeg(0)], "label": [3]}), tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="nothing says what they mean"):
+        brought_in(tmp_path / "in.parquet", tmp_path)
+
+
+def test_the_projects_own_parquet(tmp_path):
+    encoded = [cv2.imencode(".webp", disk.pattern(i), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes() for i in range(2)]
+    encoded.append(cv2.imencode(".webp", np.zeros((48, 48), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes())
+    table = pa.table(
+        {
+            "row": pa.array([7, 8, 9], pa.int32()),
+            "image": [{"bytes": data, "path": "x.webp"} for data in encoded],
+            "label": pa.array([0, 6, 3], pa.int8()),
+            "ferplus_votes": pa.array([VOTES[0], VOTES[6], VOTES[3]], pa.list_(pa.uint8(), 10)),
+        }
+    )
+    metadata = {
+        "label_names": ",".join(FER7),
+        "ferplus_names": "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,not_face",
+        "usage": "PublicTest",
+    }
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "in.parquet")
+    dataset, _ = brought_in(tmp_path, tmp_path, layout="parquet")
+    assert dataset.splits == {"validation": 3}
+    assert dataset.column("row") == [7, 8, 9]
+    assert dataset.votes.tolist() == [VOTES[0], VOTES[6], VOTES[3]]
+    assert np.array_equal(dataset.images()[:2], [disk.pattern(0), disk.pattern(1)])
+
+
+def test_its_own_form_comes_in_again_unchanged(tmp_path):
+    votes = disk.write_ferplus(tmp_path / "fer2013new.csv", VOTES)
+    first, _ = brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, votes=votes)
+    second, _ = import_dataset(first.path, tmp_path / "again.parquet")
+    for name in ("image", "label", "split", "source", "row", "votes"):
+        if name != "image":
+            assert second.column(name) == first.column(name)
+    assert [a["bytes"] for a in second.column("image")] == [a["bytes"] for a in first.column("image")]
+    majority, _ = import_dataset(first.path, tmp_path / "m.parquet", ferplus="majority")
+    assert len(majority) == 4
+
+
+def test_hugging_face_datasets_reads_it(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path)
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    features = datasets.Features.from_arrow_schema(schema)
+    assert features["label"].names == list(FER7)
+    assert isinstance(features["image"], datasets.Image)
+
+
+DAMAGE = {
+    "pixels missing": ("0,1 2 3,Training", "3 pixel values; expected 2304 pixels"),
+    "no pixels": ("0,,Training", "no pixel values; expected 2304"),
+    "pixel too large": (f"0,{'300 ' * 2304},Training", "pixel values from 300 to 300; expected 0 to 255"),
+    "a word": (f"0,{'1 ' * 2303}x,Training", "pixel value 'x' is no number"),
+    "label out of range": (f"9,{'1 ' * 2304},Training", "label '9'; expected a whole number from 0 to 6"),
+    "label no number": (f"sad,{'1 ' * 2304},Training", "label 'sad'"),
+    "cell missing": (f"0,{'1 ' * 2304}", "2 cells; expected 3"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_row_is_named_or_left_out(tmp_path, damage):
+    line, problem = DAMAGE[damage]
+    source = disk.write_fer2013(tmp_path / "f.csv")
+    lines = source.read_text().splitlines()
+    lines[3] = line
+    source.write_text("\n".join(lines) + "\n")
+    dest = tmp_path / "out.parquet"
+    dest.write_bytes(b"what was there before")
+    with pytest.raises(InputError) as error:
+        import_dataset(source, dest)
+    assert str(error.value).startswith("f.csv row 2 (line 4): ")
+    assert problem in str(error.value)
+    assert dest.read_bytes() == b"what was there before", "stopped: nothing half-written"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.csv", "out.parquet"]
+    dataset, summary = import_dataset(source, dest, on_error="skip")
+    assert summary.damaged_rows == 1
+    assert dataset.column("row") == [0, 1, 3, 4, 5, 6, 7]
+    assert dataset.info.history[0]["damaged_rows"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", disk.jpeg(5)[:200]])
+def test_an_unreadable_image_is_named(tmp_path, content):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["sad", "happy"], ".jpg")
+    (root / "train" / "sad" / "im1.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"^train/sad/im1.jpg: "):
+        brought_in(root, tmp_path)
+    assert len(brought_in(root, tmp_path, on_error="skip")[0]) == 3
+
+
+def test_a_missing_image_and_a_box_beside_it_are_named(tmp_path):
+    root = disk.write_expw(tmp_path / "expw")
+    (root / "image" / "origin" / "one.jpg").unlink()
+    with pytest.raises(InputError, match=r"label.lst line 3, one.jpg: .*--images"):
+        brought_in(root, tmp_path)
+    listing = root / "label" / "label.lst"
+    listing.write_text("two_faces.jpg 0 500 510 580 585 57.5 3\n")
+    with pytest.raises(InputError, match="does not lie on the image of 180 x 90 pixels"):
+        brought_in(root, tmp_path)
+
+
+def test_a_rafdb_label_of_zero_is_out_of_range(tmp_path):
+    root = disk.write_rafdb(tmp_path / "raf")
+    listing = root / "basic" / "EmoLabel" / "list_patition_label.txt"
+    listing.write_text("train_00001.jpg 0\n")
+    with pytest.raises(InputError, match="label '0'; expected a whole number from 1 to 7"):
+        brought_in(root, tmp_path)
+
+
+def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"layout is not recognised.*rafdb.*--layout"):
+        brought_in(tmp_path / "x.csv", tmp_path)
+    with pytest.raises(InputError, match="no such file or folder"):
+        brought_in(tmp_path / "nothing", tmp_path)
+    with pytest.raises(UsageError, match="unknown layout 'fer'"):
+        brought_in(tmp_path / "x.csv", tmp_path, layout="fer")
+
+
+def test_every_layout_is_told_from_all_others(tmp_path):
+    sources = {
+        "fer2013": disk.write_icml(tmp_path / "a.csv"),
+        "ckplus": disk.write_fer2013(tmp_path / "b.csv", [0, 1, 2, 3, 4, 5, 6, 7]),
+        "rafdb": disk.write_rafdb(tmp_path / "c"),
+        "affectnet": disk.write_affectnet(tmp_path / "d"),
+        "expw": disk.write_expw(tmp_path / "e"),
+        "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),
+    }
+    brought_in(sources["fer2013"], tmp_path)
+    sources["parquet"] = tmp_path / "out.parquet"
+    assert set(sources) == set(LAYOUTS)
+    for name, source in sources.items():
+        assert find_layout(source).name == name
+
+
+def test_the_destination_must_make_sense(tmp_path):
+    source = disk.write_fer2013(tmp_path / "f.csv")
+    with pytest.raises(UsageError, match="ends in .parquet"):
+        import_dataset(source, tmp_path / "out.csv")
+    with pytest.raises(UsageError, match="folder does not exist"):
+        import_dataset(source, tmp_path / "no" / "out.parquet")
+    with pytest.raises(UsageError, match="on_error"):
+        ImportOptions(on_error="ignore")
+
+
+def test_opening_what_is_no_dataset(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        Dataset(tmp_path / "x.parquet")
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 is not enough")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        Dataset(tmp_path / "x.parquet")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="is no dataset of mien"):
+        Dataset(tmp_path / "x.parquet")
