@@ -1,10 +1,10 @@
 """Measure the reading of videos: frames a second, CPU time, memory, and what a rarer detector would lose.
 
-    python benchmarks/video_speed.py [--frames 20000] [--quick]
+    python benchmarks/video_speed.py [--parts speed stages ...] [--frames 20000] [--rounds 3]
 
 The video is made from the photo in `examples/`: 1280 x 720, two faces that move and turn, noise of a sensor, H.264.
 All figures of a table come from one run; the sides of a comparison alternate. CPU time counts all threads, and is what
-one can compare where other programs run beside. Needs the extra `video`.
+one can compare where other programs run beside. Needs the extras `video` and `supervision`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -199,6 +200,53 @@ def stages(clip: Path) -> None:
         print(f"| {name} | {(cpu_s() - start) / len(frames) * 1e3:.2f} |", flush=True)
 
 
+def with_pyav(clip: Path) -> int:
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 2
+        return sum(1 for frame in container.decode(stream) if frame.to_ndarray(format="bgr24") is not None)
+
+
+def with_opencv(clip: Path) -> int:
+    capture = cv2.VideoCapture(str(clip), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 2])
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+def decoding(clip: Path, rounds: int) -> None:
+    """OpenCV and PyAV, both to BGR."""
+    times: dict[str, list[tuple[float, float]]] = {"OpenCV": [], "PyAV": []}
+    for _ in range(rounds):
+        times["OpenCV"].append(timed(lambda: with_opencv(clip)))
+        times["PyAV"].append(timed(lambda: with_pyav(clip)))
+    print("\n| decoding to BGR | wall ms a frame | CPU ms a frame |\n| --- | --- | --- |")
+    for name, runs in times.items():
+        wall, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
+        print(f"| {name} | {wall:.2f} | {cpu:.2f} |", flush=True)
+
+
+def imports(rounds: int) -> None:
+    """What a tracker costs before it has seen a frame."""
+    base = "import numpy, cv2, onnxruntime"
+    sides = {"alone": base, "and mien.track": f"{base}, mien.track", "and supervision": f"{base}, supervision"}
+    code = "import resource; u = resource.getrusage(resource.RUSAGE_SELF); print(u.ru_utime + u.ru_stime, u.ru_maxrss)"
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    for _ in range(max(3, rounds)):
+        for name, statement in sides.items():
+            run = subprocess.run(
+                [sys.executable, "-c", f"{statement}; {code}"], capture_output=True, text=True, check=True
+            )
+            seconds, kilobytes = map(float, run.stdout.split())
+            seen[name].append((seconds, kilobytes / 1024))
+    first = statistics.median(seconds for seconds, _ in seen["alone"])
+    print("\n| numpy, cv2, onnxruntime | CPU s to import | ratio | MB |\n| --- | --- | --- | --- |")
+    for name, runs in seen.items():
+        seconds, mb = (statistics.median(values) for values in zip(*runs, strict=True))
+        print(f"| {name} | {seconds:.2f} | {seconds / first:.1f} | {mb:.0f} |", flush=True)
+
+
 def sparse(detector: MienDetector, grays: list[np.ndarray], every: int) -> list[Detections]:
     """Detect in every n-th frame; in between look again only where the faces of the frame before were."""
     found: list[Detections] = []
@@ -272,21 +320,33 @@ def memory(loop: Path, folder: Path, frames: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=20_000, help="length of the video for the memory (0: skip it)")
-    parser.add_argument("--quick", action="store_true", help="one round, no long video")
+    parts = ("imports", "decoding", "speed", "stages", "detector", "memory")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
+    parser.add_argument("--frames", type=int, default=20_000, help="length of the video for the memory")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the sides of the comparison alternate")
     options = parser.parse_args()
-    print(f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {len(os.sched_getaffinity(0))} cores, "
-          f"load before {os.getloadavg()[0]:.1f}, mien {mien.__version__}.", file=sys.stdout)  # fmt: skip
+    print(
+        f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {len(os.sched_getaffinity(0))} cores, "
+        f"load before {os.getloadavg()[0]:.1f}, mien {mien.__version__}."
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         loop, clip = folder / "loop.mp4", folder / "clip.mp4"
         write_loop(loop)
-        repeat(loop, clip, LOOP if options.quick else 2 * LOOP)
-        speed(clip, folder, 1 if options.quick else 3)
-        stages(loop)
-        rarer_detector(loop)
-        if options.frames and not options.quick:
+        repeat(loop, clip, 2 * LOOP)
+        if "imports" in options.parts:
+            imports(options.rounds)
+        if "decoding" in options.parts:
+            decoding(clip, options.rounds)
+        if "speed" in options.parts:
+            speed(clip, folder, options.rounds)
+        if "stages" in options.parts:
+            stages(loop)
+        if "detector" in options.parts:
+            rarer_detector(loop)
+        if "memory" in options.parts:
             memory(loop, folder, options.frames)
+    print(f"\nLoad after: {os.getloadavg()[0]:.1f}.")
 
 
 if __name__ == "__main__":

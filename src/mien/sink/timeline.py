@@ -193,7 +193,7 @@ def _area(x: npt.NDArray[np.floating], lower: npt.NDArray[np.floating], upper: n
 
 def _axis(end_s: float) -> str:
     step_s = next((step for step in _NICE_S if end_s / step <= _TICKS), 86400 * math.ceil(end_s / 86400 / _TICKS))
-    ticks = [step_s * number for number in range(int(end_s / step_s) + 1)]
+    ticks = [step_s * number for number in range(int(0.96 * end_s / step_s) + 1)]
     text = [f"{t:g} s" if end_s < 60 else clock(t) for t in ticks]
     return "".join(
         f'<span style="left:{100 * t / max(end_s, 1e-6):.3f}%">{word}</span>'
@@ -209,7 +209,7 @@ def _moments(person: Person, end_s: float) -> str:
         if person.seconds.get(label, 0) > 0 and all(abs(share - other) >= _PICTURE_SHARE for other, _, _ in shown):
             shown.append((share, label, picture))
     return "".join(
-        f'<figure style="left:{100 * share:.2f}%;border-color:var(--{_css(label)})">'
+        f'<figure style="--at:{100 * share:.2f}%;border-color:var(--{_css(label)})">'
         f"{_image(picture, f'{label} at {picture.time_s:.1f} s')}</figure>"
         for share, label, picture in sorted(shown, key=lambda item: item[0])
     )
