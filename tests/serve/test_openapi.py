@@ -10,7 +10,7 @@ from tests.serve.conftest import run_server
 
 # As a process: the library's pytest plugin does not go with the newest pytest.
 COMMAND = [Path(sys.executable).parent / "schemathesis", "--config-file", Path(__file__).parent / "schemathesis.toml"]
-FLAGS = ["--phases", "examples,coverage,fuzzing", "--max-examples", "40", "--seed", "7", "--no-color"]
+FLAGS = ["--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--seed", "7", "--no-color"]
 
 
 @pytest.mark.parametrize("token", [None, "sesame"])

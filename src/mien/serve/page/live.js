@@ -123,7 +123,7 @@ export class Live {
     const refused = event.code === 1006 && await isAlive();
     if (!this.running) return;
     this.notice(refused ? "The server takes no more live streams now. Trying again …" : "The server is gone. Trying again …");
-    this.retry = setTimeout(() => { if (this.running) this.connect(); }, Math.min(5000, 400 * 2 ** Math.min(this.tries, 4)));
+    this.retry = setTimeout(() => { if (this.running) this.connect(); }, Math.min(3000, 250 * 2 ** Math.min(this.tries, 5)));
   }
 
   heard(message) {

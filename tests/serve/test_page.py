@@ -1,0 +1,323 @@
+"""The page, in a real Chromium with a fake camera that shows a made video of the free photo.
+
+`scripts/install-browser` installs what this needs; where no Chromium can be had, the tests here skip.
+"""
+
+import json
+import re
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.serve.conftest import run_server
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the page's test needs the library playwright")
+expect = playwright.expect
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+]  # fmt: skip
+WAIT_MS = 20_000
+
+
+expect.set_options(timeout=WAIT_MS)
+
+
+@pytest.fixture(scope="module")
+def chromium_path():
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no Chromium here: scripts/install-browser installs it where it can")
+
+
+@pytest.fixture(scope="module")
+def camera_path(tmp_path_factory, astronaut_bgr):
+    """Three seconds of the photo, moving a little."""
+    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    with path.open("wb") as file:
+        for turn in np.linspace(0, 2 * np.pi, 90, endpoint=False):
+            scale = 1.2 + 0.1 * np.sin(turn)
+            matrix = np.array([[scale, 0, 40 + 30 * np.sin(2 * turn)], [0, scale, -10]])
+            frame = cv2.warpAffine(astronaut_bgr, matrix, (640, 480), borderMode=cv2.BORDER_REFLECT)
+            file.write(cv2.imencode(".jpg", frame)[1].tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browsers(chromium_path, camera_path):
+    """One browser that lets pages use its camera, and one that asks, which nobody answers with yes."""
+    with playwright.sync_playwright() as driver:
+        camera = ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={camera_path}"]
+        opened = {
+            "allowing": driver.chromium.launch(executable_path=chromium_path, args=[*FLAGS, *camera]),
+            "denying": driver.chromium.launch(
+                executable_path=chromium_path, args=[*FLAGS, "--deny-permission-prompts"]
+            ),
+        }
+        yield opened
+        for browser in opened.values():
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(chromium_path):
+    with run_server("--max-upload-mb", 0.5, "--max-requests-per-s", 10_000) as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(browsers, server):
+    """Opens the page; in the end holds it against its promises: no foreign request, no script error."""
+    contexts, requests, errors = [], [], []
+
+    def open_it(url=None, browser="allowing", before=None, **context_options):
+        context = browsers[browser].new_context(**context_options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+        if before:
+            page.add_init_script(before)
+        page.goto(url or server.url)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:"))] == []
+
+
+def painted(page, canvas):
+    """How many pixels of a canvas are not transparent."""
+    return page.evaluate(
+        """(name) => { const c = document.getElementById(name);
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; }""",
+        canvas,
+    )
+
+
+def start_camera(page):
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#people .person").first).to_be_visible()
+
+
+def test_live_view(open_page):
+    page = open_page()
+    expect(page.get_by_text("go to this server only")).to_have_count(2)
+    start_camera(page)
+    card = page.locator("#people .person").first
+    expect(card.locator("b")).to_have_text("happy")
+    expect(card.locator(".bars li")).to_have_count(7)
+    expect(card.locator(".bars li[data-top=true]")).to_contain_text(re.compile(r"happy\s*\d+ %"))
+    expect(page.locator("#fps")).to_have_text(re.compile(r"\d+"))
+    expect(page.locator("#delay")).to_have_text(re.compile(r"\d+ ms"))
+    expect(page.locator("#count")).to_have_text("1")
+    assert int(page.inner_text("#fps")) >= 5
+    assert painted(page, "overlay") > 500
+    page.wait_for_timeout(1500)
+    assert painted(page, "timeline") > 1000
+    expect(page.locator("#say")).to_have_text(re.compile(r"1 person: happy \d+ %"))
+    with page.expect_download() as download:
+        page.locator("#live-csv").click()
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("source,frame,time_s,track_id,box_x1,")
+    assert len(lines) > 5
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Start the camera")).to_be_focused()
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+    assert painted(page, "overlay") == 0
+
+
+def test_model_and_labels_change_while_live(open_page):
+    page = open_page()
+    start_camera(page)
+    page.get_by_label("Labels").select_option("valence3")
+    expect(page.locator("#people .person .bars li")).to_have_count(3)
+    expect(page.locator("#people .person b").first).to_have_text("positive")
+    expect(page.locator("#legend li")).to_have_text(["positive", "neutral", "negative"])
+    page.get_by_label("Model").select_option("small")
+    expect(page.locator("#people .person b").first).to_have_text("positive")
+
+
+def test_photos_are_read_and_the_table_saved(open_page, astronaut_path, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name="Photos").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="choose files").click()
+    chooser.value.set_files([astronaut_path])
+    photo = page.locator(".photo").first
+    expect(photo.locator(".person b")).to_have_text("happy")
+    expect(photo.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"1 person: happy \d+ %"))
+    with page.expect_download() as download:
+        page.locator("#photo-csv").click()
+    head, row = download.value.path().read_text(encoding="utf-8").splitlines()
+    from mien.labels import FER7
+    from mien.result import columns
+
+    assert head.split(",") == list(columns(FER7))
+    assert row.startswith("astronaut.jpg,,,,")
+    with page.expect_download() as download:
+        page.locator("#photo-json").click()
+    (record,) = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert record["expression"] == "happy"
+    page.get_by_label("Labels").select_option("basic3")
+    expect(photo.locator(".bars li")).to_have_count(3)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".photo")).to_have_count(0)
+
+
+def test_dropped_photos_and_what_cannot_be_read(open_page, astronaut_path, server):
+    page = open_page()
+    expect(page.get_by_label("Model")).to_be_enabled()  # it knows the limits by then
+    page.evaluate(
+        """async () => {
+          const data = new DataTransfer();
+          data.items.add(new File(["hello"], "notes.txt", { type: "text/plain" }));
+          data.items.add(new File([new Uint8Array(600_000)], "huge.jpg", { type: "image/jpeg" }));
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    expect(page.get_by_role("tab", name="Photos")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".photo .error").nth(0)).to_contain_text("is not an image")
+    expect(page.locator(".photo .error").nth(1)).to_contain_text("takes 0.5 MB at most")
+    page.locator("#files").set_input_files([astronaut_path])
+    expect(page.locator(".photo .person b")).to_have_text("happy")
+
+
+def test_a_blocked_camera_is_explained(open_page):
+    page = open_page(browser="denying")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.get_by_role("heading", name="The camera is blocked")).to_be_visible()
+    expect(page.locator("#curtain-text")).to_contain_text("Allow the camera for this page")
+    expect(page.get_by_role("button", name="Try again")).to_be_enabled()
+
+
+@pytest.mark.parametrize(
+    ("error", "title"), [("NotFoundError", "No camera found"), ("NotReadableError", "The camera is busy")]
+)
+def test_no_camera_is_explained_and_can_be_tried_again(open_page, error, title):
+    script = f"""const real = MediaDevices.prototype.getUserMedia; let first = true;
+        MediaDevices.prototype.getUserMedia = function (wanted) {{
+          if (first) {{ first = false; return Promise.reject(new DOMException("no", "{error}")); }}
+          return real.call(this, wanted); }};"""
+    page = open_page(before=script)
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#people .person b").first).to_have_text("happy")
+
+
+def test_where_browsers_allow_no_camera_it_says_so(open_page):
+    page = open_page(before="Object.defineProperty(navigator, 'mediaDevices', { value: undefined });")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#curtain-text")).to_contain_text("https:// addresses and on localhost only")
+
+
+def test_a_server_that_goes_and_comes_back(open_page):
+    with run_server() as first:
+        page = open_page(first.url)
+        start_camera(page)
+        first.stop()
+        expect(page.locator("#notice")).to_contain_text("The server is gone. Trying again")
+    with run_server("--port", first.port):
+        expect(page.locator("#notice")).to_be_hidden()
+        expect(page.locator("#people .person b").first).to_have_text("happy")
+
+
+def test_a_token_is_asked_for_or_taken_from_the_address(open_page):
+    with run_server(MIEN_TOKEN="sesame") as locked:
+        page = open_page(locked.url)
+        expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+        page.get_by_role("textbox", name="Token").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("textbox", name="Token")).to_have_value("")
+        expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+        page.get_by_role("textbox", name="Token").fill("sesame")
+        page.keyboard.press("Enter")
+        start_camera(page)
+
+        page = open_page(f"{locked.url}/#token=sesame")
+        start_camera(page)
+        assert "sesame" not in page.url
+        assert "sesame" not in page.evaluate(
+            "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+        )
+
+
+def test_the_keyboard_reaches_everything(open_page):
+    page = open_page()
+    expect(page.get_by_label("Model")).to_be_enabled()
+    seen = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+    assert seen[:6] == ["Skip to the content", "tab-live", "model", "labels", "theme", "curtain-button"]
+    page.locator("#tab-live").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Photos")).to_be_focused()
+    expect(page.get_by_role("heading", name="Drop photos here")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#curtain-button").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+
+
+def test_every_control_has_a_name_and_changes_are_announced(open_page):
+    page = open_page()
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, select, input, canvas[role=img], video, [role=tab]')]
+        .filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim() || e.hidden))
+        .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+    expect(page.locator("#say")).to_have_attribute("aria-live", "polite")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(open_page, scheme):
+    page = open_page(color_scheme=scheme)
+    values = page.evaluate(
+        "['--paper', '--card', '--ink', '--soft', '--bad', '--on-ink'].map((name) => "
+        "getComputedStyle(document.documentElement).getPropertyValue(name).trim())"
+    )
+
+    def luminance(text):
+        text = text.lstrip("#")
+        text = "".join(2 * c for c in text) if len(text) == 3 else text
+        linear = [int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in linear]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    paper, card, ink, soft, bad, on_ink = map(luminance, values)
+    for front, back in [(ink, paper), (ink, card), (soft, paper), (soft, card), (bad, card), (on_ink, ink)]:
+        assert (max(front, back) + 0.05) / (min(front, back) + 0.05) >= 4.5
+
+
+def test_the_theme_is_kept(open_page):
+    page = open_page(color_scheme="light")
+    page.locator("#theme").click()
+    page.locator("#theme").click()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 25)"
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_is_cut_off_on_a_phone(open_page, width, astronaut_path):
+    page = open_page(viewport={"width": width, "height": 740}, has_touch=True, reduced_motion="reduce")
+    start_camera(page)
+    fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert page.evaluate(fits)
+    assert page.evaluate("getComputedStyle(document.querySelector('.bars i'), '::after').transitionDuration") == "0s"
+    page.get_by_role("tab", name="Photos").click()
+    page.locator("#files").set_input_files([astronaut_path])
+    expect(page.locator(".photo .person b")).to_have_text("happy")
+    assert page.evaluate(fits)
