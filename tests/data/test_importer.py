@@ -85,9 +85,7 @@ def test_votes_of_another_file_are_refused(tmp_path):
     with pytest.raises(InputError, match="ends before it, after 7 rows"):
         brought_in(source, tmp_path, votes=votes)
     votes = disk.write_ferplus(tmp_path / "v.csv", VOTES, ["PublicTest", *disk.USAGES[1:]])
-    with pytest.raises(
-        InputError, match=r"row 0 .*Usage is 'Training', but the votes .* are for 'PublicTest'"
-    ):
+    with pytest.raises(InputError, match=r"row 0 .*Usage is 'Training', but the votes .* are for 'PublicTest'"):
         brought_in(source, tmp_path, votes=votes)
     with pytest.raises(UsageError, match="needs FER\\+ votes"):
         brought_in(source, tmp_path, ferplus="majority")

@@ -1,0 +1,109 @@
+"""`mien data` as a person runs it: from a messy folder to a clean dataset."""
+
+import json
+
+import pytest
+
+from tests.cli.test_recognize import run
+from tests.data import layouts_on_disk as disk
+from tests.data.test_copies import picture
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A CSV of twelve faces, with one copy that leaks and one black image, imported."""
+    folder = tmp_path_factory.mktemp("data")
+    images = [picture(seed) for seed in range(10)]
+    images += [images[0], images[1] * 0]
+    disk.write_fer2013(
+        folder / "fer.csv", [i % 7 for i in range(12)], ["Training"] * 9 + ["PublicTest"] * 2 + ["Training"], images
+    )
+    done = run("data", "import", "fer.csv", "fer.parquet", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 faces from the layout 'fer2013' in fer.parquet" in done.stdout
+    return folder
+
+
+def test_from_the_audit_to_a_clean_dataset(folder):
+    done = run("data", "audit", "fer.parquet", "--plan", "plan.csv", "--out", "audit.html", "--json", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["findings"]["leak"] == found["findings"]["leak_source"] == found["findings"]["flat"] == 1
+    assert (folder / "audit.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    done = run("data", "clean", "fer.parquet", "plan.csv", "clean.parquet", "--leak-free", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["leaked"] == {"validation": 1}
+    assert summary["dropped"]["flat"] == summary["dropped"]["leak_source"] == 1
+
+
+def test_report(folder):
+    done = run("data", "report", "fer.parquet", "--out", "report.html", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "imbalance ratio" in done.stdout
+    assert "wrote report.html" in done.stdout
+    assert json.loads(run("data", "report", "fer.parquet", "--json", cwd=folder).stdout)["rows"] == 12
+
+
+def test_balance_and_split(folder):
+    done = run(
+        "data", "balance", "fer.parquet", "b.parquet", "--labels", "valence3", "--oversample", "--json", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    train = json.loads(done.stdout)["counts"]["train"]
+    assert len(set(train.values())) == 1
+    done = run("data", "split", "fer.parquet", "s.parquet", "--folds", "2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "12 faces in s.parquet" in done.stdout
+
+
+def test_damaged_rows_are_named_and_the_status_says_so(folder, tmp_path):
+    text = (folder / "fer.csv").read_text().replace("\n1,", "\n9,", 1)
+    (tmp_path / "bad.csv").write_text(text)
+    done = run("data", "import", "bad.csv", "out.parquet", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "mien: bad.csv row 1 (line 3): label '9'; expected a whole number from 0 to 6\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+    done = run("data", "import", "bad.csv", "out.parquet", "--on-error", "skip", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "left out bad.csv row 1" in done.stderr
+    assert "11 faces" in done.stdout
+    assert "1 damaged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("import", "fer.csv", "out.csv"), "ends in .parquet"),
+        (("import", "fer.csv", "o.parquet", "--ferplus", "majority"), "needs FER+ votes"),
+        (("balance", "fer.parquet", "fer.parquet", "--weights"), "is the dataset itself, which is never changed"),
+        (("balance", "fer.parquet", "b2.parquet"), "nothing to do"),
+        (("audit", "fer.parquet", "--plan", "plan.txt"), "ends in .parquet"),
+        (("report", "fer.parquet", "--out", "page.pdf"), "ends in .html"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_line(folder, arguments, problem):
+    done = run("data", *arguments, cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("mien: ")
+    assert problem in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_source_that_is_not_there_has_status_1(folder):
+    for arguments in (("import", "nothing", "o.parquet"), ("report", "nothing.parquet"), ("audit", "fer.csv")):
+        done = run("data", *arguments, cwd=folder)
+        assert done.returncode == 1
+        assert done.stderr.startswith("mien: ")
+
+
+def test_help_starts_without_the_heavy_libraries():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from mien.cli.app import app\n"
+        "heavy = {'cv2', 'pyarrow', 'sklearn', 'cleanlab', 'jinja2', 'pandas', 'onnxruntime'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

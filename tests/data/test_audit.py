@@ -1,0 +1,239 @@
+"""The audit with the shipped models on real pictures, the plan in a person's hands, and its cleaning."""
+
+import csv
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mien.data import Dataset, audit_dataset, clean_dataset, read_plan, write_audit_page, write_plan
+from mien.data.audit.labels import find_label_issues
+from mien.data.audit.plan import CHECKS
+from mien.data.audit.predict import read_probabilities
+from mien.errors import InputError, ModelError, UsageError
+from mien.labels import FER7
+from tests.data.made import make_dataset
+from tests.data.test_copies import picture, recompressed, zoomed
+
+HAPPY, SAD = FER7.index("happy"), FER7.index("sad")
+VOTES_HAPPY = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0]
+VOTES_NOT_FACE = [0] * 9 + [10]
+
+
+@pytest.fixture(scope="module")
+def face(astronaut_bgr):
+    """The face of the shipped photo, as FER2013 frames it."""
+    gray = cv2.cvtColor(astronaut_bgr, cv2.COLOR_BGR2GRAY)
+    return cv2.resize(gray[50:190, 155:295], (48, 48), interpolation=cv2.INTER_AREA)
+
+
+def word(text):
+    image = np.full((48, 48), 255, np.uint8)
+    cv2.putText(image, text, (2, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0, 1)
+    return image
+
+
+@pytest.fixture(scope="module")
+def dataset(face, tmp_path_factory):
+    rows = [
+        (face, HAPPY, "train", VOTES_HAPPY),  # 0
+        (face, SAD, "train", VOTES_HAPPY),  # 1: an exact copy, labelled otherwise
+        (zoomed(face), HAPPY, "train", VOTES_HAPPY),  # 2: a near copy
+        (recompressed(face[:, ::-1]), HAPPY, "train", VOTES_HAPPY),  # 3: a mirror image
+        (np.zeros((48, 48), np.uint8), SAD, "train", VOTES_NOT_FACE),  # 4: black
+        (word("404 !"), SAD, "train", VOTES_NOT_FACE),  # 5: no face
+        (picture(1), SAD, "train", VOTES_HAPPY),  # 6
+        (recompressed(picture(1)), SAD, "validation", VOTES_HAPPY),  # 7: leaks from 6
+        (picture(2), SAD, "validation", VOTES_HAPPY),  # 8: clean
+    ]
+    images, label, split, votes = zip(*rows, strict=True)
+    return make_dataset(tmp_path_factory.mktemp("a") / "a.parquet", images, label, list(split), votes)
+
+
+@pytest.fixture(scope="module")
+def audit(dataset):
+    return audit_dataset(dataset, threads=1)
+
+
+def found(audit, check):
+    return {finding.index for finding in audit.of(check)}
+
+
+def test_each_check_finds_its_rows(audit):
+    assert found(audit, "leak") == {7}
+    assert found(audit, "leak_source") == {6}
+    assert found(audit, "exact_copy") == {1}
+    assert found(audit, "near_copy") == {2}
+    assert found(audit, "mirror_copy") == {3}
+    assert found(audit, "flat") == {4}
+    assert 5 in found(audit, "not_face")
+    assert not found(audit, "not_face") & {0, 1, 2, 3, 4}
+    (exact,) = audit.of("exact_copy")
+    assert exact.note == "its copy is labelled happy"
+    assert exact.partner == 0
+    assert audit.in_sample_rows == 7
+    assert list(audit.to_dict()["leaks"].values()) == [0, 1, 0]
+    assert audit.counts().keys() == set(CHECKS)
+
+
+def test_what_the_votes_say_is_reported_but_not_used_for_the_score(audit):
+    assert audit.not_face["train"]["all_votes"] == 2
+    (finding,) = [finding for finding in audit.of("not_face") if finding.index == 5]
+    assert finding.action == "drop"
+    assert "votes 100%" in finding.note
+
+
+def test_evaluation_rows_are_kept_unless_asked_for(dataset, audit):
+    assert {finding.action for finding in audit.findings if finding.split == "validation"} == {"keep"}
+    votes_say = audit_dataset(dataset, threads=1, evaluation="clean", detector="none")
+    assert votes_say.of("leak")[0].action == "keep", "a leak is marked, not dropped"
+
+
+def test_a_plan_is_edited_and_carried_out(dataset, audit, tmp_path):
+    write_plan(tmp_path / "plan.csv", audit.findings)
+    with (tmp_path / "plan.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["check"] == "leak_source":
+            row["action"] = "keep"
+        if row["check"] == "not_face" and row["index"] != "5":
+            row["action"] = "keep"
+        if row["check"] == "flat":
+            row["action"], row["new_label"] = "relabel", "neutral"
+    with (tmp_path / "plan.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    before = dataset.path.read_bytes()
+    plan = read_plan(tmp_path / "plan.csv", dataset.labels)
+    cleaned, summary = clean_dataset(dataset, plan, tmp_path / "clean.parquet", leak_free=True)
+    assert dataset.path.read_bytes() == before, "the source is never changed"
+    assert cleaned.column("row") == [0, 4, 6, 7, 8]
+    assert cleaned.labels[cleaned.label[1]] == "neutral"
+    assert cleaned.column("leaked") == [False, False, False, True, False]
+    assert summary.leaked == {"validation": 1}
+    assert summary.relabelled == 1
+    assert summary.dropped == {"exact_copy": 1, "near_copy": 1, "mirror_copy": 1, "not_face": 1}
+    assert cleaned.info.history[-1]["step"] == "clean"
+    assert Dataset(tmp_path / "clean.parquet").info.history[-1]["relabelled"] == 1
+
+
+def test_copies_agree_on_one_label(dataset, audit, tmp_path):
+    plan = [finding for finding in audit.findings if finding.check.endswith("_copy")]
+    labels = dataset.label.copy()
+    labels[0] = SAD
+    odd = make_dataset(tmp_path / "odd.parquet", dataset.images(), labels, dataset.split.tolist())
+    cleaned, summary = clean_dataset(odd, plan, tmp_path / "c.parquet")
+    assert summary.merged_labels == 0, "two sad, two happy: the kept one's label stays"
+    labels[1] = HAPPY
+    odd = make_dataset(tmp_path / "odd.parquet", dataset.images(), labels, dataset.split.tolist())
+    cleaned, summary = clean_dataset(odd, plan, tmp_path / "c.parquet")
+    assert summary.merged_labels == 1
+    assert cleaned.labels[cleaned.label[0]] == "happy"
+
+
+def test_the_default_plan_leaves_no_leak(dataset, audit, tmp_path):
+    cleaned, _ = clean_dataset(dataset, audit.findings, tmp_path / "c.parquet")
+    again = audit_dataset(cleaned, threads=1, detector="none")
+    for check in ("leak", "leak_source", "exact_copy", "near_copy", "mirror_copy", "flat"):
+        assert not again.of(check), check
+
+
+def test_parquet_and_csv_hold_the_same_plan(dataset, audit, tmp_path):
+    write_plan(tmp_path / "plan.parquet", audit.findings)
+    write_plan(tmp_path / "plan.csv", audit.findings)
+    plans = [read_plan(tmp_path / name, dataset.labels) for name in ("plan.parquet", "plan.csv")]
+    assert plans[0] == plans[1] == audit.findings
+
+
+def test_a_plan_that_makes_no_sense_is_refused(dataset, audit, tmp_path):
+    path = tmp_path / "plan.parquet"
+    write_plan(path, audit.findings)
+    rows = pq.read_table(path).to_pylist()
+    for change, problem in (
+        ({"action": "delete"}, "row 0: action 'delete'; expected one of keep, drop, relabel, merge"),
+        ({"action": "relabel", "new_label": "joy"}, "relabel to 'joy'; expected new_label as one of angry"),
+        ({"action": "merge", "partner": None}, "merge without a partner"),
+        ({"image_id": None}, "has no image_id"),
+    ):
+        pq.write_table(pa.Table.from_pylist([{**rows[0], **change}]), path)
+        with pytest.raises(InputError, match=problem):
+            read_plan(path, dataset.labels)
+    with pytest.raises(InputError, match="no such file; 'mien data audit"):
+        read_plan(tmp_path / "none.csv", dataset.labels)
+
+
+def test_a_plan_of_another_dataset_is_refused(dataset, audit, tmp_path):
+    images = dataset.images()[::-1]
+    other = make_dataset(tmp_path / "other.parquet", images, dataset.label[::-1])
+    with pytest.raises(InputError, match="the plan is of another dataset"):
+        clean_dataset(other, audit.findings, tmp_path / "c.parquet")
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_the_page_holds_everything_itself(dataset, audit, tmp_path):
+    write_audit_page(tmp_path / "audit.html", dataset, audit)
+    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert "http" not in text
+    assert 'src="data:image/png;base64,' in text
+    assert "In-sample." in text
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+
+
+def test_wrong_labels_are_found_in_out_of_fold_probabilities():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 400)
+    probabilities = rng.dirichlet([0.5] * 4, 400) * 0.3
+    probabilities[np.arange(400), truth] += 0.7
+    labels = truth.copy()
+    labels[:12] = (truth[:12] + 1) % 4
+    issues = find_label_issues(labels, probabilities, np.zeros(400, bool))
+    assert len(set(issues.rows.tolist()) & set(range(12))) >= 8
+    assert set(issues.rows.tolist()) <= set(range(12))
+    assert issues.suggested.tolist() == truth[issues.rows].tolist()
+    assert np.all(np.diff(issues.quality) >= 0)
+    probabilities[:6] = np.nan
+    assert not set(find_label_issues(labels, probabilities, np.zeros(400, bool)).rows.tolist()) & set(range(6))
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv", "parquet"])
+def test_probabilities_are_read_from_files(tmp_path, kind):
+    values = np.array([[0.2, 0.8], [0.5, 0.5], [1.0, 0.0]])
+    path = tmp_path / f"p.{kind}"
+    if kind == "npy":
+        np.save(path, values)
+        assert np.allclose(read_probabilities(path, 3, ("happy", "sad")), values)
+        return
+    # By name, in any order and spelling; some of the rows.
+    table = pa.table({"index": [2, 0], "p_sadness": [0.0, 0.8], "Happiness": [1.0, 0.2]})
+    if kind == "csv":
+        path.write_text("index,p_sadness,Happiness\n2,0.0,1.0\n0,0.8,0.2\n")
+    else:
+        pq.write_table(table, path)
+    read = read_probabilities(path, 3, ("happy", "sad"))
+    assert np.allclose(read[[0, 2]], values[[0, 2]])
+    assert np.isnan(read[1]).all()
+
+
+def test_probabilities_that_do_not_fit_are_refused(dataset, tmp_path):
+    path = tmp_path / "p.npy"
+    np.save(path, np.ones((3, 2)))
+    with pytest.raises(InputError, match=r"rows sum to 2 to 2; expected probabilities"):
+        read_probabilities(path, 3, ("happy", "sad"))
+    with pytest.raises(InputError, match=r"shape \(3, 2\); expected \(9, 7\)"):
+        audit_dataset(dataset, probabilities=path)
+    (tmp_path / "p.csv").write_text("happy,joyless\n1,0\n")
+    with pytest.raises(InputError, match="unknown expression 'joyless'"):
+        read_probabilities(tmp_path / "p.csv", 1, ("happy", "sad"))
+    with pytest.raises(UsageError, match="expected probabilities in"):
+        read_probabilities(tmp_path / "p.txt", 1, ("happy", "sad"))
+
+
+def test_usage_is_checked(dataset):
+    with pytest.raises(UsageError, match="trained_on names tset; the splits are train, validation"):
+        audit_dataset(dataset, trained_on="tset")
+    with pytest.raises(ModelError, match="unknown expression model 'huge'"):
+        audit_dataset(dataset, model="huge")

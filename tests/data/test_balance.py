@@ -1,0 +1,105 @@
+"""Mapping, mirrored oversampling and weights."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.data import balance_dataset, class_weights, map_labels, oversample
+from mien.errors import UsageError
+from mien.labels import FER7, find_scheme
+from tests.data.layouts_on_disk import pattern
+from tests.data.made import make_dataset
+
+label_arrays = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
+
+
+@settings(max_examples=150, deadline=None)
+@given(label_arrays, st.integers(0, 3))
+def test_oversampling_makes_classes_equal_and_loses_no_row(label, seed):
+    index, mirror = oversample(label, seed)
+    counts = np.bincount(label[index], minlength=5)
+    assert set(counts[counts > 0].tolist()) == {np.bincount(label).max()}
+    assert np.all(np.diff(index) >= 0)
+    assert set(index.tolist()) == set(range(len(label)))
+    for row in range(len(label)):
+        own = mirror[index == row]
+        assert own.tolist() == [i % 2 == 1 for i in range(len(own))], "every second repetition is mirrored"
+        repeats = [np.sum(index == other) for other in np.flatnonzero(label == label[row])]
+        assert max(repeats) - min(repeats) <= 1
+    again, mirrored_again = oversample(label, seed)
+    assert np.array_equal(index, again)
+    assert np.array_equal(mirror, mirrored_again)
+
+
+@settings(max_examples=100, deadline=None)
+@given(label_arrays)
+def test_weights_give_every_class_the_same_share(label):
+    weights = class_weights(label, 5)
+    sums = [weights[label == value].sum() for value in np.unique(label)]
+    assert sums == pytest.approx([len(label) / len(sums)] * len(sums))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=30).map(lambda values: np.array(values, np.int64)))
+def test_mapping_goes_by_name(label):
+    scheme = find_scheme("valence3")
+    for old, new in zip(label, map_labels(label, FER7, scheme), strict=True):
+        assert FER7[old] == "surprise" if new < 0 else FER7[old] in scheme.members[scheme.labels[new]]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    label = [0, 1, 3, 3, 3, 6, 5, 3, 4]
+    split = ["train"] * 7 + ["validation"] * 2
+    box = [[1, 2, 40, 41]] * 9
+    points = [[[10, 20], [30, 21], [20, 30], [12, 40], [28, 39]]] * 9
+    return make_dataset(
+        tmp_path / "a.parquet", [pattern(i) for i in range(9)], label, split, box_xyxy=box, landmarks_xy=points
+    )
+
+
+def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
+    balanced = balance_dataset(dataset, tmp_path / "b.parquet", oversample=True)
+    train = balanced.split == "train"
+    counts = np.bincount(balanced.label[train], minlength=7)
+    assert set(counts[counts > 0].tolist()) == {3}
+    assert balanced.splits["validation"] == 2
+    assert not any(m for m, t in zip(balanced.column("mirrored"), train, strict=True) if not t)
+    for image, row, mirrored, box, points in zip(
+        *(balanced.column(name) for name in ("image", "row", "mirrored", "box_xyxy", "landmarks_xy")), strict=True
+    ):
+        pixels = cv2.imdecode(np.frombuffer(image["bytes"], np.uint8), cv2.IMREAD_UNCHANGED)
+        expected = pattern(row)
+        assert np.array_equal(pixels, expected[:, ::-1] if mirrored else expected)
+        assert box == ([8, 2, 47, 41] if mirrored else [1, 2, 40, 41])
+        assert points[0] == ([18, 21] if mirrored else [10, 20]), "the eye on the image's left stays first"
+
+
+def test_classes_are_mapped_and_dropped(dataset, tmp_path):
+    balanced = balance_dataset(dataset, tmp_path / "b.parquet", labels="valence3", weights=True)
+    assert balanced.labels == ("positive", "neutral", "negative")
+    assert [balanced.labels[i] for i in balanced.label] == [
+        "negative", "negative", "positive", "positive", "positive", "neutral", "positive", "negative",
+    ]  # fmt: skip
+    weights = np.array(balanced.column("weight"))
+    train = balanced.split == "train"
+    assert weights[train][balanced.label[train] == 0].sum() == pytest.approx(2)
+    dropped = balance_dataset(dataset, tmp_path / "c.parquet", drop="disgust")
+    assert "disgust" not in dropped.labels
+    assert len(dropped) == 8
+    assert dropped.info.history[-1]["step"] == "balance"
+
+
+def test_usage_is_checked(dataset, tmp_path):
+    dest = tmp_path / "b.parquet"
+    with pytest.raises(UsageError, match="nothing to do"):
+        balance_dataset(dataset, dest)
+    with pytest.raises(UsageError, match="--drop names joy; expected some of angry"):
+        balance_dataset(dataset, dest, drop="joy")
+    with pytest.raises(UsageError, match="leaves"):
+        balance_dataset(dataset, dest, labels="happy,sad", drop="sad")
+    with pytest.raises(ValueError, match="cannot be written over"):
+        balance_dataset(dataset, dataset.path, weights=True)
+    assert not dest.exists()

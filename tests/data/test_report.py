@@ -1,0 +1,54 @@
+"""The report: its numbers, and a page that needs nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mien.data import report_dataset
+from tests.data.layouts_on_disk import pattern
+from tests.data.made import make_dataset
+
+VOTES = [[0, 10, 0, 0, 0, 0, 0, 0, 0, 0], [5, 0, 0, 5, 0, 0, 0, 0, 0, 0], [0, 0, 0, 10, 0, 0, 0, 0, 0, 0]]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    label, split = [3, 4, 3, 3], ["train", "train", "train", "test"]
+    images = [pattern(0), pattern(1), pattern(2), np.full((20, 30), 100, np.uint8)]
+    return make_dataset(tmp_path / "a.parquet", images, label, split, [*VOTES, VOTES[0]])
+
+
+def test_its_numbers(dataset):
+    report = report_dataset(dataset)
+    assert report.counts["train"]["happy"] == 2
+    assert report.class_totals["happy"] == 3
+    assert report.imbalance["train"] == float("inf"), "there is no disgust at all"
+    assert report.sizes["table"] == {"48 x 48": 3, "30 x 20": 1}
+    assert report.sizes["smallest"] == 20
+    assert report.votes["with_majority"] == 3
+    assert report.votes["agreement"] == pytest.approx(2 / 3)
+    assert report.votes["mean_entropy_bits"] == pytest.approx(0.25)
+    assert report.votes["disagreement"][3].tolist() == [0, 0, 0, 2, 1, 0, 0, 0, 0]
+    assert report.votes["disagreement"][4].tolist() == [0] * 8 + [1]
+    faces = np.array([pattern(0), pattern(2), np.full((48, 48), 100)], float)
+    assert np.abs(report.pictures["means"]["happy"] - faces.mean(axis=0)).max() <= 1
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert values["imbalance"]["train"] is None
+
+
+def test_the_page_holds_everything_itself(dataset, tmp_path):
+    report_dataset(dataset).write(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "http" not in text
+    assert text.count("<svg") == 5
+    assert "Dataset report: made" in text
+    again = tmp_path / "again.html"
+    report_dataset(dataset).write(again)
+    assert again.read_text(encoding="utf-8") == text, "the same choice every time"
+
+
+def test_text_in_metadata_cannot_break_the_page(tmp_path):
+    dataset = make_dataset(tmp_path / "a.parquet", [pattern(0)], [0], ["<script>alert(1)</script>"])
+    report_dataset(dataset).write(tmp_path / "r.html")
+    assert "<script>" not in (tmp_path / "r.html").read_text(encoding="utf-8")

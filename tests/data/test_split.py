@@ -1,0 +1,79 @@
+"""Splits and folds: even classes, and no picture on both sides."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.data import dataset_groups, make_folds, split_dataset
+from mien.errors import UsageError
+from tests.data.made import make_dataset
+from tests.data.test_copies import CHANGES, picture
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=10, max_size=120), st.integers(2, 4))
+def test_no_group_is_in_two_folds(rows, folds):
+    label = np.array([a for a, _ in rows], np.int64)
+    groups = np.array([b for _, b in rows], np.int64)
+    try:
+        fold = make_folds(label, groups, folds, seed=1)
+    except UsageError:
+        counts = np.bincount(label)
+        assert len(np.unique(groups)) < folds or counts[counts > 0].max() < folds
+        return
+    assert set(fold.tolist()) <= set(range(folds))
+    for group in np.unique(groups):
+        assert len(set(fold[groups == group].tolist())) == 1
+    assert np.array_equal(fold, make_folds(label, groups, folds, seed=1))
+
+
+def test_classes_are_spread_evenly():
+    rng = np.random.default_rng(0)
+    label = rng.choice(4, 2000, p=[0.6, 0.3, 0.08, 0.02])
+    groups = np.where(rng.random(2000) < 0.2, np.arange(2000) // 3 * 3, np.arange(2000))
+    fold = make_folds(label, groups, 5)
+    for value in range(4):
+        counts = np.bincount(fold[label == value], minlength=5)
+        assert counts.max() - counts.min() <= max(4, 0.1 * counts.mean())
+    assert not np.array_equal(fold, make_folds(label, groups, 5, seed=7))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    images = [picture(seed) for seed in range(60)]
+    images += [list(CHANGES.values())[seed % 6](images[seed]) for seed in range(30)]
+    label = [seed % 3 for seed in range(60)] + [seed % 3 for seed in range(30)]
+    split = ["train"] * 80 + ["test"] * 10
+    return make_dataset(
+        tmp_path_factory.mktemp("s") / "a.parquet", images, label, split, labels=("angry", "happy", "sad")
+    )
+
+
+def test_copies_stay_on_one_side(dataset, tmp_path):
+    groups = dataset_groups(dataset)
+    assert len(np.unique(groups)) == 60
+    new = split_dataset(dataset, tmp_path / "b.parquet", validation=0.2, test=0.2)
+    assert new.splits == pytest.approx({"train": 54, "validation": 18, "test": 18}, abs=6)
+    for group in np.unique(groups):
+        assert len(set(new.split[groups == group].tolist())) == 1
+    again = split_dataset(dataset, tmp_path / "c.parquet", validation=0.2, test=0.2)
+    assert np.array_equal(new.split, again.split)
+    assert new.info.history[-1]["step"] == "split"
+
+
+def test_only_one_split_may_be_cut(dataset, tmp_path):
+    new = split_dataset(dataset, tmp_path / "b.parquet", validation=0.25, only="train")
+    assert np.all((new.split == "test") == (dataset.split == "test"))
+    folds = split_dataset(dataset, tmp_path / "c.parquet", folds=4, only="train")
+    assert [value is None for value in folds.column("fold")] == (dataset.split == "test").tolist()
+    assert np.array_equal(folds.split, dataset.split)
+
+
+def test_usage_is_checked(dataset, tmp_path):
+    with pytest.raises(UsageError, match="no split 'valid'; expected one of train, test"):
+        split_dataset(dataset, tmp_path / "b.parquet", only="valid")
+    with pytest.raises(UsageError, match="leave less than a tenth"):
+        split_dataset(dataset, tmp_path / "b.parquet", validation=0.6, test=0.4)
+    with pytest.raises(UsageError, match="as many pictures at least"):
+        make_folds(np.array([0, 1, 0]), np.array([0, 0, 1]), 3)
