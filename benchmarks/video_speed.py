@@ -231,7 +231,7 @@ def imports(rounds: int) -> None:
     """What a tracker costs before it has seen a frame."""
     base = "import numpy, cv2, onnxruntime"
     sides = {"alone": base, "and mien.track": f"{base}, mien.track", "and supervision": f"{base}, supervision"}
-    code = "import resource; u = resource.getrusage(resource.RUSAGE_SELF); print(u.ru_utime + u.ru_stime, u.ru_maxrss)"
+    code = "import time; print(time.process_time(), open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for _ in range(max(3, rounds)):
         for name, statement in sides.items():

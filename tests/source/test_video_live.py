@@ -187,12 +187,11 @@ def test_a_file_behind_an_address_is_read_whole(tmp_path):
     data = write_clip(tmp_path / "clip.mp4", plain(40)).read_bytes()
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def do_GET(self):
             start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0] or 0)
-            self.send_response(206 if start else 200)
+            self.send_response(206)
             self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Connection", "close")
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
             self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()

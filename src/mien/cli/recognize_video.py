@@ -18,6 +18,7 @@ from mien.errors import InputError, UsageError
 from mien.recognizer import Recognizer
 from mien.sink import Sink, SummarySink, VideoSink
 from mien.source import SourceFile, VideoInfo
+from mien.source.image import quiet_opencv
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
 
@@ -74,7 +75,9 @@ class VideoRun:
         targets = [video_target(self.draw, video) for video in videos] if self.draw else []
         if len(set(targets)) < len(targets):
             raise UsageError(f"--draw {self.draw}: several videos would get one name; read them one at a time")
-        return sum(not self._try(video, target) for video, target in itertools.zip_longest(videos, targets))
+        # OpenCV remarks on every stall of a stream; the errors and notes below say it once.
+        with quiet_opencv():
+            return sum(not self._try(video, target) for video, target in itertools.zip_longest(videos, targets))
 
     def _try(self, video: SourceFile, target: Path | None) -> bool:
         try:
