@@ -6,9 +6,12 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from mien.cluster.destination import Destination, plan_destination
 from mien.cluster.options import BatchOptions
@@ -18,6 +21,7 @@ from mien.errors import MienError, MissingExtraError, UsageError
 __all__ = ["run_batch"]
 
 _OBJECT_STORE_BYTES = 80 << 20
+_CONNECT_TIMEOUT_S = 10.0
 
 
 def run_batch(
@@ -127,7 +131,7 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
         raise MissingExtraError("mien batch", "ray", "cluster") from error
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    folder = None
+    folder, stdout = None, sys.stdout
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         if not address:
@@ -139,8 +143,11 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
                 "_node_ip_address": "127.0.0.1",
                 "_temp_dir": folder,
             }
+        else:
+            _check_address(address)
         with _silence():
             ray.init(address or "local", **common)
+        sys.stdout = cast("Any", _WithoutRay(stdout))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         # A part may take as long as it takes: the reader has a time limit for each image.
@@ -154,8 +161,35 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
         ) from error
     finally:
         ray.shutdown()
+        sys.stdout = stdout
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_address(address: str) -> None:
+    """Say at once that nobody listens there: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # "auto" and the like
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConnectionError(error.strerror or str(error)) from error
+
+
+class _WithoutRay:
+    """Standard output without what a thread of Ray says there of each worker that died and was started again."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            return len(text)
+        return int(self._stream.write(text))
 
 
 @contextlib.contextmanager
