@@ -324,6 +324,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
     parser.add_argument("--frames", type=int, default=20_000, help="length of the video for the memory")
     parser.add_argument("--rounds", type=int, default=3, help="how often the sides of the comparison alternate")
+    parser.add_argument("--clip", type=Path, help="a video of one's own for the rarer detector, beside the made one")
     options = parser.parse_args()
     print(
         f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {len(os.sched_getaffinity(0))} cores, "
@@ -344,6 +345,8 @@ def main() -> None:
             stages(loop)
         if "detector" in options.parts:
             rarer_detector(loop)
+            if options.clip:
+                rarer_detector(options.clip)
         if "memory" in options.parts:
             memory(loop, folder, options.frames)
     print(f"\nLoad after: {os.getloadavg()[0]:.1f}.")

@@ -101,3 +101,45 @@ def test_every_line_is_json_whatever_the_name(source, left, width):
     record = json.loads(stream.getvalue())
     assert record["source"] == source
     assert np.allclose(record["box_xyxy"], face.box_xyxy, atol=0.006)
+
+
+PARQUET_WRITER = """
+import sys
+from mien.labels import find_scheme
+from mien.sink import open_row_sink
+from tests.fakes import make_face, make_reading
+with open_row_sink(sys.argv[1], find_scheme("fer7")) as sink:
+    for number in range(20_000):
+        box = (number / 7, number / 3, number / 3 + 7000, number / 7 + 9000)
+        face = make_face(box_xyxy=box, probability=0.5 + number / 1e5)
+        sink.write(make_reading(face, frame=number, time_s=number / 30))
+"""
+
+
+def test_parquet_on_a_full_disk_stays_readable(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    import resource
+    import signal
+    import subprocess
+    import sys
+
+    def limit_file_size():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", PARQUET_WRITER, str(tmp_path / "rows.parquet")],
+        capture_output=True, text=True, preexec_fn=limit_file_size, check=False,
+    )  # fmt: skip
+    assert "mien.errors.OutputError" in done.stderr.splitlines()[-1]
+    assert "File too large" in done.stderr
+    # Which of the two files meets the limit first depends on the rows; what was written can be read in any case.
+    (left,) = tmp_path.iterdir()
+    if left.suffix == ".parquet":
+        import pyarrow.parquet
+
+        frames = pyarrow.parquet.read_table(left, columns=["frame"])["frame"].to_pylist()
+    else:
+        frames = [json.loads(line)["frame"] for line in left.read_bytes().split(b"\n")[:-1]]
+    assert frames == list(range(len(frames)))
+    assert len(frames) > 1000

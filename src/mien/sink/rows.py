@@ -26,6 +26,8 @@ from mien.source import Frame
 __all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "face_schema", "open_row_sink"]
 
 _FLUSH_EVERY_S = 1.0
+# File names may hold bytes that are no UTF-8; in files they are written as escapes, here and in JSON alike.
+_NOT_UTF8 = "backslashreplace"
 _PARQUET_ROWS = 4096
 
 
@@ -75,9 +77,19 @@ def _writing(name: str) -> Iterator[None]:
 
 def _open_text(path: Path) -> IO[str]:
     try:
-        return path.open("w", encoding="utf-8", newline="")
+        return path.open("w", encoding="utf-8", errors=_NOT_UTF8, newline="")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """A record as one line of JSON that every decoder reads, whatever bytes a file name holds."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        line = json.dumps(record, allow_nan=False)
+    return line + "\n"
 
 
 class JsonLinesSink:
@@ -120,7 +132,7 @@ class JsonLinesSink:
             records = [{"source": reading.source, "frame": reading.frame, "time_s": reading.time_s, "faces": 0}]
         with _writing(self._name):
             for record in records:
-                self._stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+                self._stream.write(json_line(record))
             self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
@@ -176,20 +188,26 @@ class ParquetSink:
     ) -> None:
         # What was read before an error is worth keeping: the file is completed either way. Where it cannot be, the
         # lines beside it stay.
-        with _writing(str(self._path)):
-            try:
+        complete = False
+        try:
+            with _writing(str(self._path)):
                 self._write_rows()
                 self._writer.close()
                 self._partial.replace(self._path)
+            complete = True
+        finally:
+            # On a full disk this makes room for the last lines.
+            self._partial.unlink(missing_ok=True)
+            with contextlib.suppress(OutputError):
                 self._journal.__exit__(None, None, None)
+            if complete:
                 self._journal_path.unlink(missing_ok=True)
-            finally:
-                self._partial.unlink(missing_ok=True)
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
         self._journal.write(reading)
-        self._rows += reading.to_rows()
+        for row in reading.to_rows():
+            self._rows.append({**row, "source": row["source"].encode("utf-8", _NOT_UTF8).decode()})
         if len(self._rows) >= _PARQUET_ROWS:
             self._write_rows()
 
