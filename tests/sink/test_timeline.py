@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mien.errors import OutputError, UsageError
 from mien.labels import FER7, find_scheme
-from mien.sink.history import MOST_BINS, History
+from mien.sink.history import MOST_BINS, MOST_PERSONS, History
 from mien.sink.summary import SummarySink, clock
 from mien.sink.timeline import TimelineSink
 from mien.source import Frame
@@ -164,6 +164,14 @@ def test_memory_stays_flat_and_shares_are_kept():
     assert best[0] == FER7.index("happy")
     assert best[-1] == FER7.index("sad")
     assert np.count_nonzero(np.diff(best)) == 1
+
+
+def test_of_very_many_persons_the_lasting_ones_are_kept():
+    """One who stays, and thousands who pass by."""
+    history = history_of([{1: "happy", n + 2: "neutral"} for n in range(3000)])
+    assert len(history.persons) == MOST_PERSONS
+    assert history.persons[1].seen_s == pytest.approx(300)
+    assert history.forgotten == 3001 - MOST_PERSONS
 
 
 def test_the_summary_has_a_row_a_person():

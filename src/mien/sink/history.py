@@ -1,7 +1,7 @@
 """What is kept of each person of a video: seconds by expression, probabilities over time, a few pictures.
 
 Memory stays flat however long the video is: when the bins are used up, neighbours are merged and bins get twice as
-long.
+long; of very many persons those who were seen for the longest time are kept.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mien.source import Frame
 __all__ = ["History", "Person", "Picture"]
 
 MOST_BINS = 360
+MOST_PERSONS = 400
 _FIRST_BIN_S = 1 / 15
 _PICTURE_PX = 104
 _PICTURE_MARGIN = 0.3
@@ -83,6 +84,7 @@ class History:
         self.labels = labels
         self.bin_s = _FIRST_BIN_S
         self.persons: dict[int, Person] = {}
+        self.forgotten = 0
         self.frames = 0
         self.end_s = 0.0
         self.size_wh = (0, 0)
@@ -126,6 +128,7 @@ class History:
     def _add_face(self, face: Face, time_s: float, frame: Frame | None) -> None:
         person = self.persons.get(face.track_id or 0)
         if person is None:
+            self._make_room()
             sums = np.zeros((MOST_BINS, len(self.labels)), np.float32)
             person = Person(face.track_id or 0, time_s, time_s, sums, np.zeros(MOST_BINS, np.int64))
             self.persons[person.track_id] = person
@@ -135,6 +138,16 @@ class History:
         person.counts[place] += 1
         if self._with_pictures and frame is not None:
             self._take_picture(person, face, time_s, frame)
+
+    def _make_room(self) -> None:
+        """Forget who was seen least, and is not in view any more."""
+        if len(self.persons) < MOST_PERSONS:
+            return
+        present = {face.track_id for face in self._last.faces} if self._last is not None else set()
+        gone = [person for track_id, person in self.persons.items() if track_id not in present]
+        if gone:
+            del self.persons[min(gone, key=lambda person: person.seen_s).track_id]
+            self.forgotten += 1
 
     def _take_picture(self, person: Person, face: Face, time_s: float, frame: Frame) -> None:
         left, top, right, bottom = face.box_xyxy

@@ -51,7 +51,7 @@ class SummarySink:
         self._print(Text(f"{'track':>5}  {'seen':<15} {'seconds':>8}  seconds by expression", "bold"))
         for person in shown[:_MOST_ROWS]:
             self._print(_row(person))
-        hidden = len(shown) - _MOST_ROWS
+        hidden = max(0, len(shown) - _MOST_ROWS) + self._history.forgotten
         if hidden > 0:
             self._print(Text(f"and {hidden:,} more", "dim"))
         if short:

@@ -114,8 +114,8 @@ def _video(name: str, history: History) -> str:
         f"{width} × {height}",  # noqa: RUF001 - the sign that pages use
         f"{len(shown)} person{'' if len(shown) == 1 else 's'}",
     ]
-    if len(persons) > len(shown):
-        facts.append(f"{len(persons) - len(shown)} more seen for a moment only")
+    if others := len(persons) - len(shown) + history.forgotten:
+        facts.append(f"{others:,} more seen for a shorter time")
     cards = "".join(_card(person, history) for person in sorted(shown, key=lambda person: person.track_id))
     head = (
         f'<h2 title="{html.escape(name)}">{html.escape(Path(name).name)}</h2><p class="facts">{" · ".join(facts)}</p>'

@@ -1,0 +1,22 @@
+"""The snippets of docs/video.md run as they stand."""
+
+import re
+from pathlib import Path
+
+from tests.clips import head_of, moving, write_clip
+
+PAGE = Path(__file__).parent.parent / "docs" / "video.md"
+
+
+def test_the_snippets_run(tmp_path, monkeypatch, astronaut_bgr, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_clip(
+        tmp_path / "clip.mp4", moving(head_of(astronaut_bgr), 30, lambda share: (200 + 200 * share, 180)), sound="aac"
+    )
+    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(snippets) == 2
+    exec("\n".join(snippets), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "(640, 360) 30.0 1.0"
+    assert [line.split()[:4:3] for line in printed[1:]] == [["0", "happy"], ["15", "happy"]]
+    assert {"faces.csv", "seen.mp4", "page.html"} <= {path.name for path in tmp_path.iterdir()}
