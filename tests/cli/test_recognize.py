@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -147,6 +148,48 @@ def test_animations_are_said(tmp_path, astronaut_bgr):
 def test_a_reader_that_goes_away_is_no_error(astronaut_path):
     command = f'"{sys.executable}" -m mien recognize {" ".join([str(astronaut_path)])} --json | true'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are any bytes")
+def test_names_that_are_no_text(tmp_path, astronaut_path):
+    photo = astronaut_path.read_bytes()
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in (b"bad\xff.jpg", b"new\nline.jpg", b"[red]x\x1b[31m.jpg"):
+        (folder / os.fsdecode(name)).write_bytes(photo)
+    table = run("recognize", folder).stdout
+    assert table.count("happy") == 3
+    assert "\x1b[31m" not in table
+    assert "new?line.jpg" in table
+    records = [json.loads(line) for line in run("recognize", folder, "--json").stdout.splitlines()]
+    assert os.fsdecode(b"bad\xff.jpg") in {Path(record["source"]).name for record in records}
+    for suffix in ("csv", "jsonl", "parquet"):
+        done = run("recognize", folder, "-q", "--out", tmp_path / f"x.{suffix}", "--draw", tmp_path / "drawn")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read(tmp_path, astronaut_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cp", str(astronaut_path), str(pipe)]):
+        (record,) = map(json.loads, run("recognize", pipe, "--json").stdout.splitlines())
+    assert record["expression"] == "happy"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told(astronaut_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mien", "recognize", str(astronaut_path), "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -74,7 +74,9 @@ class TableSink:
             self._print(Text(f"  {reading.note}", "dim italic"))
 
     def _name(self, source: str) -> str:
-        return source[len(self._folder) :] if source.startswith(self._folder) else source
+        name = source[len(self._folder) :] if source.startswith(self._folder) else source
+        # A line break or an escape code in a file name must not reach the terminal.
+        return "".join(letter if letter.isprintable() else "?" for letter in name)
 
     def _print(self, line: Text) -> None:
         line.rstrip()
@@ -114,7 +116,9 @@ class TableSink:
 
 def _common_folder(sources: list[str]) -> str:
     """What several paths begin with, up to a separator; nothing for a single one."""
-    common = os.path.commonprefix(sources) if len(sources) > 1 else ""
+    if len(sources) < 2:
+        return ""
+    common = os.path.commonprefix(sources)  # noqa: RUF071 - letter by letter; cut at a separator below
     return common[: max(common.rfind("/"), common.rfind(os.sep)) + 1]
 
 

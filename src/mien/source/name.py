@@ -75,7 +75,8 @@ def is_video(name: str) -> bool:
     suffix = Path(name).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return True
-    return suffix not in IMAGE_SUFFIXES and bool(read_container(name).kind)
+    # A pipe must not be looked into: what is read from it here would be missing later.
+    return suffix not in IMAGE_SUFFIXES and Path(name).is_file() and bool(read_container(name).kind)
 
 
 def shown_name(name: str) -> str:
