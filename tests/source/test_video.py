@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError, UsageError
-from mien.source import Frame, VideoSource, is_video
+from mien.source import Frame, VideoSource, expand_inputs, is_video, load_image
 from mien.source.buffer import Buffer
 from mien.source.container import read_container
 from mien.source.name import shown_name
@@ -222,6 +222,20 @@ def test_which_inputs_are_videos(tmp_path, clip):
         assert is_video(name), name
     for name in ("a.jpg", "folder", "http://x.org/photo.jpg", "ftp://x/y.bin", "camera.png", "notes.txt"):
         assert not is_video(name), name
+
+
+def test_a_video_given_as_a_photo_is_said(clip):
+    with pytest.raises(InputError, match=r"is a video \(MP4\), not an image"):
+        load_image(clip)
+
+
+def test_a_folder_of_videos_says_how_to_read_them(clip):
+    (problem,) = expand_inputs([str(clip.parent)])
+    assert "it holds videos" in problem.problem
+    (found,) = expand_inputs([str(clip.parent / "*.mp4")])
+    assert found.path == str(clip)
+    (stream,) = expand_inputs(["rtsp://me:s3cret@cam/1?x=[a]*"])
+    assert stream.path == "rtsp://me:s3cret@cam/1?x=[a]*"
 
 
 def test_passwords_are_not_shown():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Container", "read_container"]
+__all__ = ["Container", "container_kind", "read_container"]
 
 _PHOTO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 _SIGNATURES = {
@@ -49,17 +49,27 @@ def read_container(path: str) -> Container:
             length = file.seek(0, 2)
     except (OSError, ValueError):
         return Container("")
-    kind = data[4:8]
-    if (kind == b"ftyp" and data[8:12] not in _PHOTO_BRANDS) or kind in (b"moov", b"mdat", b"wide"):
+    kind = container_kind(data)
+    if kind in ("MP4", "QuickTime"):
         boxes, cut = _boxes(Path(path), length)
-        indexed = b"moov" in boxes and b"moof" not in boxes
-        return Container("MP4" if kind == b"ftyp" and data[8:12] != b"qt  " else "QuickTime", cut, indexed, boxes)
+        return Container(kind, cut, b"moov" in boxes and b"moof" not in boxes, boxes)
+    if kind == "AVI":
+        return Container(kind, int.from_bytes(data[4:8], "little") + 8 > length)
+    return Container(kind, kind.startswith("Matroska") and _segment_end(data) > length)
+
+
+def container_kind(data: bytes) -> str:
+    """The kind of video container that begins with these bytes; empty where they are none that is known here."""
+    box = data[4:8]
+    if box == b"ftyp" and data[8:12] not in _PHOTO_BRANDS:
+        return "QuickTime" if data[8:12] == b"qt  " else "MP4"
+    if box in (b"moov", b"mdat", b"wide"):
+        return "QuickTime"
     if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
-        return Container("AVI", int.from_bytes(data[4:8], "little") + 8 > length)
+        return "AVI"
     if len(data) > 376 and data[0] == data[188] == data[376] == 0x47:
-        return Container("MPEG-TS")
-    name = _SIGNATURES.get(data[:4], "")
-    return Container(name, name.startswith("Matroska") and _segment_end(data) > length)
+        return "MPEG-TS"
+    return _SIGNATURES.get(data[:4], "")
 
 
 def _boxes(path: Path, length: int) -> tuple[tuple[bytes, ...], bool]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
+from mien.source.container import container_kind
 from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
 
@@ -138,6 +139,9 @@ def _undecodable(header: ImageHeader, data: bytes) -> str:
         return "HEIC photos cannot be decoded here; save it as JPEG or PNG first"
     if header.format:
         return f"the {header.format} file is damaged or of a kind that cannot be decoded"
+    video = container_kind(data[:512])
+    if video:
+        return f"is a video ({video}), not an image; 'mien recognize' and Recognizer.stream read videos"
     start = data[:16]
     looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
     return f"is not an image ({looks}: it starts with {start!r}); expected JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
