@@ -1,4 +1,4 @@
-"""Read facial expressions from photos: on a CPU, offline, in a small install.
+"""Read facial expressions from photos and videos: on a CPU, offline, in a small install.
 
 >>> import mien
 >>> reading = mien.recognize("examples/astronaut.jpg")

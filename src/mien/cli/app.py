@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Read facial expressions from photos, on this computer: nothing is uploaded.",
+    help="Read facial expressions from photos and videos, on this computer: nothing is uploaded.",
 )
 app.command()(recognize)
 app.command()(models)
