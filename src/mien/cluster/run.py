@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -160,7 +161,8 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
             f"no Ray cluster answers at '{address}' ({error}); is it started, and its address right?"
         ) from error
     finally:
-        ray.shutdown()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            ray.shutdown()  # says then what it had held back
         sys.stdout = stdout
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
 __all__ = ["Source", "cut_parts", "list_sources"]
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_FEW_PARTS = 16
+_SMALL_PART = 16
 TABLE_SUFFIXES = (".parquet", ".csv")
 
 
@@ -68,19 +71,24 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
             found = _named_in_list(address, options)
         else:
             found = (source for key, place in _files(address) for source in _of_file(key, place, options))
+        # A folder names nothing twice; a list may, and is remembered as eight bytes a key.
+        listed = suffix in ("txt", "csv", "parquet")
         seen: set[int] = set()
+        empty = True
         for source in found:
-            mark = int.from_bytes(
-                hashlib.blake2b(f"{source.key}\0{source.start}".encode(), digest_size=8).digest(), "big"
-            )
-            if mark not in seen:
+            empty = False
+            if listed:
+                name = f"{source.key}\0{source.start}".encode()
+                mark = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
+                if mark in seen:
+                    continue
                 seen.add(mark)
-                yield source
+            yield source
     except (UsageError, InputError):
         raise
     except Exception as error:  # every file system of fsspec has errors of its own
         raise UsageError(f"{shown_name(address)}: cannot be read ({reason(error)})") from error
-    if not seen:
+    if empty:
         raise UsageError(
             f"{shown_name(address)}: holds no photos, videos or tar shards (looked in its subfolders too; a table is "
             "read when it is named, or with --column)"
@@ -88,9 +96,16 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
 
 
 def cut_parts(sources: Iterable[Source], part_size: int) -> Iterator[list[Source]]:
-    """Cut the sources into parts: up to `part_size` photos, or one of anything else."""
+    """Cut the sources into parts: up to `part_size` photos, or one of anything else.
+
+    A few photos are cut finer, so that there is work for all workers.
+    """
+    left = iter(sources)
+    first = list(islice(left, part_size * _FEW_PARTS))
+    if len(first) < part_size * _FEW_PARTS:
+        part_size = min(part_size, max(_SMALL_PART, math.ceil(len(first) / _FEW_PARTS)))
     photos: list[Source] = []
-    for source in sources:
+    for source in chain(first, left):
         if source.kind != "photo":
             yield [source]
             continue

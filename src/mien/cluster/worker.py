@@ -20,13 +20,16 @@ from mien.cluster.load import load_images
 from mien.cluster.rows import PartTables
 from mien.cluster.source import Source
 from mien.cluster.storage import Folder, is_local, local_path, reason, split_address
-from mien.errors import InputError, MienError
+from mien.errors import InputError, MienError, OutputError
 from mien.source.name import shown_name
 
 __all__ = ["PartReader", "read_part"]
 
 BATCH_IMAGES = 16
 """Photos that go to the reader, and their faces to the model, at once. Fixed: results must not depend on timing."""
+
+
+_WRITE_PAUSE_S = 0.5
 
 
 class PartReader:
@@ -58,14 +61,40 @@ class PartReader:
             problem = f"{socket.gethostname()} has mien {__version__}; the job was planned with {manifest.mien}"
             return {"part": number, "tally": None, "problem": problem}
         try:
+            _check_seen(manifest.source, self._destination.folder)
             part = self._destination.read_part(number)
             tables = read_part(part, self._reader, manifest, self._job)
             tables.tally.seconds = round(time.monotonic() - start_s, 3)
             tables.tally.worker = f"{socket.gethostname()}:{os.getpid()}"
-            self._destination.write_part(number, tables)
+            self._write(number, tables)
         except MienError as error:
             return {"part": number, "tally": None, "problem": str(error)}
         return {"part": number, "tally": asdict(tables.tally), "problem": None}
+
+    def _write(self, number: int, tables: PartTables) -> None:
+        """Write a part; storage elsewhere is given a few moments to come back."""
+        for pause_s in [_WRITE_PAUSE_S * 2**n for n in range(self._job["retries"])]:
+            try:
+                return self._destination.write_part(number, tables)
+            except OutputError:  # noqa: PERF203 - a write is long
+                time.sleep(pause_s)
+        return self._destination.write_part(number, tables)
+
+
+def _check_seen(source: str, folder: Folder) -> None:
+    """Tell a machine that does not see the files from files that are missing."""
+    name = socket.gethostname()
+    if is_local(source):
+        path = local_path(source)
+        fixed = path[: min((path.find(c) for c in "*?[" if c in path), default=len(path))]
+        if not Path(path).exists() and not (fixed != path and Path(fixed).parent.exists()):
+            raise InputError(
+                source, f"{name} does not see it; put it on storage that all machines of the cluster share"
+            )
+    if folder.read("manifest.json") is None:
+        raise OutputError(
+            f"{folder.address}: {name} does not see it; choose a folder that all machines share, or a bucket"
+        )
 
 
 def read_part(part: list[Source], reader: GuardedReader, manifest: Manifest, job: dict[str, Any]) -> PartTables:

@@ -1,0 +1,247 @@
+"""Measure `mien batch`: against one core, against `mien recognize`, its memory; and kill it twenty times.
+
+    python benchmarks/batch_speed.py speed [--photos 20000] [--rounds 1]
+    python benchmarks/batch_speed.py kills [--photos 8000] [--kills 20]
+
+Photos are made from the one in `examples/`: JPEG files of 320 x 240 pixels with up to two faces, no two alike. The
+sides of each comparison alternate inside one run. Beside the time on the clock stands the processor time of all
+processes, which other work on the machine disturbs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas
+
+ROOT = Path(__file__).parent.parent
+ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
+MIEN = [sys.executable, "-m", "mien"]
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def make_photos(folder: Path, count: int) -> None:
+    """JPEG files of 320 x 240 pixels with no, one or two faces."""
+    rng = np.random.default_rng(0)
+    head = cv2.imread(str(ASTRONAUT))[20:250, 110:340]
+    for number in range(count):
+        below = folder / f"{number // 1000:03d}"
+        below.mkdir(parents=True, exist_ok=True)
+        canvas = cv2.resize(rng.integers(60, 200, (4, 5, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
+        for slot in range(int(rng.integers(0, 3))):
+            size_px = int(rng.integers(60, 150))
+            x, y = 5 + 160 * slot, int(rng.integers(0, 240 - size_px))
+            face = cv2.resize(head, (size_px, size_px), interpolation=cv2.INTER_AREA)
+            canvas[y : y + size_px, x : x + size_px] = cv2.convertScaleAbs(face, alpha=float(rng.uniform(0.6, 1.2)))
+        cv2.imwrite(str(below / f"{number:06d}.jpg"), canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])
+
+
+@dataclass
+class Watch:
+    """What all processes of one run use: those that have its mark in their environment."""
+
+    mark: str
+    cpu_s: dict[int, float] = field(default_factory=dict)
+    memory_mb: list[tuple[float, float]] = field(default_factory=list)
+    reader_mb: list[tuple[float, float]] = field(default_factory=list)
+
+    def pids(self) -> list[int]:
+        """The processes of the run."""
+        numbers = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
+        return [number for number in numbers if self.mark.encode() in read(f"/proc/{number}/environ")]
+
+    def look(self, since_s: float) -> None:
+        """Note what they use now."""
+        total = readers = 0.0
+        for pid in self.pids():
+            fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+            private_pages = [int(n) for n in read(f"/proc/{pid}/statm").split()]
+            if not fields or not private_pages:
+                continue
+            self.cpu_s[pid] = (int(fields[11]) + int(fields[12])) * TICK_S
+            mb = (private_pages[1] - private_pages[2]) * PAGE_MB
+            total += mb
+            if b"mien.cluster.child" in command(pid):
+                readers += mb
+        now_s = time.perf_counter() - since_s
+        self.memory_mb.append((now_s, total))
+        self.reader_mb.append((now_s, readers))
+
+
+def read(name: str) -> bytes:
+    """A file of /proc; nothing where the process has gone."""
+    try:
+        return Path(name).read_bytes()
+    except OSError:
+        return b""
+
+
+def command(pid: int) -> bytes:
+    return read(f"/proc/{pid}/cmdline")
+
+
+def run(arguments: list[str], cores: set[int]) -> tuple[float, Watch]:
+    """Run a command on some cores; returns seconds and what its processes used."""
+    watch = Watch(f"mien-benchmark-{random.getrandbits(64):x}")
+    start_s = time.perf_counter()
+    child = subprocess.Popen(
+        [*MIEN, *arguments],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "MIEN_MARK": watch.mark},
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    over = threading.Event()
+
+    def looking() -> None:
+        while not over.wait(0.5):
+            watch.look(start_s)
+
+    thread = threading.Thread(target=looking)
+    thread.start()
+    status = child.wait()
+    seconds = time.perf_counter() - start_s
+    over.set()
+    thread.join()
+    if status not in (0, 1):
+        raise SystemExit(f"{arguments} ended with status {status}")
+    return seconds, watch
+
+
+def measure_speed(photos: Path, work: Path, count: int, rounds: int) -> None:
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    sides = {"recognize": [], "batch": [], "one core": []}
+    for number in range(rounds):
+        lines = {
+            "recognize": (["recognize", "-r", "-q", str(photos), "--out", str(work / "rows.parquet")], set(cores)),
+            "batch": (["batch", str(photos), str(work / f"batch{number}")], set(cores)),
+            "one core": (["batch", str(photos), str(work / f"one{number}")], {cores[0]}),
+        }
+        for name, (line, chosen) in lines.items():
+            load = os.getloadavg()[0]
+            seconds, watch = run(line, chosen)
+            sides[name].append((seconds, sum(watch.cpu_s.values()), watch))
+            print(
+                f"{name}: {seconds:.1f} s, {count / seconds:.0f} photos a second, "
+                f"{sides[name][-1][1]:.1f} s of processor time (load before: {load:.1f})",
+                flush=True,
+            )
+        same_rows(work / "rows.parquet", work / f"batch{number}" / "faces")
+
+    def ratio(above: str, below: str, index: int) -> float:
+        return statistics.median(a[index] / b[index] for a, b in zip(sides[above], sides[below], strict=True))
+
+    print(f"two cores against one: {ratio('one core', 'batch', 0):.2f}x")
+    print(
+        f"batch against recognize: {ratio('batch', 'recognize', 0):.2f}x the time, "
+        f"{ratio('batch', 'recognize', 1):.2f}x the processor time"
+    )
+    watch = sides["batch"][-1][2]
+    for what, samples in (("all processes", watch.memory_mb), ("the readers", watch.reader_mb)):
+        length = samples[-1][0]
+        early = statistics.median(mb for s, mb in samples if 0.2 * length < s < 0.4 * length)
+        late = statistics.median(mb for s, mb in samples if 0.7 * length < s < 0.9 * length)
+        print(
+            f"memory of {what}: {early:.0f} MB in the second fifth of the run, {late:.0f} MB in the eighth and ninth "
+            f"tenth ({late / early:.2f}x)"
+        )
+
+
+def same_rows(plain: Path, batch: Path) -> None:
+    """The rows of `mien recognize` and of `mien batch` must be equal, to the last digit."""
+    columns = ["source", "box_x1", "box_y1"]
+    one = pandas.read_parquet(plain).sort_values(columns).reset_index(drop=True)
+    two = pandas.read_parquet(batch).drop(columns="key").sort_values(columns).reset_index(drop=True)
+    pandas.testing.assert_frame_equal(one, two, check_exact=True)
+    print(f"rows equal to those of mien recognize: {len(one):,}")
+
+
+def kill_again_and_again(photos: Path, work: Path, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    line = ["batch", str(photos), str(work / "killed"), "--part-size", "32"]
+    watch = Watch(f"mien-benchmark-{random.getrandbits(64):x}")
+    environment = {**os.environ, "MIEN_MARK": watch.mark}
+    quiet = {"stdout": subprocess.DEVNULL, "env": environment}
+    done = work / "killed" / "inputs"
+    kinds = {"driver": b"-m\0mien\0batch", "worker": b"MapWorker", "reader": b"mien.cluster.child"}
+    counts = dict.fromkeys(kinds, 0)
+    starts = 1
+    driver = subprocess.Popen([*MIEN, *line], **quiet)
+    for number in range(kills):
+        kind = rng.choice(list(kinds))
+        before, end_s = parts(done), time.monotonic() + 300
+        while parts(done) == before and driver.poll() is None:  # something was done since the last kill
+            if time.monotonic() > end_s:
+                raise SystemExit("no part was done for five minutes")
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.6))
+        victims = [pid for pid in watch.pids() if kinds[kind] in command(pid)]
+        if driver.poll() is not None:
+            raise SystemExit(f"it ended with status {driver.returncode} after {number} kills: make more photos?")
+        if not victims:
+            kind, victims = "driver", [driver.pid]
+        os.kill(rng.choice(victims), signal.SIGKILL)
+        counts[kind] += 1
+        print(f"kill {number + 1}: {kind}, {parts(done)} parts are done", flush=True)
+        if kind == "driver":
+            driver.wait()
+            while watch.pids():
+                time.sleep(0.1)
+            driver = subprocess.Popen([*MIEN, *line], **quiet)
+            starts += 1
+    status = driver.wait()
+    while watch.pids():
+        time.sleep(0.1)
+    seconds, _ = run(["batch", str(photos), str(work / "clean"), "--part-size", "32"], os.sched_getaffinity(0))
+    for name in ("faces", "inputs"):
+        one, two = (
+            pandas.read_parquet(work / which / name).sort_values("key", kind="stable").reset_index(drop=True)
+            for which in ("killed", "clean")
+        )
+        pandas.testing.assert_frame_equal(one, two, check_exact=True)
+        if name == "inputs" and one["key"].duplicated().any():
+            raise SystemExit("an input has two rows")
+        print(f"{name}: {len(one):,} rows, equal to those of one clean run of {seconds:.0f} s")
+    print(f"killed {sum(counts.values())} times ({counts}), started {starts} times, last status {status}")
+
+
+def parts(folder: Path) -> int:
+    return len(list(folder.glob("*.parquet")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["speed", "kills"])
+    parser.add_argument("--photos", type=int, help="20,000 for speed, 8,000 for kills")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="photos that a run before made are taken from here")
+    arguments = parser.parse_args()
+    count = arguments.photos or (20_000 if arguments.what == "speed" else 8_000)
+    with tempfile.TemporaryDirectory(prefix="mien-") as name:
+        work = Path(name)
+        photos = (arguments.folder or work) / f"photos{count}"
+        if not photos.is_dir():
+            make_photos(photos, count)
+        if arguments.what == "speed":
+            measure_speed(photos, work, count, arguments.rounds)
+        else:
+            kill_again_and_again(photos, work, arguments.kills, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
