@@ -1,9 +1,11 @@
 """`mien serve` as a person runs it."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -24,6 +26,30 @@ def test_it_starts_says_where_and_stops():
         assert b"<title>mien</title>" in get(server.url)
         assert json.loads(get(f"{server.url}/v1/models"))["default"] == {"model": "small", "labels": "basic3"}
         assert server.stop() == (0, "mien: stopped\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("flag", "opened"), [("--open", True), ("--no-open", False)])
+def test_in_a_terminal_it_opens_the_page(flag, opened, tmp_path):
+    import pty
+
+    note = tmp_path / "address"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {note}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "mien", "serve", "--port", "0", flag, "--token", "sesame"]
+    environment = {**os.environ, "BROWSER": f"{browser} %s"}
+    with subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert "serving on" in process.stderr.readline()
+        time.sleep(0.7)
+        process.terminate()
+        process.communicate(timeout=20)
+    os.close(leader)
+    os.close(follower)
+    assert note.exists() == opened
+    if opened:
+        assert note.read_text(encoding="utf-8").strip().endswith("/#token=sesame")
 
 
 def test_a_token_from_the_environment_is_wanted_and_shown_behind_the_hash():

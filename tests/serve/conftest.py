@@ -70,5 +70,6 @@ def run_server(*flags: object, **environment: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with run_server("--client-timeout-s", 0.5, "--max-connections", 20, "--max-requests-per-s", 10000) as started:
+    fast = ("--max-requests-per-s", 100_000, "--max-frames-per-s", 100_000)
+    with run_server("--client-timeout-s", 0.5, "--max-connections", 20, *fast) as started:
         yield started

@@ -174,6 +174,32 @@ def test_many_clients_at_a_time(server, photo):
     assert statuses == [200] * 24
 
 
+def test_only_a_proxy_that_is_trusted_names_the_client():
+    def statuses(server):
+        found = []
+        for number in range(8):
+            connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+            connection.request("GET", "/v1/models", headers={"X-Forwarded-For": f"192.0.2.{number}"})
+            found.append(connection.getresponse().status)
+            connection.close()
+        return found
+
+    with run_server("--max-requests-per-s", 1) as server:
+        assert 429 in statuses(server)
+    with run_server("--max-requests-per-s", 1, "--behind-proxy") as server:
+        assert statuses(server) == [200] * 8
+
+
+def test_a_stream_that_is_too_fast_is_slowed_down(photo):
+    with run_server("--max-frames-per-s", 20) as server, connect(stream_url(server)) as stream:
+        start_s = time.monotonic()
+        for _ in range(30):
+            stream.send(photo)
+        for _ in range(30):
+            stream.recv(timeout=10)
+        assert time.monotonic() - start_s > 1.0
+
+
 def test_sigterm_finishes_what_is_under_way(photo):
     with run_server() as server:
         post(server, photo)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
+_SAVED_S = 0.25
 _CLOSE_NORMAL = 1000
 _CLOSE_POLICY = 1008
 _START_KEYS: dict[str, Any] = {"type": str, "token": str, "model": str, "labels": str, "smooth_s": (int, float)}
@@ -54,7 +55,7 @@ class Stream:
         self._newest: tuple[int, float, bytes] | None = None
         self._arrived = asyncio.Event()
         self._first_s: float | None = None
-        self._next_frame_s = 0.0
+        self._next_message_s = 0.0
 
     async def run(self) -> None:
         """Serve until one side closes."""
@@ -94,6 +95,15 @@ class Stream:
                     await self._close(problem, _CLOSE_POLICY)
                     return
                 await self._send_problem(problem)
+            await self._pace()
+
+    async def _pace(self) -> None:
+        """A client that sends faster than allowed is not read for a moment: its own socket fills, nobody else's."""
+        now_s = time.monotonic()
+        least_s = 1.0 / self._service.options.max_frames_per_s
+        self._next_message_s = max(self._next_message_s + least_s, now_s - _SAVED_S)
+        if self._next_message_s > now_s:
+            await asyncio.sleep(self._next_message_s - now_s)
 
     async def _start(self, text: str) -> None:
         wanted = _parse_start(text)
@@ -121,11 +131,6 @@ class Stream:
         if passed_over is not None:
             self._service.metrics.dropped_frames.inc()
             await self._send({"type": "dropped", "frame": passed_over[0]})
-        # A client that sends faster than allowed is not read for a moment: its own socket fills, nobody else's.
-        least_s = 1.0 / self._service.options.max_frames_per_s
-        self._next_frame_s = max(self._next_frame_s + least_s, now_s - 0.25)
-        if self._next_frame_s > now_s:
-            await asyncio.sleep(self._next_frame_s - now_s)
 
     async def _work(self) -> None:
         while True:

@@ -11,7 +11,7 @@ const MAX_ROWS = 50_000;
 const GONE_MS = 700;
 const LOST_ANSWER_MS = 5000;
 const QUICK_MS = 60;
-const SURE_AFTER = 4;  // frames: what the detector sees for a blink gets no card
+const SURE_AFTER = 6;  // frames: what the detector sees for a blink gets no card
 
 const CAMERA_PROBLEMS = {
   NotAllowedError: ["The camera is blocked", "Allow the camera for this page in the browser’s address bar, then try again."],
@@ -24,6 +24,7 @@ export class Live {
   constructor(page, hooks) {
     this.page = page;
     this.hooks = hooks;
+    this.nobodyYet = page.nobody.textContent;
     this.invitation = [page.curtainTitle, page.curtainText, page.curtainButton].map((part) => part.textContent);
     this.timeline = new Timeline(page.timeline);
     this.capture = document.createElement("canvas");
@@ -88,14 +89,15 @@ export class Live {
     this.page.toggle.hidden = true;
     this.show("idle");
     if (hadFocus) this.page.curtainButton.focus();
-    for (const name of ["fps", "delay", "count"]) this.page[name].textContent = "–";
+    this.forgetPeople();
+    this.page.nobody.hidden = false;
+    this.page.nobody.textContent = this.nobodyYet;
   }
 
   // Choice of model or labels changed.
   choose() {
     this.timeline.clear();
-    this.cards.forEach((card) => card.root.remove());
-    this.cards.clear();
+    this.forgetPeople();
     if (this.socket?.readyState === WebSocket.OPEN) configureStream(this.socket, this.hooks.choice());
   }
 
@@ -119,6 +121,7 @@ export class Live {
       this.hooks.needToken();
       return;
     }
+    this.forgetPeople();
     this.tries = (this.tries ?? 0) + 1;
     const refused = event.code === 1006 && await isAlive();
     if (!this.running) return;
@@ -257,9 +260,14 @@ export class Live {
     this.delays = [];
     this.tries = 0;
     this.rows = [];
+    this.forgetPeople();
+    this.timeline.clear();
+  }
+
+  forgetPeople() {
     this.cards.forEach((card) => card.root.remove());
     this.cards.clear();
-    this.timeline.clear();
+    for (const name of ["fps", "delay", "count"]) this.page[name].textContent = "–";
   }
 
   show(state) {

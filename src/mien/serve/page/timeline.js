@@ -47,8 +47,8 @@ export class Timeline {
     for (const [id, points] of this.people) {
       if (!points.length || now - points.at(-1).t > SPAN_MS) this.people.delete(id);
     }
-    // Those seen last have the lanes, in the order of their numbers.
-    const shown = [...this.people].sort((a, b) => b[1].at(-1).t - a[1].at(-1).t).slice(0, LANES);
+    // Those seen most have the lanes, in the order of their numbers.
+    const shown = [...this.people].sort((a, b) => b[1].length - a[1].length).slice(0, LANES);
     shown.sort((a, b) => a[0] - b[0]);
     const foot = 18 * ratio;
     const name = 26 * ratio;
