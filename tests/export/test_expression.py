@@ -16,7 +16,7 @@ from mien.export import expression
 from mien.export.expression import ModelDescription, convert, export_expression_model
 from mien.export.graph import to_onnx
 from mien.export.quantize import choose_calibration_images, quantize_int8
-from mien.export.scores import run_logits
+from mien.export.run import run_logits
 from mien.train.architectures import PlainConfig, PlainNet
 from mien.train.checkpoint import save_checkpoint
 from mien.zoo.card import ModelCard, TrainingData

@@ -12,7 +12,7 @@ import pytest
 from mien.data.fer2013 import Fer2013, read_fer2013_parquet
 from mien.export import zoo
 from mien.export.expression import convert
-from mien.export.scores import run_logits
+from mien.export.run import run_logits
 from mien.train.checkpoint import load_checkpoint
 from mien.zoo import list_models
 from mien.zoo.card import ModelCard

@@ -9,7 +9,10 @@ import typer
 
 from mien import __version__
 from mien.cli.batch import batch
+from mien.cli.compare import compare
 from mien.cli.data import data
+from mien.cli.evaluate import evaluate
+from mien.cli.export import export
 from mien.cli.models import models
 from mien.cli.recognize import recognize
 from mien.cli.serve import serve
@@ -33,6 +36,9 @@ app.command()(models)
 app.command()(serve)
 app.command()(batch)
 app.add_typer(data, name="data")
+app.command()(evaluate)
+app.command()(compare)
+app.command()(export)
 
 
 def _show_version(wanted: bool) -> None:

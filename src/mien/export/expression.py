@@ -17,15 +17,13 @@ from mien.classify.calibration import expected_calibration_error, fit_temperatur
 from mien.classify.preprocess import whole_batch
 from mien.data.fer2013 import FER_LABELS, FERPLUS_LABELS, Fer2013, copies_in
 from mien.errors import MienWarning, ModelError, UsageError
+from mien.evaluate.calibration import calibration_scores
+from mien.evaluate.metrics import classification_scores
+from mien.evaluate.predict import ten_views
+from mien.evaluate.votes import ferplus_majority
 from mien.export.graph import INPUT_NAME, canonical_bytes, to_onnx
 from mien.export.quantize import choose_calibration_images, quantize_int8
-from mien.export.scores import (
-    calibration_scores,
-    classification_scores,
-    ferplus_majority,
-    run_logits,
-    ten_views,
-)
+from mien.export.run import run_logits
 from mien.files import write_atomically
 from mien.train.architectures import PlainNet
 from mien.train.checkpoint import load_checkpoint
@@ -122,7 +120,7 @@ def export_expression_model(
         What the card says beside the numbers.
     training_images : uint8 array of shape (M, H, W)
         What the model was trained on: a choice of them calibrates the int8 ranges, and validation images that are
-        byte for byte among them are counted apart.
+        byte for byte among them are counted apart. May be empty for float32.
     validation : Fer2013
         Labelled images for temperatures and scores.
     split : str
@@ -149,7 +147,9 @@ def export_expression_model(
     network = load_checkpoint(checkpoint)
     side = network.config.size_px
     for role, images in (("training", training_images), ("validation", validation.images)):
-        if images.dtype != np.uint8 or images.shape[1:] != (side, side) or not len(images):
+        # A float32 model can be made without the images that it learned from.
+        enough = len(images) or (role == "training" and precision == "float32")
+        if images.dtype != np.uint8 or images.shape[1:] != (side, side) or not enough:
             raise UsageError(
                 f"{role} images are {images.dtype}{images.shape}; expected uint8 (N, {side}, {side}) with N above 0"
             )
@@ -293,11 +293,12 @@ def _small_faces(
 
 
 def _notes(split: str, precision: str) -> tuple[str, ...]:
+    labels = "FER2013's" if split.startswith("FER2013 ") else "the dataset's"
     notes: tuple[str, ...] = (
         f"The scores are of the exported file on {split}, which also chose the model and fitted the temperatures: "
         "they are a little better than on new images. 'ece_held_out' is the calibration error with the temperature "
         "of the other half of the rows.",
-        "The answers of 'fer7' are compared with FER2013's labels, the temperature of 'ferplus' is fitted to the "
+        f"The answers of 'fer7' are compared with {labels} labels, the temperature of 'ferplus' is fitted to the "
         "distribution of the FER+ votes; 'majority_accuracy' leaves out rows without a single most voted expression.",
         "'by_face_px' are the images averaged down to so many pixels: what to expect of faces that small. Their "
         "probabilities get a temperature of their own, so that a blurred face is not read with false confidence.",

@@ -1,0 +1,63 @@
+"""What the commands on models share: a progress bar, checked outputs, JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["check_outputs", "print_json", "progress_bar", "written"]
+
+
+def check_outputs(json_file: Path | None, page: Path | None) -> None:
+    """Refuse what cannot be written, before any work is done (UsageError, MissingExtraError)."""
+    from mien.data.writer import check_destination
+    from mien.errors import MissingExtraError
+
+    if json_file is not None:
+        check_destination(json_file, ".json")
+    if page is not None:
+        check_destination(page, ".html")
+        try:
+            import jinja2  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError("Writing pages", "jinja2", "data") from error
+
+
+def print_json(value: Any) -> None:
+    """Print plain values on stdout."""
+    typer.echo(json_module.dumps(value, indent=2, ensure_ascii=False))
+
+
+def written(console: Console, path: Path | None) -> None:
+    """Say which file was written."""
+    if path is not None:
+        console.print(f"wrote {path}", style="dim", markup=False)
+
+
+@contextlib.contextmanager
+def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal; the function takes what is done and the total."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=json or not console.is_terminal,
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,165 @@
+"""`mien evaluate`: what a model is worth on labelled faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.cli.bench import check_outputs, print_json, progress_bar, written
+from mien.evaluate.options import EvaluateOptions
+from mien.options import with_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["evaluate", "percent", "span"]
+
+_BAR_CELLS = 12
+
+
+@with_options(EvaluateOptions)
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A shipped model's name, or the path of an .onnx file.")
+    ],
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(metavar="PATH", help="Labelled faces: Parquet, a folder of class folders, or any known layout."),
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to FILE.json.")] = None,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures to FILE.html.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    options: EvaluateOptions,
+) -> None:
+    """Measure a model on labelled faces: accuracy with its interval, classes, confusions, calibration.
+
+    Exit status: 0 done, 1 the dataset cannot be read or does not fit the model, 2 wrong usage.
+    """
+    from rich.console import Console
+
+    from mien.evaluate import evaluate_model
+
+    check_outputs(out, page)
+    console = Console(highlight=False)
+    with progress_bar(console, "reading faces", json) as progress:
+        evaluation = evaluate_model(model, data, options, progress=progress)
+    values = evaluation.to_dict()
+    if json:
+        print_json(values)
+    else:
+        _show(console, values)
+    if out is not None or page is not None:
+        from mien.evaluate.page import evaluation_page, write_json, write_text
+
+        if out is not None:
+            write_json(out, values)
+        if page is not None:
+            write_text(page, evaluation_page(evaluation))
+        if not json:
+            written(console, out)
+            written(console, page)
+
+
+def percent(value: float | None) -> str:
+    """A share as it is read."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def span(interval: list[float] | None) -> str:
+    """An interval of shares in percent."""
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def _show(console: Console, values: dict[str, Any]) -> None:
+    model, data = values["model"], values["data"]
+    console.print(
+        f"[bold]{model['name']}[/] ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
+        f"on {data['source']}, {data['split']}: {data['images']:,} faces"
+    )
+    if data["left_out"]:
+        classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
+        console.print(f"left out, since '{data['labels']}' has no label for them: {classes}", style="yellow")
+    console.print()
+    _show_scores(console, values)
+    console.print()
+    _show_classes(console, values["one_pass"], data["classes"])
+    console.print()
+    _show_calibration(console, values["calibration"])
+    _show_ferplus(console, values["ferplus"])
+    if values["leaks"] is None:
+        console.print("leaks        nobody has looked; --training PATH finds faces that are in the training set too")
+    console.print(f"{values['seconds']:.1f} s", style="dim")
+
+
+def _show_scores(console: Console, values: dict[str, Any]) -> None:
+    from mien.evaluate.page import score_rows
+
+    table = _table(("", "left"), ("faces", "right"), ("accuracy", "right"), ("95 % interval", "right"),
+                   ("balanced", "right"), ("macro F1", "right"))  # fmt: skip
+    for name, part in score_rows(values):
+        table.add_row(
+            name,
+            f"{part['images']:,}",
+            f"[bold]{percent(part['accuracy'])}[/]",
+            span(part["accuracy_interval_95"]),
+            percent(part["balanced_accuracy"]) if "balanced_accuracy" in part else "",
+            percent(part["macro_f1"]) if "macro_f1" in part else "",
+        )
+    console.print(table)
+
+
+def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) -> None:
+    from mien.evaluate.page import most_mistaken
+    from mien.sink.palette import color_rgb
+
+    mistakes = most_mistaken(scores["confusion"], names, 1)
+    table = _table(("class", "left"), ("faces", "right"), ("recall", "right"), ("", "left"), ("precision", "right"),
+                   ("F1", "right"), ("taken for", "left"))  # fmt: skip
+    for name, row in scores["classes"].items():
+        color = "rgb({},{},{})".format(*color_rgb(name))
+        filled = round(_BAR_CELLS * (row["recall"] or 0))
+        bar = f"[{color}]{'█' * filled}[/][dim]{'░' * (_BAR_CELLS - filled)}[/]"
+        table.add_row(
+            name,
+            f"{row['support']:,}",
+            percent(row["recall"]),
+            bar,
+            percent(row["precision"]),
+            percent(row["f1"]),
+            mistakes[name],
+        )
+    console.print(table)
+
+
+def _show_calibration(console: Console, found: dict[str, Any]) -> None:
+    held_out = f", {found['ece_held_out']:.3f} held out" if "ece_held_out" in found else ""
+    console.print(
+        f"calibration  ECE [bold]{found['ece_card']:.3f}[/] with the card's temperature "
+        f"{found['temperature_card']:.3f}; {found['ece_without']:.3f} without, {found['ece_best']:.3f} with the best "
+        f"one here {found['temperature_best']:.3f}{held_out}",
+        soft_wrap=True,
+    )
+
+
+def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
+    if found is None:
+        return
+    for name, part in found["one_pass"].items():
+        if "accuracy" in part:
+            views = found["ten_views"][name]["accuracy"] if found["ten_views"] else None
+            console.print(
+                f"{'FER+ ' + name:16} [bold]{percent(part['accuracy'])}[/] ({span(part['accuracy_interval_95'])}) of "
+                f"{part['images']:,} faces" + (f"; ten views {percent(views)}" if views is not None else ""),
+            )
+
+
+def _table(*columns: tuple[str, str]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in columns:
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    return table

@@ -1,0 +1,120 @@
+"""`mien export`: a checkpoint becomes a model that mien runs."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mien.cli.bench import print_json, progress_bar, written
+from mien.errors import MienWarning, MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.zoo import ModelCard
+
+__all__ = ["export"]
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file that training wrote.")],
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(metavar="PATH", help="Labelled faces to measure on and to calibrate with, in any known layout."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The .onnx file; by default NAME-PRECISION.onnx beside the checkpoint."),
+    ] = None,
+    precision: Annotated[
+        Literal["int8", "float32"], typer.Option(help="int8 is smaller and faster, float32 exact.")
+    ] = "int8",
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Split of --data to measure on.")] = None,
+    training: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="What the model was trained on; by default the split 'train' of --data."),
+    ] = None,
+    summary: Annotated[str, typer.Option(metavar="TEXT", help="One sentence for the card.")] = "",
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="The weights' licence, for the card.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON, and nothing else, on stdout.")] = False,
+) -> None:
+    """Turn a checkpoint into an ONNX file with its card, checked against torch, for 'mien recognize --model FILE'.
+
+    Exit status: 0 done, 1 the faces cannot be read or do not fit the model, 2 anything else that is wrong.
+    """
+    from rich.console import Console
+
+    from mien.data.writer import check_destination
+
+    for library in ("torch", "onnx", "safetensors"):
+        _require(library)
+    from mien.export.checkpoint import export_checkpoint
+
+    out = check_destination(out or checkpoint.with_name(f"{checkpoint.stem}-{precision}.onnx"), ".onnx")
+    check_destination(out.with_suffix(".json"), ".json")
+    console = Console(highlight=False)
+    with warnings.catch_warnings(record=True) as caught, progress_bar(console, "reading faces", json) as progress:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", MienWarning)
+        card = export_checkpoint(
+            checkpoint,
+            out,
+            data,
+            split=split,
+            training=training,
+            precision=precision,
+            summary=summary,
+            licence=licence,
+            progress=progress,
+        )
+    for warning in caught:
+        typer.echo(f"mien: {warning.message}", err=True)
+    if json:
+        print_json(card.to_dict())
+    else:
+        _show(console, card, out)
+
+
+def _require(library: str) -> None:
+    try:
+        importlib.import_module(library)
+    except ImportError as error:
+        raise MissingExtraError("Exporting models", library, "train") from error
+
+
+def _show(console: Console, card: ModelCard, out: Path) -> None:
+    from mien.cli.evaluate import percent, span
+
+    scores = card.scores["fer7"]
+    one_pass = scores["one_pass"]
+    console.print(
+        f"[bold]{card.name}[/] {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
+    )
+    console.print(f"sha256       {card.sha256}", soft_wrap=True)
+    difference = card.scores["torch_to_onnx_max_logit_difference"]
+    console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e} in a logit")
+    if card.precision == "int8":
+        console.print(
+            f"             int8 gives float32's answer on {percent(scores['float32_agreement'])} of the faces "
+            f"(accuracy {percent(scores['float32_accuracy'])} before)",
+            soft_wrap=True,
+        )
+    console.print(
+        f"accuracy     {percent(one_pass['accuracy'])} ({span(one_pass['accuracy_interval_95'])}) on "
+        f"{one_pass['images']:,} faces of {card.scores['split']}; ten views {percent(scores['ten_views']['accuracy'])}",
+        soft_wrap=True,
+    )
+    copies = one_pass["images"] - one_pass["images_without_training_copies"]
+    if copies and "accuracy_without_training_copies" in one_pass:
+        rest = percent(one_pass["accuracy_without_training_copies"])
+        console.print(f"             {rest} without the {copies:,} that are in the training set too", soft_wrap=True)
+    temperatures = ", ".join(f"{head.output} {head.temperature:.3f}" for head in card.heads)
+    console.print(f"temperature  {temperatures}; ECE {scores['calibration']['ece_held_out']:.3f} held out")
+    written(console, out)
+    written(console, out.with_suffix(".json"))
+    console.print(f"try it: mien recognize PHOTO --model {out}", style="dim", markup=False, soft_wrap=True)

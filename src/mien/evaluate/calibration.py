@@ -1,0 +1,179 @@
+"""Whether confidence means what it says: reliability, calibration error, and the temperature that fits best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.classify.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    softmax,
+)
+from mien.evaluate.metrics import rounded
+from mien.labels import LabelScheme
+
+__all__ = ["calibration_scores", "fit_scheme_temperature", "reliability_bins", "scheme_calibration"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Float64s = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+BINS = 15
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def calibration_scores(logits: FloatArray, targets: npt.ArrayLike) -> tuple[float, dict[str, float]]:
+    """Fit a temperature and tell what it changed, in the short form of model cards.
+
+    Parameters
+    ----------
+    logits : float array of shape (N, C)
+    targets : int64 array of shape (N,) or float array of shape (N, C)
+        Class indices or distributions.
+
+    Returns
+    -------
+    (temperature, scores) : float, dict
+        Negative log likelihood (nats) and expected calibration error (15 bins) before and after; `ece_held_out`
+        is measured on each half of the rows (even, odd) with the temperature of the other half.
+    """
+    wanted = np.asarray(targets)
+    temperature = round(fit_temperature(logits, wanted), 4)
+    halves = [np.arange(len(logits)) % 2 == parity for parity in (0, 1)]
+    held_out = np.empty_like(logits)
+    for here, there in (halves, halves[::-1]):
+        held_out[here] = softmax(logits[here], fit_temperature(logits[there], wanted[there]))
+    return temperature, {
+        "nll_before": rounded(negative_log_likelihood(logits, wanted)),
+        "nll_after": rounded(negative_log_likelihood(logits, wanted, temperature)),
+        "ece_before": rounded(expected_calibration_error(softmax(logits), wanted)),
+        "ece_after": rounded(expected_calibration_error(softmax(logits, temperature), wanted)),
+        "ece_held_out": rounded(expected_calibration_error(held_out, wanted)),
+    }
+
+
+def reliability_bins(confidence: Float64s, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[dict[str, Any]]:
+    """Confidence against accuracy, in equally wide bins that are open on the left.
+
+    Parameters
+    ----------
+    confidence : float64 array of shape (N,)
+        The highest probability of each row.
+    right : bool array of shape (N,)
+
+    Returns
+    -------
+    list of dict
+        For each bin its bounds ``low`` and ``high``, the number of ``images``, and where there are any, their mean
+        ``confidence`` and ``accuracy`` (else None).
+    """
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for number in range(bins):
+        inside = bin_of == number
+        count = int(inside.sum())
+        found.append(
+            {
+                "low": rounded(number / bins),
+                "high": rounded((number + 1) / bins),
+                "images": count,
+                "confidence": rounded(confidence[inside].mean()) if count else None,
+                "accuracy": rounded(right[inside].mean()) if count else None,
+            }
+        )
+    return found
+
+
+def fit_scheme_temperature(
+    logits: FloatArray, targets: IntArray, scheme: LabelScheme, head_labels: tuple[str, ...]
+) -> float:
+    """The temperature with the lowest negative log likelihood of a label scheme's own probabilities.
+
+    Where every label is one class this is `fit_temperature` on those classes. Labels that add up several classes have
+    no such slope; there the minimum is found by golden-section search over the logarithm of the temperature.
+
+    Parameters
+    ----------
+    logits : float array of shape (N, K)
+        Of a head with the classes `head_labels`.
+    targets : int64 array of shape (N,)
+        Index into the scheme's labels.
+    """
+    if all(len(names) == 1 for names in scheme.members.values()):
+        columns = [head_labels.index(names[0]) for names in scheme.members.values()]
+        return fit_temperature(logits[:, columns], targets)
+
+    def loss(log_temperature: float) -> float:
+        probabilities, _ = scheme.project(softmax(logits, float(np.exp(log_temperature))), head_labels)
+        return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
+
+    low, high = np.log(0.05), np.log(20.0)
+    for _ in range(40):
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return float(np.exp((low + high) / 2))
+
+
+def scheme_calibration(
+    logits: FloatArray,
+    targets: IntArray,
+    scheme: LabelScheme,
+    head_labels: tuple[str, ...],
+    card_temperature: Float64s,
+) -> dict[str, Any]:
+    """Everything that a report says about calibration.
+
+    Parameters
+    ----------
+    logits : float array of shape (N, K)
+        N above 0.
+    targets : int64 array of shape (N,)
+        Index into the scheme's labels.
+    scheme, head_labels
+        As in `fit_scheme_temperature`.
+    card_temperature : float64 array of shape (N,)
+        What the card gives each row (it depends on the size of the face).
+
+    Returns
+    -------
+    dict
+        Temperatures; expected calibration error (15 bins) and negative log likelihood (nats) without a temperature,
+        with the card's and with the best one here; ``ece_held_out`` with the best one of the other half of the rows
+        (even, odd); the reliability bins with the card's temperature.
+    """
+
+    def probabilities(temperature: Any, rows: Any = slice(None)) -> Float64s:
+        return scheme.project(softmax(logits[rows], temperature), head_labels)[0]
+
+    def errors(name: str, values: Float64s) -> dict[str, float]:
+        likelihood = np.maximum(values[np.arange(len(targets)), targets], 1e-12)
+        return {
+            f"ece_{name}": rounded(expected_calibration_error(values, targets, BINS)),
+            f"nll_{name}": rounded(-np.log(likelihood).mean()),
+        }
+
+    best = fit_scheme_temperature(logits, targets, scheme, head_labels)
+    card = probabilities(card_temperature)
+    scores: dict[str, Any] = {
+        "temperature_card": rounded(np.median(card_temperature)),
+        "temperature_best": rounded(best),
+        **errors("without", probabilities(1.0)),
+        **errors("card", card),
+        **errors("best", probabilities(best)),
+    }
+    if len(targets) > 1:
+        halves = [np.arange(len(targets)) % 2 == parity for parity in (0, 1)]
+        held_out = np.empty_like(card)
+        for here, there in (halves, halves[::-1]):
+            held_out[here] = probabilities(
+                fit_scheme_temperature(logits[there], targets[there], scheme, head_labels), here
+            )
+        scores["ece_held_out"] = rounded(expected_calibration_error(held_out, targets, BINS))
+    confidence = card.max(axis=1)
+    scores["mean_confidence"] = rounded(confidence.mean())
+    scores["reliability"] = reliability_bins(confidence, card.argmax(axis=1) == targets)
+    return scores

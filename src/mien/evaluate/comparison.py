@@ -1,0 +1,167 @@
+"""Several models on the same rows: everything that `mien compare` tells."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien import __version__
+from mien.classify import OnnxClassifier
+from mien.classify.calibration import expected_calibration_error, softmax
+from mien.errors import UsageError
+from mien.evaluate.faces import Faces, open_faces
+from mien.evaluate.metrics import detailed_scores, rounded
+from mien.evaluate.options import CompareOptions
+from mien.evaluate.paired import holm, paired_test
+from mien.evaluate.predict import default_threads, predict
+from mien.evaluate.report import answers_of, leak_scores, model_facts, row_facts, with_training
+from mien.evaluate.scheme import choose_task
+from mien.evaluate.speed import ms_a_face
+from mien.zoo import StoredModel, find_model
+
+__all__ = ["Comparison", "compare_models"]
+
+_TIMED_DIFFERENT = 16
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_models` found.
+
+    Attributes
+    ----------
+    values : dict
+        Plain values, as they are written to JSON.
+    """
+
+    values: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.values
+
+
+def compare_models(
+    models: Sequence[str | os.PathLike[str]],
+    data: str | os.PathLike[str],
+    options: CompareOptions | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **kwargs: Any,
+) -> Comparison:
+    """Measure models side by side on the same rows, with paired tests.
+
+    Parameters
+    ----------
+    models : sequence of str or path
+        Two or more, as for `evaluate_model`.
+    data : path
+        A dataset in any layout that `mien data import` reads.
+    options : CompareOptions, optional
+        Or its fields as keywords.
+    progress : callable, optional
+        Called with the faces that are done, and their number.
+
+    Raises
+    ------
+    InputError, ModelError, UsageError
+        As `evaluate_model`; also if there are fewer than two models, or one comes twice.
+    """
+    options = options or CompareOptions(**kwargs)
+    if len(models) < 2:
+        raise UsageError(f"{len(models)} model to compare; expected two or more")
+    start_s = time.monotonic()
+    stored = [find_model(str(model), "expression") for model in models]
+    names = _names(stored)
+    threads = options.threads or default_threads()
+    classifiers = [OnnxClassifier(model, threads) for model in stored]
+    faces = open_faces(data, options.split)
+    task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
+    kept = task.target >= 0
+    faces, truth = with_training(faces.take(kept), options.training), task.target[kept]
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, len(faces))
+
+    outputs = predict(classifiers, faces, views=options.ten_views, progress=advance)
+    rights: list[npt.NDArray[np.bool_]] = []
+    rows: list[dict[str, Any]] = []
+    for model, name, head, output in zip(stored, names, task.heads, outputs, strict=True):
+        one_pass, views = answers_of(output, head, task)
+        answers = one_pass if views is None else views
+        rights.append(answers == truth)
+        calibrated = softmax(output.logits[head.output], head.temperature_at(output.side_px))
+        probabilities, _ = task.scheme.project(calibrated, head.labels)
+        rows.append(
+            {
+                **model_facts(model, head),
+                "name": name,
+                "scores": detailed_scores(truth, answers, task.scheme.labels),
+                "leaks": leak_scores(faces, {"accuracy": rights[-1]}),
+                "ece": rounded(expected_calibration_error(probabilities, truth)),
+                "ms_a_face": None,
+            }
+        )
+    if options.timed_faces:
+        # Before there is a table to look at, and after the batches: caches are warm and nothing else of ours runs.
+        for row, timing in zip(rows, _timed(stored, classifiers, threads, faces, options.timed_faces), strict=True):
+            row["ms_a_face"] = timing
+    return Comparison(
+        {
+            "mien": __version__,
+            "data": row_facts(faces, task, len(truth)),
+            "read": "ten views" if options.ten_views else "one pass",
+            "models": rows,
+            "pairs": _pairs(names, rights),
+            "all_right": int(np.logical_and.reduce(rights).sum()),
+            "all_wrong": int((~np.logical_or.reduce(rights)).sum()),
+            "timed_faces": options.timed_faces,
+            "seconds": round(time.monotonic() - start_s, 1),
+        }
+    )
+
+
+def _names(stored: Sequence[StoredModel]) -> list[str]:
+    """What to call each model: its card's name, or the file's where two cards say the same."""
+    if len({model.weights.resolve() for model in stored}) < len(stored):
+        raise UsageError("a model is given twice; expected different models")
+    names = [model.card.name for model in stored]
+    for pick in (lambda path: path.name, str):
+        double = {name for name, count in Counter(names).items() if count > 1}
+        names = [pick(m.weights) if n in double else n for m, n in zip(stored, names, strict=True)]
+    return names
+
+
+def _timed(
+    stored: Sequence[StoredModel], classifiers: Sequence[OnnxClassifier], threads: int, faces: Faces, count: int
+) -> list[dict[str, float]]:
+    single = classifiers if threads == 1 else [OnnxClassifier(model, 1) for model in stored]
+    color = any(model.card.input.channels == "rgb" for model in stored)
+    return ms_a_face(single, faces.images(np.arange(min(_TIMED_DIFFERENT, len(faces))), color=color), count)
+
+
+def _pairs(names: Sequence[str], rights: Sequence[npt.NDArray[np.bool_]]) -> list[dict[str, Any]]:
+    pairs = list(combinations(range(len(names)), 2))
+    tests = [paired_test(rights[a], rights[b]) for a, b in pairs]
+    adjusted = holm([test.p_value for test in tests])
+    return [
+        {
+            "first": names[a],
+            "second": names[b],
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(test).items()},
+            "p_value_holm": p_value,
+        }
+        for (a, b), test, p_value in zip(pairs, tests, adjusted, strict=True)
+    ]

@@ -1,0 +1,283 @@
+"""The labelled faces of one split, from a dataset in any layout."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.data.info import METADATA_KEY, TRAIN, load_pyarrow
+from mien.data.layouts import Item, ReadOptions, find_layout
+from mien.data.layouts.base import split_name
+from mien.data.pixels import cut_face, decode_gray
+from mien.errors import InputError, UsageError
+from mien.source.image import decode_image
+
+__all__ = ["Faces", "open_faces", "open_training"]
+
+Image = npt.NDArray[np.uint8]
+IntArray = npt.NDArray[np.int64]
+# What is stored of a face: an image file's bytes or pixels, its box there, and its name for errors.
+Stored = tuple[bytes | Image, Sequence[float] | None, str]
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Labelled faces; their pixels are only read when they are asked for.
+
+    Attributes
+    ----------
+    source : str
+        The dataset, as it was named.
+    split : str
+        Which of its splits this is.
+    labels : tuple of str
+        The dataset's classes.
+    label : int64 array of shape (N,)
+        Index into `labels`.
+    votes : uint8 array of shape (N, len(vote_labels)) or None
+        Annotators' votes; zeros where a row has none.
+    vote_labels : tuple of str
+    leaked : bool array of shape (N,) or None
+        Rows with a copy in training; None where nobody has looked.
+    leaked_by : str
+        How that is known.
+    """
+
+    source: str
+    split: str
+    labels: tuple[str, ...]
+    label: IntArray
+    votes: npt.NDArray[np.uint8] | None
+    vote_labels: tuple[str, ...]
+    leaked: npt.NDArray[np.bool_] | None
+    leaked_by: str
+    _fetch: Callable[[IntArray], list[Stored]] = dataclasses.field(repr=False)
+    _rows: IntArray = dataclasses.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> Faces:
+        """Only the rows where `kept`, a bool array of shape (N,), is true."""
+        return dataclasses.replace(
+            self,
+            label=self.label[kept],
+            votes=None if self.votes is None else self.votes[kept],
+            leaked=None if self.leaked is None else self.leaked[kept],
+            _rows=self._rows[kept],
+        )
+
+    def images(self, index: IntArray, *, color: bool = False) -> list[Image]:
+        """The faces of some rows, each in its own size: gray (H, W), or BGR (H, W, 3).
+
+        Raises
+        ------
+        InputError
+            If an image is damaged; it is named.
+        """
+        with _readable(self.source):
+            stored = self._fetch(self._rows[index])
+        return [cut_face(_decode(pixels, where, color), box) for pixels, box, where in stored]
+
+    def names(self, index: IntArray) -> list[str]:
+        """What to call some rows."""
+        with _readable(self.source):
+            return [where for _, _, where in self._fetch(self._rows[index])]
+
+    def digests(self) -> list[bytes]:
+        """A checksum of the pixels (gray) of each row: equal faces have equal ones."""
+        return [
+            hashlib.blake2b(image.tobytes(), digest_size=16, salt=_salt(image)).digest()
+            for start in range(0, len(self), _CHUNK)
+            for image in self.images(np.arange(start, min(start + _CHUNK, len(self))))
+        ]
+
+    def with_copies_of(self, training: Faces) -> Faces:
+        """The same rows; those with an exact copy in `training` are leaked too."""
+        known = set(training.digests())
+        copied = np.array([digest in known for digest in self.digests()], np.bool_)
+        found = f"exact copies in {Path(training.source).name} ({training.split})"
+        if self.leaked is None:
+            return dataclasses.replace(self, leaked=copied, leaked_by=found)
+        return dataclasses.replace(self, leaked=self.leaked | copied, leaked_by=f"{self.leaked_by}, and {found}")
+
+
+def open_faces(path: str | os.PathLike[str], split: str | None = None) -> Faces:
+    """Open one split of a dataset.
+
+    Parameters
+    ----------
+    path : path
+        A dataset of mien, or a file or folder in any layout that `mien data import` reads (Parquet of Hugging Face
+        `datasets`, a folder of class folders, ...).
+    split : str, optional
+        Its name, here or in the field (``"PublicTest"`` is ``"validation"``). By default the only one, or the only one
+        that is not for training.
+
+    Raises
+    ------
+    InputError
+        If the dataset cannot be read, a row is damaged, or the split is empty.
+    UsageError
+        If there is no such split, or several could be meant; those that there are, are named.
+    """
+    return _open(Path(path), lambda counts: _evaluation_split(counts, split, str(path)))
+
+
+def open_training(path: str | os.PathLike[str]) -> Faces:
+    """Open the split ``train`` of a dataset, or its only split.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `open_faces`.
+    """
+    return _open(Path(path), lambda counts: _training_split(counts, str(path)))
+
+
+def _open(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
+    with _readable(str(path)):
+        return _open_dataset(path, choose) if _is_dataset(path) else _open_layout(path, choose)
+
+
+class _readable:  # noqa: N801 - used like a function
+    """The boundary at which pyarrow's errors become ours: a file may be damaged anywhere."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is None or isinstance(error, (InputError, UsageError)):
+            return
+        try:
+            import pyarrow
+        except ImportError:
+            return
+        if isinstance(error, (OSError, pyarrow.ArrowException)):
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(self._source, f"is damaged or cannot be read ({reason})") from error
+
+
+def _is_dataset(path: Path) -> bool:
+    """Whether this is a file in mien's own form."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"PAR1":
+                return False
+    except OSError:
+        return False
+    return METADATA_KEY in (load_pyarrow().parquet.ParquetFile(path).metadata.metadata or {})
+
+
+def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
+    dataset = Dataset(path)
+    split = choose(dataset.splits)
+    rows = np.flatnonzero(dataset.split == split)
+    boxes = dataset.column("box_xyxy")
+    names = dataset.names()
+    known = "leaked" in dataset.info.columns
+    leaked = np.array([bool(value) for value in dataset.column("leaked")], np.bool_)
+
+    def fetch(index: IntArray) -> list[Stored]:
+        encoded = dataset.encoded(index)
+        return [(encoded[row] or b"", boxes[row], names[row]) for row in index.tolist()]
+
+    return Faces(
+        source=str(path),
+        split=split,
+        labels=dataset.labels,
+        label=dataset.label[rows],
+        votes=None if dataset.votes is None else dataset.votes[rows],
+        vote_labels=dataset.info.vote_labels,
+        leaked=leaked[rows] if known else None,
+        leaked_by="the dataset's column 'leaked'" if known else "",
+        _fetch=fetch,
+        _rows=rows,
+    )
+
+
+def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
+    contents = find_layout(path).read(path, ReadOptions())
+    items: list[Item] = []
+    for item in contents.items:
+        if isinstance(item, InputError):
+            raise item
+        items.append(item)
+    split = choose(Counter(item.split for item in items))
+    items = [item for item in items if item.split == split]
+    width = len(contents.vote_labels)
+    votes = np.array([item.votes or [0] * width for item in items], np.uint8) if width else None
+
+    def fetch(index: IntArray) -> list[Stored]:
+        return [(items[row].load(), items[row].box_xyxy, items[row].where) for row in index.tolist()]
+
+    return Faces(
+        source=str(path),
+        split=split,
+        labels=contents.labels,
+        label=np.array([item.label for item in items], np.int64),
+        votes=votes,
+        vote_labels=contents.vote_labels,
+        leaked=None,
+        leaked_by="",
+        _fetch=fetch,
+        _rows=np.arange(len(items)),
+    )
+
+
+def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str) -> str:
+    if not counts:
+        raise InputError(source, "has no rows; expected labelled faces")
+    if wanted is not None:
+        for name in (wanted, split_name(wanted)):
+            if name in counts:
+                return name
+        raise UsageError(f"{source} has no split '{wanted}'; it has {_listed(counts)}")
+    if len(counts) == 1:
+        return next(iter(counts))
+    held_out = [name for name in counts if name != TRAIN]
+    if len(held_out) == 1:
+        return held_out[0]
+    raise UsageError(f"{source} has several splits: {_listed(counts)}; name one with --split")
+
+
+def _training_split(counts: Mapping[str, int], source: str) -> str:
+    if not counts:
+        raise InputError(source, "has no rows; expected training faces")
+    if TRAIN in counts:
+        return TRAIN
+    if len(counts) == 1:
+        return next(iter(counts))
+    raise UsageError(f"{source} has no split '{TRAIN}'; it has {_listed(counts)}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count:,} rows)" for name, count in counts.items())
+
+
+def _decode(pixels: bytes | Image, where: str, color: bool) -> Image:
+    if isinstance(pixels, bytes):
+        return decode_image(pixels, where).image if color else decode_gray(pixels, where)
+    if pixels.ndim == 3 and not color:
+        import cv2
+
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
+    return pixels
+
+
+def _salt(image: Image) -> bytes:
+    """Two sizes with the same bytes are not the same face."""
+    return f"{image.shape[0]}x{image.shape[1]}".encode()[:16]

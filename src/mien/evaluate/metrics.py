@@ -1,0 +1,215 @@
+"""Metrics of classification, each from the confusion matrix, with bootstrap intervals over the images."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "ClassScores",
+    "class_scores",
+    "classification_scores",
+    "confusion_matrix",
+    "detailed_scores",
+    "rounded",
+    "share_interval",
+]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+SEED, RESAMPLES = 0, 10_000
+INTERVAL = (0.025, 0.975)
+_BLOCK = 2_000
+
+
+class ClassScores(NamedTuple):
+    """Scores of each class, from a confusion matrix of C classes.
+
+    Attributes
+    ----------
+    precision, recall, f1 : float64 arrays of shape (..., C)
+        In [0, 1]; 0 where a class was never answered (precision), has no image (recall), or both (f1).
+    support : int64 array of shape (..., C)
+        Images of each class.
+    answered : int64 array of shape (..., C)
+        Images that were answered with it.
+    """
+
+    precision: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    f1: npt.NDArray[np.float64]
+    support: IntArray
+    answered: IntArray
+
+    @property
+    def balanced_accuracy(self) -> npt.NDArray[np.float64]:
+        """The mean recall over the classes that have images, of shape (...)."""
+        return _mean_over(self.recall, self.support > 0)
+
+    @property
+    def macro_f1(self) -> npt.NDArray[np.float64]:
+        """The mean F1 over the classes that have images, of shape (...)."""
+        return _mean_over(self.f1, self.support > 0)
+
+
+def confusion_matrix(labels: IntArray, answers: IntArray, classes: int) -> IntArray:
+    """Count images; a row for each true class, a column for each answer.
+
+    Parameters
+    ----------
+    labels, answers : int64 arrays of shape (N,)
+        In [0, classes).
+
+    Returns
+    -------
+    int64 array of shape (classes, classes)
+    """
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, answers), 1)
+    return confusion
+
+
+def class_scores(confusion: IntArray) -> ClassScores:
+    """Precision, recall and F1 of each class, from one or many confusion matrices of shape (..., C, C)."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    support, answered = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    return ClassScores(
+        precision=hits / np.maximum(answered, 1),
+        recall=hits / np.maximum(support, 1),
+        f1=2 * hits / np.maximum(support + answered, 1),
+        support=support,
+        answered=answered,
+    )
+
+
+def share_interval(right: BoolArray) -> list[float]:
+    """95 % bootstrap interval of a share; resampling rights and wrongs is drawing from a binomial distribution.
+
+    Parameters
+    ----------
+    right : bool array of shape (N,)
+        N above 0.
+
+    Returns
+    -------
+    list of two float
+        The 2.5 % and 97.5 % quantiles of 10,000 resamples (with a fixed seed, so always the same ones).
+    """
+    draws = np.random.default_rng(SEED).binomial(len(right), right.mean(), RESAMPLES) / len(right)
+    return [rounded(value) for value in np.quantile(draws, INTERVAL)]
+
+
+def classification_scores(
+    probabilities: FloatArray, labels: IntArray, names: tuple[str, ...], copied: BoolArray
+) -> dict[str, Any]:
+    """Accuracy and its relatives, in the short form of model cards.
+
+    Parameters
+    ----------
+    probabilities : float array of shape (N, C)
+        Or anything whose largest entry is the answer.
+    labels : int64 array of shape (N,)
+        The truth.
+    names : tuple of C str
+        The classes.
+    copied : bool array of shape (N,)
+        Which images have an exact copy among the training images.
+
+    Returns
+    -------
+    dict
+        Shares in [0, 1]; intervals are 95 % bootstrap intervals over images. `confusion` counts images, a row for
+        each true class. Without images that are no copies, their accuracy is left out.
+    """
+    answers = probabilities.argmax(axis=1)
+    right = answers == labels
+    confusion = confusion_matrix(labels, answers, len(names))
+    scores = class_scores(confusion)
+    fresh = right[~copied]
+    without_copies: dict[str, Any] = {"images_without_training_copies": len(fresh)}
+    if len(fresh):
+        without_copies["accuracy_without_training_copies"] = rounded(fresh.mean())
+        without_copies["accuracy_without_training_copies_interval_95"] = share_interval(fresh)
+    return {
+        "images": len(labels),
+        "accuracy": rounded(right.mean()),
+        "accuracy_interval_95": share_interval(right),
+        **without_copies,
+        "balanced_accuracy": rounded(scores.balanced_accuracy),
+        "macro_f1": rounded(scores.macro_f1),
+        "recall": {name: rounded(value) for name, value in zip(names, scores.recall, strict=True)},
+        "confusion": confusion.tolist(),
+    }
+
+
+def detailed_scores(labels: IntArray, answers: IntArray, names: tuple[str, ...]) -> dict[str, Any]:
+    """Accuracy, balanced accuracy, macro F1, each with its interval, and a row a class.
+
+    Parameters
+    ----------
+    labels, answers : int64 arrays of shape (N,)
+        The truth and what was answered, in [0, C). N may be 0.
+    names : tuple of C str
+        The classes.
+
+    Returns
+    -------
+    dict
+        Shares in [0, 1]; None where nothing can be said (the recall of a class without images, or the precision of
+        one that was never answered). Means go over the classes that have images. Without any image only ``images``.
+    """
+    if not len(labels):
+        return {"images": 0}
+    confusion = confusion_matrix(labels, answers, len(names))
+    scores = class_scores(confusion)
+    right = labels == answers
+    balanced, macro = _mean_intervals(confusion)
+    return {
+        "images": len(labels),
+        "accuracy": rounded(right.mean()),
+        "accuracy_interval_95": share_interval(right),
+        "balanced_accuracy": rounded(scores.balanced_accuracy),
+        "balanced_accuracy_interval_95": balanced,
+        "macro_f1": rounded(scores.macro_f1),
+        "macro_f1_interval_95": macro,
+        "classes": {
+            name: {
+                "precision": rounded(scores.precision[i]) if scores.answered[i] else None,
+                "recall": rounded(scores.recall[i]) if scores.support[i] else None,
+                "f1": rounded(scores.f1[i]) if scores.answered[i] + scores.support[i] else None,
+                "support": int(scores.support[i]),
+            }
+            for i, name in enumerate(names)
+        },
+        "confusion": confusion.tolist(),
+    }
+
+
+def rounded(value: Any) -> float:
+    """A plain float of five decimals: what reports and cards hold."""
+    return round(float(value), 5)
+
+
+def _mean_intervals(confusion: IntArray) -> tuple[list[float], list[float]]:
+    """Intervals of balanced accuracy and macro F1.
+
+    Drawing images again with replacement is drawing the cells of the confusion matrix from a multinomial distribution.
+    """
+    images = int(confusion.sum())
+    rng = np.random.default_rng(SEED)
+    parts = []
+    for _ in range(RESAMPLES // _BLOCK):
+        cells = rng.multinomial(images, confusion.ravel() / images, _BLOCK)
+        scores = class_scores(cells.reshape(-1, *confusion.shape))
+        parts.append(np.stack([scores.balanced_accuracy, scores.macro_f1]))
+    balanced, macro = np.quantile(np.concatenate(parts, axis=1), INTERVAL, axis=1).T
+    return [rounded(value) for value in balanced], [rounded(value) for value in macro]
+
+
+def _mean_over(values: npt.NDArray[np.float64], counted: BoolArray) -> npt.NDArray[np.float64]:
+    total = np.where(counted, values, 0.0).sum(axis=-1)
+    return np.asarray(total / np.maximum(counted.sum(axis=-1), 1), np.float64)

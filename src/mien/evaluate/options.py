@@ -1,0 +1,48 @@
+"""What `mien evaluate` and `mien compare` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.options import check_options, option
+
+__all__ = ["CompareOptions", "EvaluateOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RowOptions:
+    """Which rows count, and how they are read."""
+
+    split: str | None = option(
+        None, "Which split; needed only where the dataset has more than one for evaluation.", metavar="NAME"
+    )
+    labels: str | None = option(
+        None,
+        "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. By default the "
+        "classes that model and dataset share.",
+    )
+    training: Path | None = option(
+        None,
+        "What the model was trained on: rows with an exact copy there count apart (beside a column 'leaked').",
+        metavar="PATH",
+    )
+    threads: int | None = option(None, "Threads; by default one a core.", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(_RowOptions):
+    """How a model is evaluated."""
+
+    ten_views: bool = option(True, "Also read ten shifted and mirrored views of each face (takes ten times as long).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(_RowOptions):
+    """How models are compared."""
+
+    ten_views: bool = option(False, "Compare on ten views of each face, not on one pass.")
+    timed_faces: int = option(200, "Faces to time each model with, one at a time; 0 measures no time.", minimum=0)

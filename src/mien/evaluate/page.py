@@ -1,0 +1,114 @@
+"""Evaluations and comparisons as self-contained pages, and reports as files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mien.data.page import picture_uri, render
+from mien.errors import OutputError
+from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
+from mien.evaluate.comparison import Comparison
+from mien.evaluate.report import Evaluation
+from mien.files import write_atomically
+from mien.sink.palette import color_rgb
+
+__all__ = ["comparison_page", "evaluation_page", "most_mistaken", "verdict", "write_json", "write_text"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def evaluation_page(evaluation: Evaluation) -> str:
+    """An evaluation as an HTML page that needs no other file."""
+    values = evaluation.to_dict()
+    data = values["data"]
+    names = data["classes"]
+    wrong = values["confidently_wrong"]
+    return render(
+        "evaluate.html.j2",
+        folder=_TEMPLATES,
+        title=f"{values['model']['name']} on {data['source']}",
+        only_source=data["source"],
+        colors=_colors(names),
+        parts=score_rows(values),
+        mistakes=most_mistaken(values["one_pass"]["confusion"], names),
+        confusion=confusion_chart(values["one_pass"]["confusion"], names),
+        reliability=reliability_chart(values["calibration"]["reliability"]),
+        faces=[(face, picture_uri(picture)) for face, picture in zip(wrong, evaluation.pictures, strict=True)],
+        **{key: values[key] for key in ("model", "data", "one_pass", "ten_views", "leaks", "calibration", "ferplus")},
+    )
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """A comparison as an HTML page that needs no other file."""
+    values = comparison.to_dict()
+    models = values["models"]
+    leaks = models[0]["leaks"]
+    scores = [(model["name"], model["scores"]) for model in models]
+    return render(
+        "compare.html.j2",
+        folder=_TEMPLATES,
+        title=f"{', '.join(model['name'] for model in models)} on {values['data']['source']}",
+        colors=_colors(values["data"]["classes"]),
+        leaks=leaks["found_by"] if leaks else "",
+        intervals=interval_chart([(name, own["accuracy"], own["accuracy_interval_95"]) for name, own in scores]),
+        verdicts=[verdict(pair) for pair in values["pairs"]],
+        p_values=[(p_text(pair["p_value"]), p_text(pair["p_value_holm"])) for pair in values["pairs"]],
+        **{key: values[key] for key in ("data", "read", "models", "pairs", "all_right", "all_wrong", "timed_faces")},
+    )
+
+
+def score_rows(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of the table of scores: how the faces were read, and which of them."""
+    ways = {"one pass": "one_pass", "ten views": "ten_views"}
+    rows = [(title, values[way]) for title, way in ways.items() if values[way]]
+    if values["leaks"]:
+        for what, part in (("without leaks", "without_leaks"), ("leaked only", "leaked_only")):
+            found = values["leaks"][part]
+            rows += [
+                (f"{title}, {what}", {"images": found["images"], **found[way]})
+                for title, way in ways.items()
+                if way in found
+            ]
+    return rows
+
+
+def most_mistaken(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 2) -> dict[str, str]:
+    """For each class what its faces are most often taken for, such as ``"sad 18 %, fear 9 %"``."""
+    found = {}
+    for i, (name, row) in enumerate(zip(names, confusion, strict=True)):
+        others = sorted(((count, names[j]) for j, count in enumerate(row) if j != i and count), reverse=True)[:most]
+        found[name] = ", ".join(f"{other} {100 * count / sum(row):.0f} %" for count, other in others)
+    return found
+
+
+def verdict(pair: dict[str, Any]) -> str:
+    """What a paired test says, in words; by the p value that holds for all pairs together."""
+    if pair["p_value_holm"] >= 0.05:
+        return "no difference shown"
+    better = pair["first"] if pair["difference"] > 0 else pair["second"]
+    return f"{better} is better"
+
+
+def p_text(p_value: float) -> str:
+    """A p value as it is read: three places, or the power of ten where it is smaller."""
+    return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.0e}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as JSON; whole or not at all (OutputError)."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; whole or not at all (OutputError)."""
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); nothing was left there") from error
+
+
+def _colors(names: Sequence[str]) -> dict[str, str]:
+    return {name: "rgb({}, {}, {})".format(*color_rgb(name)) for name in names}

@@ -1,0 +1,124 @@
+"""Models on many faces: one pass, and the mean of ten views."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.classify import OnnxClassifier, whole_batch
+from mien.classify.calibration import softmax
+from mien.evaluate.faces import Faces
+
+__all__ = ["Outputs", "predict", "ten_views"]
+
+_CHUNK = 256
+_VIEWS = 10
+Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model said about N faces.
+
+    Attributes
+    ----------
+    logits : dict of str to float32 array of shape (N, K)
+        Of each head, by the name of its output.
+    views : dict of str to float64 array of shape (N, K), or None
+        The mean of the uncalibrated probabilities over ten views.
+    side_px : float64 array of shape (N,)
+        The longer side of each face as it is stored, which decides the card's temperature.
+    """
+
+    logits: dict[str, npt.NDArray[np.float32]]
+    views: dict[str, npt.NDArray[np.float64]] | None
+    side_px: npt.NDArray[np.float64]
+
+
+def ten_views(images: Pixels, shift_px: int = 2) -> list[Pixels]:
+    """Shifts by nothing and by `shift_px` to each side (the edge is repeated), and the mirror image of each.
+
+    Parameters
+    ----------
+    images : array of shape (..., H, W)
+
+    Returns
+    -------
+    list of ten arrays of shape (..., H, W)
+        The first is `images`.
+    """
+    height, width = images.shape[-2:]
+    by = shift_px
+    padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(by, by), (by, by)], mode="edge")
+    shifted = [
+        padded[..., by + dy : by + dy + height, by + dx : by + dx + width]
+        for dx, dy in ((0, 0), (by, 0), (-by, 0), (0, by), (0, -by))
+    ]
+    views: Any = [np.ascontiguousarray(view) for image in shifted for view in (image, image[..., ::-1])]
+    return list(views)
+
+
+def predict(
+    models: Sequence[OnnxClassifier],
+    faces: Faces,
+    *,
+    views: bool,
+    progress: Callable[[int], None] | None = None,
+) -> list[Outputs]:
+    """Run models on the same faces, which are read once, a chunk at a time.
+
+    Parameters
+    ----------
+    models : sequence of OnnxClassifier
+    faces : Faces
+        At least one.
+    views : bool
+        Also read ten views. They are shifted by a twenty-fourth of the input's side: two pixels of 48.
+    progress : callable, optional
+        Called with the number of faces done since the last call.
+
+    Returns
+    -------
+    list of Outputs
+        One for each model.
+    """
+    color = any(model.card.input.channels == "rgb" for model in models)
+    logits: list[list[dict[str, Any]]] = [[] for _ in models]
+    means: list[list[dict[str, Any]]] = [[] for _ in models]
+    sides_px: list[int] = []
+    for start in range(0, len(faces), _CHUNK):
+        images = faces.images(np.arange(start, min(start + _CHUNK, len(faces))), color=color)
+        sides_px += [max(image.shape[:2]) for image in images]
+        for number, model in enumerate(models):
+            batch = whole_batch(images, model.card.input)
+            logits[number].append(model.logits(batch))
+            if views:
+                means[number].append(_view_means(model, batch, logits[number][-1]))
+        if progress is not None:
+            progress(len(images))
+    return [
+        Outputs(_joined(own), _joined(mean) if views else None, np.array(sides_px, np.float64))
+        for own, mean in zip(logits, means, strict=True)
+    ]
+
+
+def default_threads() -> int:
+    """As many threads as this process may use cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _view_means(model: OnnxClassifier, batch: npt.NDArray[Any], first: dict[str, Any]) -> dict[str, Any]:
+    total = {name: softmax(values).astype(np.float64) for name, values in first.items()}
+    for view in ten_views(batch, max(1, round(batch.shape[-1] / 24)))[1:]:
+        for name, values in model.logits(view).items():
+            total[name] += softmax(values)
+    return {name: values / _VIEWS for name, values in total.items()}
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

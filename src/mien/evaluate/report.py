@@ -1,0 +1,229 @@
+"""One model on one split: everything that `mien evaluate` tells."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien import __version__
+from mien.classify import OnnxClassifier
+from mien.classify.calibration import softmax
+from mien.evaluate.calibration import scheme_calibration
+from mien.evaluate.faces import Faces, open_faces, open_training
+from mien.evaluate.metrics import detailed_scores, rounded, share_interval
+from mien.evaluate.options import EvaluateOptions
+from mien.evaluate.predict import Outputs, default_threads, predict
+from mien.evaluate.scheme import Task, choose_task
+from mien.evaluate.votes import ferplus_protocols
+from mien.labels import EXPRESSIONS
+from mien.zoo import StoredModel, find_model
+from mien.zoo.card import Head
+
+__all__ = ["Evaluation", "answers_of", "evaluate_model", "leak_scores", "model_facts", "row_facts", "with_training"]
+
+IntArray = npt.NDArray[np.int64]
+MOST_WRONG = 24
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate_model` found.
+
+    Attributes
+    ----------
+    values : dict
+        Plain values, as they are written to JSON. Shares lie in [0, 1]; ``interval_95`` are bootstrap intervals over
+        the images.
+    pictures : list of uint8 arrays of shape (H, W)
+        The faces of ``values["confidently_wrong"]``, gray.
+    """
+
+    values: dict[str, Any]
+    pictures: list[npt.NDArray[np.uint8]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.values
+
+
+def evaluate_model(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    options: EvaluateOptions | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **kwargs: Any,
+) -> Evaluation:
+    """Measure what a model is worth on labelled faces.
+
+    The faces go through the same preprocessing as everywhere (`mien.classify.preprocess`), as faces that are cropped
+    already.
+
+    Parameters
+    ----------
+    model : str or path
+        A shipped model's name, or an ``.onnx`` file with its card beside it.
+    data : path
+        A dataset in any layout that `mien data import` reads.
+    options : EvaluateOptions, optional
+        Or its fields as keywords.
+    progress : callable, optional
+        Called with the faces that are done, and their number.
+
+    Raises
+    ------
+    InputError
+        If the dataset cannot be read, is damaged, empty, or lacks classes of the model.
+    ModelError
+        If the model cannot be loaded, or lacks classes that were asked for.
+    UsageError
+        If there is no such split or label scheme.
+    """
+    options = options or EvaluateOptions(**kwargs)
+    start_s = time.monotonic()
+    stored = find_model(str(model), "expression")
+    classifier = OnnxClassifier(stored, options.threads or default_threads())
+    faces = open_faces(data, options.split)
+    task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
+    faces = with_training(faces, options.training)
+    # Rows that no label counts are read too, where their votes count.
+    wanted = task.target >= 0
+    if faces.votes is not None:
+        wanted = wanted | (faces.votes.sum(axis=1) > 0)
+    faces, target = faces.take(wanted), task.target[wanted]
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, len(faces))
+
+    (outputs,) = predict([classifier], faces, views=options.ten_views, progress=advance)
+    return _assemble(stored, faces, task, target, outputs, time.monotonic() - start_s)
+
+
+def with_training(faces: Faces, training: str | os.PathLike[str] | None) -> Faces:
+    """The faces, with exact copies in a training set marked as leaked where one is given."""
+    return faces if training is None else faces.with_copies_of(open_training(training))
+
+
+def answers_of(outputs: Outputs, head: Head, task: Task) -> tuple[IntArray, IntArray | None]:
+    """The scheme's label that one pass, and ten views, give each row."""
+    one_pass = task.scheme.project(softmax(outputs.logits[head.output]), head.labels)[0].argmax(axis=1)
+    if outputs.views is None:
+        return one_pass, None
+    return one_pass, task.scheme.project(outputs.views[head.output], head.labels)[0].argmax(axis=1)
+
+
+def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
+    """What a report says of a model."""
+    card = stored.card
+    return {
+        "name": card.name,
+        "file": stored.weights.name,
+        "file_bytes": stored.weights.stat().st_size,
+        "sha256": card.sha256,
+        "precision": card.precision,
+        "parameters": card.parameters,
+        "head": head.output,
+    }
+
+
+def row_facts(faces: Faces, task: Task, rows: int) -> dict[str, Any]:
+    """What a report says of the rows."""
+    return {
+        "source": Path(faces.source).name,
+        "split": faces.split,
+        "images": rows,
+        "labels": task.scheme.name,
+        "classes": list(task.scheme.labels),
+        "left_out": task.left_out,
+    }
+
+
+def leak_scores(faces: Faces, right: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any] | None:
+    """Accuracy without the leaked rows and on them alone; None where nobody looked for leaks.
+
+    Parameters
+    ----------
+    faces : Faces
+        N rows.
+    right : dict of str to bool array of shape (N,)
+        Which rows are right, by the way they were read.
+    """
+    if faces.leaked is None:
+        return None
+    parts = {}
+    for name, rows in (("without_leaks", ~faces.leaked), ("leaked_only", faces.leaked)):
+        part: dict[str, Any] = {"images": int(rows.sum())}
+        if rows.any():
+            for way, hits in right.items():
+                part[way] = {"accuracy": rounded(hits[rows].mean()), "accuracy_interval_95": share_interval(hits[rows])}
+        parts[name] = part
+    return {"found_by": faces.leaked_by, **parts}
+
+
+def _assemble(
+    stored: StoredModel, faces: Faces, task: Task, target: IntArray, outputs: Outputs, seconds: float
+) -> Evaluation:
+    (head,) = task.heads
+    kept = target >= 0
+    labelled, truth, names = faces.take(kept), target[kept], task.scheme.labels
+    one_pass, ten_views = answers_of(outputs, head, task)
+    one_pass = one_pass[kept]
+    right = {"one_pass": one_pass == truth}
+    if ten_views is not None:
+        right["ten_views"] = ten_views[kept] == truth
+    logits, side_px = outputs.logits[head.output][kept], outputs.side_px[kept]
+    temperature = head.temperature_at(side_px)
+    probabilities, _ = task.scheme.project(softmax(logits, temperature), head.labels)
+    worst = _confidently_wrong(probabilities.max(axis=1), right["one_pass"])
+    values = {
+        "mien": __version__,
+        "model": model_facts(stored, head),
+        "data": row_facts(faces, task, len(truth)),
+        "one_pass": detailed_scores(truth, one_pass, names),
+        "ten_views": None if ten_views is None else detailed_scores(truth, ten_views[kept], names),
+        "leaks": leak_scores(labelled, right),
+        "calibration": scheme_calibration(logits, truth, task.scheme, head.labels, temperature),
+        "ferplus": _ferplus(stored, faces, outputs),
+        "confidently_wrong": [
+            {
+                "row": name,
+                "label": names[truth[row]],
+                "answer": names[one_pass[row]],
+                "confidence": rounded(probabilities[row].max()),
+                "probability_of_label": rounded(probabilities[row, truth[row]]),
+            }
+            for row, name in zip(worst.tolist(), labelled.names(worst), strict=True)
+        ],
+        "seconds": round(seconds, 1),
+    }
+    return Evaluation(values, labelled.images(worst))
+
+
+def _confidently_wrong(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> IntArray:
+    wrong = np.flatnonzero(~right)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_WRONG]
+
+
+def _ferplus(stored: StoredModel, faces: Faces, outputs: Outputs) -> dict[str, Any] | None:
+    """The FER+ protocols, by the first head that knows all eight expressions; None without votes or such a head."""
+    head = next((head for head in stored.card.heads if set(EXPRESSIONS) <= set(head.labels)), None)
+    if head is None or faces.votes is None:
+        return None
+    one_pass = ferplus_protocols(outputs.logits[head.output], head.labels, faces.votes, faces.vote_labels)
+    if one_pass is None:
+        return None
+    found: dict[str, Any] = {"head": head.output, "one_pass": one_pass, "ten_views": None}
+    if outputs.views is not None:
+        found["ten_views"] = ferplus_protocols(outputs.views[head.output], head.labels, faces.votes, faces.vote_labels)
+    return found

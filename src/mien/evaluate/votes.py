@@ -1,0 +1,99 @@
+"""Scores against annotators' votes: the majority protocols of FER+."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.ferplus import VOTE_LABELS, majority
+from mien.evaluate.metrics import rounded, share_interval
+from mien.labels import EXPRESSIONS
+
+__all__ = ["PROTOCOLS", "ferplus_majority", "ferplus_protocols"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+ByteArray = npt.NDArray[np.uint8]
+
+PROTOCOLS = {
+    "majority": (
+        "FER+ majority voting (Barsoum et al., 2016): single votes are dropped, then the class with more than half of "
+        "the votes is the truth; rows without one, and rows whose majority is unknown or not a face, are left out"
+    ),
+    "plurality": (
+        "the most voted class is the truth; rows in which two classes share the most votes, and rows led by unknown or "
+        "not a face, are left out (more and harder rows than the paper's protocol; the figure on model cards)"
+    ),
+}
+"""What each protocol does, as a sentence."""
+
+
+def ferplus_majority(logits: FloatArray, votes: ByteArray, expressions: int = 8) -> dict[str, Any]:
+    """Accuracy against the class that most annotators chose: the protocol ``plurality``.
+
+    Rows are left out where two classes share the most votes or where the most votes went to "unknown" or "not a
+    face"; the answer is taken among the eight expressions.
+
+    Parameters
+    ----------
+    logits : float array of shape (N, C)
+        The FER+ head, expressions first.
+    votes : uint8 array of shape (N, C)
+    expressions : int
+        How many of the first columns are expressions.
+
+    Returns
+    -------
+    dict
+        Number of images that count, and where there is one, the accuracy with its 95 % bootstrap interval.
+    """
+    most = votes.max(axis=1, keepdims=True)
+    best = votes.argmax(axis=1)
+    kept = ((votes == most).sum(axis=1) == 1) & (best < expressions)
+    if not kept.any():
+        return {"images": 0}
+    right = logits[kept, :expressions].argmax(axis=1) == best[kept]
+    return {
+        "images": int(kept.sum()),
+        "majority_accuracy": rounded(right.mean()),
+        "majority_accuracy_interval_95": share_interval(right),
+    }
+
+
+def ferplus_protocols(
+    scores: FloatArray, head_labels: tuple[str, ...], votes: ByteArray, vote_labels: tuple[str, ...]
+) -> dict[str, Any] | None:
+    """The accuracy under each of `PROTOCOLS`.
+
+    Parameters
+    ----------
+    scores : float array of shape (N, K)
+        Logits or probabilities of a head; the answer is taken among the eight expressions.
+    head_labels : tuple of K str
+    votes : uint8 array of shape (N, len(vote_labels))
+        Zeros where a row has none.
+    vote_labels : tuple of str
+
+    Returns
+    -------
+    dict or None
+        For each protocol what it does, the number of images and the accuracy with its interval. None where the head
+        lacks an expression, or the votes are not those of FER+.
+    """
+    if not set(EXPRESSIONS) <= set(head_labels) or set(vote_labels) != set(VOTE_LABELS):
+        return None
+    votes = votes[:, [vote_labels.index(name) for name in VOTE_LABELS]]
+    answers = scores[:, [head_labels.index(name) for name in EXPRESSIONS]].argmax(axis=1)
+    truth = majority(votes)
+    right = answers[truth >= 0] == truth[truth >= 0]
+    found: dict[str, Any] = {"majority": {"protocol": PROTOCOLS["majority"], "images": len(right)}}
+    if len(right):
+        found["majority"] |= {"accuracy": rounded(right.mean()), "accuracy_interval_95": share_interval(right)}
+    by_vote = scores[:, [head_labels.index(name) for name in VOTE_LABELS[: len(EXPRESSIONS)]]]
+    plurality = ferplus_majority(by_vote, votes, len(EXPRESSIONS))
+    found["plurality"] = {
+        "protocol": PROTOCOLS["plurality"],
+        **{key.removeprefix("majority_"): value for key, value in plurality.items()},
+    }
+    return found

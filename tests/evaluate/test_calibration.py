@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
+from mien.evaluate.calibration import (
+    calibration_scores,
+    fit_scheme_temperature,
+    reliability_bins,
+    scheme_calibration,
+)
+from mien.labels import FER7, SCHEMES
+
+
+def noisy(rows: int, seed: int = 0, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows)
+    return rng.normal(0, 1, (rows, classes)) + 1.5 * np.eye(classes)[labels], labels
+
+
+def test_overconfident_logits_get_a_high_temperature() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 2000)
+    logits = rng.normal(0, 1, (2000, 4)) + np.eye(4)[labels]
+    sharp, _ = calibration_scores(3 * logits, labels)
+    plain, _ = calibration_scores(logits, labels)
+    assert sharp == pytest.approx(3 * plain, rel=1e-3)
+    _, scores = calibration_scores(6 * logits, labels)
+    assert scores["ece_after"] < scores["ece_before"] / 3
+    assert scores["ece_held_out"] < scores["ece_before"] / 3
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200))
+def test_the_plot_shows_the_error(seed: int, rows: int) -> None:
+    logits, labels = noisy(rows, seed)
+    probabilities = softmax(2 * logits)
+    bins = reliability_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+    assert sum(part["images"] for part in bins) == rows
+    gaps = sum(part["images"] * abs(part["confidence"] - part["accuracy"]) for part in bins if part["images"])
+    assert gaps / rows == pytest.approx(expected_calibration_error(probabilities, labels), abs=1e-4)
+
+
+def test_the_temperature_of_single_classes_is_the_ordinary_one() -> None:
+    logits, labels = noisy(500)
+    assert fit_scheme_temperature(3 * logits, labels, SCHEMES["fer7"], FER7) == fit_temperature(3 * logits, labels)
+
+
+def test_the_temperature_of_merged_classes_is_the_best_of_many() -> None:
+    logits, labels = noisy(800)
+    scheme = SCHEMES["valence3"]
+    kept = labels != FER7.index("surprise")
+    target = np.array([2, 2, 2, 0, 2, -1, 1])[labels]
+    logits, target = 4 * logits[kept], target[kept]
+
+    def loss(temperature: float) -> float:
+        probabilities, _ = scheme.project(softmax(logits, temperature), FER7)
+        return float(-np.log(probabilities[np.arange(len(target)), target]).mean())
+
+    found = fit_scheme_temperature(logits, target, scheme, FER7)
+    assert loss(found) <= min(loss(t) for t in np.geomspace(0.1, 15, 60)) + 1e-9
+    assert 2 < found < 8
+
+
+def test_a_report_names_the_card_and_the_best_temperature() -> None:
+    logits, labels = noisy(600)
+    found = scheme_calibration(3 * logits, labels, SCHEMES["fer7"], FER7, np.full(600, 3.0))
+    assert found["temperature_card"] == 3
+    assert found["ece_best"] < found["ece_without"] / 2
+    assert found["nll_best"] <= found["nll_card"] <= found["nll_without"]
+    assert found["ece_held_out"] < found["ece_without"]
+    one = scheme_calibration(logits[:1], labels[:1], SCHEMES["fer7"], FER7, np.ones(1))
+    assert "ece_held_out" not in one

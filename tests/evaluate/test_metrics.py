@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.evaluate.metrics import class_scores, classification_scores, confusion_matrix, detailed_scores
+
+NAMES = ("a", "b", "c")
+ANSWERS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
+
+
+def test_scores_of_a_case_by_hand() -> None:
+    answers, labels = [0, 0, 1, 1, 0], np.array([0, 0, 0, 1, 1])
+    copied = np.array([True, False, False, False, False])
+    scores = classification_scores(np.eye(3)[answers], labels, NAMES, copied)
+    assert scores["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert scores["accuracy"] == 0.6
+    assert (scores["images_without_training_copies"], scores["accuracy_without_training_copies"]) == (4, 0.5)
+    assert scores["recall"] == {"a": 0.66667, "b": 0.5, "c": 0.0}
+    # A class without images counts in no mean.
+    assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
+    assert scores["macro_f1"] == pytest.approx((4 / 6 + 2 / 4) / 2, abs=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(ANSWERS)
+def test_every_score_is_what_counting_gives(pairs: list[tuple[int, int]]) -> None:
+    labels, answers = np.array(pairs).T
+    scores = detailed_scores(labels, answers, NAMES)
+    recalls, f1s = [], []
+    for number, name in enumerate(NAMES):
+        hits = sum(a == b == number for a, b in pairs)
+        support, answered = sum(a == number for a, _ in pairs), sum(b == number for _, b in pairs)
+        row = scores["classes"][name]
+        assert row["support"] == support
+        assert row["recall"] == (pytest.approx(hits / support, abs=1e-5) if support else None)
+        assert row["precision"] == (pytest.approx(hits / answered, abs=1e-5) if answered else None)
+        if support + answered:
+            assert row["f1"] == pytest.approx(2 * hits / (support + answered), abs=1e-5)
+        else:
+            assert row["f1"] is None
+        if support:
+            recalls.append(hits / support)
+            f1s.append(2 * hits / (support + answered))
+    assert scores["accuracy"] == pytest.approx(np.mean([a == b for a, b in pairs]), abs=1e-5)
+    assert scores["balanced_accuracy"] == pytest.approx(np.mean(recalls), abs=1e-5)
+    assert scores["macro_f1"] == pytest.approx(np.mean(f1s), abs=1e-5)
+    low, high = scores["accuracy_interval_95"]
+    assert low <= scores["accuracy"] <= high
+    assert np.sum(scores["confusion"]) == len(pairs)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(20, 300))
+def test_intervals_hold_their_value(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, count)
+    scores = classification_scores(rng.random((count, 3)), labels, NAMES, np.zeros(count, bool))
+    low, high = scores["accuracy_interval_95"]
+    assert 0 <= low <= scores["accuracy"] <= high <= 1
+    assert scores["accuracy"] == scores["accuracy_without_training_copies"]
+
+
+def test_intervals_of_means_are_those_of_drawing_images_again() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    answers = np.where(rng.random(200) < 0.7, labels, rng.integers(0, 3, 200))
+    found = detailed_scores(labels, answers, NAMES)
+    draws = []
+    for _ in range(1500):
+        index = rng.integers(0, 200, 200)
+        scores = class_scores(confusion_matrix(labels[index], answers[index], 3))
+        draws.append((scores.balanced_accuracy, scores.macro_f1))
+    wanted = np.quantile(draws, (0.025, 0.975), axis=0)
+    np.testing.assert_allclose(found["balanced_accuracy_interval_95"], wanted[:, 0], atol=0.012)
+    np.testing.assert_allclose(found["macro_f1_interval_95"], wanted[:, 1], atol=0.012)
+
+
+def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(300):
+        right = rng.random(400) < 0.72
+        low, high = detailed_scores(np.zeros(400, int), np.where(right, 0, 1), NAMES)["accuracy_interval_95"]
+        covered += low <= 0.72 <= high
+    assert 0.91 <= covered / 300 <= 0.98
+
+
+def test_no_image_is_no_score() -> None:
+    empty = np.zeros(0, np.int64)
+    assert detailed_scores(empty, empty, NAMES) == {"images": 0}
