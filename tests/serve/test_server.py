@@ -1,5 +1,6 @@
 """The service as a process: real sockets, bad clients, signals."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -83,6 +84,31 @@ def test_half_an_image_is_told_and_cut_off(server, photo):
     head, _, body = read_all(raw).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408")
     assert json.loads(body)["error"]["code"] == "timeout"
+
+
+def test_a_trickle_ends_some_time_too(server, photo):
+    """It never stays silent for long, but it would take for ever."""
+    raw = open_raw(server, HEAD + b"Content-Length: 100000\r\n\r\n" + (UPLOAD % photo)[:5000])
+    raw.settimeout(0.2)
+    end_s = time.monotonic() + 10
+    answer = b""
+    while not answer and time.monotonic() < end_s:
+        with contextlib.suppress(TimeoutError):
+            raw.sendall(b"x")
+            answer = raw.recv(1000)
+    raw.close()
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_asks_and_never_reads_is_cut_off(server):
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.settimeout(20)
+    raw.connect((server.host, server.port))
+    with raw, pytest.raises(ConnectionError):
+        for _ in range(100_000):
+            raw.sendall(b"GET /page/live.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
+    assert get(server, "/healthz")[0] == 200
 
 
 def test_a_client_that_goes_away_in_the_middle_harms_nobody(server, photo):

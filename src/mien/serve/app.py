@@ -141,7 +141,9 @@ def _add_api(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """One image that cannot be read is an error; of several, it becomes a reading with `error`."""
         service.engine.check_room()
-        recognizer = await asyncio.to_thread(service.models.find, model, labels)
+        recognizer = service.models.default
+        if model is not None or labels is not None:
+            recognizer = await asyncio.to_thread(service.models.find, model, labels)
         held: list[int] = []
         try:
             uploads = await service.uploads.read(request, held)

@@ -1,8 +1,8 @@
 """Micro-batching: the images of many clients go through one set of models together, off the event loop.
 
-Worker threads decode and detect, each its own image; one more thread takes whatever faces are ready by then, of all
-clients, and reads them in one run of the expression model. Nothing waits for a batch to fill: batches grow by
-themselves under load, and a lone image is not delayed.
+Worker threads decode and detect, each its own image; one more thread (on many cores, a few) takes whatever faces are
+ready by then, of all clients, and reads them in one run of the expression model. Nothing waits for a batch to fill:
+batches grow by themselves under load, and a lone image is not delayed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from mien.errors import InputError
+from mien.prepared import Prepared
 from mien.recognizer import Recognizer
 from mien.result import Reading
 from mien.serve.metrics import Metrics
@@ -29,8 +29,9 @@ __all__ = ["Engine"]
 
 _LOG = logging.getLogger("mien.serve")
 _BATCH_FACES = 32
+_WORKERS_A_CLASSIFIER = 4
+# Frames of live streams go first, but after so many a photo has its turn.
 _LIVE_IN_A_ROW = 3
-"""Frames of live streams go first, but after so many a photo has its turn."""
 
 
 @dataclass(eq=False)
@@ -46,8 +47,8 @@ class _Job:
     live: bool = False
     frame: Frame | None = None
     abandoned: bool = False
-    prepared: Any = None
-    faces: int = field(default=0)
+    prepared: Prepared | None = None
+    faces: int = 0
 
 
 class Engine:
@@ -82,8 +83,11 @@ class Engine:
         workers = [
             threading.Thread(target=self._work, name=f"mien-read-{n}", daemon=True) for n in range(self._threads)
         ]
-        last = threading.Thread(target=self._classify, args=(workers,), name="mien-classify", daemon=True)
-        self._pool = [*workers, last]
+        readers = [
+            threading.Thread(target=self._classify, args=(workers,), name=f"mien-classify-{n}", daemon=True)
+            for n in range(max(1, self._threads // _WORKERS_A_CLASSIFIER))
+        ]
+        self._pool = [*workers, *readers]
         for thread in self._pool:
             thread.start()
 
@@ -213,8 +217,8 @@ class Engine:
             raise too_large("too_many_pixels", f"{job.source}: more than {limit:g} megapixels: scale the image down")
         frame = Frame(frame.source, frame.image, job.index, job.time_s, frame.note)
         job.frame = frame if job.live else None
-        job.prepared = job.recognizer.prepare(frame)
-        job.faces = job.prepared.faces
+        job.prepared = prepared = job.recognizer.prepare(frame)
+        job.faces = prepared.faces
         if job.faces > self._options.max_faces:
             raise too_large(
                 "too_many_faces",
@@ -230,7 +234,7 @@ class Engine:
                     self._changed.wait(0.1 if self._stopping else None)
                 jobs = self._take_batch()
             try:
-                readings = jobs[0].recognizer.classify([job.prepared for job in jobs])
+                readings = jobs[0].recognizer.classify([job.prepared for job in jobs if job.prepared is not None])
             except Exception as error:  # as in _work
                 _LOG.exception("a batch of faces could not be read")
                 for job in jobs:
