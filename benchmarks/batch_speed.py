@@ -197,9 +197,7 @@ def kill_again_and_again(photos: Path, work: Path, kills: int, seed: int) -> Non
         counts[kind] += 1
         print(f"kill {number + 1}: {kind}, {parts(done)} parts are done", flush=True)
         if kind == "driver":
-            driver.wait()
-            while watch.pids():
-                time.sleep(0.1)
+            driver.wait()  # and started again at once, while workers of the one before may still write
             driver = subprocess.Popen([*MIEN, *line], **quiet)
             starts += 1
     status = driver.wait()

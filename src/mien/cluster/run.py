@@ -23,6 +23,7 @@ __all__ = ["run_batch"]
 
 _OBJECT_STORE_BYTES = 80 << 20
 _CONNECT_TIMEOUT_S = 10.0
+_MOST_START_DEATHS = 20
 
 
 def run_batch(
@@ -123,6 +124,8 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not address:
+        # Ray makes its workers give way to all other programs; then a busy machine would hardly read at all.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Without it Ray listens on all interfaces of the machine, and not only on the loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
@@ -153,6 +156,8 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
         context.enable_progress_bars = False
         # A part may take as long as it takes: the reader has a time limit for each image.
         context.execution_no_progress_timeout_s = 10**9
+        # A worker that is killed while it starts is replaced like any other (Ray 2.60 would end the job).
+        context.max_consecutive_actor_init_deaths = _MOST_START_DEATHS
         yield ray
     except (ConnectionError, ValueError, TimeoutError) as error:
         if not address or ray.is_initialized():
