@@ -191,10 +191,10 @@ def test_a_camera_is_read_frame_by_frame_and_what_is_dropped_is_counted():
             assert len(slow.model.batches) == len(readings)
             if len(readings) == 10:
                 break
-    assert stream.dropped > 20
+    assert stream.dropped > 5
     assert {face.track_id for reading in readings for face in reading.faces} == {1}
     assert {reading.faces[0].expression for reading in readings} == {"happy"}
-    assert readings[-1].frame > 30
+    assert readings[-1].frame > 15
 
 
 def test_leaving_early_lets_go_of_everything(recognizer, tmp_path):

