@@ -11,7 +11,7 @@ import pytest
 from mien.data import Dataset, audit_dataset, clean_dataset, read_plan, write_audit_page, write_plan
 from mien.data.audit.labels import find_label_issues
 from mien.data.audit.plan import CHECKS
-from mien.data.audit.predict import read_probabilities
+from mien.data.audit.predict import label_probabilities, read_probabilities
 from mien.errors import InputError, ModelError, UsageError
 from mien.labels import FER7
 from tests.data.made import make_dataset
@@ -237,3 +237,11 @@ def test_usage_is_checked(dataset):
         audit_dataset(dataset, trained_on="tset")
     with pytest.raises(ModelError, match="unknown expression model 'huge'"):
         audit_dataset(dataset, model="huge")
+
+
+def test_merged_classes_get_the_sum_of_their_members():
+    outputs = {FER7: np.array([[0.1, 0.1, 0.1, 0.3, 0.2, 0.1, 0.1]])}
+    assert label_probabilities(outputs, ("positive", "negative"))[0] == pytest.approx([0.3 / 0.8, 0.5 / 0.8])
+    assert label_probabilities(outputs, ("sad", "happy"))[0] == pytest.approx([0.4, 0.6])
+    with pytest.raises(ModelError, match="does not know the classes happy, contempt; it knows angry"):
+        label_probabilities(outputs, ("happy", "contempt"))

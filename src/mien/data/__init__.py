@@ -1,6 +1,6 @@
 """Datasets of faces: every layout of the field in, one form out; reports, audits, cleaning, balancing, splits.
 
-Needs the extra ``data`` (``parquet`` is enough to import and read).
+Needs the extra ``data``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -51,8 +51,8 @@ def clean_dataset(
 ) -> tuple[Dataset, CleanSummary]:
     """Carry out a plan.
 
-    A row that any finding drops is dropped. Of merged copies the partner stays (where it is dropped itself, the first
-    of the group that is not); it takes the label that most of the group have, and keeps its own where none leads.
+    A row that any finding drops is dropped. Of copies that are merged, directly or through others, the first one stays
+    that no finding drops; it takes the label that most of them have, and keeps its own where none leads.
 
     Parameters
     ----------
@@ -123,14 +123,17 @@ def _require_same(dataset: Dataset, plan: Sequence[Finding]) -> None:
 
 
 def _merge_groups(plan: Sequence[Finding]) -> list[tuple[list[int], dict[int, str]]]:
-    """The rows that each merge brings together, the partner first, and which check named each."""
-    groups: dict[int, list[int]] = defaultdict(list)
+    """The rows that merges bring together, directly or through others, and which check named each."""
+    merges = [finding for finding in plan if finding.action == "merge" and finding.partner is not None]
+    home: dict[int, set[int]] = {}
     checks: dict[int, str] = {}
-    for finding in plan:
-        if finding.action == "merge" and finding.partner is not None and finding.index not in checks:
-            groups[finding.partner].append(finding.index)
-            checks[finding.index] = finding.check
-    return [([partner, *sorted(rows)], checks) for partner, rows in sorted(groups.items())]
+    for finding in merges:
+        partner = finding.partner or 0
+        group = home.get(partner, {partner}) | home.get(finding.index, {finding.index})
+        home.update(dict.fromkeys(group, group))
+        checks.setdefault(finding.index, finding.check)
+    groups = {min(group): group for group in home.values()}
+    return [(sorted(group), checks) for _, group in sorted(groups.items())]
 
 
 def _agreed_label(votes: list[int], own: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, DatasetInfo, load_pyarrow
+from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter
 from mien.errors import InputError
@@ -107,8 +107,10 @@ class Dataset:
 
     @functools.cached_property
     def splits(self) -> dict[str, int]:
-        """The number of rows in each split, in the order in which they come."""
-        return dict(Counter(self.split.tolist()))
+        """The number of rows in each split: train, validation, test, then others in the order in which they come."""
+        counts = Counter(self.split.tolist())
+        usual = [name for name in (TRAIN, "validation", "test") if name in counts]
+        return {name: counts[name] for name in dict.fromkeys([*usual, *counts])}
 
     @functools.cached_property
     def votes(self) -> npt.NDArray[np.uint8] | None:

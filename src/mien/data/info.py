@@ -34,7 +34,7 @@ def load_pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError("Reading and writing datasets", "pyarrow", "parquet") from error
+        raise MissingExtraError("Reading and writing datasets", "pyarrow", "data") from error
     return pyarrow
 
 

@@ -29,10 +29,43 @@ NOT_FACE_LISTED, NOT_FACE_DROPPED = 0.05, 0.2
 """Scores from which an image is listed, and from which the plan says to drop it; chosen on FER2013's Training split."""
 
 
+class _Links:
+    """What is known of any two rows of a group of copies."""
+
+    def __init__(self, pairs: CopyPairs) -> None:
+        self._original: dict[int, int] = {}
+        self._best: dict[tuple[int, int], tuple[int, float]] = {}
+        self._surest: dict[int, float] = {}
+        columns = (pairs.first, pairs.second, pairs.kind, pairs.correlation)
+        for first, second, kind, score in zip(*(column.tolist() for column in columns), strict=True):
+            if kind == COPY_KINDS.index("exact"):
+                self._original[second] = first
+            elif score > self._best.get((first, second), (0, -1.0))[1]:
+                self._best[first, second] = self._best[second, first] = (kind, score)
+                for row in (first, second):
+                    self._surest[row] = max(score, self._surest.get(row, -1.0))
+
+    def between(self, row: int, other: int) -> tuple[int, float, bool]:
+        """Kind and correlation, and whether they were compared directly or are connected by a third picture."""
+        # Of exact copies one stood for all when near copies were looked for.
+        first, second = self._original.get(row, row), self._original.get(other, other)
+        if first == second:
+            return COPY_KINDS.index("exact"), 1.0, True
+        if (first, second) in self._best:
+            return *self._best[first, second], True
+        return COPY_KINDS.index("near"), min(self._surest[first], self._surest[second]), False
+
+    def surest(self, row: int, others: list[int]) -> tuple[int, float, int]:
+        """Kind, correlation and row of the one of `others` that is most surely a copy of `row`."""
+        known = [(*self.between(row, other), other) for other in others]
+        kind, score, _, other = min(known, key=lambda item: (not item[2], item[0], -item[1], item[3]))
+        return kind, score, other
+
+
 def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
     """Leaks into evaluation splits first, then copies within a split."""
     groups = copy_groups(len(dataset), pairs)
-    best = _best_pairs(pairs)
+    links = _Links(pairs)
     members: dict[int, list[int]] = defaultdict(list)
     for row in np.flatnonzero(np.isin(groups, groups[pairs.second])).tolist():
         members[int(groups[row])].append(row)
@@ -41,17 +74,17 @@ def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
         train = [row for row in rows if dataset.split[row] == TRAIN]
         evaluation = [row for row in rows if dataset.split[row] != TRAIN]
         if train and evaluation:
-            leaks += [_copy(dataset, "leak", row, train, best, "keep") for row in evaluation]
-            sources += [_copy(dataset, "leak_source", row, evaluation, best, "drop") for row in train]
+            leaks += [_copy(dataset, "leak", row, train, links, "keep") for row in evaluation]
+            sources += [_copy(dataset, "leak_source", row, evaluation, links, "drop") for row in train]
         by_split: dict[str, list[int]] = defaultdict(list)
         for row in rows:
             by_split[str(dataset.split[row])].append(row)
         for same in by_split.values():
-            copies += [_copy(dataset, "", row, same[:1], best, "merge") for row in same[1:]]
+            copies += [_copy(dataset, "", row, same[:i], links, "merge") for i, row in enumerate(same) if i]
     for finding in copies:
         finding.check = f"{finding.kind}_copy"
-        if finding.label != dataset.labels[dataset.label[finding.partner or 0]]:
-            finding.note = f"its copy is labelled {dataset.labels[dataset.label[finding.partner or 0]]}"
+        other = dataset.labels[dataset.label[finding.partner or 0]]
+        finding.note = "" if finding.label == other else f"its copy is labelled {other}"
     order = {kind: rank for rank, kind in enumerate(COPY_KINDS)}
 
     def surest(finding: Finding) -> tuple[int, float, int]:
@@ -60,47 +93,12 @@ def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
     return [*sorted(leaks, key=surest), *sorted(sources, key=surest), *sorted(copies, key=surest)]
 
 
-def _best_pairs(pairs: CopyPairs) -> dict[tuple[int, int], tuple[int, float]]:
-    """Kind and correlation of each pair, both ways round; under (row, row) those of the row's best pair."""
-    best: dict[tuple[int, int], tuple[int, float]] = {}
-    for first, second, kind, score in zip(
-        pairs.first.tolist(), pairs.second.tolist(), pairs.kind.tolist(), pairs.correlation.tolist(), strict=True
-    ):
-        if (first, second) not in best or best[first, second][1] < score:
-            best[first, second] = best[second, first] = (kind, score)
-        for row in (first, second):
-            if (row, row) not in best or best[row, row][1] < score:
-                best[row, row] = (kind, score)
-    return best
-
-
-def _copy(
-    dataset: Dataset,
-    check: str,
-    row: int,
-    others: list[int],
-    best: dict[tuple[int, int], tuple[int, float]],
-    action: str,
-) -> Finding:
+def _copy(dataset: Dataset, check: str, row: int, others: list[int], links: _Links, action: str) -> Finding:
     """A finding for `row`, with the one of `others` that it resembles most as its partner."""
-    direct = [(best[row, other], other) for other in others if (row, other) in best]
-    if direct:
-        (kind, score), partner = min(direct, key=lambda pair: (pair[0][0], -pair[0][1], pair[1]))
-    else:
-        # Connected through a third picture: a near copy, as sure as the link that leads away from this row.
-        kind, score, partner = COPY_KINDS.index("near"), best[row, row][1], others[0]
-    return Finding(
-        check=check,
-        rank=0,
-        index=row,
-        name="",
-        split=str(dataset.split[row]),
-        label=dataset.labels[dataset.label[row]],
-        action=action,
-        partner=partner,
-        kind=COPY_KINDS[kind],
-        score=float(score),
-    )
+    kind, score, partner = links.surest(row, others)
+    finding = _finding(dataset, check, row, action, score, "")
+    finding.kind, finding.partner = COPY_KINDS[kind], partner
+    return finding
 
 
 def flat_findings(dataset: Dataset, images: Images) -> list[Finding]:

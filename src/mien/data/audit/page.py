@@ -19,7 +19,7 @@ from mien.data.pixels import cut_face, decode_gray, fit_square
 __all__ = ["write_audit_page"]
 
 _SIDE_PX = 48
-_PAIRS, _FACES = 20, 36
+_PAIRS, _FACES = 20, 32
 _MEANINGS = {
     "leak": "an evaluation face with a copy in training",
     "leak_source": "the training face that is the copy",

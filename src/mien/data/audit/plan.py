@@ -39,7 +39,7 @@ class Finding:
         The row, for people.
     action : str
         What `mien data clean` shall do: ``keep``, ``drop``, ``relabel`` (to `new_label`), or ``merge`` (drop this
-        row, a copy of `partner`, and let the group's rows in the same split agree on one label).
+        row, a copy of `partner`, and let the copies agree on one label).
     new_label : str
         For ``relabel``.
     partner : int or None

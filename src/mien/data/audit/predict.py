@@ -59,7 +59,7 @@ def label_probabilities(outputs: dict[tuple[str, ...], Floats], labels: Sequence
     ModelError
         If no head knows all classes.
     """
-    same = [scheme for scheme in SCHEMES.values() if set(scheme.labels) == set(labels)]
+    same = [scheme for scheme in SCHEMES.values() if set(labels) <= set(scheme.labels)]
     members = {name: same[0].members[name] for name in labels} if same else {name: (name,) for name in labels}
     scheme = LabelScheme("dataset", members)
     for head_labels, probabilities in outputs.items():

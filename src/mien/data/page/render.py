@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,14 +46,14 @@ def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int, gap_px:
     return strip
 
 
-def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder; text is escaped, charts are not."""
+def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
+    """Fill a template of `folder` or of this package's own one; text is escaped, charts are not."""
     try:
         import jinja2
     except ImportError as error:
         raise MissingExtraError("Writing pages", "jinja2", "data") from error
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -60,6 +61,7 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["short"] = lambda name: str(name).removeprefix(f"{values.get('only_source')} ")
     environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters["ratio"] = lambda value: f"{value:.2f}" if math.isfinite(value) else "\N{INFINITY}"
     environment.filters["percent"] = lambda value: f"{value:.1%}"
     return environment.get_template(template).render(version=__version__, **values)
 
