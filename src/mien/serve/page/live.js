@@ -11,7 +11,7 @@ const MAX_ROWS = 50_000;
 const GONE_MS = 700;
 const LOST_ANSWER_MS = 5000;
 const QUICK_MS = 60;
-const SURE_AFTER = 6;  // frames: what the detector sees for a blink gets no card
+const SURE_AFTER = 6;  // frames: what the detector sees for a blink is not shown, only recorded
 
 const CAMERA_PROBLEMS = {
   NotAllowedError: ["The camera is blocked", "Allow the camera for this page in the browser’s address bar, then try again."],
@@ -147,8 +147,10 @@ export class Live {
     }
   }
 
-  take(reading, takenMs) {
+  take(heard, takenMs) {
     const now = performance.now();
+    this.updateCards(heard, now);
+    const reading = { ...heard, faces: heard.faces.filter((face, index) => this.isSure(face.track_id ?? index + 1)) };
     this.reading = reading;
     if (!this.page.notice.hidden) this.notice("");
     this.times.push(now);
@@ -156,11 +158,12 @@ export class Live {
     while (this.times.length > 1 && now - this.times[0] > 2000) this.times.shift();
     while (this.delays.length > 30) this.delays.shift();
     this.paint();
-    this.updateCards(reading, now);
-    this.timeline.add(reading, this.labels, (id) => this.cards.get(id)?.seen >= SURE_AFTER);
-    if (this.rows.length < MAX_ROWS) this.rows.push(...records(reading));
+    this.timeline.add(reading, this.labels);
+    if (this.rows.length < MAX_ROWS) this.rows.push(...records(heard));
     if (now - this.saidMs > 500) this.updateFigures(reading, now);
   }
+
+  isSure(id) { return this.cards.get(id)?.seen >= SURE_AFTER; }
 
   updateFigures(reading, now) {
     this.saidMs = now;

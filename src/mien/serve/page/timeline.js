@@ -19,12 +19,11 @@ export class Timeline {
     this.draw();
   }
 
-  add(reading, labels, isSure) {
+  add(reading, labels) {
     const now = performance.now();
     this.labels = labels;
     reading.faces.forEach((face, index) => {
       const id = face.track_id ?? index + 1;
-      if (!isSure(id)) return;
       const points = this.people.get(id) ?? [];
       if (!this.people.has(id)) this.people.set(id, points);
       if (!points.length || now - points.at(-1).t > MERGE_MS) points.push({ t: now, shares: face.probabilities });
