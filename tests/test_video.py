@@ -133,6 +133,22 @@ def test_thinning_and_options_reach_the_stages(recognizer, tmp_path):
         recognizer.stream(path, smooth_s=-1)
 
 
+def test_persons_keep_their_numbers_when_frames_are_thinned_out(recognizer, head, tmp_path):
+    def pictures():
+        for number in range(50):
+            picture = background((640, 360))
+            paste(picture, head, (160 + 2 * number, 180), 170)
+            paste(picture, another(head), (480 - number, 180), 150)
+            yield picture
+
+    path = write_clip(tmp_path / "slow.mp4", pictures(), rate=5)
+    readings = list(recognizer.stream(path, every_s=2.0))
+    assert len(readings) == 5
+    places = [{face.track_id: sum(face.box_xyxy[::2]) / 2 for face in reading.faces} for reading in readings]
+    assert all(set(place) == {1, 2} for place in places)
+    assert len({min(place, key=place.__getitem__) for place in places}) == 1
+
+
 def test_what_cannot_be_opened_is_said_at_once(recognizer, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no film")

@@ -55,7 +55,9 @@ class VideoReadings(Iterator[Reading]):
         self._source = VideoSource(
             os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener
         )
-        self._persons = Persons(options.max_gap_s, options.smooth_s)
+        # Between frames that are thinned out nobody is away: a person is gone who is missing in two of them.
+        max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
+        self._persons = Persons(max_gap_s, options.smooth_s)
         self._pairs = self._read()
 
     def __enter__(self) -> VideoReadings:

@@ -38,7 +38,7 @@ class VideoOptions:
     )
     max_gap_s: float = option(
         1.0,
-        "Videos: a person who was not seen for longer gets a new track id.",
+        "Videos: a person who was not seen for longer, and in two frames that were read, gets a new track id.",
         flag="--max-gap",
         metavar="SECONDS",
         minimum=0,
