@@ -94,7 +94,7 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         self._console = console
         self._shown = shown and console.is_terminal
         self._stack = contextlib.ExitStack()
-        self._start_s = time.monotonic()
+        self._first_s: float | None = None
         self._images = 0
         self._bar: object | None = None
         self.parts = 0
@@ -120,28 +120,32 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         if not self._shown:
             return
         bar = Progress(
-            TextColumn("parts"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.0f} images/s"),
-            TextColumn("left"),
+            TextColumn("parts, {task.fields[rate]:.0f} images/s"),
+            TextColumn("time left"),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
             redirect_stderr=sys.stderr.isatty(),
             speed_estimate_period=600.0,
+            refresh_per_second=2,
         )
         self._stack.enter_context(bar)
-        bar.add_task("parts", total=self.parts, completed=done, rate=0.0)
+        bar.add_task("starting", total=self.parts, completed=done, rate=0.0)
         self._bar = bar
-        self._start_s = time.monotonic()
 
     def part_done(self, tally: Tally) -> None:
         """One more part is done."""
         from rich.progress import Progress
 
         self.done += 1
-        self._images += tally.frames
+        now_s = time.monotonic()
+        if self._first_s is None:
+            self._first_s = now_s  # the time that Ray takes to start says nothing of the time left
+        else:
+            self._images += tally.frames
         if isinstance(self._bar, Progress):
-            rate = self._images / max(time.monotonic() - self._start_s, 1e-6)
-            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate)
+            rate = self._images / max(now_s - self._first_s, 1e-6)
+            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate, description="reading")
