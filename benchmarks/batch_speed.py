@@ -1,9 +1,9 @@
 """Measure `mien batch`: against one core, against `mien recognize`, its memory; and kill it twenty times.
 
-    python benchmarks/batch_speed.py speed [--photos 20000] [--rounds 1]
+    python benchmarks/batch_speed.py speed [--photos 20000] [--width 640] [--rounds 1]
     python benchmarks/batch_speed.py kills [--photos 8000] [--kills 20]
 
-Photos are made from the one in `examples/`: JPEG files of 320 x 240 pixels with up to two faces, no two alike. The
+Photos are made from the one in `examples/`: JPEG files of 640 x 480 pixels with up to two faces, no two alike. The
 sides of each comparison alternate inside one run. Beside the time on the clock stands the processor time of all
 processes, which other work on the machine disturbs less.
 """
@@ -34,17 +34,20 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def make_photos(folder: Path, count: int) -> None:
-    """JPEG files of 320 x 240 pixels with no, one or two faces."""
+def make_photos(folder: Path, count: int, width_px: int) -> None:
+    """JPEG files of 4 to 3 with no, one or two faces."""
+    height_px, scale = width_px * 3 // 4, width_px / 320
     rng = np.random.default_rng(0)
     head = cv2.imread(str(ASTRONAUT))[20:250, 110:340]
     for number in range(count):
         below = folder / f"{number // 1000:03d}"
         below.mkdir(parents=True, exist_ok=True)
-        canvas = cv2.resize(rng.integers(60, 200, (4, 5, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
+        canvas = cv2.resize(
+            rng.integers(60, 200, (4, 5, 3), np.uint8), (width_px, height_px), interpolation=cv2.INTER_CUBIC
+        )
         for slot in range(int(rng.integers(0, 3))):
-            size_px = int(rng.integers(60, 150))
-            x, y = 5 + 160 * slot, int(rng.integers(0, 240 - size_px))
+            size_px = int(scale * rng.integers(60, 150))
+            x, y = int(scale * (5 + 160 * slot)), int(rng.integers(0, height_px - size_px))
             face = cv2.resize(head, (size_px, size_px), interpolation=cv2.INTER_AREA)
             canvas[y : y + size_px, x : x + size_px] = cv2.convertScaleAbs(face, alpha=float(rng.uniform(0.6, 1.2)))
         cv2.imwrite(str(below / f"{number:06d}.jpg"), canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])
@@ -144,6 +147,16 @@ def measure_speed(photos: Path, work: Path, count: int, rounds: int) -> None:
     def ratio(above: str, below: str, index: int) -> float:
         return statistics.median(a[index] / b[index] for a, b in zip(sides[above], sides[below], strict=True))
 
+    few = work / "few"
+    few.mkdir()
+    for path in sorted(photos.rglob("*.jpg"))[:20]:
+        (few / path.name).write_bytes(path.read_bytes())
+    start_s, watch = run(["batch", str(few), str(work / "start")], set(cores))
+    start_cpu_s = sum(watch.cpu_s.values())
+    print(f"start and stop (20 photos): {start_s:.1f} s, {start_cpu_s:.1f} s of processor time")
+    plain_cpu_s = statistics.median(cpu_s for _, cpu_s, _ in sides["recognize"])
+    batch_cpu_s = statistics.median(cpu_s for _, cpu_s, _ in sides["batch"])
+    print(f"processor time a photo without it: {(batch_cpu_s - start_cpu_s) / plain_cpu_s:.2f}x that of recognize")
     print(f"two cores against one: {ratio('one core', 'batch', 0):.2f}x")
     print(
         f"batch against recognize: {ratio('batch', 'recognize', 0):.2f}x the time, "
@@ -224,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["speed", "kills"])
     parser.add_argument("--photos", type=int, help="20,000 for speed, 8,000 for kills")
+    parser.add_argument("--width", type=int, default=640, help="of the photos, in pixels")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -232,9 +246,9 @@ def main() -> None:
     count = arguments.photos or (20_000 if arguments.what == "speed" else 8_000)
     with tempfile.TemporaryDirectory(prefix="mien-") as name:
         work = Path(name)
-        photos = (arguments.folder or work) / f"photos{count}"
+        photos = (arguments.folder or work) / f"photos{count}-{arguments.width}"
         if not photos.is_dir():
-            make_photos(photos, count)
+            make_photos(photos, count, arguments.width)
         if arguments.what == "speed":
             measure_speed(photos, work, count, arguments.rounds)
         else:
