@@ -73,9 +73,9 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_pairs(console, values["pairs"])
     console.print(
         f"right by all {values['all_right']:,}, by none {values['all_wrong']:,}; "
-        "only 1st, 2nd: right by that model alone; p: exact McNemar test"
+        "only one: right by the first alone / the second alone; p: exact McNemar test"
         + ("; adjusted after Holm for all pairs together" if len(values["pairs"]) > 1 else "")
-        + f"; {values['seconds']:.1f} s",
+        + f"; measured in {values['seconds']:.1f} s",
         style="dim",
         soft_wrap=True,
     )
@@ -136,7 +136,7 @@ def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("pair", no_wrap=True)
     adjusted = ("adjusted",) if len(pairs) > 1 else ()
-    for title in ("only 1st", "only 2nd", "points", "95 % interval", "p", *adjusted):
+    for title in ("only one", "points", "95 % interval", "p", *adjusted):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
     for pair in pairs:
@@ -144,8 +144,7 @@ def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
         p_values = [p_text(pair["p_value"]), p_text(pair["p_value_holm"])][: 1 + len(adjusted)]
         table.add_row(
             f"{pair['first']} - {pair['second']}",
-            f"{pair['only_first']:,}",
-            f"{pair['only_second']:,}",
+            f"{pair['only_first']:,} / {pair['only_second']:,}",
             f"{100 * pair['difference']:+.2f}",
             f"{100 * low:+.2f} to {100 * high:+.2f}",
             *p_values,

@@ -90,8 +90,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_calibration(console, values["calibration"])
     _show_ferplus(console, values["ferplus"])
     if values["leaks"] is None:
-        console.print("leaks        nobody has looked; --training PATH finds faces that are in the training set too")
-    console.print(f"{values['seconds']:.1f} s", style="dim")
+        console.print("leaks        not looked for; --training PATH finds faces that are also trained on")
+    console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
 
 def _show_scores(console: Console, values: dict[str, Any]) -> None:

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from mien.zoo import list_models
+from tests.cli.mien_in_process import runner
+from tests.evaluate.sets import smooth_faces, write_dataset
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("sets") / "made.parquet", smooth_faces(28), leaked=True)
+
+
+def copy_of_small(folder, name):
+    """A file of the same weights with another card: the same name, another temperature."""
+    small = list_models()["small"]
+    card = small.card.to_dict()
+    data = small.read_weights()
+    assert card["sha256"] == hashlib.sha256(data).hexdigest()
+    (folder / f"{name}.onnx").write_bytes(data)
+    (folder / f"{name}.json").write_text(json.dumps(card))
+    return folder / f"{name}.onnx"
+
+
+def test_three_models_side_by_side(run, dataset, tmp_path):
+    twin = copy_of_small(tmp_path, "twin")
+    done = run(
+        "compare", "small", "base", twin, "--data", dataset, "--timed-faces", 5, "--page", tmp_path / "c.html",
+        "--out", tmp_path / "c.json",
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    for part in ("small.onnx", "twin.onnx", "base", "ms a face", "without leaks", "no difference shown", "adjusted"):
+        assert part in done.out
+    values = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
+    assert [model["name"] for model in values["models"]] == ["small.onnx", "base", "twin.onnx"]
+    same = next(pair for pair in values["pairs"] if pair["second"] == "twin.onnx" and pair["first"] == "small.onnx")
+    assert (same["difference"], same["p_value"], same["interval_95"]) == (0, 1, [0, 0])
+    assert "<svg" in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+def test_a_program_reads_json(run, dataset):
+    done = run("compare", "small", "base", "--data", dataset, "--json", "--timed-faces", 0, "--ten-views")
+    values = json.loads(done.out)
+    assert (done.code, done.err, values["read"]) == (0, "", "ten views")
+    assert values["models"][0]["ms_a_face"] is None
+
+
+def test_bad_input_is_one_clear_line(run, dataset, tmp_path):
+    cases = [
+        (("small", "--data", dataset), 2, "1 model to compare; expected two or more"),
+        (("small", "small", "--data", dataset), 2, "given twice"),
+        (("small", "large", "--data", dataset), 2, "unknown expression model 'large'"),
+        (("small", "base", "--data", dataset, "--labels", "ferplus8"), 1, "lacks the class contempt"),
+        (("small", "base", "--data", tmp_path), 1, "not recognised"),
+        (("small", "base", "--data", dataset, "--timed-faces", -1), 2, "at least 0"),
+    ]
+    for arguments, code, message in cases:
+        done = run("compare", *arguments, "--page", tmp_path / "c.html")
+        assert (done.code, message in done.err) == (code, True), done
+        assert not list(tmp_path.iterdir())

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mien.zoo import list_models
+from tests.cli.mien_in_process import runner
+from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
+
+IMAGES = smooth_faces(28)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("sets") / "made.parquet", IMAGES, leaked=True, votes=True)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_person_reads_a_summary_and_gets_files(run, dataset, tmp_path):
+    done = run(
+        "evaluate", "small", "--data", dataset, "--out", tmp_path / "r.json", "--page", tmp_path / "r.html"
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    for part in ("one pass, without leaks", "ten views", "95 % interval", "FER+ majority", "calibration  ECE", "happy"):
+        assert part in done.out
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["data"]["images"] == 28
+    assert "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert files(tmp_path) == ["r.html", "r.json"]
+
+
+def test_a_program_reads_json_and_nothing_else(run, dataset, tmp_path):
+    done = run("evaluate", "small", "--data", dataset, "--json", "--no-ten-views", "--out", tmp_path / "r.json")
+    values = json.loads(done.out)
+    assert (done.code, done.err, values["ten_views"]) == (0, "", None)
+    written = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert values == written
+
+
+@pytest.mark.parametrize("form", ["huggingface", "folders"])
+def test_other_forms_are_read_and_copies_found(run, form, tmp_path, dataset):
+    write = write_huggingface if form == "huggingface" else write_class_folders
+    path = write(tmp_path / "set.parquet", IMAGES[:14])
+    done = run(
+        "evaluate", "small", "--data", path, "--no-ten-views", "--training", dataset, "--labels", "happy,sad", "--json"
+    )  # fmt: skip
+    values = json.loads(done.out)
+    assert (done.code, values["data"]["images"], sum(values["data"]["left_out"].values())) == (0, 4, 10)
+    assert values["leaks"]["leaked_only"]["images"] == 4
+    assert values["leaks"]["without_leaks"] == {"images": 0}
+
+
+def test_bad_input_is_one_clear_line(run, dataset, tmp_path):
+    few = write_dataset(tmp_path / "few.parquet", IMAGES, labels=("happy", "sad"), splits=("test", "validation"))
+    empty = write_dataset(tmp_path / "empty.parquet", IMAGES[:0])
+    (tmp_path / "torn.parquet").write_bytes(dataset.read_bytes()[:3000])
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    (tmp_path / "torn.onnx").write_bytes(list_models()["small"].read_weights()[:1000])
+    (tmp_path / "torn.json").write_text(json.dumps(list_models()["small"].card.to_dict()))
+    before = files(tmp_path)
+    page = tmp_path / "page.html"
+    cases = [
+        (("small", "--data", few, "--split", "test"), 1, "lacks the classes angry, disgust"),
+        (("small", "--data", few, "--labels", "happy,sad"), 2, "several splits: validation (14 rows), test (14 rows)"),
+        (("small", "--data", few, "--split", "x"), 2, "no split 'x'; it has validation (14 rows), test (14 rows)"),
+        (("small", "--data", empty), 1, "has no rows"),
+        (("small", "--data", tmp_path / "torn.parquet"), 1, "torn.parquet"),
+        (("small", "--data", tmp_path / "nothing"), 1, "no such file"),
+        (("tiny", "--data", dataset), 2, "unknown expression model 'tiny'"),
+        (("mien", "--data", dataset), 2, "unknown expression model 'mien'"),
+        ((tmp_path / "model.onnx", "--data", dataset), 2, "model card model.json is missing"),
+        ((tmp_path / "torn.onnx", "--data", dataset), 2, "sha256"),
+        (("small", "--data", dataset, "--labels", "joyful"), 2, "unknown label scheme"),
+        (("small", "--data", dataset, "--out", tmp_path / "r.txt"), 2, "ends in .json"),
+        (("small", "--data", dataset, "--page", tmp_path / "no" / "r.html"), 2, "folder does not exist"),
+    ]
+    for arguments, code, message in cases:
+        given = arguments if "--page" in arguments else (*arguments, "--page", page)
+        done = run("evaluate", *given)
+        assert done.code == code, (arguments, done)
+        assert done.err.startswith("mien: "), done
+        assert message in done.err
+        assert done.err.count("\n") == 1
+        assert files(tmp_path) == before
+
+
+def test_a_full_disk_leaves_no_half_a_report(run, dataset, tmp_path, monkeypatch):
+    def full(self, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    done = run("evaluate", "small", "--data", dataset, "--no-ten-views", "--out", tmp_path / "r.json", "--json")
+    assert done.code == 2
+    assert "r.json: cannot be written (No space left on device)" in done.err
+    assert json.loads(done.out)  # what was measured is not lost
+    assert files(tmp_path) == []
+
+
+def test_a_page_needs_the_extra_and_says_so_at_once(dataset, tmp_path):
+    script = "import sys; sys.modules['jinja2'] = None; from mien.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "evaluate", "small", "--data", dataset, "--page", tmp_path / "r.html"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "needs the library 'jinja2'" in done.stderr
+    assert "mien[data]" in done.stderr

@@ -1,0 +1,121 @@
+"""A tiny random checkpoint becomes a model that `mien recognize` runs; what cannot be exported leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mien.train.architectures import PlainConfig, PlainNet
+from mien.train.checkpoint import save_checkpoint
+from mien.zoo.card import ModelCard
+from tests.cli.mien_in_process import runner
+from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+
+IMAGES = smooth_faces(56)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(PlainNet(PlainConfig(widths=(4, 8), size_px=24)).eval(), tmp_path / "best.safetensors")
+    return tmp_path / "best.safetensors"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sets") / "made.parquet"
+    return write_dataset(path, IMAGES, splits=("train", "train", "train", "validation"), votes=True)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_result_is_usable_at_once(run, checkpoint, dataset, precision, tmp_path, astronaut_path):
+    done = run("export", checkpoint, "--data", dataset, "--precision", precision, "--licence", "ours alone")
+    assert done.code == 0, done.err
+    out = tmp_path / f"best-{precision}.onnx"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([out.name, f"{out.stem}.json", checkpoint.name])
+    card = ModelCard.read(out.with_suffix(".json"))
+    assert card.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert card.sha256 in done.out
+    assert "torch and float32 ONNX differ by at most" in done.out
+    assert card.scores["torch_to_onnx_max_logit_difference"] < 2e-3
+    assert (card.precision, card.licence, card.input.size_wh) == (precision, "ours alone", (24, 24))
+    assert card.scores["fer7"]["one_pass"]["images"] == 14
+    assert "FER2013" not in " ".join(card.notes[:2])
+
+    read = run("recognize", astronaut_path, "--model", out, "--json")
+    (row,) = [json.loads(line) for line in read.out.splitlines()]
+    assert (read.code, sum(row["probabilities"].values())) == (0, pytest.approx(1, abs=1e-3))
+    again = run("evaluate", out, "--data", dataset, "--json", "--no-ten-views")
+    assert json.loads(again.out)["one_pass"]["accuracy"] == card.scores["fer7"]["one_pass"]["accuracy"]
+
+
+def test_a_folder_without_training_faces_gives_float32(run, checkpoint, tmp_path):
+    folder = write_class_folders(tmp_path / "faces", IMAGES[:14])
+    done = run("export", checkpoint, "--data", folder)
+    assert done.code == 2
+    assert "--training PATH" in done.err
+    done = run("export", checkpoint, "--data", folder, "--precision", "float32", "--json", "--out", tmp_path / "f.onnx")
+    assert (done.code, json.loads(done.out)["name"]) == (0, "f"), done.err
+    done = run("export", checkpoint, "--data", folder, "--training", folder, "--out", tmp_path / "i.onnx")
+    assert done.code == 0, done.err
+    one_pass = ModelCard.read(tmp_path / "i.json").scores["fer7"]["one_pass"]
+    assert (one_pass["images"], one_pass["images_without_training_copies"]) == (14, 0)
+
+
+def test_bad_input_is_one_clear_line_and_leaves_nothing(run, checkpoint, dataset, tmp_path):
+    from safetensors.torch import save_file
+
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, other, metadata={"architecture": "vgg16"})
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(checkpoint.read_bytes()[:2000])
+    few = write_dataset(tmp_path / "few.parquet", IMAGES, labels=("happy", "sad"))
+    (tmp_path / "taken.onnx").mkdir()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    cases = [
+        ((other, "--data", dataset), 2, "no checkpoint of a plain network"),
+        ((torn, "--data", dataset), 2, "cannot read the checkpoint"),
+        ((tmp_path / "none.safetensors", "--data", dataset), 2, "cannot read the checkpoint"),
+        ((checkpoint, "--data", few), 1, "lacks the classes angry, disgust, fear, surprise, neutral"),
+        ((checkpoint, "--data", dataset, "--split", "test"), 2, "no split 'test'; it has train (42 rows)"),
+        ((checkpoint, "--data", tmp_path / "none.parquet"), 1, "no such file"),
+        ((checkpoint, "--data", dataset, "--out", tmp_path / "taken.onnx"), 2, "is a folder"),
+        ((checkpoint, "--data", dataset, "--out", tmp_path / "no" / "a.onnx"), 2, "folder does not exist"),
+        ((checkpoint, "--data", dataset, "--out", tmp_path / "a.bin"), 2, "ends in .onnx"),
+    ]
+    for arguments, code, message in cases:
+        done = run("export", *arguments)
+        assert (done.code, message in done.err) == (code, True), done
+        assert done.err.startswith("mien: ")
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("library", ["torch", "onnx", "safetensors"])
+def test_the_extra_is_named_where_it_is_missing(library, checkpoint, dataset, monkeypatch, run):
+    monkeypatch.setitem(sys.modules, library, None)
+    done = run("export", checkpoint, "--data", dataset)
+    assert done.code == 2
+    assert f"needs the library '{library}'" in done.err
+    assert "mien[train]" in done.err
+
+
+def test_help_needs_neither_torch_nor_numpy():
+    script = (
+        "import sys; sys.argv = ['mien', 'export', '--help']\n"
+        "from mien.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'onnxruntime', 'cv2', 'pyarrow', 'jinja2'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
