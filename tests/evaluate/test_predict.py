@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mien.classify import OnnxClassifier, whole_batch
 from mien.classify.calibration import softmax
+from mien.errors import ModelError
 from mien.evaluate import open_faces
 from mien.evaluate.predict import predict, ten_views
 from mien.evaluate.speed import ms_a_face
@@ -38,6 +40,16 @@ def test_faces_are_read_as_the_recognizer_reads_them(tmp_path: Path) -> None:
     assert outputs.views is not None
     np.testing.assert_allclose(outputs.views["fer7"], wanted, atol=1e-5)
     assert (sum(counted), set(outputs.side_px)) == (9, {60.0})
+
+
+def test_a_model_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
+    class Broken(OnnxClassifier):
+        def logits(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: np.full_like(values, np.nan) for name, values in super().logits(batch).items()}
+
+    faces = open_faces(write_dataset(tmp_path / "a.parquet", smooth_faces(3)))
+    with pytest.raises(ModelError, match="model 'small' gives NaN"):
+        predict([Broken(find_model("small", "expression"))], faces, views=False)
 
 
 def test_times_are_of_each_model() -> None:

@@ -40,6 +40,8 @@ def test_merged_labels_are_counted_from_classes_or_by_their_own_name() -> None:
 def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(InputError, match="lacks the classes disgust, fear of model 'fake'.*--labels angry,happy"):
         task(None, [name for name in FER7 if name not in ("disgust", "fear")])
+    with pytest.raises(InputError, match="lacks the classes angry, .*--labels happy,sad,neutral"):
+        task(None, ("happy", "sad", "neutral"))
     with pytest.raises(InputError, match="lacks the class contempt of the label scheme 'ferplus8'"):
         task("ferplus8", FER7)
     seven = make_card(name="seven", heads=(Head("fer7", FER7),))

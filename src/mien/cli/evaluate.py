@@ -90,7 +90,7 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_calibration(console, values["calibration"])
     _show_ferplus(console, values["ferplus"])
     if values["leaks"] is None:
-        console.print("leaks        not looked for; --training PATH finds faces that are also trained on")
+        console.print("leaks        not looked for; --training PATH finds copies of training faces")
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
 

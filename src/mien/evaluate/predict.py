@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mien.classify import OnnxClassifier, whole_batch
 from mien.classify.calibration import softmax
+from mien.errors import ModelError
 from mien.evaluate.faces import Faces
 
 __all__ = ["Outputs", "predict", "ten_views"]
@@ -86,6 +87,13 @@ def predict(
     -------
     list of Outputs
         One for each model.
+
+    Raises
+    ------
+    ModelError
+        If a model's answer is not finite.
+    InputError
+        If an image is damaged.
     """
     color = any(model.card.input.channels == "rgb" for model in models)
     logits: list[list[dict[str, Any]]] = [[] for _ in models]
@@ -97,6 +105,10 @@ def predict(
         for number, model in enumerate(models):
             batch = whole_batch(images, model.card.input)
             logits[number].append(model.logits(batch))
+            if not all(np.isfinite(values).all() for values in logits[number][-1].values()):
+                raise ModelError(
+                    f"model '{model.card.name}' gives NaN for faces of {faces.source}: its weights are broken"
+                )
             if views:
                 means[number].append(_view_means(model, batch, logits[number][-1]))
         if progress is not None:

@@ -52,7 +52,7 @@ def choose_task(
     ----------
     spec : str or None
         A label scheme; None for the classes of the dataset where the first model has an output of just these, else
-        for all expressions of an output whose classes the dataset has.
+        for all expressions of an output whose classes the dataset has. Fewer classes must be asked for.
     cards : sequence of ModelCard
         The models, at least one.
     labels : tuple of str
@@ -94,7 +94,10 @@ def _shared_scheme(card: ModelCard, labels: tuple[str, ...], source: str) -> Lab
     have = set(labels)
     own = [tuple(name for name in head.labels if name not in NO_EXPRESSION) for head in card.heads]
     for scheme in SCHEMES.values():
-        if set(scheme.labels) == have and any(scheme.classes <= set(names) for names in own):
+        # Labels that no model has as classes (positive, negative) can only be meant as this scheme. A dataset that merely
+        # lacks classes (happy, sad, neutral) is an easier task, which must be asked for.
+        merged = not set(scheme.labels) <= scheme.classes
+        if merged and set(scheme.labels) == have and any(scheme.classes <= set(names) for names in own):
             return scheme
     for names in sorted(own, key=lambda names: set(names) != have):
         if set(names) <= have:
