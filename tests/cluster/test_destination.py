@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import importlib.util
 import json
 
 import fsspec
@@ -13,10 +14,11 @@ import pytest
 import mien
 from mien.cluster.destination import open_destination, plan_destination
 from mien.cluster.options import BatchOptions
+from mien.cluster.run import run_batch
 from mien.cluster.storage import Folder
 from mien.cluster.summary import summarize
 from mien.cluster.worker import PartReader
-from mien.errors import OutputError, UsageError
+from mien.errors import MissingExtraError, OutputError, UsageError
 
 
 def job_of(options):
@@ -188,3 +190,17 @@ def test_a_part_has_its_tally_beside_the_schema(album, tmp_path):
     tally = json.loads(schema.metadata[b"mien.tally"])
     assert tally["inputs"] == 16
     assert tally["seconds"] > 0
+
+
+def test_without_the_extra_it_says_what_to_install(album, tmp_path, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
+    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[cluster\]'"):
+        run_batch(str(album), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_ones_own_is_named_by_its_whole_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert BatchOptions(model="own.onnx").recognizer_options()["model"] == str(tmp_path / "own.onnx")
+    assert BatchOptions(model="small").recognizer_options()["model"] == "small"

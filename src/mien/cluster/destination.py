@@ -26,7 +26,7 @@ from mien import __version__
 from mien.cluster.options import BatchOptions
 from mien.cluster.rows import PartTables, Tally, read_tally
 from mien.cluster.source import Source, cut_parts, list_sources
-from mien.cluster.storage import Folder, is_local, local_path
+from mien.cluster.storage import Folder, check_extra, is_local, local_path
 from mien.errors import UsageError
 from mien.source.name import shown_name
 
@@ -123,6 +123,7 @@ def open_destination(address: str) -> Destination:
     UsageError
         If there is none.
     """
+    check_extra()
     folder = Folder(address)
     content = folder.read(_MANIFEST)
     if content is None:

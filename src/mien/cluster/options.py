@@ -89,8 +89,8 @@ class BatchOptions(RecognizerOptions, VideoOptions):
         """The keyword arguments of `Recognizer`, as plain values for JSON."""
         labels = self.labels if isinstance(self.labels, str) else list(self.labels)
         return {
-            "model": str(self.model),
-            "detector": str(self.detector),
+            "model": _place(str(self.model)),
+            "detector": _place(str(self.detector)),
             "labels": labels,
             "min_face_px": self.min_face_px,
             "max_not_face": self.max_not_face,
@@ -105,3 +105,8 @@ class BatchOptions(RecognizerOptions, VideoOptions):
         """All that the rows depend on: a destination is gone on with only where this is the same."""
         cut = {name: getattr(self, name) for name in ("column", "key_column", "part_size", "segment_s")}
         return {**self.recognizer_options(), **self.video_options(), **cut}
+
+
+def _place(name: str) -> str:
+    """The name of a shipped model, or the whole path of another: workers run in folders of their own."""
+    return os.path.abspath(name) if name.lower().endswith(".onnx") else name  # noqa: PTH100 - Path.resolve follows links

@@ -17,7 +17,8 @@ from typing import Any, cast
 from mien.cluster.destination import Destination, plan_destination
 from mien.cluster.options import BatchOptions
 from mien.cluster.rows import Tally
-from mien.errors import MienError, MissingExtraError, UsageError
+from mien.cluster.storage import check_extra
+from mien.errors import MienError, UsageError
 
 __all__ = ["run_batch"]
 
@@ -63,6 +64,7 @@ def run_batch(
         If Ray is not installed.
     """
     options = options or BatchOptions()
+    check_extra()
     if options.gpus_per_worker:
         _check_gpu(options)
     found = plan_destination(source, destination, options)
@@ -94,7 +96,7 @@ def _results(ray: Any, destination: Destination, left: list[int], options: Batch
     cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     workers = min(options.workers or cores, len(left))
     # Started without a number, a cluster that grows is used as it grows.
-    most = workers if options.workers or options.address is None else None
+    most = workers if options.workers or not _address(options) else None
     strategy = ray.data.ActorPoolStrategy(min_size=workers, max_size=most, max_tasks_in_flight_per_actor=2)
     parts = ray.data.from_items([{"part": number} for number in left], override_num_blocks=len(left))
     resources: dict[str, Any] = {"num_cpus": 1}
@@ -120,7 +122,7 @@ def _results(ray: Any, destination: Destination, left: list[int], options: Batch
 @contextlib.contextmanager
 def _ray(options: BatchOptions) -> Iterator[Any]:
     """Ray, connected to a cluster or started on this machine."""
-    address = options.address or os.environ.get("RAY_ADDRESS")
+    address = _address(options)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not address:
@@ -128,11 +130,9 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
         os.environ.setdefault("RAY_worker_niceness", "0")
         # Without it Ray listens on all interfaces of the machine, and not only on the loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise MissingExtraError("mien batch", "ray", "cluster") from error
+    import ray
+    import ray.data
+
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     folder, stdout = None, sys.stdout
@@ -171,6 +171,11 @@ def _ray(options: BatchOptions) -> Iterator[Any]:
         sys.stdout = stdout
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _address(options: BatchOptions) -> str | None:
+    """Where the cluster is; None for this machine."""
+    return options.address or os.environ.get("RAY_ADDRESS") or None
 
 
 def _check_address(address: str) -> None:
@@ -219,7 +224,7 @@ def _cores() -> int:
 
 def _check_gpu(options: BatchOptions) -> None:
     """Where the workers are this machine, tell at once that it has no GPU."""
-    if options.address is None and not os.environ.get("RAY_ADDRESS"):
+    if not _address(options):
         from mien.classify import OnnxClassifier
         from mien.zoo import find_model
 

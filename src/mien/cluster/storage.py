@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,10 +15,17 @@ from mien.errors import InputError, MissingExtraError, OutputError, UsageError
 from mien.files import write_atomically
 from mien.source.name import shown_name
 
-__all__ = ["Folder", "is_local", "local_path", "open_address", "reason", "split_address"]
+__all__ = ["Folder", "check_extra", "is_local", "local_path", "open_address", "reason", "split_address"]
 
 # A put into these is seen whole or not at all; elsewhere a file is written beside its place and moved there.
 _WHOLE_PUTS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "memory"))
+
+
+def check_extra() -> None:
+    """Raise a MissingExtraError if a library that a batch needs is not installed; none is loaded."""
+    for library in ("fsspec", "pyarrow", "ray"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError("mien batch", library, "cluster")
 
 
 def split_address(address: str) -> tuple[Any, str]:
@@ -28,10 +36,8 @@ def split_address(address: str) -> tuple[Any, str]:
     UsageError
         If no library for the scheme of the address is installed.
     """
-    try:
-        import fsspec
-    except ImportError as error:
-        raise MissingExtraError("mien batch", "fsspec", "cluster") from error
+    import fsspec
+
     try:
         system, path = fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as error:
