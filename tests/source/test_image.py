@@ -201,3 +201,8 @@ def test_one_pixel_is_an_image():
 def test_deep_pil_image(picture):
     gray = np.asarray(Image.fromarray(picture).convert("L")).astype(np.uint16) * 257
     np.testing.assert_array_equal(load_image(Image.fromarray(gray)).image, (gray >> 8).astype(np.uint8))
+
+
+def test_a_very_small_webp_is_read():
+    data = encode(np.zeros((48, 48, 3), np.uint8), "WebP", lossless=True)
+    assert load_image(data).image.max() == 0

@@ -64,7 +64,7 @@ def main() -> None:
         typer.echo(f"mien: {error}", err=True)
         sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
     except KeyboardInterrupt:
-        typer.echo("mien: interrupted; what was read so far is written", err=True)
+        typer.echo("mien: interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; that is no error of ours.

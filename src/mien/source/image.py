@@ -100,7 +100,8 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
         )
     if header.truncated:
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
-    buffer = np.frombuffer(data, np.uint8)
+    # OpenCV refuses WebP files of under 32 bytes, which a plain picture may well be; zeros at the end do no harm.
+    buffer = np.frombuffer(data.ljust(32, b"\0"), np.uint8)
     try:
         with quiet_opencv():
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
