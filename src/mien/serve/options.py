@@ -62,7 +62,7 @@ class ServeOptions(RecognizerOptions):
     )
     max_queue: int = option(256, "Most images waiting to be read; more are answered with 503.", metavar="N", minimum=1)
     max_wait_s: float = option(
-        15.0, "Images that would wait longer are answered with 503 at once.", metavar="S", minimum=0.1
+        30.0, "Images that would wait longer are answered with 503 at once.", metavar="S", minimum=0.1
     )
     max_held_mb: float = option(
         256.0, "Most memory for uploads under way; more are answered with 503.", metavar="MB", minimum=0.01
