@@ -94,7 +94,7 @@ def _shared_scheme(card: ModelCard, labels: tuple[str, ...], source: str) -> Lab
     have = set(labels)
     own = [tuple(name for name in head.labels if name not in NO_EXPRESSION) for head in card.heads]
     for scheme in SCHEMES.values():
-        # Labels that no model has as classes (positive, negative) can only be meant as this scheme. A dataset that merely
+        # Labels that no model has as classes (positive, negative) can only mean this scheme. A dataset that merely
         # lacks classes (happy, sad, neutral) is an easier task, which must be asked for.
         merged = not set(scheme.labels) <= scheme.classes
         if merged and set(scheme.labels) == have and any(scheme.classes <= set(names) for names in own):
