@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,6 +101,17 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(run, checkpoint, dataset
         assert (done.code, message in done.err) == (code, True), done
         assert done.err.startswith("mien: ")
         assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_leaves_no_half_a_model(run, checkpoint, dataset, tmp_path, monkeypatch):
+    def full(self, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    done = run("export", checkpoint, "--data", dataset, "--precision", "float32")
+    assert (done.code, done.out) == (2, "")
+    assert "best-float32.onnx: cannot write model and card (No space left on device)" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
 
 
 @pytest.mark.parametrize("library", ["torch", "onnx", "safetensors"])

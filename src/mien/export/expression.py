@@ -16,7 +16,7 @@ import torch
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
 from mien.classify.preprocess import whole_batch
 from mien.data.fer2013 import FER_LABELS, FERPLUS_LABELS, Fer2013, copies_in
-from mien.errors import MienWarning, ModelError, UsageError
+from mien.errors import MienWarning, ModelError, OutputError, UsageError
 from mien.evaluate.calibration import calibration_scores
 from mien.evaluate.metrics import classification_scores
 from mien.evaluate.predict import ten_views
@@ -143,6 +143,8 @@ def export_expression_model(
         If the checkpoint is none, or the ONNX graph does not give what torch gives; nothing was written.
     UsageError
         If images do not have the size of the network.
+    OutputError
+        If model or card cannot be written.
     """
     network = load_checkpoint(checkpoint)
     side = network.config.size_px
@@ -319,4 +321,4 @@ def _write(card: ModelCard, exported: bytes, destination: Path, cards: Path) -> 
         write_atomically(destination / card.file, exported)
         card.write(cards / f"{card.name}.json")
     except OSError as error:
-        raise ModelError(f"{error.filename}: cannot write the model '{card.name}' ({error.strerror})") from error
+        raise OutputError(f"{destination / card.file}: cannot write model and card ({error.strerror})") from error
