@@ -20,7 +20,7 @@ class _RowOptions:
     labels: str | None = option(
         None,
         "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. By default the "
-        "classes that model and dataset share.",
+        "model's own classes.",
     )
     training: Path | None = option(
         None,
