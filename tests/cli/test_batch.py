@@ -100,7 +100,9 @@ def test_killed_again_and_again_it_gives_the_same_rows(place, jpegs):  # noqa: F
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
         else:
-            os.kill(rng.choice([n for n in processes_with(mark) if what in command_line(n)]), signal.SIGKILL)
+            while not (victims := named(mark, what)):
+                time.sleep(0.01)
+            os.kill(rng.choice(victims), signal.SIGKILL)
     done = len(list(target.glob("inputs/*.parquet")))
     assert 0 < done < 80
     status, out, err = finish(start([many, target, *OPTIONS, "--json"], env))
@@ -109,14 +111,20 @@ def test_killed_again_and_again_it_gives_the_same_rows(place, jpegs):  # noqa: F
     read_all(many, place / "undisturbed", part_size=8)
     for found, expected in zip(rows(target), rows(place / "undisturbed"), strict=True):
         pandas.testing.assert_frame_equal(found, expected, check_exact=True)
-    assert not [n for n in processes_with(mark) if "MapWorker" in command_line(n) or "cluster.child" in command_line(n)]
+    wait_until_gone(mark, "MapWorker")
+    wait_until_gone(mark, "mien.cluster.child")
 
 
-def wait_until_gone(mark):
+def named(mark, what):
+    """The processes of a run that are called so."""
+    return [number for number in processes_with(mark) if what in command_line(number)]
+
+
+def wait_until_gone(mark, what=""):
     """Nothing that was started may stay behind."""
     deadline_s = time.monotonic() + 60
-    while processes_with(mark):
-        assert time.monotonic() < deadline_s, [command_line(number)[:80] for number in processes_with(mark)]
+    while left := named(mark, what):
+        assert time.monotonic() < deadline_s, [command_line(number)[:80] for number in left]
         time.sleep(0.1)
 
 
