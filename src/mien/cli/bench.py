@@ -1,4 +1,4 @@
-"""What the commands on models share: a progress bar, checked outputs, JSON."""
+"""What the commands on datasets and models share: a progress bar, checked outputs, JSON."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def written(console: Console, path: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal; the function takes what is done and the total."""
+def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[..., None]]:
+    """A progress bar on a terminal; the function takes what is done, the total, and what is under way."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
@@ -60,4 +60,6 @@ def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[
     )
     with bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total=None, part=None: bar.update(
+            task, completed=done, total=total, description=part or title
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json as json_module
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.bench import print_json, progress_bar, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.errors import UsageError
 from mien.options import with_options
@@ -51,10 +50,10 @@ def import_(
     from mien.data import import_dataset
 
     console = _console()
-    with _bar(console, "importing", json) as bar:
+    with progress_bar(console, "importing", json) as bar:
         dataset, summary = import_dataset(source, dest, options, progress=lambda done, total: bar(done, total))
     if json:
-        _print_json({"dataset": str(dest), "labels": dataset.labels, **summary.to_dict()})
+        print_json({"dataset": str(dest), "labels": dataset.labels, **summary.to_dict()})
     else:
         _show_import(console, summary, dataset.labels, dest)
     for error in summary.damaged[:_NAMED_ROWS]:
@@ -81,15 +80,15 @@ def report(
         check_destination(out, ".html")
     console = _console()
     opened = Dataset(dataset)
-    with _bar(console, "looking", json) as bar:
+    with progress_bar(console, "looking", json) as bar:
         found = report_dataset(opened, seed=seed, progress=_adding(bar, len(opened)))
     if out is not None:
         found.write(out)
     if json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         _show_report(console, found)
-        _written(console, out)
+        written(console, out)
 
 
 @data.command()
@@ -115,18 +114,18 @@ def audit(
         check_destination(out, ".html")
     console = _console()
     opened = Dataset(dataset)
-    with _bar(console, "auditing", json) as bar:
+    with progress_bar(console, "auditing", json) as bar:
         found = audit_dataset(opened, options, progress=lambda part, done, total: bar(done, total, part))
     if plan is not None:
         write_plan(plan, found.findings)
     if out is not None:
         write_audit_page(out, opened, found, options)
     if json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         _show_audit(console, found)
-        _written(console, plan)
-        _written(console, out)
+        written(console, plan)
+        written(console, out)
 
 
 @data.command()
@@ -147,7 +146,7 @@ def clean(
     _require_other(dataset, dest)
     _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free)
     if json:
-        _print_json({"dataset": str(dest), **summary.to_dict()})
+        print_json({"dataset": str(dest), **summary.to_dict()})
     else:
         _show_clean(_console(), summary, dest)
 
@@ -187,10 +186,6 @@ def _say(line: str) -> None:
     print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _print_json(value: Any) -> None:
-    typer.echo(json_module.dumps(value, indent=2, ensure_ascii=False))
-
-
 def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:
     """From steps to a running count."""
     done = 0
@@ -203,46 +198,12 @@ def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:
     return add
 
 
-class _bar(contextlib.AbstractContextManager[Callable[..., None]]):  # noqa: N801 - used like a function
-    """A progress bar, on a terminal only."""
-
-    def __init__(self, console: Console, title: str, json: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._title = title
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=json or not console.is_terminal,
-            redirect_stderr=sys.stderr.isatty(),
-        )
-
-    def __enter__(self) -> Callable[..., None]:
-        self._bar.start()
-        task = self._bar.add_task(self._title, total=None)
-        return lambda done, total=None, part=None: self._bar.update(
-            task, completed=done, total=total, description=part or self._title
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-
-def _written(console: Console, path: Path | None) -> None:
-    if path is not None:
-        console.print(f"wrote {path}", style="dim", markup=False)
-
-
 def _show_counts(dataset: Any, json: bool) -> None:
     counts: dict[str, dict[str, int]] = {name: dict.fromkeys(dataset.labels, 0) for name in dataset.splits}
     for split_name, label in zip(dataset.split.tolist(), dataset.label.tolist(), strict=True):
         counts[split_name][dataset.labels[label]] += 1
     if json:
-        _print_json(
+        print_json(
             {"dataset": str(dataset.path), "rows": len(dataset), "counts": counts, "done": dataset.info.history[-1]}
         )
         return

@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 
 from mien.errors import InputError, UsageError
+from mien.opencv import quiet_opencv
 from mien.recognizer import Recognizer
 from mien.sink import Sink, SummarySink, VideoSink
 from mien.source import SourceFile, VideoInfo
-from mien.source.image import quiet_opencv
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
 

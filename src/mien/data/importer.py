@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mien.data.pixels import cut_face, decode_gray, encode_png, fit_square
 from mien.data.writer import DatasetWriter, Row
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS
+from mien.parallel import ordered_map
 from mien.source.header import read_header
 
 __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
@@ -181,18 +182,7 @@ def _encoded(
 ) -> Iterator[list[Row | InputError | str]]:
     """Fetch, check and encode the images in threads; results in order, a few chunks under way."""
     threads = max(2, min(os.cpu_count() or 1, 8))
-    with ThreadPoolExecutor(threads, thread_name_prefix="mien-import") as pool:
-        waiting: deque[Future[list[Row | InputError | str]]] = deque()
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_rows, chunk, info, options))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    yield from ordered_map(partial(_rows, info=info, options=options), chunks, threads)
 
 
 def _rows(chunk: list[Item | InputError], info: DatasetInfo, options: ImportOptions) -> list[Row | InputError | str]:

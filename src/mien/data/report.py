@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from mien.data import ferplus
 from mien.data.dataset import Dataset
-from mien.data.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
 from mien.data.pixels import fit_square
 from mien.labels import EXPRESSIONS
+from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
 
 __all__ = ["Report", "report_dataset"]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from mien.detect.base import Detections, ImageArray
 from mien.detect.image import as_bgr, check_image, check_min_face_px
 from mien.detect.pyramid import PyramidSettings, detect_in_levels, face_size_px, plan_levels
 from mien.errors import MienError, ModelError
+from mien.opencv import quiet_opencv
 from mien.zoo.fetch import RemoteFile, fetch
 
 __all__ = ["YUNET_FILE", "YUNET_SETTINGS", "YuNetDetector", "yunet_path"]
@@ -114,7 +113,7 @@ class YuNetDetector:
             raise ModelError(f"{weights}: cannot read YuNet's weights ({error.strerror})") from error
         self._own = threading.local()
         # A wrong file shows itself here and not at the first photo.
-        with _quiet_opencv():
+        with quiet_opencv():
             self._find(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: ImageArray) -> Detections:
@@ -173,18 +172,3 @@ class YuNetDetector:
         return ModelError(
             f"{self._path}: OpenCV cannot run it as YuNet ({reason}). Expected {YUNET_FILE.name} of OpenCV's model zoo"
         )
-
-
-@contextlib.contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV from writing to stderr what is raised as an error anyway."""
-    logging: Any = getattr(getattr(cv2, "utils", None), "logging", None)
-    if logging is None:
-        yield
-        return
-    before = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(before)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mien.data.page import picture_uri, render
 from mien.errors import OutputError
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
 from mien.evaluate.report import Evaluation
 from mien.files import write_atomically
+from mien.page import picture_uri, render
 from mien.sink.palette import color_rgb
 
 __all__ = ["comparison_page", "evaluation_page", "most_mistaken", "verdict", "write_json", "write_text"]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import UsageError
+from mien.files import write_atomically
 from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
 from mien.source import Frame
@@ -159,15 +160,11 @@ class DrawSink:
         done, encoded = cv2.imencode(suffix, draw_reading(frame.image, reading), parameters)
         if not done:
             raise UsageError(f"{target}: OpenCV cannot write this format")
-        partial = target.with_name(f".{target.name}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(encoded.tobytes())
-            partial.replace(target)
+            write_atomically(target, encoded.tobytes())
         except OSError as error:
             raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _target(self, source: str) -> Path:
         name = PurePosixPath(self._relative.get(source) or Path(source).name)

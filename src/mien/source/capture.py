@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import cv2
 
 from mien.errors import InputError
+from mien.opencv import quiet_opencv
 from mien.source.container import read_container
-from mien.source.image import quiet_opencv
 from mien.source.name import camera_number, is_network, shown_name
 
 __all__ = ["Capture", "open_capture"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
+from mien.opencv import quiet_opencv
 from mien.source.container import container_kind
 from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
@@ -20,7 +19,7 @@ from mien.source.header import ImageHeader, read_header
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["ImageLike", "decode_image", "load_image", "quiet_opencv"]
+__all__ = ["ImageLike", "decode_image", "load_image"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PILImage"
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
@@ -198,15 +197,3 @@ def _from_pil(image: Any) -> Frame:
     bgr = rgb[:, :, [2, 1, 0, 3]] if has_alpha else rgb[:, :, ::-1]
     note = f"animated image: read the first of {frames} frames" if frames > 1 else None
     return Frame(source, array_to_image(bgr, source), note=note)
-
-
-@contextlib.contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's own remarks off stderr: what is wrong is said once, by the error."""
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)

@@ -13,8 +13,8 @@ from mien.data.audit.plan import ACTIONS, CHECKS, Finding
 from mien.data.audit.run import Audit
 from mien.data.dataset import Dataset
 from mien.data.options import AuditOptions
-from mien.data.page import picture_strip, picture_uri, render, write_page
 from mien.data.pixels import cut_face, decode_gray, fit_square
+from mien.page import picture_strip, picture_uri, render, write_page
 
 __all__ = ["write_audit_page"]
 
