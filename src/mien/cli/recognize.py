@@ -101,7 +101,9 @@ def recognize(
         start_s = time.monotonic()
         images = (item.path if isinstance(item, SourceFile) else item for item in items)
         readings = faces = 0
-        for frame, reading in recognizer.stream_frames(images, keep_frames=draw is not None):
+        # A single photo gets all threads inside each stage; of many, each gets one.
+        threads = 1 if len(items) == 1 else None
+        for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
             if reading.error is not None:
                 unread += 1
                 _say(f"cannot read {InputError(reading.source, reading.error)}")
