@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.conftest import ROOT
@@ -23,6 +24,11 @@ SESSIONS = [(page, number, text) for page in PAGES for number, text in enumerate
 def here(tmp_path, monkeypatch):
     """A folder in which the paths of the documentation exist, and which may be written to."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    picture = cv2.imread(str(ROOT / "examples" / "astronaut.jpg"))
+    video = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (512, 512))
+    for _ in range(10):
+        video.write(picture)
+    video.release()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
