@@ -13,8 +13,12 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int) -> Iterator[_B]:
-    """Like `map`, with several threads, results in order, and only a few items under way at a time."""
+def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int, ahead: int = 2) -> Iterator[_B]:
+    """Like `map`, with several threads and results in order.
+
+    At most `ahead` items a thread are under way or done and not yet taken, so that memory stays bounded. More of them
+    keep the threads busy while the caller is.
+    """
     if threads == 1:
         yield from map(function, items)
         return
@@ -23,7 +27,7 @@ def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int)
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * threads:
+                if len(waiting) > ahead * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

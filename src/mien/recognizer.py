@@ -217,7 +217,9 @@ class Recognizer(RecognizerOptions):
         """
         several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
-        prepared = ordered_map(functools.partial(self._prepare, threads=inner, keep=keep_frames), images, several)
+        prepare = functools.partial(self._prepare, threads=inner, keep=keep_frames)
+        # Without their images, prepared photos are small: enough of them wait to bridge a batch of the classifier.
+        prepared = ordered_map(prepare, images, several, ahead=2 if keep_frames else 8)
         for group in group_prepared(prepared, 1 if live else BATCH_IMAGES):
             for item, reading in zip(group, self._read(group, inner), strict=True):
                 if item.error is not None and on_error == "raise":

@@ -65,6 +65,7 @@ def recognize(
     2 wrong usage.
     """
     # Loaded here, so that `mien --help` need not wait for OpenCV and ONNX Runtime.
+    import cv2
     from rich.console import Console
 
     from mien.recognizer import Recognizer
@@ -101,8 +102,11 @@ def recognize(
         start_s = time.monotonic()
         images = (item.path if isinstance(item, SourceFile) else item for item in items)
         readings = faces = 0
-        # A single photo gets all threads inside each stage; of many, each gets one.
+        # A single photo gets all threads inside each stage; of many, each gets one, and OpenCV's own threads would
+        # only compete with them.
         threads = 1 if len(items) == 1 else None
+        if threads is None and not videos:
+            cv2.setNumThreads(1)
         for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
             if reading.error is not None:
                 unread += 1
