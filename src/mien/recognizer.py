@@ -25,7 +25,7 @@ from mien.result import Reading
 from mien.source import Frame, ImageLike, load_image
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
-from mien.zoo import Head, ModelCard, find_model
+from mien.zoo import Head, ModelCard, find_model, list_models
 
 __all__ = ["Recognizer", "recognize"]
 
@@ -66,10 +66,14 @@ class Recognizer(RecognizerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Stages are opened now, so that a wrong name is told at once and not at the first photo.
-        self._classifier(self._threads)
-        self._detector(self._threads)
+        # What can be wrong is told now and not at the first photo. The shipped models are opened when it is known
+        # with how many threads; files, which may be damaged or no models at all, at once.
         self._scheme  # noqa: B018
+        shipped = list_models()
+        if self.model not in shipped:
+            self._classifier(self._threads)
+        if self.detector not in shipped:
+            self._detector(self._threads)
 
     @functools.cached_property
     def _threads(self) -> int:
@@ -109,7 +113,7 @@ class Recognizer(RecognizerOptions):
     @functools.cached_property
     def _scheme(self) -> tuple[LabelScheme, Head]:
         """The label scheme, and the model's head that serves it."""
-        heads = self._classifier(self._threads).card.heads
+        heads = self.card.heads
         if self.labels == "auto":
             own = [name for name in heads[0].labels if name not in ("not_face", "unknown")]
             names: str | list[str] = "fer7" if set(FER7) <= set(own) else own
@@ -124,7 +128,7 @@ class Recognizer(RecognizerOptions):
         missing = ", ".join(sorted(scheme.classes - set(heads[0].labels)))
         raise ModelError(
             f"labels '{scheme.name}' need the classes {missing}, which model "
-            f"'{self._classifier(self._threads).card.name}' does not have; it knows {known}"
+            f"'{self.card.name}' does not have; it knows {known}"
         )
 
     @property
@@ -132,10 +136,10 @@ class Recognizer(RecognizerOptions):
         """The label scheme of all readings."""
         return self._scheme[0]
 
-    @property
+    @functools.cached_property
     def card(self) -> ModelCard:
         """The card of the expression model."""
-        return self._classifier(self._threads).card
+        return find_model(self.model, "expression").card if isinstance(self.model, (str, Path)) else self.model.card
 
     def replace(self, **changes: Any) -> Recognizer:
         """A recognizer with some options changed; detector and model are shared where they are not."""
@@ -217,6 +221,9 @@ class Recognizer(RecognizerOptions):
         """
         several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
+        # Opened here, once, before several threads ask for them at the same time.
+        self._classifier(inner)
+        self._detector(inner)
         prepare = functools.partial(self._prepare, threads=inner, keep=keep_frames)
         # Without their images, prepared photos are small: enough of them wait to bridge a batch of the classifier.
         prepared = ordered_map(prepare, images, several, ahead=2 if keep_frames else 8)
@@ -242,7 +249,7 @@ class Recognizer(RecognizerOptions):
             frame = image if isinstance(image, Frame) else load_image(image, self.max_megapixels)
         except InputError as error:
             return Prepared(error.source, error=error)
-        spec = self._classifier(threads).card.input
+        spec = self.card.input
         pixels = frame.gray if spec.channels == "gray" else frame.image
         detector = self._detector(threads)
         if detector is None:
