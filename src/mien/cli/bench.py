@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_outputs", "print_json", "progress_bar", "written"]
+__all__ = ["check_outputs", "print_json", "progress_bar", "write_outputs", "written"]
 
 
 def check_outputs(json_file: Path | None, page: Path | None) -> None:
@@ -41,6 +41,21 @@ def written(console: Console, path: Path | None) -> None:
     """Say which file was written."""
     if path is not None:
         console.print(f"wrote {path}", style="dim", markup=False)
+
+
+def write_outputs(
+    console: Console, values: Any, make_page: Callable[[], str], out: Path | None, page: Path | None, json: bool
+) -> None:
+    """Write the report as JSON and as a page, where they are asked for, and say so on a terminal for people."""
+    from mien.evaluate.page import write_json, write_text
+
+    if out is not None:
+        write_json(out, values)
+    if page is not None:
+        write_text(page, make_page())
+    if not json:
+        written(console, out)
+        written(console, page)
 
 
 @contextlib.contextmanager

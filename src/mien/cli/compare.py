@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, print_json, progress_bar, written
+from mien.cli.bench import check_outputs, print_json, progress_bar, write_outputs
 from mien.evaluate.options import CompareOptions
 from mien.options import with_options
 
@@ -39,6 +39,7 @@ def compare(
     from rich.console import Console
 
     from mien.evaluate import compare_models
+    from mien.evaluate.page import comparison_page
 
     check_outputs(out, page)
     console = Console(highlight=False)
@@ -49,16 +50,7 @@ def compare(
         print_json(values)
     else:
         _show(console, values)
-    if out is not None or page is not None:
-        from mien.evaluate.page import comparison_page, write_json, write_text
-
-        if out is not None:
-            write_json(out, values)
-        if page is not None:
-            write_text(page, comparison_page(comparison))
-        if not json:
-            written(console, out)
-            written(console, page)
+    write_outputs(console, values, lambda: comparison_page(comparison), out, page, json)
 
 
 def _show(console: Console, values: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, print_json, progress_bar, written
+from mien.cli.bench import check_outputs, print_json, progress_bar, write_outputs
 from mien.evaluate.options import EvaluateOptions
 from mien.options import with_options
 
@@ -41,6 +41,7 @@ def evaluate(
     from rich.console import Console
 
     from mien.evaluate import evaluate_model
+    from mien.evaluate.page import evaluation_page
 
     check_outputs(out, page)
     console = Console(highlight=False)
@@ -51,16 +52,7 @@ def evaluate(
         print_json(values)
     else:
         _show(console, values)
-    if out is not None or page is not None:
-        from mien.evaluate.page import evaluation_page, write_json, write_text
-
-        if out is not None:
-            write_json(out, values)
-        if page is not None:
-            write_text(page, evaluation_page(evaluation))
-        if not json:
-            written(console, out)
-            written(console, page)
+    write_outputs(console, values, lambda: evaluation_page(evaluation), out, page, json)
 
 
 def percent(value: float | None) -> str:
