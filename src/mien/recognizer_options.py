@@ -50,7 +50,8 @@ class RecognizerOptions:
     )
     max_not_face: float = option(
         0.5,
-        "A find that the expression model takes for no face with at least this probability is dropped (1 keeps all).",
+        "A find that the expression model takes for no face with more than this probability is dropped, if its crop "
+        "spans at least 40 px of the photo (1 keeps all).",
         metavar="P",
         minimum=0,
         maximum=1,

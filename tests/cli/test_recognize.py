@@ -193,6 +193,30 @@ def test_a_full_disk_is_told(astronaut_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pseudo-terminal")
+def test_more_than_a_moments_work_shows_a_bar_on_a_terminal_only(tmp_path, astronaut_bgr):
+    import pty
+
+    data = cv2.imencode(".png", cv2.resize(astronaut_bgr, (1500, 1500)))[1].tobytes()
+    for number in range(60):
+        (tmp_path / f"{number:02d}.png").write_bytes(data)
+    command = [sys.executable, "-m", "mien", "recognize", str(tmp_path), "--threads", "1", "-q"]
+    terminal, end = pty.openpty()
+    shown = b""
+    with subprocess.Popen(command, stdin=end, stdout=end, env={**os.environ, "TERM": "xterm-256color"}) as child:
+        os.close(end)
+        try:
+            while block := os.read(terminal, 65536):
+                shown += block
+        except OSError:  # the other end is closed
+            pass
+    os.close(terminal)
+    assert child.returncode == 0
+    assert b"photos/s" in shown
+    assert b"/60" in shown
+    assert run("recognize", tmp_path, "-q").stdout == ""
+
+
 def test_version_and_help():
     assert run("--version").stdout.startswith("mien ")
     shown = run("recognize", "--help", NO_COLOR="1").stdout
