@@ -20,6 +20,7 @@ __all__ = [
     "ReadOptions",
     "class_index",
     "find_layout",
+    "read_listing",
     "register",
     "split_name",
 ]
@@ -176,3 +177,23 @@ def class_index(text: str, count: int, where: str, first: int = 0) -> int:
     if not first <= value < first + count:
         raise InputError(where, f"label '{text.strip()}'; expected a whole number from {first} to {first + count - 1}")
     return value - first
+
+
+def read_listing(path: Path, expected: str) -> list[str]:
+    """The lines of a list of images.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What the file should be, for the error.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(str(path), f"cannot be read; expected {expected} ({error})") from error

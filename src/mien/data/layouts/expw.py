@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, register
+from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, read_listing, register
 from mien.errors import InputError
 from mien.labels import FER7
 from mien.source.image import read_file
@@ -32,10 +32,7 @@ class ExpW:
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read the faces in the order of the list."""
         listing = _find_list(path) or path
-        try:
-            lines = listing.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(str(listing), f"cannot be read; expected ExpW's {_LIST} ({error})") from error
+        lines = read_listing(listing, f"ExpW's {_LIST}")
         base = listing.parent.parent if listing.parent.name == "label" else listing.parent
         roots = [options.images] if options.images else [base / place for place in _PLACES]
         return Contents(labels=FER7, items=_items(lines, listing.name, roots), total=len(lines), columns=("box_xyxy",))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, register, split_name
+from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, read_listing, register, split_name
 from mien.errors import InputError
 from mien.source.image import read_file
 
@@ -34,10 +34,7 @@ class RafDb:
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read the images in the order of the list."""
         listing = _find_list(path) or path
-        try:
-            lines = listing.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(str(listing), f"cannot be read; expected RAF-DB's {_LIST} ({error})") from error
+        lines = read_listing(listing, f"RAF-DB's {_LIST}")
         base = listing.parent.parent if listing.parent.name == "EmoLabel" else listing.parent
         folder, aligned = _find_images(base, options.images)
         own = () if aligned else ("box_xyxy", "landmarks_xy")
