@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mien.train.architectures import PlainConfig, PlainNet
 from mien.train.checkpoint import save_checkpoint
 from mien.zoo.card import ModelCard
 from tests.cli.mien_in_process import runner
 from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.train.networks import plain_network
 
 IMAGES = smooth_faces(56)
 
@@ -29,8 +29,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    torch.manual_seed(0)
-    save_checkpoint(PlainNet(PlainConfig(widths=(4, 8), size_px=24)).eval(), tmp_path / "best.safetensors")
+    save_checkpoint(plain_network(size_px=24), tmp_path / "best.safetensors")
     return tmp_path / "best.safetensors"
 
 
@@ -86,7 +85,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(run, checkpoint, dataset
     (tmp_path / "taken.onnx").mkdir()
     before = sorted(path.name for path in tmp_path.iterdir())
     cases = [
-        ((other, "--data", dataset), 2, "no checkpoint of a plain network"),
+        ((other, "--data", dataset), 2, "no checkpoint of an expression network"),
         ((torn, "--data", dataset), 2, "cannot read the checkpoint"),
         ((tmp_path / "none.safetensors", "--data", dataset), 2, "cannot read the checkpoint"),
         ((checkpoint, "--data", few), 1, "lacks the classes angry, disgust, fear, surprise, neutral"),

@@ -17,19 +17,19 @@ from mien.export.expression import ModelDescription, convert, export_expression_
 from mien.export.graph import to_onnx
 from mien.export.quantize import choose_calibration_images, quantize_int8
 from mien.export.run import run_logits
-from mien.train.architectures import PlainConfig, PlainNet
+from mien.train.architectures import ExpressionNetwork
 from mien.train.checkpoint import save_checkpoint
 from mien.zoo.card import ModelCard, TrainingData
 from mien.zoo.store import find_model
+from tests.train.networks import plain_network
 
 DESCRIPTION = ModelDescription("tiny", "A test.", "none", (TrainingData("noise", "free"),), "pytest")
 
 
 @pytest.fixture(scope="module")
-def network() -> PlainNet:
+def network() -> ExpressionNetwork:
     """A net with batch norm statistics and head weights that are not those of a fresh one."""
-    torch.manual_seed(0)
-    net = PlainNet(PlainConfig(widths=(8, 16), convs_per_stage=2, size_px=24))
+    net = plain_network((8, 16), 2, size_px=24)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -47,7 +47,7 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def validation(images: np.ndarray, network: PlainNet) -> Fer2013:
+def validation(images: np.ndarray, network: ExpressionNetwork) -> Fer2013:
     """Labels that the network itself gives, so that it is mostly right."""
     with torch.inference_mode():
         logits = network((torch.from_numpy(images).float()[:, None] / 255 - 0.5077) / 0.255)[0].numpy()
@@ -58,7 +58,7 @@ def validation(images: np.ndarray, network: PlainNet) -> Fer2013:
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_a_checkpoint_becomes_a_model_that_mien_finds(
-    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path, precision: str
+    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path, precision: str
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     (tmp_path / "out").mkdir()
@@ -86,7 +86,7 @@ def test_a_checkpoint_becomes_a_model_that_mien_finds(
     assert card.precision == precision
 
 
-def test_the_graph_gives_what_torch_gives(network: PlainNet, images: np.ndarray) -> None:
+def test_the_graph_gives_what_torch_gives(network: ExpressionNetwork, images: np.ndarray) -> None:
     _, reference = convert(network, images, "float32")
     with torch.inference_mode():
         expected = network((torch.from_numpy(images).float()[:, None] / 255 - 0.5077) / 0.255)
@@ -94,7 +94,7 @@ def test_the_graph_gives_what_torch_gives(network: PlainNet, images: np.ndarray)
         np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4, err_msg=name)
 
 
-def test_the_file_is_small_portable_and_the_same_each_time(network: PlainNet, images: np.ndarray) -> None:
+def test_the_file_is_small_portable_and_the_same_each_time(network: ExpressionNetwork, images: np.ndarray) -> None:
     exported, reference = convert(network, images)
     assert convert(network, images) == (exported, reference)
     model = onnx.load_from_string(exported)
@@ -111,7 +111,7 @@ def test_the_file_is_small_portable_and_the_same_each_time(network: PlainNet, im
         assert secret not in exported + reference
 
 
-def test_the_batch_does_not_change_the_answer(network: PlainNet, images: np.ndarray) -> None:
+def test_the_batch_does_not_change_the_answer(network: ExpressionNetwork, images: np.ndarray) -> None:
     exported, _ = convert(network, images)
     one = run_logits(exported, images[:9], batch=1)
     many = run_logits(exported, images[:9], batch=9)
@@ -120,7 +120,7 @@ def test_the_batch_does_not_change_the_answer(network: PlainNet, images: np.ndar
 
 
 def test_nothing_leaks_to_the_user(
-    network: PlainNet, images: np.ndarray, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    network: ExpressionNetwork, images: np.ndarray, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
         warnings.simplefilter("error")
@@ -131,7 +131,7 @@ def test_nothing_leaks_to_the_user(
 
 
 def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
-    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(*args: object, mean: float, **kwargs: object) -> onnx.ModelProto:
         return to_onnx(*args, mean=mean + 0.1, **kwargs)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
 
 
 def test_a_loss_of_accuracy_is_warned_of(
-    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path
+    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     with pytest.warns(MienWarning, match="float32"):
@@ -168,7 +168,7 @@ def test_a_loss_of_accuracy_is_warned_of(
 
 
 def test_a_dataset_without_votes_leaves_the_second_head_as_it_is(
-    network: PlainNet, images: np.ndarray, validation: Fer2013, tmp_path: Path
+    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     card = export_expression_model(
@@ -183,7 +183,7 @@ def test_a_dataset_without_votes_leaves_the_second_head_as_it_is(
     assert card.scores["ferplus"] == {"images": 0}
 
 
-def test_images_of_another_size_are_refused(network: PlainNet, validation: Fer2013, tmp_path: Path) -> None:
+def test_images_of_another_size_are_refused(network: ExpressionNetwork, validation: Fer2013, tmp_path: Path) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     with pytest.raises(UsageError, match=r"training images are uint8\(3, 48, 48\); expected uint8 \(N, 24, 24\)"):
         export_expression_model(
@@ -195,7 +195,7 @@ def test_images_of_another_size_are_refused(network: PlainNet, validation: Fer20
         )
 
 
-def test_calibration_images_are_chosen_the_same_way_each_time(network: PlainNet) -> None:
+def test_calibration_images_are_chosen_the_same_way_each_time(network: ExpressionNetwork) -> None:
     images = np.arange(1000).astype(np.uint8)[:, None, None]
     chosen = choose_calibration_images(images, 10)
     assert chosen[:, 0, 0].tolist() == [int(i) % 256 for i in np.linspace(0, 999, 10).round()]

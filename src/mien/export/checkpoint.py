@@ -68,7 +68,7 @@ def export_checkpoint(
         If there are no training faces for int8, or the split is unknown.
     """
     network = load_checkpoint(checkpoint)
-    side = network.config.size_px
+    side = network.spec.size_px
     faces = open_faces(data, split)
     missing = [name for name in FER_LABELS if name not in faces.labels]
     if missing:

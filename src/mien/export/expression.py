@@ -25,7 +25,7 @@ from mien.export.graph import INPUT_NAME, canonical_bytes, to_onnx
 from mien.export.quantize import choose_calibration_images, quantize_int8
 from mien.export.run import run_logits
 from mien.files import write_atomically
-from mien.train.architectures import PlainNet
+from mien.train.architectures import ExpressionNetwork
 from mien.train.checkpoint import load_checkpoint
 from mien.zoo.card import Head, InputSpec, ModelCard, TrainingData
 
@@ -67,7 +67,7 @@ class ModelDescription:
 
 
 def convert(
-    network: PlainNet,
+    network: ExpressionNetwork,
     calibration_images: npt.NDArray[np.uint8],
     precision: Literal["int8", "float32"] = "int8",
 ) -> tuple[bytes, bytes]:
@@ -88,7 +88,7 @@ def convert(
     """
     if precision not in ("int8", "float32"):
         raise UsageError(f"precision is '{precision}'; expected 'int8' or 'float32'")
-    config = network.config
+    config = network.spec
     model = to_onnx(network, size_px=config.size_px, mean=config.mean, std=config.std, outputs=tuple(HEADS))
     reference = canonical_bytes(model)
     if precision == "float32":
@@ -147,7 +147,7 @@ def export_expression_model(
         If model or card cannot be written.
     """
     network = load_checkpoint(checkpoint)
-    side = network.config.size_px
+    side = network.spec.size_px
     for role, images in (("training", training_images), ("validation", validation.images)):
         # A float32 model can be made without the images that it learned from.
         enough = len(images) or (role == "training" and precision == "float32")
@@ -168,7 +168,7 @@ def export_expression_model(
             MienWarning,
             stacklevel=2,
         )
-    config = network.config
+    config = network.spec
     card = ModelCard(
         name=description.name,
         kind="expression",
@@ -201,13 +201,12 @@ def export_expression_model(
     return card
 
 
-def _check_parity(network: PlainNet, images: npt.NDArray[np.uint8], logits: dict[str, Any]) -> float:
+def _check_parity(network: ExpressionNetwork, images: npt.NDArray[np.uint8], logits: dict[str, Any]) -> float:
     """Largest difference between the logits of torch and of the float32 graph; a ModelError if it is too large."""
-    config = network.config
     images = images[:512]
     with torch.inference_mode():
         pixels = torch.from_numpy(images).float()[:, None]
-        expected = network((pixels / 255 - config.mean) / config.std)
+        expected = network(network.normalise(pixels))
     largest = 0.0
     for name, wanted in zip(HEADS, expected, strict=True):
         got = logits[name][: len(images)]

@@ -81,7 +81,33 @@ def to_onnx(
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise ModelError(f"torch cannot convert {type(network).__name__} to ONNX: {error}") from error
-    return onnx.load_from_string(buffer.getvalue())
+    model = onnx.load_from_string(buffer.getvalue())
+    _rename(model, outputs)
+    return model
+
+
+def _rename(model: onnx.ModelProto, outputs: tuple[str, ...]) -> None:
+    """Name the parts of an `ExpressionNetwork` by what they are: the backbone's layers directly, heads by their output.
+
+    ``fer_head``, and not ``fer7_head``, is what the first shipped models have: they can be made again byte for byte.
+    """
+    renamed = {"network/backbone/": "network/", "network.backbone.": "network."}
+    for number, output in enumerate(outputs):
+        head = "fer_head" if output == "fer7" else f"{output}_head"
+        renamed |= {f"network{dot}heads.{number}{dot}": f"network{dot}{head}{dot}" for dot in "/."}
+
+    def new(name: str) -> str:
+        for before, after in renamed.items():
+            if name.removeprefix("/").startswith(before):
+                return name.replace(before, after, 1)
+        return name
+
+    for node in model.graph.node:
+        node.name = new(node.name)
+        for names in (node.input, node.output):
+            names[:] = [new(name) for name in names]
+    for tensor in (*model.graph.initializer, *model.graph.value_info):
+        tensor.name = new(tensor.name)
 
 
 def canonical_bytes(model: onnx.ModelProto) -> bytes:

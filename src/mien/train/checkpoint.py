@@ -1,47 +1,200 @@
-"""Checkpoints of networks as safetensors: weights and the numbers to rebuild the network, and no pickle."""
+"""Checkpoints of networks as safetensors: weights, what is needed to build the network again, and no pickle."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from mien.errors import ModelError, UsageError
+from mien.errors import MienError, ModelError, OutputError, UsageError
 from mien.files import write_atomically
-from mien.train.architectures import PlainConfig, PlainNet
+from mien.train.architectures import (
+    FER7_HEAD,
+    FERPLUS_HEAD,
+    ExpressionNetwork,
+    NetworkSpec,
+    build_network,
+    list_architectures,
+    make_spec,
+)
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["KIND_KEY", "SPEC_KEY", "Checkpoint", "load_checkpoint", "read_checkpoint", "save_checkpoint", "start_from"]
 
-_INPUT = re.compile(r"1x(\d+)x(\d+) gray in \[0,1\], then \(x-([0-9.e-]+)\)/([0-9.e-]+)")
+KIND_KEY, SPEC_KEY = "mien.kind", "mien.network"
+"""Metadata that say what a file holds (``"expression"``), and the specification of the network as JSON."""
+
+_OLD_INPUT = re.compile(r"1x(\d+)x(\d+) gray in \[0,1\], then \(x-([0-9.e-]+)\)/([0-9.e-]+)")
+_OLD_NAMES = {"features.": "backbone.features.", "fer_head.": "heads.0.", "ferplus_head.": "heads.1."}
 # Batch norm counts its batches for a momentum that these networks do not use; the files leave it out.
 _COUNTER = ".num_batches_tracked"
 
 
-def load_checkpoint(path: Path) -> PlainNet:
-    """Build the network of a checkpoint, with its weights, in float32 and in evaluation mode.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes
+    ----------
+    spec : NetworkSpec
+    weights : dict of str to tensor
+        By the names of `ExpressionNetwork`; floating ones in float32.
+    extra : dict of str to str
+        What the writer added: where the weights come from, what they score.
+    """
+
+    spec: NetworkSpec
+    weights: dict[str, torch.Tensor]
+    extra: dict[str, str]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint without building its network.
 
     Parameters
     ----------
     path : Path
-        A safetensors file whose metadata hold ``widths`` ("64,128"), ``convs_per_stage`` ("2") and ``input``
-        ("1x48x48 gray in [0,1], then (x-0.5077)/0.255").
+        A file of `save_checkpoint`, or one of the older ones in ``weights/`` (whose metadata hold ``widths``,
+        ``convs_per_stage`` and ``input``).
 
     Raises
     ------
     ModelError
-        If the file cannot be read, is no checkpoint of this architecture, or its weights do not fit.
+        If the file cannot be read, is no checkpoint of an expression network, or holds NaN.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot read the checkpoint as safetensors ({error})") from error
-    network = PlainNet(_config(path, metadata, weights))
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+    broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ModelError(f"{path}: weights hold NaN or infinity: {broken}")
+    kind = metadata.pop(KIND_KEY, None)
+    if kind not in (None, "expression"):
+        raise ModelError(f"{path}: this is a checkpoint of kind '{kind}'; expected 'expression'")
+    if "widths" in metadata and SPEC_KEY not in metadata:
+        return _old(path, metadata, weights)
+    try:
+        spec = NetworkSpec.from_dict(json.loads(metadata.pop(SPEC_KEY)))
+    except (KeyError, ValueError, UsageError) as error:
+        raise ModelError(
+            f"{path}: no checkpoint of an expression network ({error}); expected one that 'mien train' wrote"
+        ) from error
+    return Checkpoint(spec, weights, metadata)
+
+
+def load_checkpoint(path: Path) -> ExpressionNetwork:
+    """Build the network of a checkpoint, with its weights, in float32 and in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, is no checkpoint of an expression network, or its weights do not fit.
+    """
+    found = read_checkpoint(path)
+    try:
+        network = build_network(found.spec)
+    except UsageError as error:
+        raise ModelError(f"{path}: its network cannot be built: {error}") from error
+    _fill(network, found.weights, path)
+    return network.eval()
+
+
+def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
+    """Copy the backbone of a checkpoint, and the heads that both networks have, into a network: to fine-tune from.
+
+    Parameters
+    ----------
+    network : ExpressionNetwork
+        Its backbone must be that of the checkpoint; size, normalisation and heads may differ.
+    path : Path
+
+    Returns
+    -------
+    tuple of str
+        Outputs of the heads that were copied: those of the same name and labels.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read or is of another network.
+    """
+    found = read_checkpoint(path)
+    mine = network.state_dict()
+    copied = {name: value for name, value in found.weights.items() if name.startswith("backbone.")}
+    heads = {head: number for number, head in enumerate(found.spec.heads)}
+    known = []
+    for number, head in enumerate(network.spec.heads):
+        if head in heads:
+            known.append(head.output)
+            prefix = f"heads.{heads[head]}."
+            of_head = {name.removeprefix(prefix): v for name, v in found.weights.items() if name.startswith(prefix)}
+            copied |= {f"heads.{number}.{name}": value for name, value in of_head.items()}
+    differs = [name for name, value in copied.items() if name not in mine or mine[name].shape != value.shape]
+    if differs or not any(name.startswith("backbone.") for name in copied):
+        theirs, ours = found.spec, network.spec
+        raise ModelError(
+            f"{path}: holds a network '{theirs.architecture}' ({theirs.channels}, {theirs.size_px} px), "
+            f"whose weights do not fit '{ours.architecture}' ({ours.channels}, {ours.size_px} px), "
+            f"for example {', '.join(differs[:3]) or 'all'}; start from a checkpoint of the same architecture"
+        )
+    kept = {name: value for name, value in mine.items() if not name.startswith("backbone.") and name not in copied}
+    _fill(network, copied | kept, path)
+    return tuple(known)
+
+
+def save_checkpoint(
+    network: ExpressionNetwork, path: Path, *, half: bool = True, extra: Mapping[str, str] | None = None
+) -> None:
+    """Write weights and metadata as one safetensors file, complete or not at all.
+
+    Parameters
+    ----------
+    network : ExpressionNetwork
+        What to keep.
+    path : Path
+        File to write; replaced if it exists.
+    half : bool
+        Keep the trained weights in half precision (two bytes a weight), enough to export and to fine-tune from. The
+        statistics of batch norm, which may be large, stay in float32.
+    extra : mapping of str to str, optional
+        More metadata, such as where the weights come from.
+
+    Raises
+    ------
+    UsageError
+        If a weight is NaN, infinite, or too large for half precision.
+    OutputError
+        If the file cannot be written.
+    """
+    trained = {name for name, _ in network.named_parameters()}
+    weights = {}
+    for name, value in network.state_dict().items():
+        if name.endswith(_COUNTER):
+            continue
+        dtype = torch.float16 if half and name in trained else torch.float32
+        # A copy: safetensors refuses tensors that share memory.
+        weights[name] = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype, copy=True)
+        weights[name] = weights[name].contiguous()
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise UsageError(f"{path}: weight '{name}' is not finite in {dtype}; nothing was written")
+    metadata = {**(extra or {}), KIND_KEY: "expression", SPEC_KEY: json.dumps(network.spec.to_dict())}
+    content = _sorted_header(safetensors.torch.save(weights, metadata=metadata))
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write the checkpoint ({error.strerror})") from error
+
+
+def _fill(network: ExpressionNetwork, weights: dict[str, torch.Tensor], path: Path) -> None:
     try:
         missing, unexpected = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -50,48 +203,8 @@ def load_checkpoint(path: Path) -> PlainNet:
     if missing or unexpected:
         raise ModelError(
             f"{path}: the weights do not fit the network that the metadata tell of: "
-            f"missing {missing}, unexpected {unexpected}"
+            f"missing {missing[:5]}, unexpected {unexpected[:5]}"
         )
-    broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if broken:
-        raise ModelError(f"{path}: weights hold NaN or infinity: {broken}")
-    return network.eval()
-
-
-def save_checkpoint(network: PlainNet, path: Path, *, half: bool = True) -> None:
-    """Write weights and metadata as one safetensors file, complete or not at all.
-
-    Parameters
-    ----------
-    network : PlainNet
-        What to keep.
-    path : Path
-        File to write; replaced if it exists.
-    half : bool
-        Keep half precision (two bytes a weight), enough to export and to fine-tune from.
-
-    Raises
-    ------
-    UsageError
-        If a weight is NaN, infinite, or too large for half precision.
-    """
-    config = network.config
-    dtype = torch.float16 if half else torch.float32
-    weights = {
-        name: value.detach().cpu().to(dtype).contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith(_COUNTER)
-    }
-    for name, value in weights.items():
-        if not bool(torch.isfinite(value).all()):
-            raise UsageError(f"{path}: weight '{name}' is not finite in {dtype}; nothing was written")
-    metadata = {
-        "widths": ",".join(map(str, config.widths)),
-        "convs_per_stage": str(config.convs_per_stage),
-        "input": f"1x{config.size_px}x{config.size_px} gray in [0,1], then (x-{config.mean})/{config.std}",
-    }
-    content = _sorted_header(safetensors.torch.save(weights, metadata=metadata))
-    write_atomically(path, content)
 
 
 def _sorted_header(content: bytes) -> bytes:
@@ -104,24 +217,32 @@ def _sorted_header(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
-def _config(path: Path, metadata: dict[str, str], weights: dict[str, torch.Tensor]) -> PlainConfig:
+def _old(path: Path, metadata: dict[str, str], weights: dict[str, torch.Tensor]) -> Checkpoint:
+    """The first checkpoints of the project: plain networks with two heads."""
     try:
-        widths = tuple(int(width) for width in metadata["widths"].split(","))
-        convs_per_stage = int(metadata["convs_per_stage"])
-        match = _INPUT.fullmatch(metadata["input"])
+        options = {
+            "widths": tuple(int(width) for width in metadata["widths"].split(",")),
+            "convs_per_stage": int(metadata["convs_per_stage"]),
+        }
+        match = _OLD_INPUT.fullmatch(metadata["input"])
         if match is None or match[1] != match[2]:
             raise ValueError(f"input is '{metadata['input']}'")
-        return PlainConfig(
-            widths=widths,
-            convs_per_stage=convs_per_stage,
+        same = [name for name, card in list_architectures().items() if dict(card.options) == options]
+        spec = make_spec(
+            same[0] if same else "plain",
+            (FER7_HEAD, FERPLUS_HEAD),
             size_px=int(match[1]),
             mean=float(match[3]),
             std=float(match[4]),
-            fer7_classes=len(weights["fer_head.bias"]),
-            ferplus_classes=len(weights["ferplus_head.bias"]),
+            options=options,
         )
-    except (KeyError, ValueError, UsageError) as error:
+    except (KeyError, ValueError, MienError) as error:
         raise ModelError(
             f"{path}: no checkpoint of a plain network ({error}); expected the metadata 'widths', "
             "'convs_per_stage' and 'input' (1xSxS gray in [0,1], then (x-MEAN)/STD), and two heads"
         ) from error
+    renamed = {}
+    for name, value in weights.items():
+        old = next((prefix for prefix in _OLD_NAMES if name.startswith(prefix)), "")
+        renamed[_OLD_NAMES.get(old, "") + name.removeprefix(old)] = value
+    return Checkpoint(spec, renamed, {})
