@@ -8,6 +8,7 @@ The tree::
     ├── UsageError          arguments that make no sense together; nothing was done
     ├── ModelError          a card or a weight file that is missing, damaged or of another model
     ├── DownloadError       a file that was asked for could not be fetched, or is not the one expected
+    ├── TrainingError       a training run that cannot go on, such as a loss that is no number any more
     └── MissingExtraError   a feature needs a library that is not installed
 
 A message says what came, what was expected and what to do. Errors of other libraries are wrapped at the place
@@ -24,6 +25,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "OutputError",
+    "TrainingError",
     "UsageError",
 ]
 
@@ -51,6 +53,10 @@ class InputError(MienError):
 
 class OutputError(MienError):
     """A file that cannot be written, such as on a full disk; what was written before stays readable."""
+
+
+class TrainingError(MienError):
+    """A training run that cannot go on: the loss is no number any more, or a process of it was lost."""
 
 
 class UsageError(MienError):

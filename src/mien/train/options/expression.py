@@ -1,0 +1,193 @@
+"""The recipe of an expression model. The defaults are a sensible recipe for any labelled faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from mien.options import check_options, option
+from mien.train.options.shared import Recipe
+
+__all__ = ["AugmentOptions", "DataOptions", "DistillOptions", "ExpressionRecipe", "LossOptions", "ModelOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which network, and where its weights start."""
+
+    architecture: str = option("mien-base", "Name of an architecture ('mien models --architectures'), or timm:NAME.")
+    size_px: int | None = option(
+        None, "Width and height of the input; by default the architecture's own.", minimum=8, maximum=1024
+    )
+    channels: str | None = option(
+        None, "Gray or colour input; by default the architecture's own.", choices=("gray", "rgb")
+    )
+    dropout: float = option(
+        0.3, "Share of the features dropped before the heads while training.", minimum=0.0, maximum=0.95
+    )
+    architecture_options: tuple[str, ...] = option(
+        (), "Further options of the architecture, with commas: NAME=VALUE.", metavar="NAME=VALUE,..."
+    )
+    pretrained: bool = option(False, "Start from the pretrained weights of the architecture (fetched once).")
+    start_from: Path | None = option(
+        None, "Start from the weights of this checkpoint; heads of other classes start anew.", metavar="FILE"
+    )
+    frozen_backbone: bool = option(False, "Train the heads only, on top of the weights as they are.")
+    backbone_rate: float = option(
+        1.0, "Learning rate of the backbone as a multiple of the heads' (fine-tuning: 0.1, say).", minimum=0.0
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which faces are learned from, and which choose."""
+
+    dataset: Path | None = option(
+        None,
+        "Labelled faces: Parquet, a folder of class folders, or any known layout.",
+        flag="--data",
+        metavar="PATH",
+    )
+    train_split: str = option("train", "Split to learn from.", metavar="NAME")
+    validation_split: str | None = option(
+        None, "Split that chooses the best epoch; by default 'validation', or the only other one.", metavar="NAME"
+    )
+    validation_data: Path | None = option(
+        None, "Labelled faces that choose, where they are not in --data.", metavar="PATH"
+    )
+    validation_share: float = option(
+        0.1,
+        "Where there is no split to choose by: share of the training rows held out for it, copies kept together.",
+        minimum=0.01,
+        maximum=0.5,
+    )
+    fold: int | None = option(
+        None,
+        "Hold this fold (column 'fold') of the training rows out and choose by it, in place of a split.",
+        minimum=0,
+    )
+    labels: str | None = option(
+        None,
+        "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. By default the "
+        "dataset's own classes.",
+    )
+    leaked: str = option(
+        "keep",
+        "Where a validation face has a copy in training (column 'leaked'): 'keep' both, or leave the one in 'train' or "
+        "in 'validation' out.",
+        choices=("keep", "train", "validation"),
+    )
+    sampling: str = option(
+        "plain", "Draw every row once an epoch, or every class as often ('balanced').", choices=("plain", "balanced")
+    )
+    max_faces: int | None = option(None, "Learn from this many faces at most, drawn by the seed.", minimum=1)
+    feeding: str = option(
+        "auto",
+        "Keep all faces on the device ('resident'), or read and decode them while training ('stream'); auto decides by "
+        "their size.",
+        choices=("auto", "resident", "stream"),
+    )
+    workers: int = option(4, "Processes that read and decode in 'stream'.", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions:
+    """How training faces are varied, each anew in every epoch. 0 switches an augmentation off."""
+
+    mirror: float = option(0.5, "Share of the faces mirrored.", minimum=0.0, maximum=1.0)
+    rotation_deg: float = option(15.0, "Rotated by up to this many degrees.", minimum=0.0, maximum=180.0)
+    scale: float = option(0.18, "Scaled by exp(+-this).", minimum=0.0, maximum=1.0)
+    aspect: float = option(0.08, "Width over height changed by exp(+-this).", minimum=0.0, maximum=1.0)
+    shift: float = option(0.09, "Shifted by up to this share of the side.", minimum=0.0, maximum=0.5)
+    crop: float = option(
+        0.0, "Cut to a random part; up to this share of the side is cut off.", minimum=0.0, maximum=0.9
+    )
+    brightness: float = option(0.3, "Brightness changed by up to this share.", minimum=0.0, maximum=1.0)
+    contrast: float = option(0.3, "Contrast changed by up to this share.", minimum=0.0, maximum=1.0)
+    gamma: float = option(0.3, "Gamma of exp(+-this).", minimum=0.0, maximum=2.0)
+    invert: float = option(0.0, "Share of the faces inverted (a negative).", minimum=0.0, maximum=1.0)
+    color_jitter: float = option(
+        0.0, "Colour input: saturation and hue changed by up to this share.", minimum=0.0, maximum=1.0
+    )
+    blur: float = option(0.0, "Share of the faces blurred.", minimum=0.0, maximum=1.0)
+    blur_sigma_px: float = option(1.5, "Strongest blur: sigma in pixels of the input.", minimum=0.1, maximum=32.0)
+    low_resolution: float = option(
+        0.0, "Share of the faces made small and large again, as small faces in photos are.", minimum=0.0, maximum=1.0
+    )
+    low_resolution_px: int = option(12, "The smallest of these small faces.", minimum=2, maximum=1024)
+    erasing: float = option(0.5, "Share of the faces with one rectangle erased.", minimum=0.0, maximum=1.0)
+    erasing_area: float = option(0.2, "Largest such rectangle, as a share of the picture.", minimum=0.01, maximum=0.9)
+    mixup: float = option(0.2, "Mix pairs of faces and of their labels: alpha of the Beta.", minimum=0.0, maximum=10.0)
+    cutmix: float = option(0.0, "Paste a part of another face: alpha of the Beta.", minimum=0.0, maximum=10.0)
+    mix_share: float = option(
+        0.7, "Share of the batches that mixup or cutmix (either, where both are on) changes.", minimum=0.0, maximum=1.0
+    )
+    final_share: float = option(
+        0.1, "In this last part of the run augmentation gets weaker (mixing stays out) ...", minimum=0.0, maximum=1.0
+    )
+    final_strength: float = option(0.5, "... down to this share of its strength.", minimum=0.0, maximum=1.0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """What is minimised."""
+
+    loss: str = option("cross-entropy", "Loss of the labels.", choices=("cross-entropy", "focal"))
+    focal_gamma: float = option(2.0, "focal: how much less easy faces count.", minimum=0.0, maximum=10.0)
+    label_smoothing: float = option(0.1, "Share of each label spread over all classes.", minimum=0.0, maximum=0.9)
+    class_weights: str = option(
+        "none",
+        "Rare classes count more: 'balanced' by one over their share, 'effective' by their effective number "
+        "(Cui et al. 2019).",
+        choices=("none", "balanced", "effective"),
+    )
+    ferplus_weight: float = option(
+        0.5,
+        "Weight of a second head's loss on FER+ votes, where the dataset has votes; 0 for no such head.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions:
+    """Learning from other models' answers to the same, equally varied faces."""
+
+    teachers: tuple[Path, ...] = option(
+        (), "Checkpoints whose averaged answers are learned too, with commas.", metavar="FILE,..."
+    )
+    teacher_ten_views: bool = option(False, "Average each teacher over ten shifted and mirrored views.")
+    distill_temperature: float = option(2.0, "Softens teachers and student alike.", minimum=0.1, maximum=100.0)
+    distill_weight: float = option(
+        0.9, "Weight of the teachers' answers; the labels get the rest.", minimum=0.0, maximum=1.0
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpressionRecipe(Recipe):
+    """A training run of an expression model."""
+
+    kind: ClassVar[str] = "expression"
+    task: ClassVar[str] = "mien.train.expression.task:ExpressionTask"
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    distill: DistillOptions = field(default_factory=DistillOptions)

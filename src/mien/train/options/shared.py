@@ -1,0 +1,134 @@
+"""The sections that every kind of model shares: optimizer, schedule, run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from mien.errors import UsageError
+from mien.options import check_options, option
+
+__all__ = ["OptimizerOptions", "Recipe", "RunOptions", "ScheduleOptions"]
+
+_RATES = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
+_DECAYS = {"sgd": 5e-4, "adam": 0.0, "adamw": 0.05}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions:
+    """How weights are changed."""
+
+    optimizer: str = option("sgd", "How weights follow their gradients; sgd is Nesterov's.", choices=tuple(_RATES))
+    learning_rate: float | None = option(
+        None, "Largest learning rate; by default 0.1 for sgd, 0.001 for adam and adamw.", minimum=0.0
+    )
+    batch_size: int = option(256, "Images a step, over all devices together.", minimum=1)
+    momentum: float = option(0.9, "Momentum of sgd, first beta of adam and adamw.", minimum=0.0, maximum=0.9999)
+    second_beta: float = option(0.999, "Second beta of adam and adamw.", minimum=0.0, maximum=0.99999)
+    weight_decay: float | None = option(
+        None, "Weight decay; by default 0.0005 for sgd, 0 for adam, 0.05 for adamw.", minimum=0.0
+    )
+    decay_norms: bool = option(True, "Decay the weights of norms and the biases too, not only matrices and kernels.")
+    clip_norm: float = option(5.0, "Longest gradient (its norm over all weights); 0 does not clip.", minimum=0.0)
+    ema_decay: float = option(
+        0.999,
+        "Moving average of the weights, which is what is validated and saved: share kept a step; 0 for none. It starts "
+        "lower, so that short runs have one too.",
+        minimum=0.0,
+        maximum=0.99999,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @property
+    def rate(self) -> float:
+        """The largest learning rate, given or by the optimizer's default."""
+        return _RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def decay(self) -> float:
+        """The weight decay, given or by the optimizer's default."""
+        return _DECAYS[self.optimizer] if self.weight_decay is None else self.weight_decay
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleOptions:
+    """How long, and with which learning rate when."""
+
+    epochs: int = option(60, "Budget: how often every training image is seen.", minimum=1)
+    minutes: float | None = option(
+        None, "Budget in minutes in place of epochs; the learning rate still comes to its end.", minimum=0.0
+    )
+    schedule: str = option(
+        "cosine",
+        "Learning rate over the run: down to zero as a cosine; up and down once (one-cycle); down whenever the metric "
+        "no longer gets better (plateau); constant.",
+        choices=("cosine", "one-cycle", "plateau", "constant"),
+    )
+    warmup_epochs: float = option(
+        2.0, "Epochs over which the learning rate grows from zero (not for one-cycle).", minimum=0.0
+    )
+    peak_share: float = option(0.3, "one-cycle: share of the run until the peak.", minimum=0.01, maximum=0.99)
+    plateau_factor: float = option(0.2, "plateau: what the learning rate is multiplied with.", minimum=0.0, maximum=1.0)
+    plateau_patience: int = option(5, "plateau: epochs without a better metric before that.", minimum=1)
+    early_stop: int | None = option(None, "Stop after this many epochs without a better metric.", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.minutes is not None and self.minutes <= 0:
+            raise UsageError(f"minutes is {self.minutes:g}; expected more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """On which machine, with which seed, and what is kept of it."""
+
+    seed: int = option(0, "Seed of weights, order and augmentation.", minimum=0, maximum=2**32 - 1)
+    accelerator: str = option("auto", "Where to compute: a GPU if there is one.", choices=("auto", "cpu", "cuda"))
+    devices: int = option(1, "GPUs, or processes on the CPU, of each machine.", minimum=1)
+    nodes: int = option(1, "Machines.", minimum=1)
+    precision: str = option(
+        "auto",
+        "Arithmetic: bf16 (mixed) or float32; auto is bf16 on a GPU that has it.",
+        choices=("auto", "bf16", "32"),
+    )
+    channels_last: bool | None = option(None, "Memory layout NHWC; by default on a GPU.")
+    compile: str = option(
+        "off",
+        "torch.compile the network; 'graphs' also as CUDA graphs. Costs a minute at the start.",
+        choices=("off", "on", "graphs"),
+    )
+    deterministic: bool = option(False, "Only deterministic kernels, also on a GPU (slower there).")
+    threads: int | None = option(None, "CPU threads of each process; by default torch's.", minimum=1)
+    save_every_s: float = option(
+        30.0,
+        "Seconds between writing checkpoints and the state that --resume needs; 0: after every epoch.",
+        minimum=0.0,
+    )
+    loggers: tuple[str, ...] = option(
+        ("csv", "tensorboard"), "Where metrics go, with commas: csv, tensorboard, mlflow, wandb."
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        unknown = [name for name in self.loggers if name not in {"csv", "tensorboard", "mlflow", "wandb"}]
+        if unknown:
+            raise UsageError(f"loggers has {unknown[0]!r}; expected some of csv, tensorboard, mlflow, wandb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole training run, as data; each kind of model has its own subclass with its own sections besides these.
+
+    Each section is a frozen dataclass of options. Names of fields are unique over all sections of a kind.
+    """
+
+    kind: ClassVar[str] = ""
+    """The word after ``kind:`` in the file."""
+    task: ClassVar[str] = ""
+    """``module:Class`` of what trains it, a `mien.train.task.Task` that is built from the recipe alone."""
+
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    run: RunOptions = field(default_factory=RunOptions)

@@ -1,0 +1,29 @@
+"""From a recipe to a trained model in a folder."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.train.options import Recipe
+from mien.train.result import Progress, RunResult
+
+if TYPE_CHECKING:
+    from mien.train.task import Task
+
+__all__ = ["make_task", "train_model"]
+
+
+def make_task(recipe: Recipe) -> Task:
+    """The task of a recipe, by its kind; nothing is read yet."""
+    module, _, name = recipe.task.partition(":")
+    task: Task = getattr(importlib.import_module(module), name)(recipe)
+    return task
+
+
+def train_model(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress | None = None) -> RunResult:
+    """Train the model of a recipe into the folder `out`; see `mien.train.engine.fit`."""
+    from mien.train.engine import fit
+
+    return fit(make_task(recipe), recipe, out, resume=resume, progress=progress)
