@@ -10,14 +10,26 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import math
 import sys
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from mien.errors import UsageError
 
-__all__ = ["check_options", "option", "options_from_dict", "with_options"]
+__all__ = [
+    "check_options",
+    "coerce_option",
+    "nearest_hint",
+    "option",
+    "option_help",
+    "options_from_dict",
+    "with_flags",
+    "with_options",
+]
 
 _KEY = "mien.option"
 T = TypeVar("T")
@@ -104,10 +116,173 @@ def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     known = [item.name for item in dataclasses.fields(typing.cast("Any", kind)) if item.init]
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise UsageError(f"unknown option '{key}'; expected one of {', '.join(known)}{hint}")
+            raise UsageError(f"unknown option '{key}'; expected one of {', '.join(known)}{nearest_hint(key, known)}")
     return kind(**values)
+
+
+def nearest_hint(word: object, known: Iterable[str]) -> str:
+    """A question that names the known word nearest to an unknown one; empty where none is near."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def option_help(item: dataclasses.Field[Any]) -> str:
+    """What a field's declaration says of it, with the allowed values."""
+    declared: _Declaration = item.metadata[_KEY]
+    return declared.help + (f" One of {', '.join(declared.choices)}." if declared.choices else "")
+
+
+def coerce_option(kind: type[Any], name: str, value: Any) -> Any:
+    """A field's value as text, a configuration file or Python gave it, in the type that the field has.
+
+    Text becomes a number, a path or a truth value; text with commas and lists become tuples; a mapping becomes a tuple
+    of ``"key=value"``; "none" and "null" become None where the field allows it.
+
+    Raises
+    ------
+    UsageError
+        If it does not fit the type.
+    """
+    item = next(item for item in dataclasses.fields(kind) if item.name == name)
+    annotation = _resolved(item.type, kind)
+    declared: _Declaration | None = item.metadata.get(_KEY)
+    choices = declared.choices if declared is not None else ()
+    parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    if value is None or (isinstance(value, str) and value.lower() in ("none", "null") and value not in choices):
+        if types.NoneType in parts:
+            return None
+        raise UsageError(f"{name} is empty; expected {_type_name(parts[0])}")
+    wanted = next(part for part in parts if part is not types.NoneType)
+    if typing.get_origin(wanted) is not tuple:
+        return _coerce_one(name, wanted, value, choices)
+    element = typing.get_args(wanted)[0]
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    elif isinstance(value, Mapping):
+        value = [f"{key}={part}" for key, part in value.items()]
+    elif not isinstance(value, (list, tuple)):
+        value = [value]
+    return tuple(_coerce_one(name, element, part, ()) for part in value)
+
+
+def _coerce_one(name: str, wanted: Any, value: Any, choices: tuple[str, ...]) -> Any:
+    misfit = UsageError(f"{name} is {value!r}; expected {_type_name(wanted)}")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if wanted is bool:
+        words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+        if isinstance(value, str):
+            value = words.get(value.lower())
+        if not isinstance(value, bool):
+            raise misfit
+        return value
+    if wanted in (int, float):
+        # YAML 1.1 reads 1e-3 as text; and text is all that a command line has.
+        try:
+            read = float(value) if number or isinstance(value, str) else math.nan
+        except ValueError:
+            raise misfit from None
+        if not math.isfinite(read) or (wanted is int and read != int(read)):
+            raise misfit
+        return int(value) if wanted is int and isinstance(value, int) else wanted(read)
+    if wanted is str:
+        if number and str(value) in choices:
+            return str(value)
+        if isinstance(value, bool):
+            raise UsageError(f"{name} is {value!r}; expected text: put the word in quotes")
+        if not isinstance(value, str):
+            raise misfit
+        return value
+    if wanted is Path:
+        if not isinstance(value, (str, Path)) or not str(value):
+            raise misfit
+        return Path(value)
+    return value
+
+
+def _type_name(wanted: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    if typing.get_origin(wanted) is tuple:
+        return f"a list, or text with commas, of {names.get(typing.get_args(wanted)[0], 'values')}"
+    return names.get(wanted, str(wanted))
+
+
+def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -> Callable[..., Any]:
+    """Give a Typer command one flag for each field of many options dataclasses, none of which has to be given.
+
+    The decorated function takes a dict of field name to value, with the flags that were given, as its keyword argument
+    `name`. Values come as text (truth values as bool); `coerce_option` makes them fit.
+
+    Parameters
+    ----------
+    groups : mapping of str to iterable of type
+        The flags by their headline in the help. A field that several dataclasses share is one flag.
+    name : str
+        The keyword argument.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = inspect.signature(function, eval_str=True)
+        flags: dict[str, inspect.Parameter] = {}
+        for headline, kinds in groups.items():
+            for kind in kinds:
+                for flag in _free_flags(kind, headline):
+                    flags.setdefault(flag.name, flag)
+
+        @functools.wraps(function)
+        def command(*args: Any, **kwargs: Any) -> Any:
+            values = {field: kwargs.pop(field, None) for field in flags}
+            kwargs[name] = {field: value for field, value in values.items() if value is not None}
+            return function(*args, **kwargs)
+
+        parameters = [*(p for key, p in own.parameters.items() if key != name), *flags.values()]
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return decorate
+
+
+def _free_flags(kind: type[Any], headline: str) -> list[inspect.Parameter]:
+    import typer
+
+    parameters = []
+    for item in dataclasses.fields(kind):
+        declared: _Declaration | None = item.metadata.get(_KEY)
+        if declared is None:
+            continue
+        annotation = _resolved(item.type, kind)
+        parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+        wanted = next(part for part in parts if part is not types.NoneType)
+        flag = declared.flag or "--" + item.name.replace("_", "-")
+        metavar = declared.metavar or ("{" + ",".join(declared.choices) + "}" if declared.choices else None)
+        if wanted is bool:
+            flag = f"{flag}/--no-{flag[2:]}"
+        elif metavar is None:
+            metavar = {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(wanted, "TEXT")
+        info = typer.Option(
+            flag,
+            help=declared.help + _default_text(item.default),
+            metavar=metavar if wanted is not bool else None,
+            show_default=False,
+            rich_help_panel=headline,
+        )
+        cli_type = (bool if wanted is bool else str) | None
+        parameters.append(
+            inspect.Parameter(
+                item.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[cli_type, info]
+            )
+        )
+    return parameters
+
+
+def _default_text(default: Any) -> str:
+    if default is None or default == () or default is dataclasses.MISSING:
+        return ""
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    if isinstance(default, bool):
+        default = "yes" if default else "no"
+    return f" (default: {default})"
 
 
 def with_options(kind: type[Any], name: str = "options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:

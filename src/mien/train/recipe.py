@@ -2,37 +2,278 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from mien.train.options import Recipe
+from mien.errors import InputError, MissingExtraError, OutputError, UsageError
+from mien.files import write_atomically
+from mien.options import coerce_option, nearest_hint, option_help
+from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 
-__all__ = ["change_recipe", "read_recipe", "recipe_from_dict", "recipe_to_dict", "write_recipe"]
+__all__ = [
+    "change_recipe",
+    "read_recipe",
+    "recipe_differences",
+    "recipe_from_dict",
+    "recipe_kind",
+    "recipe_sections",
+    "recipe_text",
+    "recipe_to_dict",
+    "write_recipe",
+]
 
 R = TypeVar("R", bound=Recipe)
+_KIND = "kind"
+_PLAIN_WORD = re.compile(r"[A-Za-z_](?:[\w ./-]*[\w./-])?", re.ASCII)
+_SPECIAL_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+def recipe_kind(name: str) -> type[Recipe]:
+    """The recipe class of a kind.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"kind is '{name}'; expected one of {', '.join(RECIPES)}{nearest_hint(name, RECIPES)}")
+    return RECIPES[name]
+
+
+def recipe_sections(kind: type[Recipe]) -> dict[str, type[Any]]:
+    """The sections of a kind and their options, the kind's own ones first."""
+    items = {item.name: cast("type[Any]", item.default_factory) for item in dataclasses.fields(kind)}
+    shared = {item.name for item in dataclasses.fields(Recipe)}
+    return {name: items[name] for name in sorted(items, key=lambda name: name in shared)}
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from a YAML file."""
-    raise NotImplementedError
+    """Read a recipe from a YAML file.
+
+    Numbers such as ``1e-3`` and words such as ``no`` are read as YAML 1.2 says: a number, and a word.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is no YAML.
+    UsageError
+        If it is no recipe: unknown or repeated keys, values that do not fit.
+    MissingExtraError
+        If pyyaml is not installed.
+    """
+    yaml = _yaml()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is no UTF-8 text"
+        raise InputError(str(path), f"cannot be read as a recipe ({reason})") from error
+    try:
+        values = yaml.load(text, Loader=_loader())
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where is not None else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise InputError(str(path), f"is no YAML{line}: {problem}") from error
+    try:
+        if not isinstance(values, Mapping):
+            raise UsageError(f"expected sections with keys ({', '.join(recipe_sections(ExpressionRecipe))})")
+        return recipe_from_dict(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
-    """A recipe from the values of a file: ``kind`` and sections; unknown keys are refused with the nearest known."""
-    raise NotImplementedError
+    """A recipe from the values of a file.
+
+    Parameters
+    ----------
+    values : mapping
+        ``kind`` ("expression" without it), and for each section a mapping of keys to values. What is left out has its
+        default.
+
+    Raises
+    ------
+    UsageError
+        If a section or a key is unknown (the nearest known one is named), or a value does not fit.
+    """
+    kind = recipe_kind(str(values.get(_KIND, ExpressionRecipe.kind)))
+    sections = recipe_sections(kind)
+    built = {}
+    for name, given in values.items():
+        if name == _KIND:
+            continue
+        if name not in sections:
+            home = _home(kind, str(name))
+            hint = f"; '{name}' belongs to section '{home}'" if home else nearest_hint(name, sections)
+            raise UsageError(f"unknown section '{name}'; expected some of {', '.join([_KIND, *sections])}{hint}")
+        if given is None:
+            continue
+        if not isinstance(given, Mapping):
+            raise UsageError(f"section '{name}' is {given!r}; expected keys with values")
+        built[name] = _section(kind, name, sections[name], given)
+    return kind(**built)
+
+
+def _section(kind: type[Recipe], section: str, options: type[Any], given: Mapping[str, Any]) -> Any:
+    known = [item.name for item in dataclasses.fields(options)]
+    values = {}
+    for key, value in given.items():
+        if key not in known:
+            home = _home(kind, str(key))
+            hint = f"; it belongs to section '{home}'" if home else nearest_hint(key, [*known, *_all_fields(kind)])
+            raise UsageError(f"unknown key '{key}' in section '{section}'{hint or '; expected ' + ', '.join(known)}")
+        values[key] = coerce_option(options, key, value)
+    return options(**values)
+
+
+def _home(kind: type[Recipe], field: str) -> str | None:
+    """The section that a field belongs to."""
+    return _all_fields(kind).get(field)
+
+
+def _all_fields(kind: type[Recipe]) -> dict[str, str]:
+    return {
+        item.name: section for section, options in recipe_sections(kind).items() for item in dataclasses.fields(options)
+    }
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """All values of a recipe, by section, as in a file."""
-    raise NotImplementedError
+    """All values of a recipe, by section, as in a file: numbers, text, truth values, None and lists."""
+    values: dict[str, Any] = {_KIND: recipe.kind}
+    for section in recipe_sections(type(recipe)):
+        options = getattr(recipe, section)
+        values[section] = {item.name: _plain(getattr(options, item.name)) for item in dataclasses.fields(options)}
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def change_recipe(recipe: R, changes: Mapping[str, Any]) -> R:
-    """The same recipe with some fields changed, named without their sections: ``{"learning_rate": 0.05}``."""
-    raise NotImplementedError
+    """The same recipe with some fields changed, named without their sections: ``{"learning_rate": 0.05}``.
+
+    Raises
+    ------
+    UsageError
+        If the kind has no such field (the nearest one is named), or a value does not fit.
+    """
+    homes = _all_fields(type(recipe))
+    for name in changes:
+        if name not in homes:
+            others = [kind for kind in RECIPES if kind != recipe.kind and name in _all_fields(RECIPES[kind])]
+            hint = f"; it is one of kind '{others[0]}'" if others else nearest_hint(name, homes)
+            raise UsageError(f"a recipe of kind '{recipe.kind}' has no field '{name}'{hint}")
+    changed = {}
+    for section, options in recipe_sections(type(recipe)).items():
+        own = {name: coerce_option(options, name, value) for name, value in changes.items() if homes[name] == section}
+        if own:
+            changed[section] = dataclasses.replace(getattr(recipe, section), **own)
+    return dataclasses.replace(recipe, **changed)
+
+
+def recipe_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Where two recipes, as `recipe_to_dict` gives them, differ: ``"section.key"`` to both values."""
+    return {
+        name: (one.get(name), other.get(name))
+        for one, other in [(dict(_flat(before)), dict(_flat(after)))]
+        for name in {**one, **other}
+        if one.get(name) != other.get(name)
+    }
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, keys in values.items():
+        if isinstance(keys, Mapping):
+            yield from ((f"{section}.{key}", value) for key, value in keys.items())
+        else:
+            yield section, keys
+
+
+def recipe_text(recipe: Recipe, *, explained: bool = False) -> str:
+    """A recipe as YAML with all its values; with a comment on each where it is to be read and changed."""
+    lines = [f"{_KIND}: {recipe.kind}"]
+    for section, options in recipe_sections(type(recipe)).items():
+        lines += ["", f"{section}:"]
+        values = recipe_to_dict(recipe)[section]
+        for item in dataclasses.fields(options):
+            if explained:
+                lines.append(f"  # {option_help(item)}")
+            lines.append(f"  {item.name}: {_yaml_text(values[item.name])}")
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_text(value: Any) -> str:
+    """A value as YAML that versions 1.1 and 1.2 read alike."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml_text, value))}]"
+    if isinstance(value, str) and _PLAIN_WORD.fullmatch(value) and value.lower() not in _SPECIAL_WORDS:
+        return value
+    if isinstance(value, float) and "." not in (text := repr(value)):
+        return text.replace("e", ".0e")  # 1e-05: YAML 1.1 asks for a point.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a recipe as a YAML file with all its values; whole or not at all."""
-    raise NotImplementedError
+    """Write a recipe as a YAML file with all its values; whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        write_atomically(path, recipe_text(recipe).encode())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("Reading and writing recipes", "yaml", "train") from error
+    return yaml
+
+
+def _loader() -> Any:
+    """PyYAML's safe loader with the words and numbers of YAML 1.2, and without repeated keys.
+
+    YAML 1.1, which PyYAML speaks, reads ``no`` and ``off`` as false, ``1e-3`` as text and ``010`` as eight.
+    """
+    yaml = _yaml()
+
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's way
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            repeated = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+            if repeated is not None:
+                raise yaml.constructor.ConstructorError(None, None, f"'{repeated}' is there twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    def number(loader: Any, node: Any) -> float | int:
+        text = loader.construct_scalar(node)
+        return (
+            int(text)
+            if re.fullmatch(r"[-+]?[0-9]+", text)
+            else float(text.replace(".inf", "inf").replace(".nan", "nan"))
+        )
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")
+    )
+    Loader.add_implicit_resolver(
+        "!number", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z"), list("-+.0123456789")
+    )
+    Loader.add_constructor("!number", number)
+    return Loader

@@ -95,9 +95,9 @@ class RunOptions:
     )
     channels_last: bool | None = option(None, "Memory layout NHWC; by default on a GPU.")
     compile: str = option(
-        "off",
+        "none",
         "torch.compile the network; 'graphs' also as CUDA graphs. Costs a minute at the start.",
-        choices=("off", "on", "graphs"),
+        choices=("none", "network", "graphs"),
     )
     deterministic: bool = option(False, "Only deterministic kernels, also on a GPU (slower there).")
     threads: int | None = option(None, "CPU threads of each process; by default torch's.", minimum=1)
