@@ -91,6 +91,14 @@ class DataOptions:
         "their size.",
         choices=("auto", "resident", "stream"),
     )
+    resident_limit_gb: float = option(
+        8.0, "auto: streams splits that are larger than this on the device, in gigabytes.", minimum=0.0
+    )
+    not_faces: str = option(
+        "keep",
+        "Training rows that most annotators call 'not a face': 'keep' them, or 'drop' them.",
+        choices=("keep", "drop"),
+    )
     workers: int = option(4, "Processes that read and decode in 'stream'.", minimum=0)
 
     def __post_init__(self) -> None:
@@ -122,15 +130,21 @@ class AugmentOptions:
         0.0, "Share of the faces made small and large again, as small faces in photos are.", minimum=0.0, maximum=1.0
     )
     low_resolution_px: int = option(12, "The smallest of these small faces.", minimum=2, maximum=1024)
+    noise: float = option(
+        0.0,
+        "Strongest noise: its standard deviation as a share of the range from black to white.",
+        minimum=0.0,
+        maximum=0.5,
+    )
     erasing: float = option(0.5, "Share of the faces with one rectangle erased.", minimum=0.0, maximum=1.0)
     erasing_area: float = option(0.2, "Largest such rectangle, as a share of the picture.", minimum=0.01, maximum=0.9)
     mixup: float = option(0.2, "Mix pairs of faces and of their labels: alpha of the Beta.", minimum=0.0, maximum=10.0)
     cutmix: float = option(0.0, "Paste a part of another face: alpha of the Beta.", minimum=0.0, maximum=10.0)
     mix_share: float = option(
-        0.7, "Share of the batches that mixup or cutmix (either, where both are on) changes.", minimum=0.0, maximum=1.0
+        0.7, "Share of the faces that mixup or cutmix (half each, where both are on) changes.", minimum=0.0, maximum=1.0
     )
     final_share: float = option(
-        0.1, "In this last part of the run augmentation gets weaker (mixing stays out) ...", minimum=0.0, maximum=1.0
+        0.1, "In this last part of the run augmentation gets weaker ...", minimum=0.0, maximum=1.0
     )
     final_strength: float = option(0.5, "... down to this share of its strength.", minimum=0.0, maximum=1.0)
 
@@ -150,6 +164,27 @@ class LossOptions:
         "Rare classes count more: 'balanced' by one over their share, 'effective' by their effective number "
         "(Cui et al. 2019).",
         choices=("none", "balanced", "effective"),
+    )
+    effective_beta: float = option(
+        0.999, "effective: the nearer to 1, the more rare classes count.", minimum=0.0, maximum=0.99999
+    )
+    relabel: float = option(
+        0.0,
+        "Where the dataset has votes: how far labels give way to what the annotators said (1: wholly).",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    vote_weighting: float = option(
+        0.0,
+        "Where the dataset has votes: how far a face counts less, the fewer annotators agree with its label.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    consistency: float = option(
+        0.0,
+        "Weight of a loss on answers that differ between two slightly moved views (a step costs twice as much).",
+        minimum=0.0,
+        maximum=100.0,
     )
     ferplus_weight: float = option(
         0.5,
