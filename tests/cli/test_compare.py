@@ -17,7 +17,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("sets") / "made.parquet", smooth_faces(28), leaked=True)
+    return write_dataset(tmp_path_factory.mktemp("sets") / "made.parquet", smooth_faces(28), leaked=True, votes=True)
 
 
 def copy_of_small(folder, name):
@@ -38,7 +38,8 @@ def test_three_models_side_by_side(run, dataset, tmp_path):
         "--out", tmp_path / "c.json",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
-    for part in ("small.onnx", "twin.onnx", "base", "ms a face", "without leaks", "no difference shown", "adjusted"):
+    for part in ("small.onnx", "twin.onnx", "base", "ms a face", "no leaks", "no difference shown", "adjusted",
+                 "FER+ majority", "FER+ plurality", "more than half of"):  # fmt: skip
         assert part in done.out
     values = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
     assert [model["name"] for model in values["models"]] == ["small.onnx", "base", "twin.onnx"]

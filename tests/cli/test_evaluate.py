@@ -35,7 +35,7 @@ def test_a_person_reads_a_summary_and_gets_files(run, dataset, tmp_path):
         "evaluate", "small", "--data", dataset, "--out", tmp_path / "r.json", "--page", tmp_path / "r.html"
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
-    for part in ("one pass, without leaks", "ten views", "95 % interval", "FER+ majority", "calibration  ECE", "happy"):
+    for part in ("one pass, no leaks", "ten views", "95 % interval", "FER+ majority", "calibration  ECE", "happy"):
         assert part in done.out
     assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["data"]["images"] == 28
     assert "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.data import copy_groups, find_copies, import_dataset
-from mien.data.copies import COPY_KINDS, CopyPairs
+from mien.data.copies import COPY_KINDS, CopyPairs, copied_rows
 
 
 def picture(seed):
@@ -57,6 +57,19 @@ def test_every_kind_of_copy_is_found_and_nothing_else():
         for a, b, kind in zip(pairs.first.tolist(), pairs.second.tolist(), pairs.kind.tolist(), strict=True)
     }
     assert found == expected
+
+
+def test_copies_of_one_set_in_another_are_those_that_a_whole_search_finds():
+    others = [picture(seed) for seed in range(400)]
+    images = [change(others[seed]) for seed, change in enumerate(CHANGES.values())]
+    images += [picture(900), zoomed(picture(900)), images[1], zoomed(zoomed(images[3]))]
+    kind = copied_rows(np.stack(images), np.stack(others))
+    names = [COPY_KINDS[value] if value >= 0 else "" for value in kind.tolist()]
+    assert names == ["exact", "near", "near", "near", "near", "mirror", "", "", "near", "near"]
+    pairs = find_copies(np.stack(others + images))
+    groups = copy_groups(410, pairs)
+    assert np.isin(groups[400:], groups[:400]).tolist() == [name != "" for name in names]
+    assert copied_rows(np.stack(images)[:0], np.stack(others)).shape == (0,)
 
 
 def test_the_result_does_not_depend_on_threads_and_small_sets_work():

@@ -57,20 +57,6 @@ def test_an_empty_dataset_is_refused(tmp_path: Path) -> None:
         open_faces(path)
 
 
-def test_copies_in_training_are_found(tmp_path: Path) -> None:
-    training = write_dataset(tmp_path / "train.parquet", np.concatenate([IMAGES[:4], smooth_faces(5, 1)]))
-    faces = open_faces(write_dataset(tmp_path / "a.parquet", IMAGES)).with_copies_of(open_training(training))
-    assert faces.leaked is not None
-    assert np.flatnonzero(faces.leaked).tolist() == [0, 1, 2, 3]
-    assert "train.parquet" in faces.leaked_by
-    marked = open_faces(write_dataset(tmp_path / "b.parquet", IMAGES, leaked=True))
-    assert marked.leaked is not None
-    assert marked.leaked.sum() == 7
-    both = marked.with_copies_of(open_training(training)).leaked
-    assert both is not None
-    assert both.sum() == 9  # rows 0 and 3 were marked already
-
-
 @pytest.mark.parametrize("keep", [4, 200, 2000, -1])
 def test_a_damaged_file_is_an_error_of_ours(keep: int, tmp_path: Path) -> None:
     path = write_dataset(tmp_path / "a.parquet", IMAGES)

@@ -97,7 +97,23 @@ def test_models_are_compared_on_the_same_rows(dataset: Path) -> None:
         alone = evaluate_model(name, dataset, ten_views=False, labels="valence3").to_dict()
         assert row["scores"] == alone["one_pass"]
         assert row["ece"] == alone["calibration"]["ece_card"]
+        # The votes of all 42 rows count, whatever the scheme.
+        assert row["ferplus"]["one_pass"] == alone["ferplus"]["one_pass"]
+        assert row["leaks"]["without_leaks"]["accuracy"] == alone["leaks"]["without_leaks"]["one_pass"]
     assert_self_contained(comparison_page(comparison))
+
+
+def test_ten_views_stand_beside_one_pass(dataset: Path) -> None:
+    comparison = compare_models(["small", "base"], dataset, timed_faces=0, ten_views=True)
+    values = comparison.to_dict()
+    for row in values["models"]:
+        alone = evaluate_model(row["name"], dataset).to_dict()
+        assert row["scores"] == alone["ten_views"]
+        assert row["one_pass_accuracy"] == alone["one_pass"]["accuracy"]
+        assert row["ferplus"] == alone["ferplus"]
+    page = comparison_page(comparison)
+    assert page.count("one pass") == 1
+    assert "more than half of" in page
 
 
 def test_one_model_is_no_comparison(dataset: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,43 +76,35 @@ def _show(console: Console, values: dict[str, Any]) -> None:
 
 
 def _show_models(console: Console, values: dict[str, Any]) -> None:
-    from rich.table import Table
-
     from mien.cli.evaluate import percent, span
+    from mien.evaluate.leaks import LEAK_PARTS
 
     models = values["models"]
-    leaks = models[0]["leaks"] is not None
-    titles = [
-        "accuracy",
-        "95 % interval",
-        *(["without leaks"] if leaks else []),
-        "macro F1",
-        "ECE",
-        "parameters",
-        "file",
-    ]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", no_wrap=True)
-    for title in [*titles, *(["ms a face"] if values["timed_faces"] else [])]:
-        table.add_column(title, justify="right")
+    # Columns: title, and the cell of a model; only those that this comparison has something for.
+    parts = [part for part in LEAK_PARTS if part != "leaked_only" and part in (models[0]["leaks"] or {})]
+    protocols = next((list(model["ferplus"]["one_pass"]) for model in models if model["ferplus"]), [])
     best = max(model["scores"]["accuracy"] for model in models)
-    for model in models:
-        scores = model["scores"]
-        accuracy = percent(scores["accuracy"])
-        cells = [f"[bold]{accuracy}[/]" if scores["accuracy"] == best else accuracy]
-        cells.append(span(scores["accuracy_interval_95"]))
-        if leaks:
-            cells.append(percent(model["leaks"]["without_leaks"].get("accuracy", {}).get("accuracy")))
-        cells += [
-            percent(scores["macro_f1"]),
-            f"{model['ece']:.3f}",
-            f"{model['parameters'] / 1e6:.2f} M",
-            f"{model['file_bytes'] / 1e6:.1f} MB",
-        ]
-        if values["timed_faces"]:
-            cells.append(f"{model['ms_a_face']['median']:.2f}")
-        table.add_row(model["name"], *cells)
-    console.print(table)
+    columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("accuracy", lambda m: ("[bold]{}[/]" if m["scores"]["accuracy"] == best else "{}").format(
+            percent(m["scores"]["accuracy"]))),
+        ("95 % interval", lambda m: span(m["scores"]["accuracy_interval_95"])),
+    ]  # fmt: skip
+    if values["read"] == "ten views":
+        columns.append(("one pass", lambda m: percent(m["one_pass_accuracy"])))
+    columns += [(LEAK_PARTS[part], partial(_leak_cell, part)) for part in parts]
+    columns.append(("macro F1", lambda m: percent(m["scores"]["macro_f1"])))
+    _print_columns(console, models, columns)
+    console.print()
+    # A second table: one would not fit on a terminal.
+    columns = [(f"FER+ {name}", partial(_ferplus_cell, name, values["read"])) for name in protocols]
+    columns += [
+        ("ECE", lambda m: f"{m['ece']:.3f}"),
+        ("parameters", lambda m: f"{m['parameters'] / 1e6:.2f} M"),
+        ("file", lambda m: f"{m['file_bytes'] / 1e6:.1f} MB"),
+    ]
+    if values["timed_faces"]:
+        columns.append(("ms a face", lambda m: f"{m['ms_a_face']['median']:.2f}"))
+    _print_columns(console, models, columns)
     if values["timed_faces"]:
         console.print(
             f"ms a face: the network alone, one thread, one face at a time, median of {values['timed_faces']:,}; the "
@@ -118,6 +112,40 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
             style="dim",
             soft_wrap=True,
         )
+    for name in protocols:
+        found = next(model["ferplus"]["one_pass"][name] for model in models if model["ferplus"])
+        console.print(f"FER+ {name}, {found['images']:,} faces: {found['protocol']}", style="dim", soft_wrap=True)
+    if models[0]["leaks"] is None:
+        console.print("leaks: not looked for; --training PATH finds copies of training faces", style="dim")
+    else:
+        console.print(f"leaks: {models[0]['leaks']['found_by']}", style="dim", soft_wrap=True)
+
+
+def _print_columns(
+    console: Console, models: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict[str, Any]], str]]]
+) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    for title, _ in columns:
+        table.add_column(title, justify="right")
+    for model in models:
+        table.add_row(model["name"], *(cell(model) for _, cell in columns))
+    console.print(table)
+
+
+def _leak_cell(part: str, model: dict[str, Any]) -> str:
+    from mien.cli.evaluate import percent
+
+    return percent(model["leaks"][part].get("accuracy", {}).get("accuracy"))
+
+
+def _ferplus_cell(protocol: str, read: str, model: dict[str, Any]) -> str:
+    from mien.cli.evaluate import percent
+
+    found = model["ferplus"]
+    return percent(found and found[read.replace(" ", "_")][protocol].get("accuracy"))
 
 
 def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:

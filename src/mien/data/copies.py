@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from mien.data.options import COPY_CORRELATION
 
-__all__ = ["COPY_KINDS", "CopyPairs", "copy_groups", "find_copies"]
+__all__ = ["COPY_KINDS", "CopyPairs", "copied_rows", "copy_groups", "find_copies"]
 
 COPY_KINDS = ("exact", "near", "mirror")
 
@@ -62,7 +62,12 @@ class CopyPairs:
 
 
 def find_copies(
-    images: Images, *, threshold: float = COPY_CORRELATION, near: bool = True, threads: int | None = None
+    images: Images,
+    *,
+    threshold: float = COPY_CORRELATION,
+    near: bool = True,
+    threads: int | None = None,
+    of_last: int | None = None,
 ) -> CopyPairs:
     """Find all pairs of exact, near and mirrored copies.
 
@@ -76,6 +81,9 @@ def find_copies(
         Also find near and mirrored copies; else exact ones only.
     threads : int, optional
         Number of threads; all cores by default. The result does not depend on it.
+    of_last : int, optional
+        Look for near and mirrored copies of the last so many images only, which is quicker: of an evaluation split
+        after a training split, say. By default for those of all images.
 
     Returns
     -------
@@ -88,8 +96,10 @@ def find_copies(
     # Flat images are alike without being copies; of exact copies one stands for all.
     kept = np.flatnonzero((original == np.arange(len(images))) & (images.std(axis=(1, 2)) > _FLAT_STD))
     if near and len(kept) > 1:
-        candidates = _candidates(images[kept])
-        bands = np.stack([_band(image) for image in images[kept]])
+        from_row = 0 if of_last is None else int(np.searchsorted(kept, len(images) - of_last))
+        candidates = _candidates(images[kept], from_row)
+        met = np.unique(candidates[:, :2])
+        bands = {row: _band(images[kept[row]]) for row in met.tolist()}
         check = partial(_verify, images[kept], bands)
         blocks = np.array_split(candidates, max(1, len(candidates) // 512))
         threads = threads or os.cpu_count() or 1
@@ -136,6 +146,40 @@ def copy_groups(count: int, pairs: CopyPairs) -> npt.NDArray[np.int64]:
     return np.array([root(row) for row in range(count)], np.int64)
 
 
+def copied_rows(images: Images, others: Images, *, threads: int | None = None) -> npt.NDArray[np.int8]:
+    """Which images have a copy among others: evaluation faces that leaked into training, say.
+
+    Rows count like those of a whole audit: a copy of an image that has a copy among the others has one too.
+
+    Parameters
+    ----------
+    images : uint8 array of shape (N, 48, 48)
+    others : uint8 array of shape (M, 48, 48)
+    threads : int, optional
+        All cores by default.
+
+    Returns
+    -------
+    int8 array of shape (N,)
+        Index into `COPY_KINDS` of the surest copy; -1 for none.
+    """
+    count = len(others)
+    pairs = find_copies(np.concatenate([others, images]), threads=threads, of_last=len(images))
+    none, exact = len(COPY_KINDS), COPY_KINDS.index("exact")
+    kind = np.full(count + len(images), none, np.int8)
+    across = (pairs.first < count) & (pairs.second >= count)
+    np.minimum.at(kind, pairs.second[across], pairs.kind[across])
+    # Of exact copies one stood for all.
+    same = (pairs.kind == exact) & (pairs.first >= count)
+    kind[pairs.second[same]] = kind[pairs.first[same]]
+    # On the way from an image over its like to the first of `others` all are images, whose pairs are known.
+    groups = copy_groups(len(kind), pairs)
+    reached = np.isin(groups, groups[:count])
+    kind[reached & (kind == none)] = COPY_KINDS.index("near")
+    kind[kind == none] = -1
+    return kind[count:]
+
+
 def _originals(images: Images) -> npt.NDArray[np.int64]:
     """For each image the first one with the same pixels."""
     first: dict[bytes, int] = {}
@@ -166,23 +210,26 @@ def _descriptors(images: Images) -> Floats:
     return np.asarray(values, np.float32)
 
 
-def _candidates(images: Images) -> npt.NDArray[np.int64]:
-    """Pairs (first, second, mirrored) whose descriptors correlate, of shape (P, 3)."""
+def _candidates(images: Images, from_row: int) -> npt.NDArray[np.int64]:
+    """Pairs (first, second, mirrored) whose descriptors correlate, of shape (P, 3); second is `from_row` or above."""
     values = _descriptors(images)
     # A mirrored picture changes the sign of the odd horizontal frequencies, and nothing else.
     sign = np.where(np.arange(1, FREQUENCIES * FREQUENCIES) % FREQUENCIES % 2, -1.0, 1.0).astype(np.float32)
-    return np.concatenate(list(_candidate_blocks(values, values * sign)))
+    none = np.zeros((0, 3), np.int64)
+    return np.concatenate([none, *_candidate_blocks(values, values * sign, from_row)])
 
 
-def _candidate_blocks(values: Floats, mirrored: Floats) -> Iterator[npt.NDArray[np.int64]]:
+def _candidate_blocks(values: Floats, mirrored: Floats, from_row: int) -> Iterator[npt.NDArray[np.int64]]:
     # A block's product takes 256 MB at most, however many images there are.
     rows_at_once = max(64, min(_BLOCK, (1 << 26) // len(values)))
     for start in range(0, len(values), rows_at_once):
+        from_column = max(start, from_row)
         for flip, source in ((0, values), (1, mirrored)):
             block = source[start : start + rows_at_once]
-            rows, columns = np.nonzero(block @ values[start:].T > CANDIDATE_CORRELATION)
+            rows, columns = np.nonzero(block @ values[from_column:].T > CANDIDATE_CORRELATION)
+            rows, columns = rows + start, columns + from_column
             upper = columns > rows
-            rows, columns = rows[upper] + start, columns[upper] + start
+            rows, columns = rows[upper], columns[upper]
             yield np.stack([rows, columns, np.full(len(rows), flip)], axis=1).astype(np.int64)
 
 
@@ -192,11 +239,11 @@ def _band(image: Images) -> Floats:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.8) - cv2.GaussianBlur(pixels, (0, 0), 4.0), np.float32)
 
 
-def _verify(images: Images, bands: Floats, candidates: npt.NDArray[np.int64]) -> Floats:
+def _verify(images: Images, bands: dict[int, Floats], candidates: npt.NDArray[np.int64]) -> Floats:
     return np.array([_best_correlation(images, bands, *row) for row in candidates.tolist()], np.float32)
 
 
-def _best_correlation(images: Images, bands: Floats, first: int, second: int, mirrored: int) -> float:
+def _best_correlation(images: Images, bands: dict[int, Floats], first: int, second: int, mirrored: int) -> float:
     """The correlation of the first image's middle with the second image, over shifts and scales."""
     image = np.ascontiguousarray(images[first][:, ::-1]) if mirrored else images[first]
     best = -1.0

@@ -18,11 +18,12 @@ from mien.classify import OnnxClassifier
 from mien.classify.calibration import expected_calibration_error, softmax
 from mien.errors import UsageError
 from mien.evaluate.faces import Faces, open_faces
+from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.options import CompareOptions
 from mien.evaluate.paired import holm, paired_test
 from mien.evaluate.predict import default_threads, predict
-from mien.evaluate.report import answers_of, leak_scores, model_facts, row_facts, with_training
+from mien.evaluate.report import answers_of, ferplus_scores, model_facts, row_facts, wanted_rows
 from mien.evaluate.scheme import choose_task
 from mien.evaluate.speed import ms_a_face
 from mien.zoo import StoredModel, find_model
@@ -85,8 +86,12 @@ def compare_models(
     classifiers = [OnnxClassifier(model, threads) for model in stored]
     faces = open_faces(data, options.split)
     task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
-    kept = task.target >= 0
-    faces, truth = with_training(faces.take(kept), options.training), task.target[kept]
+    wanted = wanted_rows(faces, task)
+    faces, target = faces.take(wanted), task.target[wanted]
+    kept = target >= 0
+    truth, labelled = target[kept], faces.take(kept)
+    if options.leaks:
+        labelled = mark_leaks(labelled, data, options.training, options.threads)
     done = 0
 
     def advance(more: int) -> None:
@@ -100,23 +105,25 @@ def compare_models(
     rows: list[dict[str, Any]] = []
     for model, name, head, output in zip(stored, names, task.heads, outputs, strict=True):
         one_pass, views = answers_of(output, head, task)
-        answers = one_pass if views is None else views
+        answers = (one_pass if views is None else views)[kept]
         rights.append(answers == truth)
-        calibrated = softmax(output.logits[head.output], head.temperature_at(output.side_px))
+        calibrated = softmax(output.logits[head.output][kept], head.temperature_at(output.side_px[kept]))
         probabilities, _ = task.scheme.project(calibrated, head.labels)
         rows.append(
             {
                 **model_facts(model, head),
                 "name": name,
                 "scores": detailed_scores(truth, answers, task.scheme.labels),
-                "leaks": leak_scores(faces, {"accuracy": rights[-1]}),
+                "one_pass_accuracy": rounded((one_pass[kept] == truth).mean()),
+                "leaks": leak_scores(labelled, {"accuracy": rights[-1]}),
+                "ferplus": ferplus_scores(model.card, faces, output),
                 "ece": rounded(expected_calibration_error(probabilities, truth)),
                 "ms_a_face": None,
             }
         )
     if options.timed_faces:
         # Before there is a table to look at, and after the batches: caches are warm and nothing else of ours runs.
-        for row, timing in zip(rows, _timed(stored, classifiers, threads, faces, options.timed_faces), strict=True):
+        for row, timing in zip(rows, _timed(stored, classifiers, threads, labelled, options.timed_faces), strict=True):
             row["ms_a_face"] = timing
     return Comparison(
         {

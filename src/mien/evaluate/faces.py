@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,6 @@ Image = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 # What is stored of a face: an image file's bytes or pixels, its box there, and its name for errors.
 Stored = tuple[bytes | Image, Sequence[float] | None, str]
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Faces:
     vote_labels : tuple of str
     leaked : bool array of shape (N,) or None
         Rows with a copy in training; None where nobody has looked.
+    leaked_exactly : bool array of shape (N,) or None
+        Those of them with an exact copy there; None where that is not known.
     leaked_by : str
         How that is known.
     """
@@ -60,6 +60,7 @@ class Faces:
     votes: npt.NDArray[np.uint8] | None
     vote_labels: tuple[str, ...]
     leaked: npt.NDArray[np.bool_] | None
+    leaked_exactly: npt.NDArray[np.bool_] | None
     leaked_by: str
     _fetch: Callable[[IntArray], list[Stored]] = dataclasses.field(repr=False)
     _rows: IntArray = dataclasses.field(repr=False)
@@ -74,6 +75,7 @@ class Faces:
             label=self.label[kept],
             votes=None if self.votes is None else self.votes[kept],
             leaked=None if self.leaked is None else self.leaked[kept],
+            leaked_exactly=None if self.leaked_exactly is None else self.leaked_exactly[kept],
             _rows=self._rows[kept],
         )
 
@@ -93,23 +95,6 @@ class Faces:
         """What to call some rows."""
         with _readable(self.source):
             return [where for _, _, where in self._fetch(self._rows[index])]
-
-    def digests(self) -> list[bytes]:
-        """A checksum of the pixels (gray) of each row: equal faces have equal ones."""
-        return [
-            hashlib.blake2b(image.tobytes(), digest_size=16, salt=_salt(image)).digest()
-            for start in range(0, len(self), _CHUNK)
-            for image in self.images(np.arange(start, min(start + _CHUNK, len(self))))
-        ]
-
-    def with_copies_of(self, training: Faces) -> Faces:
-        """The same rows; those with an exact copy in `training` are leaked too."""
-        known = set(training.digests())
-        copied = np.array([digest in known for digest in self.digests()], np.bool_)
-        found = f"exact copies in {Path(training.source).name} ({training.split})"
-        if self.leaked is None:
-            return dataclasses.replace(self, leaked=copied, leaked_by=found)
-        return dataclasses.replace(self, leaked=self.leaked | copied, leaked_by=f"{self.leaked_by}, and {found}")
 
 
 def open_faces(path: str | os.PathLike[str], split: str | None = None) -> Faces:
@@ -203,6 +188,7 @@ def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Fac
         votes=None if dataset.votes is None else dataset.votes[rows],
         vote_labels=dataset.info.vote_labels,
         leaked=leaked[rows] if known else None,
+        leaked_exactly=None,
         leaked_by="the dataset's column 'leaked'" if known else "",
         _fetch=fetch,
         _rows=rows,
@@ -232,6 +218,7 @@ def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Face
         votes=votes,
         vote_labels=contents.vote_labels,
         leaked=None,
+        leaked_exactly=None,
         leaked_by="",
         _fetch=fetch,
         _rows=np.arange(len(items)),
@@ -276,8 +263,3 @@ def _decode(pixels: bytes | Image, where: str, color: bool) -> Image:
 
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
     return pixels
-
-
-def _salt(image: Image) -> bytes:
-    """Two sizes with the same bytes are not the same face."""
-    return f"{image.shape[0]}x{image.shape[1]}".encode()[:16]

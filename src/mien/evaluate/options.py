@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.errors import UsageError
 from mien.options import check_options, option
 
 __all__ = ["CompareOptions", "EvaluateOptions"]
@@ -24,13 +25,17 @@ class _RowOptions:
     )
     training: Path | None = option(
         None,
-        "What the model was trained on: rows with an exact copy there count apart (beside a column 'leaked').",
+        "What the model was trained on: faces with a copy there (exact, near or mirrored) are counted apart. By "
+        "default the split 'train' of --data, up to 100,000 faces.",
         metavar="PATH",
     )
+    leaks: bool = option(True, "Look for copies of training faces (a few seconds for FER2013).")
     threads: int | None = option(None, "Threads; by default one a core.", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.training is not None and not self.leaks:
+            raise UsageError("training names faces to look for, and leaks is off; expected one or the other")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from mien.errors import OutputError
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
+from mien.evaluate.leaks import LEAK_PARTS
 from mien.evaluate.report import Evaluation
 from mien.files import write_atomically
 from mien.page import picture_uri, render
@@ -53,6 +54,10 @@ def comparison_page(comparison: Comparison) -> str:
         title=f"{', '.join(model['name'] for model in models)} on {values['data']['source']}",
         colors=_colors(values["data"]["classes"]),
         leaks=leaks["found_by"] if leaks else "",
+        leak_parts={
+            part: title for part, title in LEAK_PARTS.items() if part in (leaks or {}) and part != "leaked_only"
+        },
+        protocols=next((model["ferplus"]["one_pass"] for model in models if model["ferplus"]), {}),
         intervals=interval_chart([(name, own["accuracy"], own["accuracy_interval_95"]) for name, own in scores]),
         verdicts=[verdict(pair) for pair in values["pairs"]],
         p_values=[(p_text(pair["p_value"]), p_text(pair["p_value_holm"])) for pair in values["pairs"]],
@@ -65,8 +70,8 @@ def score_rows(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     ways = {"one pass": "one_pass", "ten views": "ten_views"}
     rows = [(title, values[way]) for title, way in ways.items() if values[way]]
     if values["leaks"]:
-        for what, part in (("without leaks", "without_leaks"), ("leaked only", "leaked_only")):
-            found = values["leaks"][part]
+        for part, what in LEAK_PARTS.items():
+            found = values["leaks"].get(part, {})
             rows += [
                 (f"{title}, {what}", {"images": found["images"], **found[way]})
                 for title, way in ways.items()

@@ -16,17 +16,18 @@ from mien import __version__
 from mien.classify import OnnxClassifier
 from mien.classify.calibration import softmax
 from mien.evaluate.calibration import scheme_calibration
-from mien.evaluate.faces import Faces, open_faces, open_training
-from mien.evaluate.metrics import detailed_scores, rounded, share_interval
+from mien.evaluate.faces import Faces, open_faces
+from mien.evaluate.leaks import leak_scores, mark_leaks
+from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predict import Outputs, default_threads, predict
 from mien.evaluate.scheme import Task, choose_task
 from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS
 from mien.zoo import StoredModel, find_model
-from mien.zoo.card import Head
+from mien.zoo.card import Head, ModelCard
 
-__all__ = ["Evaluation", "answers_of", "evaluate_model", "leak_scores", "model_facts", "row_facts", "with_training"]
+__all__ = ["Evaluation", "answers_of", "evaluate_model", "ferplus_scores", "model_facts", "row_facts", "wanted_rows"]
 
 IntArray = npt.NDArray[np.int64]
 MOST_WRONG = 24
@@ -92,11 +93,9 @@ def evaluate_model(
     classifier = OnnxClassifier(stored, options.threads or default_threads())
     faces = open_faces(data, options.split)
     task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
-    faces = with_training(faces, options.training)
-    # Rows that no label counts are read too, where their votes count.
-    wanted = task.target >= 0
-    if faces.votes is not None:
-        wanted = wanted | (faces.votes.sum(axis=1) > 0)
+    if options.leaks:
+        faces = mark_leaks(faces, data, options.training, options.threads)
+    wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
     done = 0
 
@@ -110,9 +109,10 @@ def evaluate_model(
     return _assemble(stored, faces, task, target, outputs, time.monotonic() - start_s)
 
 
-def with_training(faces: Faces, training: str | os.PathLike[str] | None) -> Faces:
-    """The faces, with exact copies in a training set marked as leaked where one is given."""
-    return faces if training is None else faces.with_copies_of(open_training(training))
+def wanted_rows(faces: Faces, task: Task) -> npt.NDArray[np.bool_]:
+    """The rows to read, of shape (N,): those with a label of the scheme, and those whose votes count."""
+    wanted = task.target >= 0
+    return wanted if faces.votes is None else wanted | (faces.votes.sum(axis=1) > 0)
 
 
 def answers_of(outputs: Outputs, head: Head, task: Task) -> tuple[IntArray, IntArray | None]:
@@ -149,28 +149,6 @@ def row_facts(faces: Faces, task: Task, rows: int) -> dict[str, Any]:
     }
 
 
-def leak_scores(faces: Faces, right: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any] | None:
-    """Accuracy without the leaked rows and on them alone; None where nobody looked for leaks.
-
-    Parameters
-    ----------
-    faces : Faces
-        N rows.
-    right : dict of str to bool array of shape (N,)
-        Which rows are right, by the way they were read.
-    """
-    if faces.leaked is None:
-        return None
-    parts = {}
-    for name, rows in (("without_leaks", ~faces.leaked), ("leaked_only", faces.leaked)):
-        part: dict[str, Any] = {"images": int(rows.sum())}
-        if rows.any():
-            for way, hits in right.items():
-                part[way] = {"accuracy": rounded(hits[rows].mean()), "accuracy_interval_95": share_interval(hits[rows])}
-        parts[name] = part
-    return {"found_by": faces.leaked_by, **parts}
-
-
 def _assemble(
     stored: StoredModel, faces: Faces, task: Task, target: IntArray, outputs: Outputs, seconds: float
 ) -> Evaluation:
@@ -194,7 +172,7 @@ def _assemble(
         "ten_views": None if ten_views is None else detailed_scores(truth, ten_views[kept], names),
         "leaks": leak_scores(labelled, right),
         "calibration": scheme_calibration(logits, truth, task.scheme, head.labels, temperature),
-        "ferplus": _ferplus(stored, faces, outputs),
+        "ferplus": ferplus_scores(stored.card, faces, outputs),
         "confidently_wrong": [
             {
                 "row": name,
@@ -215,9 +193,9 @@ def _confidently_wrong(confidence: npt.NDArray[np.float64], right: npt.NDArray[n
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_WRONG]
 
 
-def _ferplus(stored: StoredModel, faces: Faces, outputs: Outputs) -> dict[str, Any] | None:
+def ferplus_scores(card: ModelCard, faces: Faces, outputs: Outputs) -> dict[str, Any] | None:
     """The FER+ protocols, by the first head that knows all eight expressions; None without votes or such a head."""
-    head = next((head for head in stored.card.heads if set(EXPRESSIONS) <= set(head.labels)), None)
+    head = next((head for head in card.heads if set(EXPRESSIONS) <= set(head.labels)), None)
     if head is None or faces.votes is None:
         return None
     one_pass = ferplus_protocols(outputs.logits[head.output], head.labels, faces.votes, faces.vote_labels)

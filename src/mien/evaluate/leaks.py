@@ -1,0 +1,108 @@
+"""Faces that a model may have seen: copies of training faces among those that it is measured on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.copies import COPY_KINDS, copied_rows
+from mien.data.pixels import fit_square
+from mien.errors import UsageError
+from mien.evaluate.faces import Faces, open_training
+from mien.evaluate.metrics import rounded, share_interval
+
+__all__ = ["LEAK_PARTS", "leak_scores", "mark_leaks"]
+
+LOOKED_FOR = 100_000
+"""The largest training split that is searched without being asked to."""
+LEAK_PARTS = {
+    "without_exact_copies": "no exact copies",
+    "without_leaks": "no leaks",
+    "leaked_only": "leaks only",
+}
+"""The parts of `leak_scores`, and what to call them."""
+_SIDE_PX = 48
+_CHUNK = 1024
+
+
+def mark_leaks(
+    faces: Faces, data: str | os.PathLike[str], training: str | os.PathLike[str] | None, threads: int | None = None
+) -> Faces:
+    """Mark faces with a copy in training: exact, near (scaled, cropped, recompressed, retouched) or mirrored.
+
+    Parameters
+    ----------
+    faces : Faces
+        What a model is measured on.
+    data : path
+        Where they are from; its split ``train`` is searched if `training` is None, unless it has more than
+        `LOOKED_FOR` faces.
+    training : path or None
+        What the model was trained on.
+    threads : int, optional
+        All cores by default.
+
+    Returns
+    -------
+    Faces
+        The same rows; unchanged where there is no training split to look at.
+
+    Raises
+    ------
+    InputError, UsageError
+        If the training faces cannot be read.
+    """
+    if training is not None:
+        learned = open_training(training)
+    else:
+        try:
+            learned = open_training(data)
+        except UsageError:  # several splits, none of them for training
+            return faces
+        if learned.split == faces.split or len(learned) > LOOKED_FOR:
+            return faces
+    kind = copied_rows(_squares(faces), _squares(learned), threads=threads)
+    copied, exact = kind >= 0, kind == COPY_KINDS.index("exact")
+    found = f"exact, near and mirrored copies in {Path(learned.source).name} ({learned.split})"
+    if faces.leaked is not None:
+        copied, found = faces.leaked | copied, f"{faces.leaked_by}, and {found}"
+    return dataclasses.replace(faces, leaked=copied, leaked_exactly=exact, leaked_by=found)
+
+
+def leak_scores(faces: Faces, right: dict[str, npt.NDArray[np.bool_]]) -> dict[str, Any] | None:
+    """Accuracy without exact copies, without all leaked rows, and on them alone; None where nobody looked for leaks.
+
+    Parameters
+    ----------
+    faces : Faces
+        N rows.
+    right : dict of str to bool array of shape (N,)
+        Which rows are right, by the way they were read.
+    """
+    if faces.leaked is None:
+        return None
+    chosen = {"without_leaks": ~faces.leaked, "leaked_only": faces.leaked}
+    if faces.leaked_exactly is not None:
+        chosen = {"without_exact_copies": ~faces.leaked_exactly, **chosen}
+    parts = {}
+    for name, rows in chosen.items():
+        part: dict[str, Any] = {"images": int(rows.sum())}
+        if rows.any():
+            for way, hits in right.items():
+                part[way] = {"accuracy": rounded(hits[rows].mean()), "accuracy_interval_95": share_interval(hits[rows])}
+        parts[name] = part
+    return {"found_by": faces.leaked_by, **parts}
+
+
+def _squares(faces: Faces) -> npt.NDArray[np.uint8]:
+    """All faces as gray squares, as copies are compared."""
+    squares = np.empty((len(faces), _SIDE_PX, _SIDE_PX), np.uint8)
+    for start in range(0, len(faces), _CHUNK):
+        for row, image in enumerate(faces.images(np.arange(start, min(start + _CHUNK, len(faces)))), start):
+            squares[row] = fit_square(image, _SIDE_PX)
+    return squares
