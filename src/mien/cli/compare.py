@@ -22,7 +22,10 @@ __all__ = ["compare"]
 @with_options(CompareOptions)
 def compare(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Two or more: names of shipped models, or .onnx files.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Two or more: names of shipped models, .onnx files, .safetensors checkpoints."
+        ),
     ],
     *,
     data: Annotated[
@@ -106,9 +109,10 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
         columns.append(("ms a face", lambda m: f"{m['ms_a_face']['median']:.2f}"))
     _print_columns(console, models, columns)
     if values["timed_faces"]:
+        in_torch = any(model["runs_in"] == "torch" for model in models)
         console.print(
             f"ms a face: the network alone, one thread, one face at a time, median of {values['timed_faces']:,}; the "
-            "models took turns",
+            "models took turns" + ("; checkpoints run in torch, exported they take less" if in_torch else ""),
             style="dim",
             soft_wrap=True,
         )
@@ -154,11 +158,11 @@ def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
     from mien.evaluate.page import p_text, verdict
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("pair", no_wrap=True)
+    table.add_column("pair")
     adjusted = ("adjusted",) if len(pairs) > 1 else ()
     for title in ("only one", "points", "95 % interval", "p", *adjusted):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for pair in pairs:
         low, high = pair["interval_95"]
         p_values = [p_text(pair["p_value"]), p_text(pair["p_value_holm"])][: 1 + len(adjusted)]

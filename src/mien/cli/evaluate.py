@@ -22,7 +22,10 @@ _BAR_CELLS = 12
 @with_options(EvaluateOptions)
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A shipped model's name, or the path of an .onnx file.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A shipped model's name, an .onnx file, or a .safetensors checkpoint of mien train."
+        ),
     ],
     *,
     data: Annotated[

@@ -14,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import __version__
-from mien.classify import OnnxClassifier
 from mien.classify.calibration import expected_calibration_error, softmax
 from mien.errors import UsageError
 from mien.evaluate.faces import Faces, open_faces
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.metrics import detailed_scores, rounded
+from mien.evaluate.models import open_model
 from mien.evaluate.options import CompareOptions
 from mien.evaluate.paired import holm, paired_test
 from mien.evaluate.predict import default_threads, predict
 from mien.evaluate.report import answers_of, ferplus_scores, model_facts, row_facts, wanted_rows
 from mien.evaluate.scheme import choose_task
 from mien.evaluate.speed import ms_a_face
-from mien.zoo import StoredModel, find_model
+from mien.zoo import StoredModel
 
 __all__ = ["Comparison", "compare_models"]
 
@@ -80,10 +80,10 @@ def compare_models(
     if len(models) < 2:
         raise UsageError(f"{len(models)} model to compare; expected two or more")
     start_s = time.monotonic()
-    stored = [find_model(str(model), "expression") for model in models]
-    names = _names(stored)
     threads = options.threads or default_threads()
-    classifiers = [OnnxClassifier(model, threads) for model in stored]
+    opened = [open_model(model, threads) for model in models]
+    stored, classifiers = [model for model, _ in opened], [classifier for _, classifier in opened]
+    names = _names(stored)
     faces = open_faces(data, options.split)
     task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
     wanted = wanted_rows(faces, task)
@@ -123,7 +123,7 @@ def compare_models(
         )
     if options.timed_faces:
         # Before there is a table to look at, and after the batches: caches are warm and nothing else of ours runs.
-        for row, timing in zip(rows, _timed(stored, classifiers, threads, labelled, options.timed_faces), strict=True):
+        for row, timing in zip(rows, _timed(models, stored, labelled, options.timed_faces), strict=True):
             row["ms_a_face"] = timing
     return Comparison(
         {
@@ -152,9 +152,10 @@ def _names(stored: Sequence[StoredModel]) -> list[str]:
 
 
 def _timed(
-    stored: Sequence[StoredModel], classifiers: Sequence[OnnxClassifier], threads: int, faces: Faces, count: int
+    models: Sequence[str | os.PathLike[str]], stored: Sequence[StoredModel], faces: Faces, count: int
 ) -> list[dict[str, float]]:
-    single = classifiers if threads == 1 else [OnnxClassifier(model, 1) for model in stored]
+    """Of each on the CPU and one thread, wherever it was measured."""
+    single = [open_model(model, 1, gpu=False)[1] for model in models]
     color = any(model.card.input.channels == "rgb" for model in stored)
     return ms_a_face(single, faces.images(np.arange(min(_TIMED_DIFFERENT, len(faces))), color=color), count)
 

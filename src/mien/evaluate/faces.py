@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ class Faces:
         Those of them with an exact copy there; None where that is not known.
     leaked_by : str
         How that is known.
+    groups : int64 array of shape (N,) or None
+        Ascending numbers of rows that are stored together and only cheap to read together; None where every row is
+        cheap to read.
     """
 
     source: str
@@ -64,6 +68,7 @@ class Faces:
     leaked_by: str
     _fetch: Callable[[IntArray], list[Stored]] = dataclasses.field(repr=False)
     _rows: IntArray = dataclasses.field(repr=False)
+    groups: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -77,6 +82,7 @@ class Faces:
             leaked=None if self.leaked is None else self.leaked[kept],
             leaked_exactly=None if self.leaked_exactly is None else self.leaked_exactly[kept],
             _rows=self._rows[kept],
+            groups=None if self.groups is None else self.groups[kept],
         )
 
     def images(self, index: IntArray, *, color: bool = False) -> list[Image]:
@@ -171,14 +177,8 @@ def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Fac
     dataset = Dataset(path)
     split = choose(dataset.splits)
     rows = np.flatnonzero(dataset.split == split)
-    boxes = dataset.column("box_xyxy")
-    names = dataset.names()
     known = "leaked" in dataset.info.columns
     leaked = np.array([bool(value) for value in dataset.column("leaked")], np.bool_)
-
-    def fetch(index: IntArray) -> list[Stored]:
-        encoded = dataset.encoded(index)
-        return [(encoded[row] or b"", boxes[row], names[row]) for row in index.tolist()]
 
     return Faces(
         source=str(path),
@@ -190,9 +190,28 @@ def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Fac
         leaked=leaked[rows] if known else None,
         leaked_exactly=None,
         leaked_by="the dataset's column 'leaked'" if known else "",
-        _fetch=fetch,
+        _fetch=_DatasetRows(dataset),
         _rows=rows,
+        groups=dataset.row_groups()[rows],
     )
+
+
+class _DatasetRows:
+    """What is stored of some rows of a dataset; a copy in another process opens the file again."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._boxes = dataset.column("box_xyxy")
+        self._names = dataset.names()
+        self._lock = threading.Lock()
+
+    def __call__(self, index: IntArray) -> list[Stored]:
+        with self._lock:  # pyarrow does not promise that several threads may read one file
+            encoded = self._dataset.encoded(index)
+        return [(encoded[row] or b"", self._boxes[row], self._names[row]) for row in index.tolist()]
+
+    def __reduce__(self) -> tuple[type[_DatasetRows], tuple[Dataset]]:
+        return _DatasetRows, (self._dataset,)
 
 
 def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
@@ -207,9 +226,6 @@ def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Face
     width = len(contents.vote_labels)
     votes = np.array([item.votes or [0] * width for item in items], np.uint8) if width else None
 
-    def fetch(index: IntArray) -> list[Stored]:
-        return [(items[row].load(), items[row].box_xyxy, items[row].where) for row in index.tolist()]
-
     return Faces(
         source=str(path),
         split=split,
@@ -220,9 +236,19 @@ def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Face
         leaked=None,
         leaked_exactly=None,
         leaked_by="",
-        _fetch=fetch,
+        _fetch=_ItemRows(items),
         _rows=np.arange(len(items)),
     )
+
+
+class _ItemRows:
+    """What is stored of some rows of a layout; can be sent to another process."""
+
+    def __init__(self, items: list[Item]) -> None:
+        self._items = items
+
+    def __call__(self, index: IntArray) -> list[Stored]:
+        return [(item.load(), item.box_xyxy, item.where) for item in map(self._items.__getitem__, index.tolist())]
 
 
 def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str) -> str:

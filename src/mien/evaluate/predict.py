@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import OnnxClassifier, whole_batch
+from mien.classify import Classifier, whole_batch
 from mien.classify.calibration import softmax
 from mien.errors import ModelError
 from mien.evaluate.faces import Faces
@@ -65,7 +65,7 @@ def ten_views(images: Pixels, shift_px: int = 2) -> list[Pixels]:
 
 
 def predict(
-    models: Sequence[OnnxClassifier],
+    models: Sequence[Classifier],
     faces: Faces,
     *,
     views: bool,
@@ -75,7 +75,7 @@ def predict(
 
     Parameters
     ----------
-    models : sequence of OnnxClassifier
+    models : sequence of Classifier
     faces : Faces
         At least one.
     views : bool
@@ -124,7 +124,7 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _view_means(model: OnnxClassifier, batch: npt.NDArray[Any], first: dict[str, Any]) -> dict[str, Any]:
+def _view_means(model: Classifier, batch: npt.NDArray[Any], first: dict[str, Any]) -> dict[str, Any]:
     total = {name: softmax(values).astype(np.float64) for name, values in first.items()}
     for view in ten_views(batch, max(1, round(batch.shape[-1] / 24)))[1:]:
         for name, values in model.logits(view).items():

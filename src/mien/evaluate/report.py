@@ -13,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import __version__
-from mien.classify import OnnxClassifier
 from mien.classify.calibration import softmax
 from mien.evaluate.calibration import scheme_calibration
 from mien.evaluate.faces import Faces, open_faces
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.metrics import detailed_scores, rounded
+from mien.evaluate.models import CHECKPOINT, open_model
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predict import Outputs, default_threads, predict
 from mien.evaluate.scheme import Task, choose_task
 from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS
-from mien.zoo import StoredModel, find_model
+from mien.zoo import StoredModel
 from mien.zoo.card import Head, ModelCard
 
 __all__ = ["Evaluation", "answers_of", "evaluate_model", "ferplus_scores", "model_facts", "row_facts", "wanted_rows"]
@@ -70,7 +70,7 @@ def evaluate_model(
     Parameters
     ----------
     model : str or path
-        A shipped model's name, or an ``.onnx`` file with its card beside it.
+        A shipped model's name, an ``.onnx`` file with its card beside it, or a checkpoint that `mien train` wrote.
     data : path
         A dataset in any layout that `mien data import` reads.
     options : EvaluateOptions, optional
@@ -89,8 +89,7 @@ def evaluate_model(
     """
     options = options or EvaluateOptions(**kwargs)
     start_s = time.monotonic()
-    stored = find_model(str(model), "expression")
-    classifier = OnnxClassifier(stored, options.threads or default_threads())
+    stored, classifier = open_model(model, options.threads or default_threads())
     faces = open_faces(data, options.split)
     task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
     if options.leaks:
@@ -132,6 +131,7 @@ def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
         "file_bytes": stored.weights.stat().st_size,
         "sha256": card.sha256,
         "precision": card.precision,
+        "runs_in": "torch" if stored.weights.suffix.lower() == CHECKPOINT else "ONNX Runtime",
         "parameters": card.parameters,
         "head": head.output,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import OnnxClassifier, whole_batch
+from mien.classify import Classifier, whole_batch
 
 __all__ = ["ms_a_face"]
 
@@ -17,7 +17,7 @@ _WARM_UP = 10
 
 
 def ms_a_face(
-    models: Sequence[OnnxClassifier], images: Sequence[npt.NDArray[np.uint8]], faces: int
+    models: Sequence[Classifier], images: Sequence[npt.NDArray[np.uint8]], faces: int
 ) -> list[dict[str, float]]:
     """Time the networks on one face at a time, without decoding and preprocessing.
 
@@ -25,7 +25,7 @@ def ms_a_face(
 
     Parameters
     ----------
-    models : sequence of OnnxClassifier
+    models : sequence of Classifier
         Opened with one thread for figures a thread.
     images : sequence of uint8 arrays
         Faces, used in turn; at least one.
