@@ -123,6 +123,18 @@ class Dataset:
         values[known] = column.drop_null().combine_chunks().flatten().to_numpy().reshape(-1, count)
         return values
 
+    def row_groups(self) -> IntArray:
+        """The number of the row group in which each row is stored, ascending; int64 of shape (N,).
+
+        Rows of one group are read together, so it is cheap to ask for several of them.
+        """
+        counts = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def __reduce__(self) -> tuple[type[Dataset], tuple[Path]]:
+        # An open file cannot travel to another process; it is opened again there.
+        return Dataset, (self.path,)
+
     def column(self, name: str) -> list[Any]:
         """Any column as a list of Python values; None where a value, or the whole column, is missing."""
         if name not in (*REQUIRED_COLUMNS, *self.info.columns):
