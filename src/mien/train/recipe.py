@@ -17,6 +17,7 @@ from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 __all__ = [
     "change_recipe",
     "read_recipe",
+    "read_recipe_values",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_kind",
@@ -66,6 +67,15 @@ def read_recipe(path: Path) -> Recipe:
     MissingExtraError
         If pyyaml is not installed.
     """
+    values = read_recipe_values(path)
+    try:
+        return recipe_from_dict(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def read_recipe_values(path: Path) -> dict[str, Any]:
+    """The sections of a YAML file as they stand there, unchecked; errors as `read_recipe`."""
     yaml = _yaml()
     try:
         text = path.read_text(encoding="utf-8")
@@ -79,12 +89,9 @@ def read_recipe(path: Path) -> Recipe:
         line = f" in line {where.line + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(str(path), f"is no YAML{line}: {problem}") from error
-    try:
-        if not isinstance(values, Mapping):
-            raise UsageError(f"expected sections with keys ({', '.join(recipe_sections(ExpressionRecipe))})")
-        return recipe_from_dict(values)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{path}: expected sections with keys ({', '.join(recipe_sections(ExpressionRecipe))})")
+    return dict(values)
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
