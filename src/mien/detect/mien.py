@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, 
 from mien.detect.second_look import look_again
 from mien.detect.suppression import suppress
 from mien.errors import ModelError, UsageError
+from mien.zoo.card import InputSpec
 from mien.zoo.session import open_session
 from mien.zoo.store import StoredModel
 
@@ -96,10 +98,43 @@ class MienDetector:
         min_face_px: float | None = None,
         score_threshold: float | None = None,
     ) -> None:
-        check_min_face_px(min_face_px)
         if threads < 1:
             raise UsageError(f"threads is {threads}; expected at least 1")
         settings = MienSettings.from_card(model.card.name, model.card.settings)
+        self._prepare(settings, model.card.input, min_face_px, score_threshold)
+        session = open_session(model, threads)
+        self._run: Callable[[FloatArray], FloatArray] = lambda values: session.run(None, {self._input.name: values})[0]
+
+    @classmethod
+    def with_network(
+        cls,
+        run: Callable[[FloatArray], FloatArray],
+        input_spec: InputSpec,
+        settings: MienSettings | None = None,
+        *,
+        min_face_px: float | None = None,
+        score_threshold: float | None = None,
+    ) -> MienDetector:
+        """The same way of looking at photos around any network, such as one in training.
+
+        Parameters
+        ----------
+        run : callable
+            Takes float32 (1, 1, H, W), normalised and padded, and gives float32 (1, 15, A); see `decode`.
+        input_spec : InputSpec
+        settings : MienSettings, optional
+        min_face_px, score_threshold : float, optional
+            As for the class.
+        """
+        detector = cls.__new__(cls)
+        detector._prepare(settings or MienSettings(), input_spec, min_face_px, score_threshold)
+        detector._run = run
+        return detector
+
+    def _prepare(
+        self, settings: MienSettings, input_spec: InputSpec, min_face_px: float | None, score_threshold: float | None
+    ) -> None:
+        check_min_face_px(min_face_px)
         if score_threshold is not None:
             if not 0 < score_threshold < 1:
                 raise UsageError(f"score_threshold is {score_threshold}; expected a number between 0 and 1")
@@ -110,8 +145,7 @@ class MienDetector:
             )
         self._settings = settings
         self._min_face_px = min_face_px
-        self._input = model.card.input
-        self._session = open_session(model, threads)
+        self._input = input_spec
 
     def detect(self, image: ImageArray) -> Detections:
         """Find the faces of one image, best first.
@@ -159,7 +193,7 @@ class MienDetector:
         view = network_input[0, 0, :height, :width]
         np.multiply(gray, np.float32(1 / (255 * self._input.std)), out=view)
         view -= np.float32(self._input.mean / self._input.std)
-        (output,) = self._session.run(None, {self._input.name: network_input})
+        output = self._run(network_input)
         return decode(output[0], padded_wh, self._settings.candidate_threshold)
 
 

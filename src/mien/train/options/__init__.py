@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mien.train.options.detector import DetectorRecipe
 from mien.train.options.expression import (
     AugmentOptions,
     DataOptions,
@@ -16,6 +17,7 @@ __all__ = [
     "RECIPES",
     "AugmentOptions",
     "DataOptions",
+    "DetectorRecipe",
     "DistillOptions",
     "ExpressionRecipe",
     "LossOptions",
@@ -26,5 +28,5 @@ __all__ = [
     "ScheduleOptions",
 ]
 
-RECIPES: dict[str, type[Recipe]] = {recipe.kind: recipe for recipe in (ExpressionRecipe,)}
+RECIPES: dict[str, type[Recipe]] = {recipe.kind: recipe for recipe in (ExpressionRecipe, DetectorRecipe)}
 """The kinds of model that can be trained. A new kind is one more class here, and nothing else in the engine."""

@@ -1,0 +1,144 @@
+"""Photos with boxed faces of any layout in, one dataset out, with a split for choosing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.copies import copy_groups, find_copies
+from mien.data.photos.form import PhotoDataset, write_photos
+from mien.data.photos.options import PhotoImportOptions
+from mien.data.photos.sources import LAYOUTS, find_layout
+from mien.data.pixels import decode_gray
+from mien.errors import InputError
+
+__all__ = ["PhotoImportSummary", "choose_photos", "import_photos"]
+
+TRAIN, VALIDATION = "train", "validation"
+_THUMB_PX = 48
+
+
+@dataclass
+class PhotoImportSummary:
+    """What an import did: photos and faces by source and split, and the number of groups of near copies."""
+
+    layout: str
+    photos: dict[str, dict[str, int]] = field(default_factory=dict)
+    faces: dict[str, dict[str, int]] = field(default_factory=dict)
+    copies: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def import_photos(
+    source: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    options: PhotoImportOptions | None = None,
+    *,
+    progress: Callable[[int, int | None, str], None] | None = None,
+    **kwargs: Any,
+) -> tuple[PhotoDataset, PhotoImportSummary]:
+    """Read photos with boxed faces in any known layout and write them in the one form.
+
+    The source is read twice, so that memory does not grow with it: first for small pictures in which copies are found,
+    then for the photos themselves. Where the source has no evaluation split of its own, a share of every collection
+    becomes the split ``validation``; photos that are near copies of each other stay on one side.
+
+    Parameters
+    ----------
+    source, dest : path
+    options : PhotoImportOptions, optional
+        Or its fields as keywords.
+    progress : callable, optional
+        Called with what is done, the total (None where it is not known) and what is under way.
+
+    Raises
+    ------
+    InputError
+        If something cannot be read.
+    UsageError
+        If nothing can be written at `dest`.
+    """
+    options = options or PhotoImportOptions(**kwargs)
+    path = Path(source)
+    layout = find_layout(path, options.layout)
+    tell = progress or (lambda *_: None)
+    thumbs, sources, splits = [], [], []
+    for photo in LAYOUTS[layout](path):
+        gray = decode_gray(photo.image, photo.name)
+        thumbs.append(cv2.resize(gray, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA))
+        sources.append(photo.source)
+        splits.append(photo.split)
+        tell(len(thumbs), None, "looking for copies")
+    if not thumbs:
+        raise InputError(str(path), "has no photos")
+    summary = PhotoImportSummary(layout)
+    if set(splits) == {TRAIN} and options.validation:
+        groups = copy_groups(len(thumbs), find_copies(np.asarray(thumbs, np.uint8)))
+        summary.copies = len(thumbs) - len(np.unique(groups))
+        chosen = choose_photos(sources, groups, options.validation, options.seed)
+        splits = [VALIDATION if own else TRAIN for own in chosen]
+    facts = {
+        "step": "import", "layout": layout, "source": path.name, "validation": options.validation,
+        "seed": options.seed, "near_copies": summary.copies,
+    }  # fmt: skip
+    total = len(thumbs)
+    photos = (
+        dataclasses.replace(photo, split=split) for photo, split in zip(LAYOUTS[layout](path), splits, strict=True)
+    )
+    dataset = write_photos(dest, photos, facts, lambda done: tell(done, total, "writing"))
+    counts: Counter[tuple[str, str]] = Counter()
+    faces: Counter[tuple[str, str]] = Counter()
+    for photo in dataset.photos():
+        counts[photo.source, photo.split] += 1
+        faces[photo.source, photo.split] += len(photo.box_xyxy)
+    for own, split in sorted(counts):
+        summary.photos.setdefault(own, {})[split] = counts[own, split]
+        summary.faces.setdefault(own, {})[split] = faces[own, split]
+    return dataset, summary
+
+
+def choose_photos(sources: list[str], groups: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose a share of the photos of every source; groups of copies are taken whole.
+
+    Parameters
+    ----------
+    sources : list of str
+        Each photo's collection.
+    groups : int64 array of shape (N,)
+        Photos with the same number stay together.
+    share : float
+        In (0, 1).
+    seed : int
+        The same seed gives the same choice.
+
+    Returns
+    -------
+    bool array of shape (N,)
+    """
+    names = np.asarray(sources)
+    chosen = np.zeros(len(names), bool)
+    taken = np.zeros(len(names), bool)
+    for name in np.unique(names):
+        own = np.flatnonzero((names == name) & ~taken)
+        wanted = round(share * int((names == name).sum())) - int((chosen & (names == name)).sum())
+        # A group counts for the first source that has a photo of it.
+        unique = np.unique(groups[own])
+        for group in np.random.default_rng([seed, len(own)]).permutation(unique):
+            members = np.flatnonzero(groups == group)
+            taken[members] = True
+            if wanted > 0:
+                chosen[members] = True
+                wanted -= int((names[members] == name).sum())
+    return chosen

@@ -1,0 +1,31 @@
+"""What `mien data photos` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mien.options import check_options, option
+
+__all__ = ["PhotoImportOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoImportOptions:
+    """How photos with boxed faces are imported."""
+
+    layout: str | None = option(
+        None,
+        "Layout where it is not recognised.",
+        choices=("parquet", "wider", "coco", "yolo"),
+    )
+    validation: float = option(
+        0.1,
+        "Share of the photos of every source for the split 'validation', where the source has no splits of its own; "
+        "near copies of one picture never sit on both sides.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    seed: int = option(0, "Seed of the choice.", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)

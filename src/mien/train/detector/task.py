@@ -1,0 +1,212 @@
+"""The detector for the engine of `mien.train`: batches of mosaics, losses, and what chooses the best epoch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from mien.data.photos import PhotoDataset
+from mien.data.pixels import fit_square
+from mien.errors import UsageError
+from mien.evaluate.faces import open_training
+from mien.train.detector.assign import Cells, make_cells
+from mien.train.detector.loss import Targets, detector_losses
+from mien.train.detector.mosaic import TrainingImage, make_mosaic
+from mien.train.detector.network import FaceDetectorNetwork, load_detector, save_detector
+from mien.train.detector.photos import CroppedFaces, PhotoStore, find_in_crops, load_photos
+from mien.train.detector.validate import ChoosingPhotos
+from mien.train.options import Recipe
+from mien.train.options.detector import DetectorRecipe
+from mien.train.task import Place, Step, derived_seed
+
+__all__ = ["DetectorTask", "collate"]
+
+_MIDDLE, _SPREAD = 127.5, 63.75
+_CROP_PX = 48
+
+
+class _Mosaics(Dataset[TrainingImage]):
+    """Training images by seed: the same key makes the same image, in any process."""
+
+    def __init__(self, store: PhotoStore, crops: CroppedFaces | None, recipe: DetectorRecipe) -> None:
+        self._store, self._crops, self._recipe = store, crops, recipe
+
+    def __getitem__(self, key: int) -> TrainingImage:
+        recipe = self._recipe
+        return make_mosaic(self._store, recipe.augment, recipe.data.mosaic_px, np.random.default_rng(key), self._crops)
+
+
+class DetectorTask:
+    """A face detector's training run.
+
+    Parameters
+    ----------
+    recipe : DetectorRecipe
+    """
+
+    metric = "score"
+
+    def __init__(self, recipe: Recipe) -> None:
+        if not isinstance(recipe, DetectorRecipe):
+            raise UsageError(f"a recipe of kind '{recipe.kind}' came to the detector; expected kind 'detector'")
+        self._recipe = recipe
+        self._ahead: Iterator[list[TrainingImage]] | None = None
+        self._next: tuple[int, int] | None = None
+
+    def setup(self, place: Place) -> nn.Module:
+        """Read the photos and build the network."""
+        data = self._recipe.data
+        if data.photos is None:
+            raise UsageError("no photos to learn from; give --photos FILE.parquet, which 'mien data photos' writes")
+        if self._recipe.optimizer.batch_size % place.world_size:
+            raise UsageError(
+                f"batch_size {self._recipe.optimizer.batch_size} cannot be shared by {place.world_size} processes"
+            )
+        self._place = place
+        dataset = PhotoDataset(data.photos)
+        if data.choose_on == "train" or data.choose_on not in dataset.splits:
+            raise UsageError(
+                f"choose_on is '{data.choose_on}'; expected a split of {data.photos} that is not learned from: "
+                f"{', '.join(name for name in dataset.splits if name != 'train') or 'it has none'}"
+            )
+        store = load_photos(data.photos, "train", data)
+        crops = _crops(data.crops, data.most_crops) if data.crops is not None else None
+        self._choosing = ChoosingPhotos.read(dataset, data.choose_on, data.choose_photos)
+        self._mosaics = _Mosaics(store, crops, self._recipe)
+        self._facts = {
+            "photos": len(store),
+            "faces": sum(len(photo.box_xyxy) for photo in store.photos),
+            "crops": 0 if crops is None else len(crops),
+            "choosing_photos": len(self._choosing),
+            "checksum": _checksum(store, self._choosing.names),
+        }
+        side = data.mosaic_px
+        self._cells: Cells = make_cells(side, side, place.device)
+        init = self._recipe.model.init
+        return FaceDetectorNetwork() if init is None else load_detector(init)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Numbers of photos and faces."""
+        return self._facts
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of an epoch."""
+        return max(1, self._recipe.data.mosaics_an_epoch // self._recipe.optimizer.batch_size)
+
+    def batch(self, step: Step) -> Targets:
+        """The training images of one step, made here or ahead of time by worker processes."""
+        own = self._recipe.optimizer.batch_size // self._place.world_size
+        workers = self._recipe.data.mosaic_workers
+        keys = _StepKeys(self._recipe.run.seed, self._place.rank, step, self.steps_per_epoch, own)
+        if not workers:
+            images = [self._mosaics[key] for key in next(iter(keys))]
+            return collate(images, self._place.device, self._recipe.loss.teacher_landmarks)
+        if self._ahead is None or self._next != (step.epoch, step.index):
+            self._ahead = iter(
+                DataLoader(
+                    self._mosaics,
+                    batch_sampler=keys,
+                    num_workers=workers,
+                    collate_fn=list,
+                    prefetch_factor=4,
+                )
+            )
+        images = next(self._ahead)
+        last = step.index + 1 == self.steps_per_epoch
+        self._next = (step.epoch, step.index + 1)
+        if last:
+            self._ahead = None
+        return collate(images, self._place.device, self._recipe.loss.teacher_landmarks)
+
+    def losses(self, network: nn.Module, batch: Targets) -> Mapping[str, Tensor]:
+        """One pass, and what it says."""
+        return detector_losses(network(batch.images), self._cells, batch, self._recipe.loss)
+
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Recall, average precision and landmark error on the photos that choose, as recognition sees them."""
+        return self._choosing.measure(network, self._place)
+
+    def save_checkpoint(self, network: nn.Module, path: Path, extra: Mapping[str, str]) -> None:
+        """Write the weights."""
+        if not isinstance(network, FaceDetectorNetwork):
+            raise TypeError(f"expected a FaceDetectorNetwork, got {type(network).__name__}")
+        save_detector(network, path, extra)
+
+    def rate_of(self, name: str) -> float:
+        """The same rate for every parameter."""
+        del name
+        return 1.0
+
+
+class _StepKeys:
+    """The keys of the training images of each step from one on, to the end of its epoch."""
+
+    def __init__(self, seed: int, rank: int, step: Step, steps: int, own: int) -> None:
+        self._origin = (seed, "mosaic", rank, step.epoch)
+        self._steps, self._own = range(step.index, steps), own
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for index in self._steps:
+            yield [derived_seed(*self._origin, index, number) for number in range(self._own)]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def collate(images: list[TrainingImage], device: torch.device, teacher_landmarks: float) -> Targets:
+    """Put training images on a device, with their faces padded to one number (a multiple of eight, for the caches)."""
+    most = _rounded(max(len(image.box_xyxy) for image in images))
+    most_ignored = _rounded(max(len(image.ignore_xyxy) for image in images))
+    count = len(images)
+    boxes = np.zeros((count, most, 4), np.float32)
+    known = np.zeros((count, most), bool)
+    landmarks = np.zeros((count, most, 5, 2), np.float32)
+    weight = np.zeros((count, most, 5), np.float32)
+    ignore = np.zeros((count, most_ignored, 4), np.float32)
+    for number, image in enumerate(images):
+        own = len(image.box_xyxy)
+        boxes[number, :own] = image.box_xyxy
+        known[number, :own] = True
+        seen = np.asarray(np.isfinite(image.landmarks_xy).all(axis=2))
+        landmarks[number, :own] = np.where(seen[..., None], image.landmarks_xy, 0)
+        weight[number, :own] = seen * np.where(image.by_person, 1.0, teacher_landmarks)[:, None]
+        ignore[number, : len(image.ignore_xyxy)] = image.ignore_xyxy
+    pixels = torch.from_numpy(np.stack([image.image for image in images]))[:, None]
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()
+
+    def send(values: np.ndarray[Any, Any]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+    return Targets(
+        (pixels.to(device, non_blocking=True).float() - _MIDDLE) / _SPREAD,
+        send(boxes), send(known), send(landmarks), send(weight), send(ignore),
+    )  # fmt: skip
+
+
+def _rounded(count: int) -> int:
+    return -(-count // 8) * 8
+
+
+def _crops(path: Path, most: int) -> CroppedFaces:
+    faces = open_training(path)
+    index = np.unique(np.linspace(0, len(faces) - 1, min(most, len(faces))).round().astype(np.int64))
+    return find_in_crops([fit_square(np.asarray(image, np.uint8), _CROP_PX) for image in faces.images(index)])
+
+
+def _checksum(store: PhotoStore, choosing: list[str]) -> str:
+    digest = hashlib.sha256()
+    for photo in store.photos:
+        digest.update(photo.box_xyxy.tobytes())
+        digest.update(photo.ignore_xyxy.tobytes())
+    digest.update("\n".join(choosing).encode())
+    return digest.hexdigest()

@@ -1,0 +1,141 @@
+"""The sections of a detector's recipe; optimizer, schedule and run are those of every recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from mien.errors import UsageError
+from mien.options import check_options, option
+from mien.train.options.shared import Recipe
+
+__all__ = ["DetectorAugment", "DetectorData", "DetectorLoss", "DetectorModel", "DetectorRecipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorModel:
+    """The network of a detector."""
+
+    init: Path | None = option(
+        None, "Start from this checkpoint of a detector (.safetensors); without, from scratch.", metavar="FILE"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorData:
+    """What a detector learns from."""
+
+    photos: Path | None = option(None, "Photos with boxed faces, as 'mien data photos' writes them.", metavar="FILE")
+    choose_on: str = option(
+        "validation", "Split of the photos on which the best checkpoint is chosen.", metavar="SPLIT"
+    )
+    choose_photos: int = option(
+        400, "Photos of that split to choose on, spread evenly over it; 0 takes all.", minimum=0
+    )
+    crops: Path | None = option(
+        None,
+        "Cropped faces to paste into the mosaics at all sizes: a dataset of 'mien data import', or any layout of faces.",
+        metavar="PATH",
+    )
+    most_crops: int = option(3000, "How many of the cropped faces to use, spread evenly over them.", minimum=1)
+    scene_weight: float = option(
+        4.0, "How often photos with some room around their faces are shown, against portraits and crops.", minimum=0.1
+    )
+    snap: float = option(
+        0.5,
+        "How far boxes drawn by people are moved to where the boxes of the other collections lie around the same "
+        "landmarks: 0 not at all, 1 wholly.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    teacher_score: float = option(
+        0.85, "Unlabelled places with at least this score of a teacher count as faces; above 1 none do.", minimum=0.0
+    )
+    mosaic_px: int = option(256, "Side of a training image, a multiple of 32.", minimum=64, maximum=2048)
+    mosaics_an_epoch: int = option(8000, "Training images that make an epoch.", minimum=1)
+    mosaic_workers: int = option(
+        0, "Processes that make training images ahead of the network; 0 makes them in between (on a CPU).", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.mosaic_px % 32:
+            raise UsageError(f"mosaic_px is {self.mosaic_px}; expected a multiple of 32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorAugment:
+    """How the training images of a detector are made."""
+
+    smallest_face_px: float = option(10.0, "Faces below are shown, but neither learned nor unlearned.", minimum=4.0)
+    largest_face_share: float = option(
+        1.1, "Largest face, as a share of the side of the training image.", minimum=0.2, maximum=2.0
+    )
+    max_enlarge: float = option(2.5, "Photos are never enlarged by more than this.", minimum=1.0)
+    single: float = option(0.3, "Share of training images that show one photo only.", minimum=0.0, maximum=1.0)
+    tilt_deg: float = option(12.0, "Standard deviation of the tilt of most photos, in degrees.", minimum=0.0)
+    strong_tilt: float = option(
+        0.3, "Share of photos tilted by any angle up to 'strong_tilt_deg'.", minimum=0.0, maximum=1.0
+    )
+    strong_tilt_deg: float = option(50.0, "The largest tilt, in degrees.", minimum=0.0, maximum=60.0)
+    empty: float = option(
+        0.12, "Share of the tiles that show no face: parts of photos and drawn patterns.", minimum=0.0, maximum=0.9
+    )
+    distractors: float = option(
+        0.35, "Share of training images with drawn stars, swirls, text, faces of cartoons and the like.",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
+    paste: float = option(0.35, "Share of training images with cropped faces pasted in.", minimum=0.0, maximum=1.0)
+    light: float = option(
+        1.0, "Strength of changes of brightness, contrast and gamma; 0 switches them off.", minimum=0.0, maximum=2.0
+    )
+    low_light: float = option(0.12, "Share of tiles made very dark and noisy.", minimum=0.0, maximum=1.0)
+    noise_share: float = option(0.2, "Share of training images with noise.", minimum=0.0, maximum=1.0)
+    blur_share: float = option(0.15, "Share of training images that are blurred, or scaled down and up again.",
+                         minimum=0.0, maximum=1.0)  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorLoss:
+    """What a detector is told to be wrong about."""
+
+    box_weight: float = option(2.0, "Weight of the boxes (generalised IoU).", minimum=0.0)
+    landmark_weight: float = option(
+        1.5, "Weight of the landmarks (smooth L1 in shares of the face's size).", minimum=0.0
+    )
+    teacher_landmarks: float = option(
+        0.4, "Weight of landmarks that another detector set, against those of people.", minimum=0.0, maximum=1.0
+    )
+    focus: float = option(2.0, "Power by which cells that are right already lose weight (quality focal loss).",
+                          minimum=0.0, maximum=5.0)  # fmt: skip
+    quality: float = option(
+        0.5,
+        "What score a cell with a face should give: 0 always 1, 1 the overlap of its box with the face's, between them "
+        "a mixture.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    most_cells: int = option(10, "At most so many cells answer for one face.", minimum=1, maximum=50)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorRecipe(Recipe):
+    """A training run of a face detector."""
+
+    kind: ClassVar[str] = "detector"
+    task: ClassVar[str] = "mien.train.detector.task:DetectorTask"
+
+    model: DetectorModel = field(default_factory=DetectorModel)
+    data: DetectorData = field(default_factory=DetectorData)
+    augment: DetectorAugment = field(default_factory=DetectorAugment)
+    loss: DetectorLoss = field(default_factory=DetectorLoss)
