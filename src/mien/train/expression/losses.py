@@ -1,0 +1,158 @@
+"""Targets and losses.
+
+All that is known of a training face is one row of numbers a head, its *target mass*: the probability of each class,
+smoothed, corrected by the annotators' votes, times the weight of the row and of its class. A row without votes has no
+mass for the head that learns them. Masses are made once, before training; mixup and cutmix mix them as they mix
+images; and one loss reads them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from mien.labels import LabelScheme
+
+__all__ = [
+    "class_balanced_weights",
+    "consistency_loss",
+    "hard_targets",
+    "mass_loss",
+    "relabelled",
+    "scheme_shares",
+    "smoothed",
+    "vote_agreement",
+    "vote_shares",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def hard_targets(label: IntArray, classes: int) -> FloatArray:
+    """1 for each row's class, float64 of shape (N, classes)."""
+    return np.asarray(np.eye(classes)[label])
+
+
+def smoothed(targets: FloatArray, smoothing: float) -> FloatArray:
+    """Take a share of each row's probability and give it to all classes alike (Szegedy et al. 2016)."""
+    spread = targets.sum(axis=1, keepdims=True) * (smoothing / targets.shape[1])
+    return np.asarray(targets * (1.0 - smoothing) + spread)
+
+
+def class_balanced_weights(label: IntArray, classes: int, beta: float) -> FloatArray:
+    """Weights by the effective number of images of a class (Cui et al. 2019, arXiv:1901.05555).
+
+    Parameters
+    ----------
+    label : int64 array of shape (N,)
+    classes : int
+    beta : float
+        In [0, 1): 0 weighs all rows alike; the nearer to 1, the nearer to one over the number of the class's images.
+
+    Returns
+    -------
+    float64 array of shape (N,)
+        Of each row; their mean is 1.
+    """
+    counts = np.bincount(label, minlength=classes)
+    effective = (1.0 - np.power(beta, counts)) / (1.0 - beta)
+    weights = 1.0 / np.maximum(effective, 1e-12)[label]
+    return np.asarray(weights / weights.mean())
+
+
+def vote_shares(
+    votes: npt.NDArray[np.integer], vote_labels: Sequence[str], labels: Sequence[str]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Annotators' votes as probabilities of some classes.
+
+    Votes for other classes are left out, and what remains is renormalised.
+
+    Parameters
+    ----------
+    votes : int array of shape (N, V)
+        Zeros where a row has none.
+    vote_labels : sequence of V str
+    labels : sequence of K str
+        The classes that are wanted; one that nobody could vote for has no votes.
+
+    Returns
+    -------
+    shares : float64 array of shape (N, K)
+        Rows sum to 1, or to 0 where nothing remains.
+    known : bool array of shape (N,)
+        Where something remains.
+    """
+    names = list(vote_labels)
+    counts = np.zeros((len(votes), len(labels)))
+    for index, label in enumerate(labels):
+        if label in names:
+            counts[:, index] = votes[:, names.index(label)]
+    total = counts.sum(axis=1)
+    return counts / np.maximum(total, 1.0)[:, None], np.asarray(total > 0)
+
+
+def scheme_shares(
+    votes: npt.NDArray[np.integer], vote_labels: Sequence[str], scheme: LabelScheme
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """As `vote_shares`, for labels of which each may be the sum of several classes."""
+    classes = [name for names in scheme.members.values() for name in names]
+    shares, known = vote_shares(votes, vote_labels, classes)
+    merged = np.zeros((len(shares), len(scheme.members)))
+    for index, names in enumerate(scheme.members.values()):
+        merged[:, index] = shares[:, [classes.index(name) for name in names]].sum(axis=1)
+    return merged, known
+
+
+def relabelled(targets: FloatArray, shares: FloatArray, known: npt.NDArray[np.bool_], amount: float) -> FloatArray:
+    """Mix the labels with what the annotators said, where they said anything.
+
+    Parameters
+    ----------
+    targets, shares : float64 arrays of shape (N, K)
+    known : bool array of shape (N,)
+    amount : float
+        In [0, 1]: 0 keeps the labels, 1 takes the votes instead.
+    """
+    part = amount * known[:, None]
+    return targets * (1.0 - part) + shares * part
+
+
+def vote_agreement(label: IntArray, shares: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
+    """Which share of the annotators agrees with each row's label, float64 of shape (N,); 1 where there are no votes."""
+    return np.where(known, shares[np.arange(len(label)), label], 1.0)
+
+
+def mass_loss(logits: torch.Tensor, mass: torch.Tensor, focal: float = 0.0) -> torch.Tensor:
+    """Cross entropy, or focal loss (Lin et al. 2017, arXiv:1708.02002), against target masses.
+
+    With hard labels and no focus this is `torch.nn.functional.cross_entropy`, with the weights of its `weight`.
+
+    Parameters
+    ----------
+    logits : float tensor of shape (N, K)
+    mass : float tensor of shape (N, K)
+        Not negative; a row of zeros does not count.
+    focal : float
+        How much less a class counts, the surer the network already is of it; 0 for the cross entropy.
+
+    Returns
+    -------
+    float tensor of no dimensions
+        The mean over the mass; 0 where there is none.
+    """
+    logs = functional.log_softmax(logits.float(), dim=1)
+    if focal:
+        logs = logs * (1.0 - logs.exp()).clamp_min(1e-6).pow(focal)
+    return -(mass * logs).sum() / mass.sum().clamp_min(1e-6)
+
+
+def consistency_loss(logits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """How much the answers to two views of the same faces differ: their symmetric Kullback-Leibler divergence."""
+    first, second = functional.log_softmax(logits.float(), dim=1), functional.log_softmax(others.float(), dim=1)
+    difference = (first.exp() - second.exp()) * (first - second)
+    return 0.5 * difference.sum(dim=1).mean()

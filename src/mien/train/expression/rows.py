@@ -1,0 +1,226 @@
+"""Which rows are learned from and which choose, with which labels: from any dataset and the recipe's options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.balance import map_labels
+from mien.data.copies import copied_rows, copy_groups, find_copies
+from mien.data.dataset import Dataset
+from mien.data.ferplus import VOTE_LABELS
+from mien.data.info import TRAIN
+from mien.data.pixels import fit_square
+from mien.data.split import make_folds
+from mien.errors import InputError, UsageError
+from mien.evaluate.faces import Faces, open_faces, open_training
+from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
+from mien.train.architectures.spec import FERPLUS_HEAD, HeadSpec
+from mien.train.options import DataOptions
+from mien.train.task import derived_seed
+
+__all__ = ["Rows", "head_of", "open_rows", "vote_head"]
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+_SIDE_PX = 48
+_CHUNK = 1024
+# Near copies are found by comparing all pairs; above this only exact ones are looked for.
+_MOST_COMPARED = 100_000
+_NOT_FACE = "not_face"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Faces with their labels in the scheme that is trained.
+
+    Attributes
+    ----------
+    faces : Faces
+        N rows.
+    label : int64 array of shape (N,)
+        Index into ``scheme.labels``.
+    scheme : LabelScheme
+    left_out : dict of str to int
+        Rows of the split that are not among them, by reason.
+    """
+
+    faces: Faces
+    label: IntArray
+    scheme: LabelScheme
+    left_out: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, kept: BoolArray, reason: str) -> Rows:
+        """Only the rows where `kept` is true; the others are counted under `reason`."""
+        if kept.all():
+            return self
+        left_out = {**self.left_out, reason: int((~kept).sum())}
+        return dataclasses.replace(self, faces=self.faces.take(kept), label=self.label[kept], left_out=left_out)
+
+
+def open_rows(options: DataOptions, seed: int) -> tuple[Rows, Rows]:
+    """Open what a recipe names.
+
+    Parameters
+    ----------
+    options : DataOptions
+    seed : int
+        Decides which rows are taken where not all are.
+
+    Returns
+    -------
+    training, validation : Rows
+        With the same scheme and no row in common.
+
+    Raises
+    ------
+    UsageError
+        If there is no dataset, split or fold of the name, or a label is not among the dataset's classes.
+    InputError
+        If the data cannot be read, or nothing is left of a split, or a label has no training face.
+    """
+    if options.dataset is None:
+        raise UsageError("no dataset to learn from; name one with --data PATH (or 'dataset:' in the recipe)")
+    learned = (
+        open_training(options.dataset)
+        if options.train_split == TRAIN
+        else open_faces(options.dataset, options.train_split)
+    )
+    learned, held = _validation(options, learned, seed)
+    scheme = _scheme(options.labels, learned.labels)
+    training, validation = (_labelled(faces, scheme) for faces in (learned, held))
+    training, validation = _without_leaks(options.leaked, training, validation)
+    if options.not_faces == "drop":
+        training = training.take(~_not_faces(training.faces), "not a face")
+    if options.max_faces is not None and options.max_faces < len(training):
+        rng = np.random.default_rng(derived_seed(seed, "max_faces"))
+        kept = np.zeros(len(training), np.bool_)
+        kept[rng.permutation(len(training))[: options.max_faces]] = True
+        training = training.take(kept, "max_faces")
+    _check(training, "learn from", every_label=True)
+    _check(validation, "choose by", every_label=False)
+    return training, validation
+
+
+def head_of(scheme: LabelScheme) -> HeadSpec:
+    """The output that answers with a scheme's labels, by the scheme's name where it has one."""
+    names = [name for name, known in SCHEMES.items() if known.labels == scheme.labels]
+    return HeadSpec(names[0] if names else "expression", scheme.labels)
+
+
+def vote_head(faces: Faces) -> HeadSpec | None:
+    """The output that answers as annotators vote; None where there are no votes."""
+    if faces.votes is None or not faces.votes.any():
+        return None
+    if set(faces.vote_labels) == set(VOTE_LABELS):
+        return FERPLUS_HEAD
+    return HeadSpec("votes", faces.vote_labels)
+
+
+def _validation(options: DataOptions, learned: Faces, seed: int) -> tuple[Faces, Faces]:
+    """What is left to learn from, and what chooses."""
+    assert options.dataset is not None  # noqa: S101 - checked by the caller
+    if options.fold is not None:
+        held = _fold(options, learned) == options.fold
+        if not held.any():
+            raise UsageError(f"{options.dataset} has no fold {options.fold} among its rows to learn from")
+        return learned.take(~held), learned.take(held)
+    if options.validation_data is not None:
+        return learned, open_faces(options.validation_data, options.validation_split)
+    if options.validation_split is not None:
+        chosen = open_faces(options.dataset, options.validation_split)
+        if chosen.split == learned.split:
+            raise UsageError(f"split '{learned.split}' cannot be learned from and choose at the same time")
+        return learned, chosen
+    try:
+        return learned, open_faces(options.dataset, "validation")
+    except UsageError:
+        chosen = open_faces(options.dataset)
+    if chosen.split != learned.split:
+        return learned, chosen
+    images = _squares(learned)
+    groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
+    folds = make_folds(learned.label, groups, max(2, round(1.0 / options.validation_share)), derived_seed(seed) >> 32)
+    return learned.take(folds != 0), learned.take(folds == 0)
+
+
+def _fold(options: DataOptions, learned: Faces) -> IntArray:
+    assert options.dataset is not None  # noqa: S101 - checked by the caller
+    try:
+        dataset = Dataset(options.dataset)
+    except InputError as error:
+        raise UsageError(f"fold {options.fold} asks for a dataset with folds: {error}") from error
+    if "fold" not in dataset.info.columns:
+        raise UsageError(f"{options.dataset} has no column 'fold'; 'mien data split --folds N' writes one")
+    values = [-1 if value is None else int(value) for value in dataset.column("fold")]
+    return np.asarray(np.array(values, np.int64)[dataset.split == learned.split])
+
+
+def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:
+    if spec is None:
+        same = [labels for labels in (FER7,) if set(labels) == set(classes)]
+        return LabelScheme.of(same[0] if same else tuple(classes))
+    scheme = find_scheme(spec)
+    missing = [name for names in scheme.members.values() for name in names if name not in classes]
+    if missing:
+        raise UsageError(
+            f"labels '{spec}' need the classes {', '.join(missing)}, but the dataset has {', '.join(classes)}"
+        )
+    return scheme
+
+
+def _labelled(faces: Faces, scheme: LabelScheme) -> Rows:
+    label = map_labels(faces.label, faces.labels, scheme)
+    rows = Rows(faces, label, scheme, {})
+    for index, name in enumerate(faces.labels):
+        rows = rows.take((rows.faces.label != index) | (rows.label >= 0), f"class {name}")
+    return rows
+
+
+def _without_leaks(what: str, training: Rows, validation: Rows) -> tuple[Rows, Rows]:
+    if what == "keep" or not len(training) or not len(validation):
+        return training, validation
+    if what == "validation":
+        leaked = validation.faces.leaked
+        if leaked is None:
+            leaked = copied_rows(_squares(validation.faces), _squares(training.faces)) >= 0
+        return training, validation.take(~leaked, "a copy in training")
+    copied = copied_rows(_squares(training.faces), _squares(validation.faces)) >= 0
+    return training.take(~copied, "a copy in validation"), validation
+
+
+def _not_faces(faces: Faces) -> BoolArray:
+    """Rows that more than half of the annotators call no face."""
+    if faces.votes is None or _NOT_FACE not in faces.vote_labels:
+        return np.zeros(len(faces), np.bool_)
+    against = faces.votes[:, faces.vote_labels.index(_NOT_FACE)].astype(np.int64)
+    return np.asarray(2 * against > faces.votes.sum(axis=1, dtype=np.int64))
+
+
+def _check(rows: Rows, purpose: str, *, every_label: bool) -> None:
+    where = f"{rows.faces.source} ({rows.faces.split})"
+    if not len(rows):
+        reasons = "; ".join(f"{count} left out: {reason}" for reason, count in rows.left_out.items())
+        raise InputError(where, f"has no face to {purpose}{f' ({reasons})' if reasons else ''}")
+    empty = [name for name, n in zip(rows.scheme.labels, np.bincount(rows.label), strict=False) if not n]
+    empty += rows.scheme.labels[int(rows.label.max()) + 1 :]
+    if every_label and empty:
+        raise InputError(
+            where, f"has no face of {', '.join(empty)} to {purpose}; give more faces, or other labels with --labels"
+        )
+
+
+def _squares(faces: Faces) -> npt.NDArray[np.uint8]:
+    """All faces as gray squares, as copies are compared."""
+    squares = np.empty((len(faces), _SIDE_PX, _SIDE_PX), np.uint8)
+    for start in range(0, len(faces), _CHUNK):
+        for row, image in enumerate(faces.images(np.arange(start, min(start + _CHUNK, len(faces)))), start):
+            squares[row] = fit_square(image, _SIDE_PX)
+    return squares

@@ -1,0 +1,359 @@
+"""The training of an expression model, as the engine asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mien.data.balance import class_weights
+from mien.errors import UsageError
+from mien.train.architectures import ExpressionNetwork, HeadSpec, NetworkSpec, build_network, make_spec
+from mien.train.checkpoint import save_checkpoint, start_from
+from mien.train.expression.augment import Augmenter, nudged, strength_at
+from mien.train.expression.distill import Teachers, distillation_loss
+from mien.train.expression.images import ImageBatches, ResidentImages, open_images
+from mien.train.expression.losses import consistency_loss, mass_loss
+from mien.train.expression.order import epoch_order, steps_in_epoch
+from mien.train.expression.rows import Rows, head_of, open_rows, vote_head
+from mien.train.expression.targets import target_masses
+from mien.train.options import ExpressionRecipe
+from mien.train.task import Place, Step, derived_seed
+
+__all__ = ["Batch", "ExpressionTask"]
+
+_VALIDATION_BATCH = 512
+
+
+class Batch(NamedTuple):
+    """One process's part of a step.
+
+    Attributes
+    ----------
+    pictures : float32 tensor of shape (N, C, S, S)
+        Augmented, in [0, 1]; twice as many with a consistency loss: the second half are the first, moved a little.
+    masses : tuple of float tensor of shape (N, K)
+        Target masses, one tensor a head.
+    answers : tuple of float tensor of shape (N, K) or None
+        The teachers', one a head.
+    """
+
+    pictures: torch.Tensor
+    masses: tuple[torch.Tensor, ...]
+    answers: tuple[torch.Tensor | None, ...]
+
+
+class ExpressionTask:
+    """What a recipe of kind ``expression`` trains; see `mien.train.task.Task` for the methods.
+
+    Parameters
+    ----------
+    recipe : ExpressionRecipe
+    rows : (Rows, Rows), optional
+        Training and validation rows; by default those that the recipe names.
+    """
+
+    metric = "accuracy"
+
+    def __init__(self, recipe: ExpressionRecipe, rows: tuple[Rows, Rows] | None = None) -> None:
+        self.recipe = recipe
+        self._rows = rows
+
+    def setup(self, place: Place) -> nn.Module:
+        """Read the data, bring it to the device, load the teachers and build the network."""
+        recipe = self.recipe
+        self._place = place
+        self._batch_size, over = divmod(recipe.optimizer.batch_size, place.world_size)
+        if over or not self._batch_size:
+            raise UsageError(
+                f"batch_size {recipe.optimizer.batch_size} cannot be shared by {place.world_size} processes; "
+                f"expected a multiple of {place.world_size}"
+            )
+        if self._rows is None:
+            self._rows = open_rows(recipe.data, recipe.run.seed)
+        training, validation = self._rows
+        self._network_spec = self._make_spec(training)
+        network = self._make_network()
+        self._prepare_training(training)
+        self._prepare_validation(validation)
+        self._teachers: Teachers | None = None
+        if recipe.distill.teachers and recipe.distill.distill_weight:
+            self._teachers = Teachers(
+                recipe.distill.teachers,
+                self._network_spec.heads,
+                place.device,
+                views=recipe.distill.teacher_ten_views,
+                compiled=self._compiled,
+            )
+        return network
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the data are: counts by class, what was left out, how pixels are kept, and a checksum of it all."""
+        assert self._rows is not None  # noqa: S101 - `setup` comes first
+        facts: dict[str, Any] = {"checksum": self._checksum, "labels": list(self._rows[0].scheme.labels)}
+        for name, rows in zip(("training", "validation"), self._rows, strict=True):
+            counts = np.bincount(rows.label, minlength=len(rows.scheme.labels)).tolist()
+            facts[name] = {
+                "source": rows.faces.source,
+                "split": rows.faces.split,
+                "faces": len(rows),
+                "classes": dict(zip(rows.scheme.labels, counts, strict=True)),
+                "left_out": rows.left_out,
+                "kept": "on the device" if isinstance(self._images_of[name], ResidentImages) else "streamed",
+            }
+        facts["heads"] = {head.output: list(head.labels) for head in self._network_spec.heads}
+        facts["teachers"] = [str(path) for path in self.recipe.distill.teachers]
+        return facts
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The nearest whole number of batches."""
+        assert self._rows is not None  # noqa: S101 - `setup` comes first
+        return steps_in_epoch(len(self._rows[0]), self._batch_size, self._place.world_size)
+
+    def batch(self, step: Step) -> Batch:
+        """Look up or decode the images of a step, augment them, and ask the teachers."""
+        images, rows = self._read(step)
+        generator = self._generator.manual_seed(derived_seed(step.seed, "augment"))
+        draws = self._augmenter.draw(len(images), generator)
+        strength = torch.full((), strength_at(step.progress, self.recipe.augment), device=self._place.device)
+        masses = tuple(mass.index_select(0, rows) for mass in self._masses)
+        pictures, masses = self._change(images, masses, draws, strength)
+        answers: tuple[torch.Tensor | None, ...] = (None,) * len(masses)
+        if self._teachers is not None:
+            answers = self._teachers(pictures, self.recipe.distill.distill_temperature)
+        if self.recipe.loss.consistency:
+            uniform = torch.rand(4, len(pictures), generator=generator, device=self._place.device)
+            pictures = torch.cat([pictures, nudged(pictures, uniform)])
+        return Batch(pictures, masses, answers)
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, torch.Tensor]:
+        """The labels' loss, the votes' loss, the teachers' and that of consistency, as far as the recipe has them."""
+        loss, distill = self.recipe.loss, self.recipe.distill
+        count = len(batch.masses[0])
+        spec = self._network_spec
+        every: tuple[torch.Tensor, ...] = network((batch.pictures - spec.mean) / spec.std)
+        logits = [head[:count] for head in every]
+        focal = loss.focal_gamma if loss.loss == "focal" else 0.0
+        parts = {"label_loss": mass_loss(logits[0], batch.masses[0], focal)}
+        total = parts["label_loss"]
+        for head, mass in zip(logits[1:], batch.masses[1:], strict=True):
+            parts["votes_loss"] = mass_loss(head, mass)
+            total = total + loss.ferplus_weight * parts["votes_loss"]
+        weights = (1.0, *(loss.ferplus_weight for _ in logits[1:]))
+        taught = [
+            weight * distillation_loss(head, answers, distill.distill_temperature)
+            for head, answers, weight in zip(logits, batch.answers, weights, strict=True)
+            if answers is not None
+        ]
+        if taught:
+            parts["teachers_loss"] = torch.stack(taught).sum()
+            total = (1.0 - distill.distill_weight) * total + distill.distill_weight * parts["teachers_loss"]
+        if loss.consistency:
+            parts["consistency_loss"] = consistency_loss(every[0][:count], every[0][count:])
+            total = total + loss.consistency * parts["consistency_loss"]
+        right = logits[0].argmax(dim=1) == batch.masses[0].argmax(dim=1)
+        shown = {name: value.detach() for name, value in parts.items()}
+        return {"loss": total, "accuracy": right.float().mean(), **shown}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> Mapping[str, float]:
+        """Accuracy, balanced accuracy and loss on the validation rows as they are; without leaked rows, where known."""
+        assert self._rows is not None  # noqa: S101 - `setup` comes first
+        spec, classes = self._network_spec, len(self._network_spec.heads[0].labels)
+        device = self._place.device
+        confusion = torch.zeros(2 * classes * classes, dtype=torch.float64, device=device)
+        loss = torch.zeros((), dtype=torch.float64, device=device)
+        order, real = self._validation_order
+        for images, rows, counts in zip(self._images_of["validation"].batches(order), *real, strict=True):
+            first = network((images.float() / 255.0 - spec.mean) / spec.std)[0].float()
+            label, leaked = self._validation_label[rows], self._validation_leaked[rows]
+            cell = (leaked * classes + label) * classes + first.argmax(dim=1)
+            confusion.index_add_(0, cell, counts)
+            loss += (functional.cross_entropy(first, label, reduction="none").double() * counts).sum()
+        total = self._place.sum(torch.cat([confusion, loss[None]])).cpu().numpy()
+        return _scores(total[:-1].reshape(2, classes, classes), float(total[-1]), self._leaks_known)
+
+    def save_checkpoint(self, network: nn.Module, path: Path, extra: Mapping[str, str]) -> None:
+        """Write the network with its specification, in half precision."""
+        assert isinstance(network, ExpressionNetwork)  # noqa: S101 - the engine gives what `setup` built
+        save_checkpoint(network, path, extra=extra)
+
+    def rate_of(self, name: str) -> float:
+        """The backbone may learn more slowly than the heads."""
+        return self.recipe.model.backbone_rate if name.startswith("backbone.") else 1.0
+
+    @property
+    def _compiled(self) -> bool:
+        return self.recipe.run.compile != "off" and self._place.device.type == "cuda"
+
+    def _make_spec(self, training: Rows) -> NetworkSpec:
+        model = self.recipe.model
+        heads: list[HeadSpec] = [head_of(training.scheme)]
+        votes = vote_head(training.faces) if self.recipe.loss.ferplus_weight else None
+        if votes is not None:
+            heads.append(votes)
+        return make_spec(
+            model.architecture,
+            heads,
+            size_px=model.size_px,
+            channels=model.channels,  # type: ignore[arg-type] # checked by the options
+            dropout=model.dropout,
+            options=architecture_options(model.architecture_options),
+        )
+
+    def _make_network(self) -> ExpressionNetwork:
+        model = self.recipe.model
+        network = build_network(self._network_spec, pretrained=model.pretrained)
+        # The network's own specification has every option filled in.
+        self._network_spec = network.spec
+        if model.start_from is not None:
+            start_from(network, model.start_from)
+        if model.frozen_backbone:
+            network.freeze_backbone()
+        return network
+
+    def _prepare_training(self, rows: Rows) -> None:
+        recipe, device, spec = self.recipe, self._place.device, self._network_spec
+        masses = target_masses(rows, spec.heads, recipe.loss)
+        self._masses = tuple(torch.from_numpy(mass).to(device) for mass in masses)
+        balanced = recipe.data.sampling == "balanced"
+        self._weights = class_weights(rows.label, len(rows.scheme.labels)) if balanced else None
+        images = self._open_images(rows)
+        self._images_of: dict[str, ImageBatches] = {"training": images}
+        self._groups = None if isinstance(images, ResidentImages) else rows.faces.groups
+        self._augmenter = Augmenter(recipe.augment, spec.size_px, spec.in_channels, device)
+        self._generator = torch.Generator(device)
+        self._change = self._augmenter.changed
+        if self._compiled:
+            self._change = torch.compile(self._augmenter.changed, dynamic=False)
+        self._reading: Iterator[tuple[torch.Tensor, torch.Tensor]] | None = None
+        self._next: tuple[int, int] | None = None
+        self._checksum = _checksum(masses, images)
+
+    def _prepare_validation(self, rows: Rows) -> None:
+        place, device = self._place, self._place.device
+        self._images_of["validation"] = images = self._open_images(rows)
+        self._validation_label = torch.from_numpy(rows.label).to(device)
+        leaked = rows.faces.leaked
+        if leaked is None:
+            leaked = _copies(images, self._images_of["training"], len(rows))
+        self._leaks_known = bool(leaked.any()) and not bool(leaked.all())
+        self._validation_leaked = torch.from_numpy(leaked.astype(np.int64)).to(device)
+        # Every process reads its share, in whole batches; rows that fill the last one up do not count.
+        own = np.arange(len(rows))[place.rank :: place.world_size]
+        size = min(_VALIDATION_BATCH, max(1, len(own)))
+        steps = -(-len(own) // size)
+        filled = np.zeros(steps * size, np.int64)
+        filled[: len(own)] = own
+        order = filled.reshape(steps, size)
+        counts = (np.arange(steps * size) < len(own)).astype(np.float64).reshape(steps, size)
+        tensors = (torch.from_numpy(order).to(device), torch.from_numpy(counts).to(device))
+        self._validation_order = (order, tensors)
+        self._checksum = hashlib.sha256(
+            (self._checksum + _checksum([rows.label.astype(np.float32)], images)).encode()
+        ).hexdigest()
+
+    def _open_images(self, rows: Rows) -> ImageBatches:
+        data = self.recipe.data
+        limits = {"auto": data.resident_limit_gb, "resident": float("inf"), "stream": -1.0}
+        return open_images(
+            rows.faces,
+            self._network_spec.input_spec(),
+            self._place.device,
+            limit_gb=limits[data.feeding],
+            workers=data.workers,
+        )
+
+    def _read(self, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images of a step and their rows; steps come one after the other, or anew from any of them."""
+        if self._reading is None or self._next != (step.epoch, step.index):
+            self._reading = self._read_from(step.epoch, step.index)
+        images, rows = next(self._reading)
+        self._next = (step.epoch, step.index + 1)
+        if step.index + 1 == self.steps_per_epoch:
+            self._next, self._reading = (step.epoch + 1, 0), None
+        return images, rows
+
+    def _read_from(self, epoch: int, index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        assert self._rows is not None  # noqa: S101 - `setup` comes first
+        order = epoch_order(
+            len(self._rows[0]),
+            self._batch_size,
+            seed=self.recipe.run.seed,
+            epoch=epoch,
+            world_size=self._place.world_size,
+            weights=self._weights,
+            groups=self._groups,
+        )[index:, self._place.rank]
+        rows = torch.from_numpy(np.ascontiguousarray(order)).to(self._place.device)
+        return zip(self._images_of["training"].batches(order), rows, strict=True)
+
+
+def architecture_options(items: tuple[str, ...]) -> dict[str, Any]:
+    """The options ``NAME=VALUE`` of an architecture: whole numbers, numbers, true or false, words; ``64:128`` for two.
+
+    Raises
+    ------
+    UsageError
+        If one is not of this form.
+    """
+    options: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"architecture_options has '{item}'; expected NAME=VALUE, such as widths=64:128:256")
+        parts = [_value(part) for part in value.split(":")]
+        options[name.strip()] = tuple(parts) if len(parts) > 1 else parts[0]
+    return options
+
+
+def _value(text: str) -> Any:
+    text = text.strip()
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _scores(confusion: npt.NDArray[np.float64], loss: float, leaks_known: bool) -> dict[str, float]:
+    """Scores of two confusion matrices, of rows that are not leaked and of those that are."""
+    every = confusion.sum(axis=0)
+    support = every.sum(axis=1)
+    recall = np.diag(every) / np.maximum(support, 1.0)
+    scores = {
+        "accuracy": float(np.trace(every) / every.sum()),
+        "balanced_accuracy": float(recall[support > 0].mean()),
+        "loss": loss / float(every.sum()),
+    }
+    if leaks_known:
+        scores["accuracy_without_leaks"] = float(np.trace(confusion[0]) / confusion[0].sum())
+    return scores
+
+
+def _copies(images: ImageBatches, of: ImageBatches, count: int) -> npt.NDArray[np.bool_]:
+    """Which images are, to the pixel, among others; none where that is not cheap to say."""
+    if not isinstance(images, ResidentImages) or not isinstance(of, ResidentImages):
+        return np.zeros(count, np.bool_)
+    known = {image.tobytes() for image in of.images.cpu().numpy()}
+    return np.array([image.tobytes() in known for image in images.images.cpu().numpy()], np.bool_)
+
+
+def _checksum(masses: list[npt.NDArray[np.float32]], images: ImageBatches) -> str:
+    """Of targets, and of pixels where they are at hand."""
+    digest = hashlib.sha256()
+    for mass in masses:
+        digest.update(np.ascontiguousarray(mass).data)
+    if isinstance(images, ResidentImages):
+        digest.update(images.images.cpu().numpy().data)
+    return digest.hexdigest()
