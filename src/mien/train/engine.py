@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
+from torch import nn
+
+from mien.errors import MienError, TrainingError, UsageError
+from mien.train.folder import RunFolder
+from mien.train.keeper import Keeper
+from mien.train.loggers import require_loggers
+from mien.train.machine import is_first_process, open_fabric, torch_settings
+from mien.train.optimizer import Average, copy_weights, make_optimizer
 from mien.train.options import Recipe
-from mien.train.result import Progress, RunResult
-from mien.train.task import Task
+from mien.train.result import Interrupted, Progress, Report, RunResult
+from mien.train.schedule import Budget, LearningRate
+from mien.train.state import restore_network, restore_optimizer
+from mien.train.stop import StopRequest
+from mien.train.task import Place, Step, Task, derived_seed
 
 __all__ = ["fit"]
+
+# The host looks at the device's numbers about this often: each look makes the device wait for the host.
+_LOOK_EVERY_S = 2.0
+_FIRST_LOOK = 8
 
 
 def fit(
     task: Task, recipe: Recipe, folder: Path, *, resume: bool = False, progress: Progress | None = None
 ) -> RunResult:
     """Train until the budget is used up; the best and the last weights are kept.
+
+    With more than one device this is called in a process for each: Lightning starts the same program again for them.
 
     Parameters
     ----------
@@ -28,7 +51,7 @@ def fit(
         Go on where the run in the folder stopped. On the CPU the result is the same, bit for bit, as without a stop
         (where the budget is in epochs).
     progress : callable, optional
-        Told how far it is; what it raises ends the run.
+        Told how far it is, in the first process; what it raises ends the run.
 
     Raises
     ------
@@ -41,4 +64,324 @@ def fit(
     Interrupted
         At Ctrl-C; everything needed to go on is saved.
     """
-    raise NotImplementedError
+    files = RunFolder(folder)
+    first = is_first_process()
+    processes = recipe.run.devices * recipe.run.nodes
+    if recipe.optimizer.batch_size % processes:
+        raise UsageError(f"batch_size is {recipe.optimizer.batch_size}; expected a multiple of {processes} (processes)")
+    # Everything that can be refused is, before other processes are started, which would wait for this one.
+    require_loggers(recipe.run.loggers)
+    fabric = open_fabric(recipe.run)
+    if first and resume:
+        files.check_resume(recipe)
+        finished = files.finished_result()
+        if finished is not None:
+            return finished
+    elif first:
+        files.begin(recipe)
+    fabric.launch()
+    with _silent_beside(first), torch_settings(recipe.run, fabric.device):
+        return _Run(fabric, task, recipe, files, progress if first else None).run(resume)
+
+
+@contextlib.contextmanager
+def _silent_beside(first: bool) -> Iterator[None]:
+    """Let the first process alone tell of what ends them all."""
+    try:
+        yield
+    except (MienError, KeyboardInterrupt):
+        if first:
+            raise
+        raise SystemExit(0) from None
+
+
+class _Run:
+    """One run, or a resumed part of it, in one process."""
+
+    def __init__(self, fabric: Any, task: Task, recipe: Recipe, files: RunFolder, progress: Progress | None) -> None:
+        self._fabric = fabric
+        self._task = task
+        self._recipe = recipe
+        self._progress = progress
+        self._many: bool = fabric.world_size > 1
+        self._place = Place(fabric.device, fabric.global_rank, fabric.world_size, self._sum)
+        self._keeper = Keeper(fabric, task, recipe, files)
+        # Where it is: the epoch and the step in it that come next, steps done in all, and time, without pauses.
+        self._epoch = self._index = self._steps_done = 0
+        self._seconds = 0.0
+        # What came of it.
+        self._history: list[dict[str, float]] = []
+        self._best, self._best_epoch = math.nan, 0
+        self._stopped_by = ""
+        # Of this epoch: each step's learning rate, and (a row a step, on the device) its losses.
+        self._rates: list[float] = []
+        self._keys: list[str] = []
+        self._log: torch.Tensor | None = None
+
+    def run(self, resume: bool) -> RunResult:
+        self._build()
+        if resume:
+            self._restore()
+        self._keeper.begin(self._raw, self._steps, len(self._history), resume)
+        self._started_s = time.monotonic() - self._seconds
+        self._start = (self._seconds, self._budget.progress(self._steps_done, self._seconds))
+        self._look_every, self._looked = _FIRST_LOOK, (self._seconds, self._steps_done)
+        with StopRequest() as self._stop, self._keeper:
+            while not self._stopped_by:
+                self._run_epoch()
+            self._save()
+            return self._keeper.finish(
+                RunResult(
+                    folder=self._keeper.files.path,
+                    metric=f"validation_{self._task.metric}",
+                    best=self._best,
+                    best_epoch=self._best_epoch,
+                    epochs=self._epoch,
+                    steps=self._steps_done,
+                    seconds=self._seconds,
+                    best_path=self._keeper.files.best,
+                    last_path=self._keeper.files.last,
+                    history=tuple(self._history),
+                    stopped_by=self._stopped_by,
+                )
+            )
+
+    def _build(self) -> None:
+        """Everything as it is before the first step."""
+        recipe, device = self._recipe, self._fabric.device
+        torch.manual_seed(recipe.run.seed)
+        network = self._task.setup(self._place).to(device)
+        if recipe.run.channels_last or (recipe.run.channels_last is None and device.type == "cuda"):
+            network = network.to(memory_format=torch.channels_last)
+        self._raw: nn.Module = network
+        decay = recipe.optimizer.ema_decay
+        self._average = Average(network, decay) if decay else None
+        self._kept = self._average.network if self._average else network
+        self._best_network = Average(network, 0.0).network
+        optimizer = make_optimizer(network, recipe.optimizer, self._task.rate_of, device)
+        self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        compiled: Any = network
+        if recipe.run.compile != "none":
+            compiled = torch.compile(network, mode="reduce-overhead" if recipe.run.compile == "graphs" else None)
+        self._network, self._optimizer = self._fabric.setup(compiled, optimizer)
+        self._steps = self._task.steps_per_epoch
+        if self._steps < 1:
+            raise UsageError(
+                f"there are fewer training images than a batch has (batch_size {recipe.optimizer.batch_size}); "
+                "use a smaller one"
+            )
+        self._budget = Budget(recipe.schedule, self._steps)
+        self._rate = LearningRate(recipe.schedule, recipe.optimizer.rate, self._steps)
+
+    # --- The loop ---
+
+    def _run_epoch(self) -> None:
+        self._network.train()
+        while self._index < self._steps:
+            done = self._budget.progress(self._steps_done, self._clock())
+            if done >= 1.0 and self._index:
+                break
+            self._step(done)
+            due = self._steps_done - self._looked[1] >= self._look_every
+            if self._index < self._steps and (due or (self._stop.requested and not self._many)):
+                self._look()
+                self._pause(mid_epoch=True)
+        self._end_epoch()
+        self._pause(mid_epoch=False)
+
+    def _step(self, progress: float) -> None:
+        recipe = self._recipe
+        seed = derived_seed(recipe.run.seed, self._epoch, self._index, self._place.rank)
+        rate = self._rate.at(progress, self._steps_done)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        torch.manual_seed(seed)
+        batch = self._task.batch(Step(self._epoch, self._index, progress, seed))
+        if recipe.run.compile == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        losses = self._task.losses(self._network, batch)
+        self._fabric.backward(losses["loss"])
+        if recipe.optimizer.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self._weights, recipe.optimizer.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._steps_done += 1
+        if self._average is not None:
+            self._average.update(self._steps_done)
+        self._note(losses, rate)
+        self._index += 1
+
+    def _note(self, losses: Mapping[str, torch.Tensor], rate: float) -> None:
+        """Keep the step's losses, on the device."""
+        if self._log is None:
+            self._keys = list(losses)
+            self._log = torch.zeros(self._steps, len(self._keys), device=self._place.device)
+        self._log[self._index].copy_(torch.stack([losses[key].detach().float() for key in self._keys]))
+        self._rates.append(rate)
+
+    def _end_epoch(self) -> None:
+        rows = self._look()
+        self._check_weights()
+        self._kept.eval()
+        with torch.no_grad(), self._fabric.autocast():
+            measured = dict(self._task.validate(self._kept))
+        if self._many:
+            measured = self._fabric.broadcast(measured)
+        value = measured[self._task.metric]
+        if not math.isfinite(value):
+            raise TrainingError(f"validation gave {value} as {self._task.metric} after epoch {self._epoch + 1}")
+        self._agree()
+        self._epoch += 1
+        means = rows.double().mean(dim=0).tolist()
+        row = {
+            "epoch": self._epoch,
+            **{f"train_{key}": mean for key, mean in zip(self._keys, means, strict=True)},
+            **{f"validation_{key}": float(number) for key, number in measured.items()},
+            "learning_rate": self._rates[-1],
+            "seconds": self._seconds,
+        }
+        self._history.append(row)
+        if not value <= self._best:
+            self._best, self._best_epoch = value, self._epoch
+            copy_weights(self._kept, self._best_network)
+            self._keeper.best_is_new = True
+        self._rate.epoch_done(value)
+        patience = self._recipe.schedule.early_stop
+        if self._budget.progress(self._steps_done, self._clock()) >= 1.0:
+            self._stopped_by = "budget"
+        elif patience is not None and self._epoch - self._best_epoch >= patience:
+            self._stopped_by = "early_stop"
+        self._report(means[self._keys.index("loss")], row)
+        self._keeper.log(self._epoch, row)
+        self._index, self._rates = 0, []
+
+    # --- What needs the host to look at the device, and processes to agree ---
+
+    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        summed: torch.Tensor = self._fabric.all_reduce(tensor, reduce_op="sum") if self._many else tensor
+        return summed
+
+    def _clock(self) -> float:
+        """Seconds of the run. Processes go by the first one's clock, as they last agreed on it."""
+        if not self._many:
+            self._seconds = time.monotonic() - self._started_s
+        return self._seconds
+
+    def _agree(self) -> None:
+        """One clock, and one answer to Ctrl-C, in all processes."""
+        if not self._many:
+            self._clock()
+            return
+        seconds = time.monotonic() - self._started_s if self._place.rank == 0 else 0.0
+        said = torch.tensor([seconds, float(self._stop.requested)], device=self._place.device, dtype=torch.float64)
+        agreed = self._sum(said).tolist()
+        self._seconds = agreed[0]
+        self._stop.requested = agreed[1] > 0
+
+    def _look(self) -> torch.Tensor:
+        """Look at the losses since the epoch began; returns them, averaged over processes, on the CPU.
+
+        Raises
+        ------
+        TrainingError
+            If one is no number.
+        """
+        assert self._log is not None  # noqa: S101 - a step was done
+        rows = (self._sum(self._log[: self._index].clone()) / self._place.world_size).cpu()
+        bad = (~torch.isfinite(rows)).any(dim=1).nonzero()
+        if len(bad):
+            step = int(bad[0])
+            raise TrainingError(
+                f"the loss is {float(rows[step, self._keys.index('loss')])} in epoch {self._epoch + 1} at step "
+                f"{step + 1} of {self._steps}, with learning rate {self._rates[step]:.3g}; try a lower learning_rate, "
+                "a smaller clip_norm or more warmup_epochs"
+            )
+        self._agree()
+        steps = self._steps_done - self._looked[1]
+        if self._index < self._steps:
+            self._look_every = max(1, int(_LOOK_EVERY_S * steps / max(self._seconds - self._looked[0], 1e-6)))
+            self._report(float(rows[:, self._keys.index("loss")].double().mean()), None)
+        return rows
+
+    def _check_weights(self) -> None:
+        norms = torch.stack(torch._foreach_norm(self._weights))
+        if not bool(torch.isfinite(norms).all()):
+            raise TrainingError(
+                f"weights are no numbers any more after epoch {self._epoch + 1}, step {self._index}, with learning "
+                f"rate {self._rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
+            )
+
+    def _report(self, loss: float, row: Mapping[str, float] | None) -> None:
+        since_s, since_steps = self._seconds - self._looked[0], self._steps_done - self._looked[1]
+        self._looked = (self._seconds, self._steps_done)
+        speed = since_steps * self._recipe.optimizer.batch_size / max(since_s, 1e-6)
+        if row is not None:
+            self._history[-1]["images_per_s"] = speed
+        if self._progress is None:
+            return
+        progress = self._budget.progress(self._steps_done, self._seconds)
+        per_part = (self._seconds - self._start[0]) / max(progress - self._start[1], 1e-9)
+        self._progress(
+            Report(
+                epoch=self._epoch + (row is None),
+                epochs=self._budget.epochs,
+                step=self._index,
+                steps=self._steps,
+                progress=progress,
+                loss=loss,
+                images_per_s=speed,
+                seconds=self._seconds,
+                seconds_left=per_part * (1.0 - progress),
+                metrics=row,
+                metric=f"validation_{self._task.metric}",
+                best=self._best,
+                best_epoch=self._best_epoch,
+            )
+        )
+
+    # --- Stopping and going on ---
+
+    def _pause(self, mid_epoch: bool) -> None:
+        """Save where it is time to, and stop where that was asked for."""
+        if self._stop.requested or self._keeper.is_due(mid_epoch):
+            self._save()
+        if self._stop.requested and not self._stopped_by:
+            raise Interrupted(self._keeper.files.path, self._epoch + 1, self._index)
+
+    def _save(self) -> None:
+        values = {
+            "epoch": self._epoch,
+            "index": self._index,
+            "steps_done": self._steps_done,
+            "seconds": self._seconds,
+            "history": self._history,
+            "best": None if math.isnan(self._best) else self._best,
+            "best_epoch": self._best_epoch,
+            "stopped_by": self._stopped_by,
+            "keys": self._keys,
+            "rate": self._rate.state(),
+        }
+        networks = {"network": self._raw}
+        if self._average is not None:
+            networks["average"] = self._average.network
+        tensors = {} if self._log is None else {"log": self._log}
+        self._keeper.save(values, networks, self._optimizer, tensors, self._kept, self._best_network)
+
+    def _restore(self) -> None:
+        found = self._keeper.load()
+        if found is None:  # Killed before anything was saved: the run begins anew.
+            return
+        values, tensors = found
+        self._epoch, self._index = values["epoch"], values["index"]
+        self._steps_done, self._seconds = values["steps_done"], values["seconds"]
+        self._history, self._best_epoch = values["history"], values["best_epoch"]
+        self._best = math.nan if values["best"] is None else values["best"]
+        self._stopped_by = values["stopped_by"]
+        self._rate.load_state(values["rate"])
+        self._rates = [math.nan] * self._index
+        if "log" in tensors:
+            self._keys, self._log = values["keys"], tensors["log"].to(self._place.device)
+        restore_network(self._raw, tensors, "network")
+        if self._average is not None:
+            restore_network(self._average.network, tensors, "average")
+        restore_optimizer(self._optimizer, tensors)

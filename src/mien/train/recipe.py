@@ -16,6 +16,7 @@ from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 
 __all__ = [
     "change_recipe",
+    "flat_recipe",
     "read_recipe",
     "read_recipe_values",
     "recipe_differences",
@@ -33,7 +34,7 @@ _PLAIN_WORD = re.compile(r"[A-Za-z_](?:[\w ./-]*[\w./-])?", re.ASCII)
 _SPECIAL_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
-def recipe_kind(name: str) -> type[Recipe]:
+def recipe_kind(name: str, kinds: Mapping[str, type[Recipe]] = RECIPES) -> type[Recipe]:
     """The recipe class of a kind.
 
     Raises
@@ -41,9 +42,9 @@ def recipe_kind(name: str) -> type[Recipe]:
     UsageError
         If there is no such kind.
     """
-    if name not in RECIPES:
-        raise UsageError(f"kind is '{name}'; expected one of {', '.join(RECIPES)}{nearest_hint(name, RECIPES)}")
-    return RECIPES[name]
+    if name not in kinds:
+        raise UsageError(f"kind is '{name}'; expected one of {', '.join(kinds)}{nearest_hint(name, kinds)}")
+    return kinds[name]
 
 
 def recipe_sections(kind: type[Recipe]) -> dict[str, type[Any]]:
@@ -53,7 +54,7 @@ def recipe_sections(kind: type[Recipe]) -> dict[str, type[Any]]:
     return {name: items[name] for name in sorted(items, key=lambda name: name in shared)}
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, kinds: Mapping[str, type[Recipe]] = RECIPES) -> Recipe:
     """Read a recipe from a YAML file.
 
     Numbers such as ``1e-3`` and words such as ``no`` are read as YAML 1.2 says: a number, and a word.
@@ -69,7 +70,7 @@ def read_recipe(path: Path) -> Recipe:
     """
     values = read_recipe_values(path)
     try:
-        return recipe_from_dict(values)
+        return recipe_from_dict(values, kinds)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 
@@ -94,7 +95,7 @@ def read_recipe_values(path: Path) -> dict[str, Any]:
     return dict(values)
 
 
-def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
+def recipe_from_dict(values: Mapping[str, Any], kinds: Mapping[str, type[Recipe]] = RECIPES) -> Recipe:
     """A recipe from the values of a file.
 
     Parameters
@@ -102,13 +103,15 @@ def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
     values : mapping
         ``kind`` ("expression" without it), and for each section a mapping of keys to values. What is left out has its
         default.
+    kinds : mapping of str to type
+        The kinds that there are.
 
     Raises
     ------
     UsageError
         If a section or a key is unknown (the nearest known one is named), or a value does not fit.
     """
-    kind = recipe_kind(str(values.get(_KIND, ExpressionRecipe.kind)))
+    kind = recipe_kind(str(values.get(_KIND, ExpressionRecipe.kind)), kinds)
     sections = recipe_sections(kind)
     built = {}
     for name, given in values.items():
@@ -194,6 +197,11 @@ def recipe_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> d
         for name in {**one, **other}
         if one.get(name) != other.get(name)
     }
+
+
+def flat_recipe(recipe: Recipe) -> dict[str, Any]:
+    """All values of a recipe by ``"section.key"``."""
+    return dict(_flat(recipe_to_dict(recipe)))
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

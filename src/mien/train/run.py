@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.errors import MissingExtraError
 from mien.train.options import Recipe
 from mien.train.result import Progress, RunResult
 
@@ -23,7 +25,19 @@ def make_task(recipe: Recipe) -> Task:
 
 
 def train_model(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress | None = None) -> RunResult:
-    """Train the model of a recipe into the folder `out`; see `mien.train.engine.fit`."""
+    """Train the model of a recipe, of any kind, into the folder `out`.
+
+    Parameters and errors are those of `mien.train.engine.fit`; and what the kind's task raises where data or weights
+    cannot be read or do not fit.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or Lightning is not installed.
+    """
+    for library in ("torch", "lightning", "safetensors"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtraError("Training", library, "train")
     from mien.train.engine import fit
 
     return fit(make_task(recipe), recipe, out, resume=resume, progress=progress)

@@ -1,0 +1,122 @@
+"""The folder of a run: its files, and whether a run may begin or go on there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mien.errors import OutputError, UsageError
+from mien.files import write_atomically
+from mien.train.options import RECIPES, Recipe
+from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict, write_recipe
+from mien.train.result import RunResult
+
+__all__ = ["RunFolder"]
+
+# What says where and how to run, and changes nothing that is learned. (A moved dataset is told by its checksum.)
+_MAY_CHANGE = (
+    "run.loggers", "run.save_every_s", "run.accelerator", "run.threads", "data.workers", "data.dataset",
+    "data.validation_data",
+)  # fmt: skip
+
+
+class RunFolder:
+    """Paths in a run folder.
+
+    Attributes
+    ----------
+    path : Path
+    recipe, record, metrics : Path
+        ``recipe.yaml``; ``run.json``: versions, device, data; ``metrics.csv``: a row an epoch.
+    best, last, state : Path
+        Checkpoints, and what is needed to go on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.record = path / "run.json"
+        self.metrics = path / "metrics.csv"
+        self.best = path / "best.safetensors"
+        self.last = path / "last.safetensors"
+        self.state = path / "state.safetensors"
+        self.curves = path / "curves.svg"
+        self.page = path / "run.html"
+        self.tensorboard = path / "tensorboard"
+
+    def begin(self, recipe: Recipe) -> None:
+        """Make the folder and keep the recipe in it.
+
+        Raises
+        ------
+        UsageError
+            If it is there and not empty.
+        OutputError
+            If it cannot be written.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            what = "holds a run" if self.recipe.exists() else "is there and not empty"
+            raise UsageError(f"{self.path}: {what}; go on with it by --resume, or name another folder by --out")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be made ({error.strerror})") from error
+        write_recipe(recipe, self.recipe)
+
+    def check_resume(self, recipe: Recipe) -> None:
+        """See that the run in the folder is one of this recipe.
+
+        Raises
+        ------
+        UsageError
+            If there is no run, or one of another recipe; what differs is named.
+        """
+        if not self.recipe.is_file():
+            raise UsageError(f"{self.path}: holds no run to resume (no {self.recipe.name})")
+        before = read_recipe(self.recipe, {**RECIPES, recipe.kind: type(recipe)})
+        differences = recipe_differences(recipe_to_dict(before), recipe_to_dict(recipe))
+        real = {name: values for name, values in differences.items() if name not in _MAY_CHANGE}
+        if real:
+            listed = ", ".join(f"{name} was {before!r} and is {after!r}" for name, (before, after) in real.items())
+            raise UsageError(f"{self.path}: holds a run of another recipe ({listed}); name another folder by --out")
+
+    def check_data(self, facts: Mapping[str, Any]) -> None:
+        """See that a run goes on with the data that it began with (UsageError)."""
+        before = self.read_record().get("data", {}).get("checksum")
+        if before is not None and before != facts.get("checksum"):
+            raise UsageError(
+                f"{self.path}: the run began with other data (checksum {before}, now {facts.get('checksum')}); "
+                "give it those, or name another folder by --out"
+            )
+
+    def finished_result(self) -> RunResult | None:
+        """The result of a run that has come to its end; None where it has not."""
+        result = self.read_record().get("result")
+        if not isinstance(result, dict):
+            return None
+        history = tuple(result.pop("history"))
+        return RunResult(folder=self.path, best_path=self.best, last_path=self.last, history=history, **result)
+
+    def read_record(self) -> dict[str, Any]:
+        """What ``run.json`` holds; empty where there is none."""
+        try:
+            values = json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def write_record(self, values: Mapping[str, Any]) -> None:
+        """Write ``run.json`` (OSError)."""
+        write_atomically(self.record, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write ``metrics.csv`` (OSError): a row an epoch, in the order of the first one's keys."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(history[0]), restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.metrics, text.getvalue().encode())

@@ -1,0 +1,137 @@
+"""Where a run computes: devices, processes, arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mien
+from mien.errors import MissingExtraError, UsageError
+from mien.train.options import RunOptions
+
+__all__ = ["describe_machine", "is_first_process", "open_fabric", "torch_settings"]
+
+
+def is_first_process() -> bool:
+    """Whether this is the run's first process, the one that writes files; known before they have met."""
+    return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def open_fabric(options: RunOptions) -> Any:
+    """Set up Lightning Fabric for a run; with more than one process, `launch` it.
+
+    Raises
+    ------
+    UsageError
+        If the device that was asked for is not there.
+    MissingExtraError
+        If Lightning is not installed.
+    """
+    accelerator = _accelerator(options)
+    try:
+        from lightning.fabric import Fabric
+        from lightning.fabric.strategies.ddp import DDPStrategy
+    except ImportError as error:
+        raise MissingExtraError("Training", "lightning", "train") from error
+    # It tells of each process that joins.
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    many = options.devices * options.nodes > 1
+    return Fabric(
+        accelerator=accelerator,
+        devices=options.devices,
+        num_nodes=options.nodes,
+        # Gradients as views save a copy of all of them.
+        strategy=DDPStrategy(gradient_as_bucket_view=True) if many else "auto",
+        precision="bf16-mixed" if _is_bf16(options, accelerator) else "32-true",
+    )
+
+
+def _is_bf16(options: RunOptions, accelerator: str) -> bool:
+    if options.precision == "auto":
+        return accelerator == "cuda" and torch.cuda.is_bf16_supported()
+    return options.precision == "bf16"
+
+
+@contextlib.contextmanager
+def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
+    """Torch's own switches as the recipe wants them, and as they were afterwards."""
+    before = (
+        torch.get_num_threads(),
+        torch.backends.cudnn.benchmark,
+        torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    if device.type == "cuda":
+        # All batches have one shape: the search for the fastest kernels pays.
+        torch.backends.cudnn.benchmark = not options.deterministic
+        torch.set_float32_matmul_precision("high")
+    if options.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+        torch.set_float32_matmul_precision(before[2])
+        torch.use_deterministic_algorithms(before[3])
+
+
+def _accelerator(options: RunOptions) -> str:
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if options.accelerator == "cpu" or (options.accelerator == "auto" and there == 0):
+        return "cpu"
+    if there == 0:
+        built = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for the CPU only"
+        raise UsageError(
+            f"accelerator is 'cuda', but torch {torch.__version__} ({built}) finds no GPU; "
+            "use --accelerator cpu, or look at what nvidia-smi says"
+        )
+    if options.devices > there:
+        raise UsageError(f"devices is {options.devices}, but this machine has {there} GPU(s); use --devices {there}")
+    return "cuda"
+
+
+def describe_machine(options: RunOptions, device: torch.device, processes: int) -> dict[str, Any]:
+    """Versions, source and device, for the record of a run."""
+    import lightning
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "mien": mien.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "lightning": lightning.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "device": f"{device.type}: {name}",
+        "precision": "bf16" if _is_bf16(options, device.type) else "32",
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of mien's own source where it runs from a checkout; marked where files were changed since."""
+    home = Path(mien.__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(home), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")
+        commit = git("rev-parse", "HEAD")
+        return f"{commit} with changes" if git("status", "--porcelain", "--", ".") else commit
+    except (OSError, subprocess.SubprocessError):
+        return None

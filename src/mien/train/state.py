@@ -1,0 +1,120 @@
+"""Everything a run needs to go on after a kill, as one safetensors file: tensors, and JSON in its header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from mien.errors import ModelError
+from mien.files import write_atomically
+from mien.train.optimizer import relayout
+
+__all__ = ["load_state", "restore_network", "restore_optimizer", "save_state", "tensors_of"]
+
+# Counted up when the file's meaning changes.
+_VERSION = 1
+
+
+def tensors_of(network: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    """A network's weights and buffers under names that start with `prefix`."""
+    return {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    return {
+        f"{prefix}.{number}.{key}": value
+        for number, weight in enumerate(weights)
+        for key, value in optimizer.state[weight].items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def save_state(
+    path: Path,
+    values: Mapping[str, Any],
+    networks: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Write the state; whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    values : mapping
+        For JSON.
+    networks : mapping of str to torch.nn.Module
+        Under a name each.
+    optimizer : torch.optim.Optimizer
+        Its tensors; its settings come from the recipe.
+    tensors : mapping of str to tensor
+        More of them.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    gathered = dict(tensors)
+    for name, network in networks.items():
+        gathered |= tensors_of(network, name)
+    gathered |= _optimizer_tensors(optimizer, "optimizer")
+    # Copies, since two names may share memory (tied weights).
+    flat = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in gathered.items()}
+    metadata = {"version": str(_VERSION), "values": json.dumps(values)}
+    write_atomically(path, safetensors.torch.save(flat, metadata=metadata))
+
+
+def load_state(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read what `save_state` wrote.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged or of another version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("version") != str(_VERSION):
+            raise ModelError(f"{path}: the state of another version of mien; this one cannot go on with it")
+        return json.loads(metadata["values"]), tensors
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read as the state of a run ({error}); start the run anew") from error
+
+
+def restore_network(network: nn.Module, tensors: Mapping[str, torch.Tensor], prefix: str) -> None:
+    """Put loaded weights into a network, in place.
+
+    Raises
+    ------
+    ModelError
+        If they are of another network.
+    """
+    own = network.state_dict()
+    for name, value in own.items():
+        loaded = tensors.get(f"{prefix}.{name}")
+        if loaded is None or loaded.shape != value.shape:
+            raise ModelError(f"the run's state does not fit the network: '{name}' is missing or of another shape")
+        value.copy_(loaded)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put loaded tensors into an optimizer, each as its weight lies in memory."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".", 2)
+            weight = weights[int(number)]
+            # The steps of Adam stay on the CPU, or where the fused kernel wants them: with the weights.
+            scalar = value.ndim == 0 and not optimizer.defaults.get("fused")
+            optimizer.state[weight][key] = value if scalar else relayout(value, weight)

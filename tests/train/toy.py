@@ -1,0 +1,135 @@
+"""A task that learns in a blink, and a program that runs it: for tests that kill, or need several processes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from mien.files import write_atomically
+from mien.options import check_options, option
+from mien.train.options import Recipe
+from mien.train.recipe import change_recipe
+from mien.train.task import derived_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyOptions:
+    points: int = option(256, "Points to learn from.", minimum=1)
+    nan_at: int | None = option(None, "Step of epoch 2 whose loss is no number.")
+    step_s: float = option(0.0, "Seconds that each step takes.")
+    falling: bool = option(False, "Validation gets worse every epoch.")
+    drawn: float = option(0.1, "Noise drawn for each batch.")
+
+    def __post_init__(self):
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyRecipe(Recipe):
+    kind: ClassVar[str] = "toy"
+    task: ClassVar[str] = "tests.train.toy:ToyTask"
+    toy: ToyOptions = field(default_factory=ToyOptions)
+
+
+def toy_recipe(**changes):
+    """Four quick epochs on the CPU, saved after each."""
+    quick = {"epochs": 4, "batch_size": 32, "accelerator": "cpu", "save_every_s": 0, "loggers": ("csv",), "threads": 1}
+    return change_recipe(ToyRecipe(), {**quick, "warmup_epochs": 1, **changes})
+
+
+class ToyTask:
+    """Two rings of points; a network with batch norm and dropout, so that all that is random or moving matters."""
+
+    metric = "accuracy"
+
+    def __init__(self, recipe):
+        self._recipe = recipe
+        self._options = recipe.toy
+        self.epochs_validated = 0
+        self.rates = {}
+        self.seen = []
+
+    def setup(self, place):
+        self._place = place
+        generator = torch.Generator().manual_seed(7)
+        angle = 6.2832 * torch.rand(self._options.points, generator=generator)
+        self._label = (torch.arange(self._options.points) % 2).to(place.device)
+        radius = 1.0 + self._label.cpu() + 0.2 * torch.randn(self._options.points, generator=generator)
+        self._points = torch.stack([radius * angle.cos(), radius * angle.sin()], 1).to(place.device)
+        return nn.Sequential(nn.Linear(2, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 2))
+
+    def facts(self):
+        return {"checksum": f"{float(self._points.sum()):.6f}", "training": len(self._points)}
+
+    @property
+    def _own_size(self):
+        return self._recipe.optimizer.batch_size // self._place.world_size
+
+    @property
+    def steps_per_epoch(self):
+        return len(self._points) // self._recipe.optimizer.batch_size
+
+    def batch(self, step):
+        self.seen.append((step.epoch, step.index, step.progress))
+        order = torch.Generator().manual_seed(derived_seed(self._recipe.run.seed, step.epoch))
+        rows = torch.randperm(len(self._points), generator=order)
+        start = step.index * self._recipe.optimizer.batch_size + self._place.rank * self._own_size
+        rows = rows[start : start + self._own_size].to(self._place.device)
+        noise = torch.Generator(self._place.device).manual_seed(derived_seed(step.seed, "noise"))
+        drawn = torch.randn(self._own_size, 2, generator=noise, device=self._place.device)
+        time.sleep(self._options.step_s)
+        broken = self._options.nan_at is not None and (step.epoch, step.index) == (1, self._options.nan_at - 1)
+        return self._points[rows] + self._options.drawn * drawn, self._label[rows], broken
+
+    def losses(self, network, batch):
+        points, label, broken = batch
+        logits = network(points)
+        loss = nn.functional.cross_entropy(logits, label)
+        hits = (logits.argmax(1) == label).float().mean()
+        return {"loss": loss * float("nan") if broken else loss, "accuracy": hits.detach()}
+
+    def validate(self, network):
+        self.epochs_validated += 1
+        logits = network(self._points)
+        loss = nn.functional.cross_entropy(logits, self._label)
+        accuracy = (logits.argmax(1) == self._label).float().mean()
+        if self._options.falling:
+            accuracy = 1.0 - 0.1 * self.epochs_validated
+        return {"accuracy": float(accuracy), "loss": float(loss)}
+
+    def save_checkpoint(self, network, path, extra):
+        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        write_atomically(path, safetensors.torch.save(weights, metadata=dict(sorted(extra.items()))))
+
+    def rate_of(self, name):
+        return self.rates.get(name, 1.0)
+
+
+if __name__ == "__main__":
+    # python -m tests.train.toy FOLDER [--resume] [FIELD=VALUE ...]
+    from mien.errors import MienError
+    from mien.train import Interrupted, train_model
+
+    changes = dict(argument.split("=", 1) for argument in sys.argv[2:] if "=" in argument)
+
+    def show(report):
+        print("epoch" if report.metrics else "step", report.epoch, report.step, flush=True)
+
+    try:
+        result = train_model(
+            toy_recipe(**changes), Path(sys.argv[1]), resume="--resume" in sys.argv, progress=show
+        )
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
+    except MienError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+    print("done", result.best_epoch, flush=True)
