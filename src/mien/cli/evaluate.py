@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.bench import check_outputs, print_json, progress_bar, write_outputs
+from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 from mien.options import with_options
 
@@ -19,6 +20,7 @@ __all__ = ["evaluate", "percent", "span"]
 _BAR_CELLS = 12
 
 
+@with_options(DetectionOptions, "detection")
 @with_options(EvaluateOptions)
 def evaluate(
     model: Annotated[
@@ -36,18 +38,26 @@ def evaluate(
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures to FILE.html.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     options: EvaluateOptions,
+    detection: DetectionOptions,
 ) -> None:
     """Measure a model on labelled faces: accuracy with its interval, classes, confusions, calibration.
+
+    A detector is measured on photos with boxed faces ('mien data photos'): recall, average precision, landmark error,
+    by size of the face and under harder conditions.
 
     Exit status: 0 done, 1 the dataset cannot be read or does not fit the model, 2 wrong usage.
     """
     from rich.console import Console
 
     from mien.evaluate import evaluate_model
+    from mien.evaluate.detection import is_detection
     from mien.evaluate.page import evaluation_page
 
     check_outputs(out, page)
     console = Console(highlight=False)
+    if is_detection(model, data):
+        _evaluate_detector(console, model, data, options, detection, out, page, json)
+        return
     with progress_bar(console, "reading faces", json) as progress:
         evaluation = evaluate_model(model, data, options, progress=progress)
     values = evaluation.to_dict()
@@ -56,6 +66,32 @@ def evaluate(
     else:
         _show(console, values)
     write_outputs(console, values, lambda: evaluation_page(evaluation), out, page, json)
+
+
+def _evaluate_detector(
+    console: Console,
+    model: str,
+    data: Path,
+    options: EvaluateOptions,
+    detection: DetectionOptions,
+    out: Path | None,
+    page: Path | None,
+    json: bool,
+) -> None:
+    from mien.cli.evaluate_detector import show_detection
+    from mien.evaluate.detection import evaluate_detector
+    from mien.evaluate.detection_page import detection_page
+
+    with progress_bar(console, "looking at photos", json) as progress:
+        found = evaluate_detector(
+            model, data, split=options.split, threads=options.threads, options=detection, progress=progress
+        )
+    values = found.to_dict()
+    if json:
+        print_json(values)
+    else:
+        show_detection(console, values)
+    write_outputs(console, values, lambda: detection_page(found), out, page, json)
 
 
 def percent(value: float | None) -> str:

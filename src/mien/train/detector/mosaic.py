@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.photos.change import darken, tilted_box
 from mien.detect.image import resize
 from mien.train.detector.distractors import draw_distractor, draw_pattern
-from mien.train.detector.photos import CroppedFaces, PhotoStore
-from mien.train.detector.pixels import change_light, darken, degrade
+from mien.train.detector.photos import CroppedFaces, PhotoStore, TrainingPhoto
+from mien.train.detector.pixels import change_light, degrade
 from mien.train.options.detector import DetectorAugment
 
-__all__ = ["TrainingImage", "make_mosaic", "tilted_box"]
+__all__ = ["TrainingImage", "make_mosaic"]
 
 FloatArray = npt.NDArray[np.float32]
 GrayImage = npt.NDArray[np.uint8]
@@ -117,25 +118,6 @@ def make_mosaic(
     )
 
 
-def tilted_box(box_xyxy: FloatArray, matrix: npt.NDArray[np.float64]) -> FloatArray:
-    """Boxes after a rotation with scaling: what holds the ellipse that filled the box before.
-
-    A head is round: the box of a tilted face is that of the turned ellipse, not the much larger one that holds the
-    corners of the old box.
-
-    Parameters
-    ----------
-    box_xyxy : float array of shape (N, 4)
-    matrix : float array of shape (2, 3)
-        From old places to new ones.
-    """
-    centre = (box_xyxy[:, :2] + box_xyxy[:, 2:]) / 2
-    half = (box_xyxy[:, 2:] - box_xyxy[:, :2]) / 2
-    centre = centre @ matrix[:, :2].T + matrix[:, 2]
-    half = np.sqrt(half**2 @ (matrix[:, :2] ** 2).T)
-    return np.concatenate((centre - half, centre + half), axis=1).astype(np.float32)
-
-
 def _fill(canvas: _Canvas, tile: _Tile, store: PhotoStore, settings: DetectorAugment, rng: np.random.Generator) -> None:
     """Fill a tile with one photo, or with several where a photo at its scale is smaller than the tile."""
     if min(tile.width, tile.height) < _SMALLEST_TILE_PX or rng.random() < settings.empty:
@@ -170,15 +152,12 @@ def _show(
     canvas: _Canvas,
     tile: _Tile,
     gray: GrayImage,
-    photo: object,
+    photo: TrainingPhoto,
     chosen: int,
     scale: float,
     settings: DetectorAugment,
     rng: np.random.Generator,
 ) -> None:
-    from mien.train.detector.photos import TrainingPhoto
-
-    assert isinstance(photo, TrainingPhoto)  # noqa: S101
     strong = rng.random() < settings.strong_tilt
     angle = math.radians(
         rng.uniform(-settings.strong_tilt_deg, settings.strong_tilt_deg) if strong else rng.normal(0, settings.tilt_deg)

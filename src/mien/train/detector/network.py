@@ -85,6 +85,7 @@ class FaceDetectorNetwork(nn.Module):
             head.bias = nn.Parameter(torch.tensor([_PRIOR, 0.5, 0.5, 1.4, 1.4] + [0.5] * (OUTPUTS - 5)))
 
     def forward(self, images: Tensor) -> Tensor:
+        """The output for normalised images; see the class."""
         p8 = self.s8(self.s4(functional.relu(self.stem(images))))
         p16 = self.s16(p8)
         p32 = functional.relu(self.l32(self.s32(p16)))
@@ -152,8 +153,8 @@ def load_detector(path: Path) -> FaceDetectorNetwork:
     )
     if wrong:
         raise ModelError(
-            f"{path}: is no checkpoint of the face detector: {len(wrong)} tensors missing, unknown or of another shape, "
-            f"such as {json.dumps(wrong[:3])}"
+            f"{path}: is no checkpoint of the face detector: {len(wrong)} tensors missing, unknown or of another "
+            f"shape, such as {json.dumps(wrong[:3])}"
         )
     network.load_state_dict(tensors, strict=False)
     return network

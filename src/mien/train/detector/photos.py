@@ -34,8 +34,8 @@ _SCENE_SHARE = 0.33
 class BoxRule:
     """Where a box lies around five landmarks, learned from boxes of one convention.
 
-    Collections differ: some boxes hold the forehead, others end at the brows. A linear rule from the landmarks (freed of
-    place and size) to the box's centre and size makes one convention of them.
+    Collections differ: some boxes hold the forehead, others end at the brows. A linear rule from the landmarks (freed
+    of place and size) to the box's centre and size makes one convention of them.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def _iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class CroppedFaces:
-    """Cropped faces to paste: `images` uint8 (N, S, S), `box_xyxy` (N, 4) and `landmarks_xy` (N, 5, 2) in their pixels."""
+    """Cropped faces: `images` uint8 (N, S, S), and in their pixels `box_xyxy` (N, 4), `landmarks_xy` (N, 5, 2)."""
 
     images: GrayImage
     box_xyxy: FloatArray

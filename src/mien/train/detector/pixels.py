@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["change_light", "darken", "degrade"]
+__all__ = ["change_light", "degrade"]
 
 GrayImage = npt.NDArray[np.uint8]
 
@@ -23,23 +23,6 @@ def change_light(image: GrayImage, strength: float, rng: np.random.Generator) ->
     levels = (levels - 0.5) * contrast + 0.5 + rng.normal(0, 0.1 * strength)
     table = np.clip(levels * 255, 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table), np.uint8)
-
-
-def darken(image: GrayImage, rng: np.random.Generator, share: float | None = None) -> GrayImage:
-    """What a camera gives with too little light: a fraction of the brightness, and noise that stays.
-
-    Parameters
-    ----------
-    image : uint8 array of shape (H, W)
-    rng : numpy Generator
-    share : float, optional
-        Of the light that is left; by default from 0.12 to 0.5 by chance.
-    """
-    share = share or math.exp(rng.uniform(math.log(0.12), math.log(0.5)))
-    values = image.astype(np.float32) * share
-    # Shot noise grows with the root of the light, read noise does not.
-    values += rng.standard_normal(image.shape, np.float32) * (0.25 * np.sqrt(values) + rng.uniform(0.5, 3.0))
-    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def degrade(image: GrayImage, noise: float, blur: float, rng: np.random.Generator) -> GrayImage:

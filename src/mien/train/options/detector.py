@@ -38,7 +38,7 @@ class DetectorData:
     )
     crops: Path | None = option(
         None,
-        "Cropped faces to paste into the mosaics at all sizes: a dataset of 'mien data import', or any layout of faces.",
+        "Cropped faces to paste into the mosaics at all sizes: a dataset of 'mien data import' or any layout.",
         metavar="PATH",
     )
     most_crops: int = option(3000, "How many of the cropped faces to use, spread evenly over them.", minimum=1)

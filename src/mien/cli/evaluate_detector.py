@@ -1,0 +1,95 @@
+"""What `mien evaluate` prints for a detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["show_detection"]
+
+
+def show_detection(console: Console, values: dict[str, Any]) -> None:
+    """Print the report of `mien.evaluate.detection` as tables."""
+    from mien.evaluate.detection_page import condition_rows, size_name
+
+    model, data = values["model"], values["data"]
+    parameters = f", {model['parameters']:,} parameters" if model["parameters"] else ""
+    console.print(
+        f"[bold]{model['name']}[/] ({model['precision']}{parameters}) on {data['source']}, {data['split']}: "
+        f"{data['faces']:,} faces of {data['min_face_px']:g} px and more in {data['photos']:,} photos"
+    )
+    console.print(
+        f"neutral: {data['neutral_faces']:,} smaller faces, {data['ignored_places']:,} places to ignore\n", style="dim"
+    )
+    console.print(
+        f"recall at {values['false_finds_a_photo']:g} false finds a photo; as shipped: with the score on its card",
+        soft_wrap=True,
+    )
+    shipped = ("as shipped", "false/photo") if values["as_shipped"] else ()
+    table = _table("overlap", "recall", "95 % interval", "AP", "score", *shipped)
+    for name, one in values["overall"].items():
+        own = values["as_shipped"][name] if values["as_shipped"] else None
+        low, high = one["recall_interval_95"]
+        table.add_row(
+            f"IoU {name[4:]}",
+            f"[bold]{_percent(one['recall'])}[/]",
+            "" if low is None else f"{100 * low:.1f} to {100 * high:.1f}",
+            _three(one["ap"]),
+            _three(one["threshold"]),
+            *((_percent(own["recall"]), _three(own["false_finds_a_photo"])) if own else ()),
+        )
+    console.print(table)
+    console.print()
+    table = _table("size", "faces", "recall", "IoU 0.3", "landmarks", "of")
+    for row in values["sizes"]:
+        if row["faces"]:
+            table.add_row(
+                size_name(row),
+                f"{row['faces']:,}",
+                _percent(row["recall_iou_0.5"]),
+                _percent(row["recall_iou_0.3"]),
+                _three(row["landmarks"]["mean"]),
+                f"{row['landmarks']['faces']:,}",
+            )
+    console.print(table)
+    console.print()
+    table = _table("photos", "", "faces", "recall", "false/photo", "AP", "landmarks")
+    for name, row in condition_rows(values):
+        one = row["iou_0.5"]
+        table.add_row(
+            name,
+            f"{row['photos']:,}",
+            f"{row['faces']:,}",
+            _percent(one["recall"]),
+            _three(one["false_finds_a_photo"]),
+            _three(one["ap"]),
+            _three(row["landmarks"]["mean"]),
+        )
+    console.print(table)
+    console.print()
+    time_ms = values["ms_a_photo"]
+    console.print(
+        f"IoU 0.5 and the score of {values['false_finds_a_photo']:g} false finds a photo unless said otherwise; "
+        f"landmarks: error in eye distances; {time_ms['median']:.1f} ms a photo (one in ten takes "
+        f"{time_ms['p90']:.1f}); measured in {values['seconds']:.0f} s",
+        style="dim",
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _table(*titles: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, title in enumerate(titles):
+        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+    return table

@@ -1,0 +1,417 @@
+"""What a face detector is worth on photos with boxed faces: one report."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.photos import PhotoDataset
+from mien.detect import Detections, Detector
+from mien.detect.base import ImageArray
+from mien.errors import InputError, UsageError
+from mien.evaluate.detection_conditions import CONDITIONS
+from mien.evaluate.detection_faces import truth_of
+from mien.evaluate.detection_metrics import (
+    FALSE_FINDS_A_PHOTO,
+    SIZES_PX,
+    Finds,
+    Truth,
+    average_precision,
+    bootstrap_weights,
+    pool,
+    recall_at_false_finds,
+    share_found,
+)
+from mien.evaluate.detection_options import DetectionOptions
+from mien.source.image import decode_image
+
+__all__ = ["DetectionEvaluation", "LookedAt", "evaluate_detector", "is_detection", "look_at"]
+
+IOUS = (0.5, 0.3)
+MIN_FACE_PX = 20.0
+"""Smaller faces are neutral, unless smaller ones are asked for."""
+
+LOWEST_SCORE = 0.1
+_SAMPLES = 400
+_MOST_FAILURES = 40
+Progress = Callable[[int, "int | None", str], None]
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """What a detector found in some photos.
+
+    Attributes
+    ----------
+    found : list of Detections
+    truth : list of Truth
+    ms : list of float
+        Milliseconds for each photo, without decoding.
+    """
+
+    found: list[Detections]
+    truth: list[Truth]
+    ms: list[float]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One face that was missed or one false find, cut out of its photo with some room."""
+
+    kind: str
+    photo: str
+    score: float
+    size_px: float
+    picture: ImageArray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation:
+    """A detector's report: plain values, and pictures of its failures."""
+
+    values: dict[str, Any]
+    failures: list[Failure] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.values
+
+
+def is_detection(model: str, data: Path) -> bool:
+    """Whether an evaluation is one of a detector: by the model's name or card, or by the dataset."""
+    from mien.zoo.store import list_models
+
+    known = list_models().get(model)
+    if known is not None:
+        return known.card.kind == "detector"
+    return model == "yunet" or PhotoDataset.is_one(data)
+
+
+def evaluate_detector(
+    model: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    threads: int | None = None,
+    options: DetectionOptions | None = None,
+    progress: Progress | None = None,
+) -> DetectionEvaluation:
+    """Measure a detector on photos with boxed faces.
+
+    Parameters
+    ----------
+    model : str or Path
+        A shipped detector's name, ``"yunet"``, an ``.onnx`` file, or a ``.safetensors`` checkpoint of ``mien train``.
+    data : str or Path
+        A dataset of ``mien data photos``.
+    split : str, optional
+        By default the only one that is not for training, or the only one.
+    threads : int, optional
+        For the network; 1 by default, so that times are those of one thread.
+    options : DetectionOptions, optional
+    progress : callable, optional
+        Called with what is done, the total, and what is under way.
+
+    Raises
+    ------
+    InputError, ModelError
+        If the dataset or the model cannot be read.
+    UsageError
+        If there are several splits to choose from, or options do not fit.
+    """
+    options = options or DetectionOptions()
+    started = time.perf_counter()
+    dataset = PhotoDataset(data)
+    split = _split(dataset, split)
+    detector, shipped, facts = _open(model, threads or 1, options.min_face_px)
+    wanted = None if options.sources is None else {name.strip() for name in options.sources.split(",")}
+    photos = [
+        (photo.name, photo.source, decode_image(photo.image, photo.name).bgr, truth_of(photo))
+        for photo in dataset.photos(split)
+        if wanted is None or photo.source in wanted
+    ]
+    if wanted is not None and wanted - {source for _, source, _, _ in photos}:
+        known = sorted({photo.source for photo in dataset.photos(split)})
+        raise UsageError(f"sources is '{options.sources}'; expected some of {', '.join(known)}")
+    names = ["as they are", *(CONDITIONS if options.conditions else ())]
+    tell = progress or (lambda *_: None)
+    smallest = min(options.min_face_px or MIN_FACE_PX, MIN_FACE_PX)
+    images, truths = [image for _, _, image, _ in photos], [truth for _, _, _, truth in photos]
+    total = len(images) * (len(names) + (shipped is not None))
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        tell(done, total, names[0])
+
+    looked = look_at(detector, images, truths, step)
+    pooled = {iou: pool(looked.found, truths, iou_threshold=iou, min_face_px=smallest) for iou in IOUS}
+    weights = bootstrap_weights(len(images), _SAMPLES)
+    strict = pooled[IOUS[0]]
+    _, (threshold,) = recall_at_false_finds(strict)
+    overall = {f"iou_{iou:g}": _overall(finds, weights) for iou, finds in pooled.items()}
+    as_shipped = None
+    if shipped is not None:
+        own = look_at(shipped, images, truths, step)
+        as_shipped = {
+            f"iou_{iou:g}": _at(pool(own.found, truths, iou_threshold=iou, min_face_px=smallest), 0.0) for iou in IOUS
+        }
+    conditions = {}
+    for name in names[1:]:
+        changed = [
+            CONDITIONS[name](image, truth, number)
+            for number, (image, truth) in enumerate(zip(images, truths, strict=True))
+        ]
+        kept = [pair for pair in changed if pair is not None]
+        if kept:
+            seen = look_at(detector, [image for image, _ in kept], [truth for _, truth in kept], step)
+            finds = {iou: pool(seen.found, seen.truth, iou_threshold=iou, min_face_px=smallest) for iou in IOUS}
+            conditions[name] = {
+                "photos": len(kept),
+                "faces": int(finds[IOUS[0]].counts.sum()),
+                **{f"iou_{iou:g}": _condition(one, float(threshold)) for iou, one in finds.items()},
+                "landmarks": _landmarks(finds[IOUS[0]], float(threshold), np.ones(len(finds[IOUS[0]].size_px), bool)),
+            }
+        done = len(images) * (2 + len(conditions))
+    values = {
+        "kind": "detector",
+        "model": facts,
+        "data": {
+            "source": Path(data).name,
+            "split": split,
+            "photos": len(images),
+            "faces": int(strict.counts.sum()),
+            "neutral_faces": int((~strict.counts).sum()),
+            "ignored_places": sum(len(truth.ignore_xyxy) for truth in truths),
+            "min_face_px": smallest,
+        },
+        "false_finds_a_photo": FALSE_FINDS_A_PHOTO,
+        "overall": overall,
+        "as_shipped": as_shipped,
+        "threshold": round(float(threshold), 4),
+        "sizes": _sizes(pooled, float(threshold)),
+        "sources": _sources([source for _, source, _, _ in photos], pooled, float(threshold)),
+        "landmarks": _landmarks(strict, float(threshold), np.ones(len(strict.size_px), bool)),
+        "conditions": conditions,
+        "ms_a_photo": {
+            "median": round(float(np.median(looked.ms)), 3),
+            "p90": round(float(np.quantile(looked.ms, 0.9)), 3),
+        },
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    return DetectionEvaluation(values, _failures(photos, looked, strict, float(threshold)))
+
+
+def look_at(
+    detector: Detector, images: Sequence[ImageArray], truth: Sequence[Truth], step: Callable[[], None] = lambda: None
+) -> LookedAt:
+    """Run a detector over photos, one at a time, and time it.
+
+    Parameters
+    ----------
+    detector : Detector
+    images : sequence of uint8 arrays
+    truth : sequence of Truth
+        Of the same photos; passed on.
+    step : callable, optional
+        Called after each photo.
+    """
+    found, ms = [], []
+    for image in images:
+        start_s = time.perf_counter()
+        found.append(detector.detect(image))
+        ms.append(1000 * (time.perf_counter() - start_s))
+        step()
+    return LookedAt(found, list(truth), ms)
+
+
+def _split(dataset: PhotoDataset, split: str | None) -> str:
+    names = list(dataset.splits)
+    if split is not None:
+        if split not in names:
+            raise UsageError(f"{dataset.path} has no split '{split}'; it has {', '.join(names)}")
+        return split
+    evaluation = [name for name in names if name != "train"] or names
+    if len(evaluation) != 1:
+        raise UsageError(f"{dataset.path} has the splits {', '.join(names)}; choose one with --split")
+    return evaluation[0]
+
+
+def _open(
+    model: str | Path, threads: int, min_face_px: float | None
+) -> tuple[Detector, Detector | None, dict[str, Any]]:
+    """The detector with a low bar for the whole curve, the one as it is shipped, and what to say of it."""
+    from mien.detect.mien import MienDetector
+    from mien.detect.yunet import YuNetDetector, yunet_path
+    from mien.zoo.store import find_model, list_models
+
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return _open_checkpoint(path, threads)
+    if str(model) in list_models() or path.with_suffix(".json").is_file():
+        stored = find_model(model, "detector")
+        card = stored.card
+        detector = MienDetector(stored, threads=threads, min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
+        shipped = MienDetector(stored, threads=threads, min_face_px=min_face_px)
+        return detector, shipped, {
+            "name": card.name, "precision": card.precision, "parameters": card.parameters, "sha256": card.sha256,
+            "file_bytes": stored.weights.stat().st_size, "threads": threads,
+            "score_threshold": card.settings.get("score_threshold"),
+        }  # fmt: skip
+    if str(model) != "yunet" and path.suffix != ".onnx":
+        # Says which detectors there are.
+        find_model(model, "detector")
+    weights = yunet_path(model)
+    return (
+        YuNetDetector(weights, min_face_px=min_face_px, score_threshold=LOWEST_SCORE),
+        YuNetDetector(weights, min_face_px=min_face_px),
+        {
+            "name": "yunet", "precision": "float32", "parameters": None, "threads": None, "score_threshold": None,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "file_bytes": weights.stat().st_size,
+        },
+    )  # fmt: skip
+
+
+def _open_checkpoint(path: Path, threads: int) -> tuple[Detector, Detector | None, dict[str, Any]]:
+    try:
+        import torch
+    except ImportError as error:
+        from mien.errors import MissingExtraError
+
+        raise MissingExtraError("Evaluating checkpoints", "torch", "train") from error
+    from mien.train.detector.network import load_detector
+    from mien.train.detector.validate import detector_of
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from error
+    torch.set_num_threads(threads)
+    network = load_detector(path).eval()
+    return detector_of(network, torch.device("cpu"), LOWEST_SCORE), None, {
+        "name": path.stem, "precision": "float32 (torch)", "parameters": network.parameter_count(),
+        "sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data), "threads": threads,
+        "score_threshold": None,
+    }  # fmt: skip
+
+
+def _overall(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
+    (recall,), (threshold,) = recall_at_false_finds(finds)
+    sampled, _ = recall_at_false_finds(finds, weights=weights)
+    ap = average_precision(finds)
+    return {
+        "ap": None if ap is None else round(ap, 4),
+        "recall": _number(recall),
+        "recall_interval_95": [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))],
+        "threshold": round(float(threshold), 4),
+    }
+
+
+def _at(finds: Finds, threshold: float) -> dict[str, Any]:
+    """Recall and false finds at a score."""
+    hits, faces = share_found(finds, threshold, finds.counts)
+    false = int(((finds.hit == 0) & (finds.score >= threshold)).sum())
+    return {
+        "recall": round(hits / faces, 4) if faces else None,
+        "false_finds_a_photo": round(false / max(finds.photos, 1), 4),
+    }
+
+
+def _condition(finds: Finds, threshold: float) -> dict[str, Any]:
+    """At the score that was chosen on the photos as they are: nobody chooses it again for a dark photo."""
+    ap = average_precision(finds)
+    return {**_at(finds, threshold), "ap": None if ap is None else round(ap, 4)}
+
+
+def _sizes(pooled: dict[float, Finds], threshold: float) -> list[dict[str, Any]]:
+    rows = []
+    for low, high in itertools.pairwise(SIZES_PX):
+        row: dict[str, Any] = {"from_px": low, "to_px": None if np.isinf(high) else high}
+        for iou, finds in pooled.items():
+            of = (finds.size_px >= low) & (finds.size_px < high)
+            hits, faces = share_found(finds, threshold, of)
+            row["faces"] = faces
+            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
+        strict = pooled[IOUS[0]]
+        row["landmarks"] = _landmarks(strict, threshold, (strict.size_px >= low) & (strict.size_px < high))
+        rows.append(row)
+    return rows
+
+
+def _sources(sources: list[str], pooled: dict[float, Finds], threshold: float) -> dict[str, Any]:
+    names = np.asarray(sources)
+    rows = {}
+    for name in dict.fromkeys(sources):
+        row: dict[str, Any] = {"photos": int((names == name).sum())}
+        for iou, finds in pooled.items():
+            of = finds.counts & (names[finds.face_photo] == name)
+            hits, faces = share_found(finds, threshold, of)
+            false = (finds.hit == 0) & (finds.score >= threshold) & (names[finds.photo] == name)
+            row["faces"] = faces
+            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
+            row[f"false_finds_a_photo_iou_{iou:g}"] = round(int(false.sum()) / row["photos"], 4)
+        rows[name] = row
+    return rows
+
+
+def _landmarks(finds: Finds, threshold: float, of: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, Any]:
+    """Landmark errors of found faces whose landmarks a person set."""
+    own = (finds.face >= 0) & (finds.score >= threshold)
+    own[own] = of[finds.face[own]]
+    errors = finds.landmark_error[own]
+    errors = errors[np.isfinite(errors)].astype(np.float64)
+    if not len(errors):
+        return {"faces": 0, "mean": None, "mean_interval_95": None, "median": None}
+    drawn = np.random.default_rng(0).integers(len(errors), size=(_SAMPLES, len(errors)))
+    low, high = np.quantile(errors[drawn].mean(axis=1), (0.025, 0.975))
+    return {
+        "faces": len(errors),
+        "mean": round(float(errors.mean()), 4),
+        "mean_interval_95": [round(float(low), 4), round(float(high), 4)],
+        "median": round(float(np.median(errors)), 4),
+    }
+
+
+def _failures(photos: list[Any], looked: LookedAt, finds: Finds, threshold: float) -> list[Failure]:
+    """The surest false finds and the largest missed faces."""
+    failures = []
+    for row in np.flatnonzero((finds.hit == 0) & (finds.score >= threshold))[:_MOST_FAILURES]:
+        number = int(finds.photo[row])
+        own = looked.found[number]
+        place = int(np.flatnonzero(own.score == finds.score[row])[0])
+        failures.append(_failure("false find", photos[number], own.box_xyxy[place], float(finds.score[row])))
+    taken = np.zeros(len(finds.size_px), bool)
+    taken[finds.face[(finds.face >= 0) & (finds.score >= threshold)]] = True
+    missed = np.flatnonzero(finds.counts & ~taken)
+    first = np.concatenate(([0], np.cumsum([len(truth.box_xyxy) for truth in looked.truth])))
+    for face in missed[np.argsort(-finds.size_px[missed])][:_MOST_FAILURES]:
+        number = int(finds.face_photo[face])
+        box = looked.truth[number].box_xyxy[int(face) - first[number]]
+        best = finds.score[finds.face == face]
+        failures.append(_failure("missed", photos[number], box, float(best.max()) if len(best) else 0.0))
+    return failures
+
+
+def _failure(kind: str, photo: Any, box: np.ndarray[Any, Any], score: float) -> Failure:
+    import cv2
+
+    name, _, image, _ = photo
+    centre, side = (box[:2] + box[2:]) / 2, float(np.sqrt(max(float((box[2:] - box[:2]).prod()), 1.0)))
+    window = max(2 * side, 24.0)
+    matrix = np.asarray(
+        [[96 / window, 0, 48 - centre[0] * 96 / window], [0, 96 / window, 48 - centre[1] * 96 / window]]
+    )
+    picture = cv2.warpAffine(image, matrix, (96, 96), flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
+    return Failure(kind, name, round(score, 3), round(side, 1), np.asarray(picture, np.uint8))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
