@@ -10,13 +10,14 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from mien.classify.preprocess import whole_batch
+from mien.errors import InputError
 from mien.evaluate.faces import Faces
 from mien.evaluate.predict import default_threads
 from mien.zoo.card import InputSpec
@@ -159,6 +160,8 @@ class StreamedImages:
         """See `ImageBatches`."""
         self._order.batches = list(order)
         for images in self._loader:
+            if isinstance(images, _Damaged):
+                raise InputError(images.source, images.problem)
             yield images.to(self._device, non_blocking=True)
 
     def close(self) -> None:
@@ -182,15 +185,25 @@ class _Order(torch.utils.data.Sampler[IntArray]):
         return len(self.batches)
 
 
-class _Decoder(torch.utils.data.Dataset[torch.Tensor]):
+class _Damaged(NamedTuple):
+    """An `InputError` on its way out of a worker process: torch would make a RuntimeError of it."""
+
+    source: str
+    problem: str
+
+
+class _Decoder(torch.utils.data.Dataset[torch.Tensor | _Damaged]):
     """Rows to a batch of pixels; travels to the worker processes without its open files."""
 
     def __init__(self, faces: Faces, spec: InputSpec) -> None:
         self._faces = faces
         self._spec = spec
 
-    def __getitem__(self, rows: IntArray) -> torch.Tensor:
-        faces = self._faces.images(rows, color=self._spec.channels == "rgb")
+    def __getitem__(self, rows: IntArray) -> torch.Tensor | _Damaged:
+        try:
+            faces = self._faces.images(rows, color=self._spec.channels == "rgb")
+        except InputError as error:
+            return _Damaged(error.source, error.problem)
         return torch.from_numpy(np.asarray(whole_batch(faces, self._spec), np.uint8))
 
 

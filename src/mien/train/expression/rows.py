@@ -147,8 +147,10 @@ def _validation(options: DataOptions, learned: Faces, seed: int) -> tuple[Faces,
         return learned, chosen
     images = _squares(learned)
     groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
-    folds = make_folds(learned.label, groups, max(2, round(1.0 / options.validation_share)), derived_seed(seed) >> 32)
-    return learned.take(folds != 0), learned.take(folds == 0)
+    most = min(len(np.unique(groups)), int(np.bincount(learned.label).max()))
+    count = max(2, min(round(1.0 / options.validation_share), most))
+    fold = make_folds(learned.label, groups, count, derived_seed(seed, "validation") >> 32)
+    return learned.take(fold != 0), learned.take(fold == 0)
 
 
 def _fold(options: DataOptions, learned: Faces) -> IntArray:

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from mien.labels import SCHEMES
+from mien.train.expression.losses import (
+    class_balanced_weights,
+    consistency_loss,
+    hard_targets,
+    mass_loss,
+    relabelled,
+    scheme_shares,
+    smoothed,
+    vote_agreement,
+    vote_shares,
+)
+
+LABEL = np.array([0, 2, 1, 2, 2])
+
+
+def logits(seed: int = 0) -> torch.Tensor:
+    return torch.randn(5, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.0, 0.9))
+def test_on_labels_it_is_torchs_cross_entropy(seed: int, smoothing: float) -> None:
+    mass = smoothed(hard_targets(LABEL, 3), smoothing)
+    wanted = functional.cross_entropy(logits(seed), torch.from_numpy(LABEL), label_smoothing=smoothing)
+    np.testing.assert_allclose(mass_loss(logits(seed), tensor(mass)).item(), wanted.item(), atol=1e-5)
+
+
+def test_weights_count_as_torchs_do() -> None:
+    weights = np.array([1.0, 3.0, 0.5])
+    mass = hard_targets(LABEL, 3) * weights[LABEL][:, None]
+    wanted = functional.cross_entropy(logits(), torch.from_numpy(LABEL), weight=tensor(weights))
+    np.testing.assert_allclose(mass_loss(logits(), tensor(mass)).item(), wanted.item(), atol=1e-5)
+
+
+def test_rows_without_mass_do_not_count() -> None:
+    mass = hard_targets(LABEL, 3)
+    mass[1] = 0
+    kept = [0, 2, 3, 4]
+    np.testing.assert_allclose(
+        mass_loss(logits(), tensor(mass)).item(),
+        functional.cross_entropy(logits()[kept], torch.from_numpy(LABEL[kept])).item(),
+        atol=1e-6,
+    )
+    assert mass_loss(logits(), torch.zeros(5, 3)).item() == 0.0
+
+
+def test_focal_loss_forgets_what_is_known() -> None:
+    mass = tensor(hard_targets(LABEL, 3))
+    chosen = functional.softmax(logits(), dim=1)[torch.arange(5), torch.from_numpy(LABEL)]
+    wanted = -((1 - chosen) ** 2 * chosen.log()).mean()
+    np.testing.assert_allclose(mass_loss(logits(), mass, 2.0).item(), wanted.item(), atol=1e-5)
+    sure = 20.0 * mass
+    value = mass_loss(sure.requires_grad_(), mass, 2.0)
+    value.backward()
+    assert bool(torch.isfinite(sure.grad).all())
+
+
+def test_effective_numbers_lie_between_none_and_balance() -> None:
+    label = np.repeat([0, 1], [1000, 10])
+    assert class_balanced_weights(label, 2, 0.0).tolist() == [1.0] * 1010
+    some, more = (class_balanced_weights(label, 2, beta) for beta in (0.99, 0.9999))
+    assert some.mean() == pytest.approx(1.0)
+    assert 1 < some[-1] / some[0] < more[-1] / more[0] < 100
+    assert some[-1] / some[0] == pytest.approx((1 - 0.99**1000) / (1 - 0.99**10))
+
+
+def test_votes_go_by_name() -> None:
+    votes = np.array([[3, 1, 0, 6], [0, 0, 0, 0], [0, 0, 0, 10]])
+    shares, known = vote_shares(votes, ("happy", "sad", "fear", "not_face"), ("sad", "happy", "angry"))
+    np.testing.assert_allclose(shares, [[0.25, 0.75, 0], [0, 0, 0], [0, 0, 0]])
+    assert known.tolist() == [True, False, False]
+
+
+def test_votes_of_several_classes_add_up() -> None:
+    votes = np.array([[2, 1, 3, 4]])
+    shares, known = scheme_shares(votes, ("happy", "angry", "sad", "surprise"), SCHEMES["valence3"])
+    np.testing.assert_allclose(shares, [[2 / 6, 0, 4 / 6]])
+    assert known.tolist() == [True]
+
+
+def test_labels_give_way_to_votes_only_where_there_are_some() -> None:
+    hard = hard_targets(np.array([0, 1]), 2)
+    shares, known = np.array([[0.2, 0.8], [0.0, 0.0]]), np.array([True, False])
+    np.testing.assert_allclose(relabelled(hard, shares, known, 0.0), hard)
+    np.testing.assert_allclose(relabelled(hard, shares, known, 1.0), [[0.2, 0.8], [0, 1]])
+    np.testing.assert_allclose(relabelled(hard, shares, known, 0.5), [[0.6, 0.4], [0, 1]])
+    np.testing.assert_allclose(vote_agreement(np.array([0, 1]), shares, known), [0.2, 1.0])
+
+
+def test_equal_answers_are_consistent() -> None:
+    assert consistency_loss(logits(), logits() + 3.0).item() == pytest.approx(0.0, abs=1e-6)
+    assert consistency_loss(logits(), logits(1)).item() > 0.1
+    assert consistency_loss(logits(), logits(1)).item() == pytest.approx(consistency_loss(logits(1), logits()).item())
