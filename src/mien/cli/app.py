@@ -16,6 +16,7 @@ from mien.cli.export import export
 from mien.cli.models import models
 from mien.cli.recognize import recognize
 from mien.cli.serve import serve
+from mien.cli.train import train
 from mien.errors import InputError, MienError
 
 __all__ = ["app", "main"]
@@ -36,6 +37,7 @@ app.command()(models)
 app.command()(serve)
 app.command()(batch)
 app.add_typer(data, name="data")
+app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(export)

@@ -78,7 +78,7 @@ def fit(
         if finished is not None:
             return finished
     elif first:
-        files.begin(recipe)
+        files.check_new()
     fabric.launch()
     with _silent_beside(first), torch_settings(recipe.run, fabric.device):
         return _Run(fabric, task, recipe, files, progress if first else None).run(resume)

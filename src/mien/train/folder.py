@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mien.errors import OutputError, UsageError
+from mien.errors import UsageError
 from mien.files import write_atomically
 from mien.train.options import RECIPES, Recipe
 from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict, write_recipe
@@ -48,23 +48,15 @@ class RunFolder:
         self.page = path / "run.html"
         self.tensorboard = path / "tensorboard"
 
-    def begin(self, recipe: Recipe) -> None:
-        """Make the folder and keep the recipe in it.
-
-        Raises
-        ------
-        UsageError
-            If it is there and not empty.
-        OutputError
-            If it cannot be written.
-        """
+    def check_new(self) -> None:
+        """See that a run may begin here (UsageError if the folder is there and not empty)."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             what = "holds a run" if self.recipe.exists() else "is there and not empty"
             raise UsageError(f"{self.path}: {what}; go on with it by --resume, or name another folder by --out")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be made ({error.strerror})") from error
+
+    def begin(self, recipe: Recipe) -> None:
+        """Make the folder and keep the recipe in it (OSError)."""
+        self.path.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, self.recipe)
 
     def check_resume(self, recipe: Recipe) -> None:

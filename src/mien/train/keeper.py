@@ -69,6 +69,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             before = self.files.read_record() if resume else {}
             if resume:
                 self.files.check_data(facts)
+            self.files.begin(self._recipe)
             options = self._recipe.run
             part = {
                 "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -41,8 +41,9 @@ def open_fabric(options: RunOptions) -> Any:
         from lightning.fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
         raise MissingExtraError("Training", "lightning", "train") from error
-    # It tells of each process that joins.
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # They tell of each process that joins.
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     many = options.devices * options.nodes > 1
     return Fabric(
         accelerator=accelerator,

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from mien.errors import InputError, MissingExtraError, OutputError, UsageError
 from mien.files import write_atomically
@@ -49,7 +49,8 @@ def recipe_kind(name: str, kinds: Mapping[str, type[Recipe]] = RECIPES) -> type[
 
 def recipe_sections(kind: type[Recipe]) -> dict[str, type[Any]]:
     """The sections of a kind and their options, the kind's own ones first."""
-    items = {item.name: cast("type[Any]", item.default_factory) for item in dataclasses.fields(kind)}
+    defaults = kind()
+    items = {item.name: type(getattr(defaults, item.name)) for item in dataclasses.fields(kind)}
     shared = {item.name for item in dataclasses.fields(Recipe)}
     return {name: items[name] for name in sorted(items, key=lambda name: name in shared)}
 
@@ -113,7 +114,7 @@ def recipe_from_dict(values: Mapping[str, Any], kinds: Mapping[str, type[Recipe]
     """
     kind = recipe_kind(str(values.get(_KIND, ExpressionRecipe.kind)), kinds)
     sections = recipe_sections(kind)
-    built = {}
+    defaults, built = kind(), {}
     for name, given in values.items():
         if name == _KIND:
             continue
@@ -125,11 +126,11 @@ def recipe_from_dict(values: Mapping[str, Any], kinds: Mapping[str, type[Recipe]
             continue
         if not isinstance(given, Mapping):
             raise UsageError(f"section '{name}' is {given!r}; expected keys with values")
-        built[name] = _section(kind, name, sections[name], given)
-    return kind(**built)
+        built[name] = dataclasses.replace(getattr(defaults, name), **_section(kind, name, sections[name], given))
+    return dataclasses.replace(defaults, **built)
 
 
-def _section(kind: type[Recipe], section: str, options: type[Any], given: Mapping[str, Any]) -> Any:
+def _section(kind: type[Recipe], section: str, options: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     known = [item.name for item in dataclasses.fields(options)]
     values = {}
     for key, value in given.items():
@@ -138,7 +139,7 @@ def _section(kind: type[Recipe], section: str, options: type[Any], given: Mappin
             hint = f"; it belongs to section '{home}'" if home else nearest_hint(key, [*known, *_all_fields(kind)])
             raise UsageError(f"unknown key '{key}' in section '{section}'{hint or '; expected ' + ', '.join(known)}")
         values[key] = coerce_option(options, key, value)
-    return options(**values)
+    return values
 
 
 def _home(kind: type[Recipe], field: str) -> str | None:
