@@ -1,0 +1,213 @@
+"""`mien train`: a recipe in; a trained model, its curves and all that is needed to go on out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.cli.bench import print_json, written
+from mien.errors import MienWarning, UsageError
+from mien.options import with_flags
+from mien.train.options import RECIPES, ExpressionRecipe, Recipe
+from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.train import Progress, Report, RunResult
+
+__all__ = ["train"]
+
+_EXIT_INTERRUPTED = 130
+_RUNS = Path("runs")
+
+
+def _flag_groups() -> dict[str, list[type[Any]]]:
+    """The flags by headline: the sections of expression recipes, then what other kinds have of their own."""
+    groups: dict[str, list[type[Any]]] = {}
+    shared = recipe_sections(Recipe)
+    for kind, recipe in RECIPES.items():
+        for section, options in recipe_sections(recipe).items():
+            headline = section if section in shared or kind == ExpressionRecipe.kind else f"{kind}: {section}"
+            groups.setdefault(headline, []).append(options)
+    return groups
+
+
+@with_flags(_flag_groups())
+def train(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RECIPE.yaml", help="What to train, on what and how; without it the defaults. Flags come on top."
+        ),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The run folder; by default runs/NAME, by the recipe's or the data's name."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help=f"Without a recipe: what to train, {' or '.join(RECIPES)}.")
+    ] = None,
+    print_recipe: Annotated[
+        bool, typer.Option("--print-recipe", help="Print the recipe with all its values, explained, and end.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
+    ] = False,
+    given: dict[str, Any],
+) -> None:
+    """Train a model by a recipe into a folder: checkpoints, metrics, curves and the recipe itself.
+
+    'mien train --data FOLDER' learns from a folder of class folders. Ctrl+C saves everything; --resume goes on. Exit
+    status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
+    """
+    from rich.console import Console
+
+    if resume and recipe is None and out is None:
+        raise UsageError("--resume needs the run folder: --out DIR")
+    chosen = change_recipe(_read(recipe, kind, out if resume else None), given)
+    if print_recipe:
+        typer.echo(recipe_text(chosen, explained=True), nl=False)
+        return
+    out = out or _RUNS / _name(recipe, given)
+    console = Console(highlight=False)
+    with _warnings_shown(), _Bar(console, json) as bar:
+        result = _run(chosen, out, resume, bar.show)
+    if not _is_first():
+        return
+    if json:
+        print_json(_plain(result))
+    else:
+        _show(console, result, chosen)
+
+
+def _read(path: Path | None, kind: str | None, resumed: Path | None) -> Recipe:
+    if path is None and resumed is not None:
+        path = resumed / "recipe.yaml"
+        if not path.is_file():
+            raise UsageError(f"{resumed}: holds no run to resume (no {path.name})")
+    if path is None:
+        return recipe_kind(kind or ExpressionRecipe.kind)()
+    recipe = read_recipe(path)
+    if kind not in (None, recipe.kind):
+        raise UsageError(f"{path} is a recipe of kind '{recipe.kind}', not '{kind}'; leave --kind out")
+    return recipe
+
+
+def _name(recipe: Path | None, given: Mapping[str, Any]) -> str:
+    """What to call the run: after its recipe, else after its data."""
+    return recipe.stem if recipe is not None else Path(given.get("dataset", "train")).stem or "train"
+
+
+def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
+    from mien.train import train_model
+    from mien.train.result import Interrupted
+
+    try:
+        return train_model(recipe, out, resume=resume, progress=show)
+    except Interrupted as stopped:
+        typer.echo(f"mien: {stopped}", err=True)
+        typer.echo(f"mien: go on with: mien train --resume --out {out}", err=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+
+
+def _is_first() -> bool:
+    from mien.train.machine import is_first_process
+
+    return is_first_process()
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Print our warnings when they come, a line each; those of other libraries are not for users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", MienWarning)
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
+        yield
+
+
+class _Bar(contextlib.AbstractContextManager["_Bar"]):
+    """A progress bar on a terminal, a line an epoch elsewhere, nothing where JSON goes."""
+
+    def __init__(self, console: Console, json: bool) -> None:
+        self._console = console
+        self._quiet = json
+        self._stack = contextlib.ExitStack()
+        self._update: Any = None
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, report: Report) -> None:
+        """Show how far the run is."""
+        if self._quiet:
+            return
+        if self._console.is_terminal:
+            self._show_bar(report)
+        elif report.metrics is not None:
+            print(self._line(report), flush=True)  # noqa: T201
+
+    def _line(self, report: Report) -> str:
+        epochs = f"/{report.epochs}" if report.epochs else ""
+        measure = report.metric.removeprefix("validation_")
+        parts = [f"epoch {report.epoch}{epochs}", f"loss {report.loss:.4f}"]
+        if report.metrics is not None:
+            parts.append(f"{measure} {report.metrics[report.metric]:.4f}")
+        if report.best_epoch:
+            parts.append(f"best {report.best:.4f} in {report.best_epoch}")
+        parts += [f"{report.images_per_s:,.0f} images/s", f"{_time(report.seconds_left)} left"]
+        return "  ".join(parts)
+
+    def _show_bar(self, report: Report) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        if self._update is None:
+            bar = Progress(
+                BarColumn(20),
+                TextColumn("{task.description}"),
+                console=self._console,
+                transient=True,
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._stack.enter_context(bar)
+            task = bar.add_task("", total=1.0)
+            self._update = lambda **values: bar.update(task, **values)
+        self._update(completed=report.progress, description=self._line(report))
+
+
+def _time(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _plain(result: RunResult) -> dict[str, Any]:
+    values = {**vars(result), "history": list(result.history)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
+    measure = result.metric.replace("_", " ")
+    early = ", no better one came" if result.stopped_by == "early_stop" else ""
+    console.print(
+        f"[bold]{measure} {result.best:.4f}[/] in epoch {result.best_epoch} of {result.epochs}{early}; "
+        f"{_time(result.seconds)} for {result.steps:,} steps",
+        soft_wrap=True,
+    )
+    for path in (result.best_path, result.last_path, result.folder / "run.html"):
+        written(console, path)
+    data = getattr(getattr(recipe, "data", None), "dataset", None)
+    if recipe.kind == ExpressionRecipe.kind:
+        line = f"measure it: mien evaluate {result.best_path} --data {data}"
+        console.print(line, style="dim", markup=False, soft_wrap=True)
+        line = f"use it:     mien export {result.best_path} --data {data}"
+        console.print(line, style="dim", markup=False, soft_wrap=True)
