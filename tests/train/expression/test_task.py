@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.errors import UsageError
+from mien.evaluate.faces import open_faces
+from mien.train.checkpoint import load_checkpoint, save_checkpoint
+from mien.train.expression.task import Batch, ExpressionTask, architecture_options
+from mien.train.options import (
+    AugmentOptions,
+    DataOptions,
+    DistillOptions,
+    ExpressionRecipe,
+    LossOptions,
+    ModelOptions,
+    OptimizerOptions,
+)
+from mien.train.task import Place, Step
+from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.train.networks import plain_network
+
+PLACE = Place(torch.device("cpu"))
+TINY = {"architecture": "plain", "size_px": 16, "architecture_options": ("widths=4:8",)}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    faces = smooth_faces(120)
+    return write_dataset(tmp_path / "a.parquet", faces, splits=("train", "train", "validation"), votes=True)
+
+
+def recipe(dataset: Path, batch_size: int = 16, **sections: dict[str, Any]) -> ExpressionRecipe:
+    return ExpressionRecipe(
+        model=ModelOptions(**{**TINY, **sections.get("model", {})}),
+        data=DataOptions(dataset=dataset, **sections.get("data", {})),
+        augment=AugmentOptions(**sections.get("augment", {})),
+        loss=LossOptions(**sections.get("loss", {})),
+        distill=DistillOptions(**sections.get("distill", {})),
+        optimizer=OptimizerOptions(batch_size=batch_size),
+    )
+
+
+def ready(recipe: ExpressionRecipe, place: Place = PLACE) -> tuple[ExpressionTask, torch.nn.Module]:
+    task = ExpressionTask(recipe)
+    torch.manual_seed(0)
+    return task, task.setup(place)
+
+
+def step(index: int = 0, epoch: int = 0, seed: int = 7) -> Step:
+    return Step(epoch, index, 0.0, seed + 100 * index + 10_000 * epoch)
+
+
+def equal(first: Batch, second: Batch) -> bool:
+    return torch.equal(first.pictures, second.pictures) and all(
+        torch.equal(one, two) for one, two in zip(first.masses, second.masses, strict=True)
+    )
+
+
+def test_a_step_teaches_both_heads(dataset: Path) -> None:
+    task, network = ready(recipe(dataset))
+    assert task.steps_per_epoch == 5
+    batch = task.batch(step())
+    assert batch.pictures.shape == (16, 1, 16, 16)
+    assert [mass.shape for mass in batch.masses] == [(16, 7), (16, 10)]
+    losses = task.losses(network, batch)
+    assert set(losses) == {"loss", "accuracy", "label_loss", "votes_loss"}
+    total = losses["label_loss"] + 0.5 * losses["votes_loss"]
+    assert losses["loss"].item() == pytest.approx(total.item(), rel=1e-5)
+    losses["loss"].backward()
+    assert all(weight.grad is not None for weight in network.parameters())
+    assert not losses["label_loss"].requires_grad
+
+
+@pytest.mark.parametrize("data", [{}, {"feeding": "stream", "workers": 0}, {"sampling": "balanced"}])
+def test_steps_repeat_from_anywhere(dataset: Path, data: dict[str, Any]) -> None:
+    first, _ = ready(recipe(dataset, data=data))
+    batches = [first.batch(step(index, epoch)) for epoch in (0, 1) for index in range(5)]
+    assert len({batch.pictures.numpy().tobytes() for batch in batches}) == 10
+    again, _ = ready(recipe(dataset, data=data))
+    for index in (3, 4):
+        assert equal(again.batch(step(index)), batches[index])
+    assert equal(again.batch(step(0, 1)), batches[5])
+    assert equal(again.batch(step(2, 1)), batches[7])
+
+
+def test_streaming_gives_the_same_faces(dataset: Path) -> None:
+    plain = dict.fromkeys(("mirror", "rotation_deg", "scale", "aspect", "shift", "brightness", "contrast", "gamma", "erasing", "mix_share"), 0.0)  # fmt: skip
+    resident, _ = ready(recipe(dataset, batch_size=80, augment=plain))
+    stream = {"feeding": "stream", "workers": 0}
+    streamed, _ = ready(recipe(dataset, batch_size=80, augment=plain, data=stream))
+    assert resident.facts()["training"]["kept"] == "on the device"
+    assert streamed.facts()["training"]["kept"] == "streamed"
+    one, two = (
+        sorted(zip(batch.pictures.numpy().tolist(), batch.masses[1].tolist(), strict=True))
+        for batch in (resident.batch(step()), streamed.batch(step()))
+    )
+    assert one == two
+
+
+def test_processes_learn_from_different_rows_and_validate_all(dataset: Path) -> None:
+    sums: list[torch.Tensor] = []
+
+    def collect(values: torch.Tensor) -> torch.Tensor:
+        sums.append(values)
+        return values
+
+    whole, network = ready(recipe(dataset))
+    network.eval()
+    alone = whole.validate(network)
+    halves = [ready(recipe(dataset), Place(torch.device("cpu"), rank, 2, collect))[0] for rank in (0, 1)]
+    assert [half.steps_per_epoch for half in halves] == [5, 5]
+    parts = [half.batch(step()) for half in halves]
+    assert [len(part.masses[0]) for part in parts] == [8, 8]
+    assert not equal(*parts)
+    for half in halves:
+        half.validate(network)
+    total = sum(sums)
+    assert isinstance(total, torch.Tensor)
+    assert total[:-1].sum().item() == 40
+    assert total[:-1].reshape(2, 7, 7).sum(dim=0).trace().item() / 40 == pytest.approx(alone["accuracy"])
+    with pytest.raises(UsageError, match="batch_size 17 cannot be shared by 2"):
+        ready(recipe(dataset, batch_size=17), Place(torch.device("cpu"), 0, 2))
+
+
+def test_validation_is_what_one_counts_by_hand(dataset: Path) -> None:
+    task, network = ready(recipe(dataset))
+    network.eval()
+    scores = task.validate(network)
+    faces = open_faces(dataset, "validation")
+    images = np.stack(faces.images(np.arange(40)))
+    batch = torch.from_numpy(np.stack([task_input(image) for image in images]))[:, None]
+    with torch.no_grad():
+        logits = network(batch)[0]
+    label = torch.from_numpy(faces.label)
+    right = logits.argmax(dim=1) == label
+    assert scores["accuracy"] == pytest.approx(right.float().mean().item())
+    assert scores["loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, label).item(), rel=1e-4)
+    recalls = [right[label == value].float().mean().item() for value in range(7)]
+    assert scores["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert task.metric in scores
+
+
+def task_input(image: np.ndarray) -> np.ndarray:
+    import cv2
+
+    small = cv2.resize(image, (16, 16), interpolation=cv2.INTER_AREA)
+    return ((small / 255 - 0.5077) / 0.255).astype(np.float32)
+
+
+def test_copies_are_counted_apart(tmp_path: Path) -> None:
+    images = smooth_faces(56)
+    images[28:35] = images[0:7]
+    splits = ("train",) * 28 + ("validation",) * 28
+    path = write_dataset(tmp_path / "a.parquet", images, splits=splits)
+    task, network = ready(recipe(path))
+    network.eval()
+    scores = task.validate(network)
+    assert "accuracy_without_leaks" in scores
+    first = scores["accuracy"] * 28
+    assert first - 7 <= scores["accuracy_without_leaks"] * 21 <= first
+
+
+def test_it_learns_what_can_be_learned(tmp_path: Path) -> None:
+    # Bright faces are happy, dark ones sad.
+    images = smooth_faces(64) // 4
+    images[::2] += 150
+    path = write_class_folders(tmp_path / "folder", images, ("happy", "sad"))
+    off = {"brightness": 0.0, "contrast": 0.0, "gamma": 0.0, "mix_share": 0.0, "erasing": 0.0}
+    task, network = ready(recipe(path, batch_size=32, augment=off, model={"dropout": 0.0}))
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
+    losses = []
+    for number in range(24):
+        batch = task.batch(step(number % task.steps_per_epoch, number // task.steps_per_epoch))
+        loss = task.losses(network, batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+    network.eval()
+    assert task.validate(network)["accuracy"] == 1.0
+    assert task.facts()["heads"] == {"expression": ["happy", "sad"]}
+
+
+def test_teachers_and_consistency_have_their_say(dataset: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    save_checkpoint(plain_network(size_px=24), teacher)
+    task, network = ready(
+        recipe(dataset, distill={"teachers": (teacher,), "distill_weight": 0.75}, loss={"consistency": 2.0})
+    )
+    batch = task.batch(step())
+    assert batch.pictures.shape == (32, 1, 16, 16)
+    assert batch.answers[0] is not None
+    losses = {name: value.item() for name, value in task.losses(network, batch).items()}
+    labels = losses["label_loss"] + 0.5 * losses["votes_loss"]
+    wanted = 0.25 * labels + 0.75 * losses["teachers_loss"] + 2.0 * losses["consistency_loss"]
+    assert losses["loss"] == pytest.approx(wanted, rel=1e-5)
+    assert task.facts()["teachers"] == [str(teacher)]
+
+
+def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(plain_network(size_px=16, convs_per_stage=1), start, half=False)
+    model = {"start_from": start, "frozen_backbone": True, "backbone_rate": 0.1}
+    task, network = ready(recipe(dataset, model=model, data={"labels": "basic3"}))
+    kept = load_checkpoint(start).state_dict()
+    for name, value in network.state_dict().items():
+        if name.startswith("backbone.") and not name.endswith("num_batches_tracked"):
+            assert torch.equal(value, kept[name])
+    network.train()
+    task.losses(network, task.batch(step()))["loss"].backward()
+    learning = [name for name, weight in network.named_parameters() if weight.requires_grad]
+    assert learning
+    assert all(name.startswith("heads.") for name in learning)
+    assert (task.rate_of("backbone.features.0.weight"), task.rate_of("heads.0.weight")) == (0.1, 1.0)
+
+
+def test_a_saved_network_reads_alike(dataset: Path, tmp_path: Path) -> None:
+    task, network = ready(recipe(dataset))
+    task.save_checkpoint(network, tmp_path / "a.safetensors", {"epoch": "3"})
+    network.eval()
+    again = load_checkpoint(tmp_path / "a.safetensors")
+    assert task.validate(again)["loss"] == pytest.approx(task.validate(network)["loss"], abs=1e-2)
+
+
+def test_other_data_have_another_checksum(dataset: Path, tmp_path: Path) -> None:
+    first = ready(recipe(dataset))[0].facts()["checksum"]
+    assert first == ready(recipe(dataset))[0].facts()["checksum"]
+    images = smooth_faces(120)
+    images[5, 3, 3] ^= 255
+    other = write_dataset(tmp_path / "b.parquet", images, splits=("train", "train", "validation"), votes=True)
+    assert ready(recipe(other))[0].facts()["checksum"] != first
+    assert ready(recipe(dataset, loss={"label_smoothing": 0.2}))[0].facts()["checksum"] != first
+
+
+def test_options_of_architectures_are_read_from_text() -> None:
+    got = architecture_options(("widths=8:16", "a=1", "b=0.5", "c=true", "d=word"))
+    assert got == {"widths": (8, 16), "a": 1, "b": 0.5, "c": True, "d": "word"}
+    with pytest.raises(UsageError, match="'widths'; expected NAME=VALUE"):
+        architecture_options(("widths",))
