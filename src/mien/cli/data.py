@@ -11,6 +11,7 @@ import typer
 
 from mien.cli.bench import print_json, progress_bar, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
+from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
 from mien.options import with_options
 
@@ -169,6 +170,53 @@ def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Split
 
     _require_other(dataset, dest)
     _show_counts(split_dataset(Dataset(dataset), dest, options), json)
+
+
+@data.command()
+@with_options(PhotoImportOptions)
+def photos(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Photos with boxed faces: .parquet, a .txt list as WIDER FACE has it, a .json file as COCO has it, or "
+            "a folder with images/ and labels/ as YOLO has it.",
+        ),
+    ],
+    dest: _Dest,
+    *,
+    json: _Json = False,
+    options: PhotoImportOptions,
+) -> None:
+    """Bring photos with boxed faces into one form, to train a detector on and to measure one.
+
+    A tenth of the photos of every collection becomes the split 'validation', unless the source has splits of its own;
+    near copies of one picture never sit on both sides.
+    """
+    from mien.data.photos import import_photos
+
+    console = _console()
+    with progress_bar(console, "importing", json) as bar:
+        dataset, summary = import_photos(source, dest, options, progress=bar)
+    if json:
+        print_json({"dataset": str(dest), "rows": len(dataset), **summary.to_dict()})
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("collection")
+    for name in dataset.splits:
+        table.add_column(f"{name}: photos", justify="right")
+        table.add_column("faces", justify="right")
+    for name, own in summary.photos.items():
+        cells = ((own.get(split, 0), summary.faces[name].get(split, 0)) for split in dataset.splits)
+        table.add_row(name or "-", *(f"{count:,}" for pair in cells for count in pair))
+    console.print(table)
+    console.print(
+        f"{len(dataset):,} photos from the layout '{summary.layout}' in {dest}; "
+        f"{summary.copies:,} are near copies of others",
+        style="dim",
+    )
 
 
 def _require_other(dataset: Path, dest: Path) -> None:

@@ -1,0 +1,207 @@
+"""From a detector's checkpoint to an ONNX file of any input size, with its card."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from mien.data.writer import check_destination
+from mien.detect.base import FloatArray, ImageArray
+from mien.detect.mien import MienSettings
+from mien.errors import ModelError, OutputError, UsageError
+from mien.export.graph import OPSET, canonical_bytes
+from mien.files import write_atomically
+from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector
+from mien.train.detector.validate import DETECTOR_INPUT
+from mien.zoo.card import ModelCard, TrainingData
+
+__all__ = ["export_detector", "is_detector_checkpoint", "quantize_detector", "to_onnx"]
+
+_EXAMPLE_PX = (96, 160)
+_MOST_DIFFERENCE = 1e-3
+_CALIBRATION_PHOTOS = 64
+
+
+def is_detector_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of a detector; never raises."""
+    try:
+        load_detector(path)
+    except Exception:
+        return False
+    return True
+
+
+def export_detector(
+    checkpoint: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    summary: str = "",
+    licence: str = "",
+    training_data: Sequence[TrainingData] = (),
+    made_by: str = "",
+    scores: dict[str, Any] | None = None,
+    settings: MienSettings | None = None,
+    notes: Sequence[str] = (),
+    calibration: Sequence[ImageArray] | None = None,
+) -> ModelCard:
+    """Write the ONNX file and, beside it, its card.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A ``.safetensors`` file of a detector.
+    out : Path
+        The ``.onnx`` file.
+    name : str, optional
+        On the card; by default the file's.
+    summary, licence, training_data, made_by, scores, settings, notes
+        For the card.
+    calibration : sequence of gray uint8 images, optional
+        Quantise to int8, with the ranges that these photos give.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint is none, or ONNX gives other numbers than torch.
+    OutputError
+        If nothing can be written.
+    """
+    check_destination(out, ".onnx")
+    network = load_detector(checkpoint).eval()
+    model = to_onnx(network)
+    difference = _difference(network, model)
+    if difference > _MOST_DIFFERENCE:
+        raise ModelError(f"ONNX differs from torch by {difference:.2g}; expected at most {_MOST_DIFFERENCE:g}")
+    if calibration is not None:
+        model = quantize_detector(model, calibration)
+    data = canonical_bytes(model)
+    card = ModelCard(
+        name=name or out.stem,
+        kind="detector",
+        summary=summary or "Faces with five landmarks: anchor-free, on gray, at any size.",
+        file=out.name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        licence=licence or "Not said. The terms of the photos that it was trained on decide.",
+        training_data=tuple(training_data),
+        input=DETECTOR_INPUT,
+        heads=(),
+        parameters=network.parameter_count(),
+        precision="float32" if calibration is None else "int8",
+        made_by=made_by or f"mien export {checkpoint.name}",
+        scores={**(scores or {}), "torch_to_onnx_max_difference": float(f"{difference:.2g}")},
+        settings=dataclasses.asdict(settings or MienSettings()),
+        notes=tuple(notes),
+    )
+    try:
+        write_atomically(out, data)
+        card.write(out.with_suffix(".json"))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+    return card
+
+
+def to_onnx(network: FaceDetectorNetwork) -> onnx.ModelProto:
+    """Convert to float32 ONNX: input ``input`` (1, 1, H, W), output ``output`` (1, 15, A); H and W multiples of 32."""
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                export_view(network),
+                (torch.zeros(1, 1, *_EXAMPLE_PX),),
+                buffer,  # type: ignore[arg-type, unused-ignore]
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=["output"],
+                dynamic_axes={"input": {2: "H", 3: "W"}, "output": {2: "A"}},
+            )
+    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        raise ModelError(f"torch cannot convert the detector to ONNX: {error}") from error
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _difference(network: FaceDetectorNetwork, model: onnx.ModelProto) -> float:
+    """The largest difference between torch and ONNX on noise, at two sizes other than that of the export."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    view = export_view(network)
+    worst = 0.0
+    for shape in ((1, 1, 64, 96), (1, 1, 224, 128)):
+        values = np.random.default_rng(0).normal(size=shape).clip(-2, 2).astype(np.float32)
+        with torch.no_grad():
+            wanted = view(torch.from_numpy(values)).numpy()
+        (given,) = session.run(None, {"input": values})
+        worst = max(worst, float(np.abs(wanted - given).max()))
+    return worst
+
+
+def quantize_detector(model: onnx.ModelProto, images: Sequence[ImageArray]) -> onnx.ModelProto:
+    """Quantise the convolutions to int8 (static, per channel), except the last ones, whose numbers are places.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        From `to_onnx`.
+    images : sequence of gray uint8 arrays
+        Photos like those to come; a few dozen.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    if not len(images):
+        raise UsageError("no photos to calibrate with; expected a few dozen")
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            chosen = np.unique(np.linspace(0, len(images) - 1, _CALIBRATION_PHOTOS).round().astype(int))
+            self._inputs = iter([{"input": _network_input(images[i])} for i in chosen])
+
+        def get_next(self) -> dict[str, FloatArray] | None:  # type: ignore[override, unused-ignore]
+            return next(self._inputs, None)
+
+    last = [node.name for node in model.graph.node if node.op_type == "Conv" and "/o." in node.name]
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with tempfile.TemporaryDirectory(prefix="mien-export-") as folder:
+            raw, ready, done = (Path(folder) / name for name in ("raw.onnx", "ready.onnx", "int8.onnx"))
+            onnx.save(model, raw)
+            quant_pre_process(str(raw), str(ready), skip_symbolic_shape=True)
+            quantize_static(
+                str(ready),
+                str(done),
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "Relu", "Add"],
+                nodes_to_exclude=last,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+            return onnx.load(done)
+    except Exception as error:
+        raise ModelError(f"onnxruntime cannot quantise the detector: {error}") from error
+    finally:
+        logging.disable(before)
+
+
+def _network_input(gray: ImageArray) -> FloatArray:
+    height, width = (-(-side // 32) * 32 for side in gray.shape)
+    values = np.zeros((1, 1, height, width), np.float32)
+    values[0, 0, : gray.shape[0], : gray.shape[1]] = (gray.astype(np.float32) - 127.5) / 63.75
+    return values
