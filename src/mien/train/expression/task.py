@@ -193,7 +193,7 @@ class ExpressionTask:
 
     @property
     def _compiled(self) -> bool:
-        return self.recipe.run.compile != "off" and self._place.device.type == "cuda"
+        return self.recipe.run.compile != "none" and self._place.device.type == "cuda"
 
     def _make_spec(self, training: Rows) -> NetworkSpec:
         model = self.recipe.model
