@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.data.photos import Photo, PhotoDataset, import_photos, write_photos
+from mien.data.photos.change import darken, tilted_box
+from mien.data.photos.importer import choose_photos
+from mien.data.photos.sources import LAYOUTS
+from mien.errors import InputError, UsageError
+
+
+def jpeg(seed: int, size_wh: tuple[int, int] = (64, 48)) -> bytes:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    image = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def photo(number: int, source: str = "a", faces: int = 1) -> Photo:
+    landmarks = np.full((faces, 5, 2), np.nan, np.float32)
+    landmarks[:1] = np.arange(10).reshape(5, 2)
+    return Photo(
+        jpeg(number),
+        f"{source}/{number}",
+        source,
+        box_xyxy=np.tile(np.asarray([[5, 6, 25, 30]], np.float32), (faces, 1)),
+        landmarks_xy=landmarks,
+        box_from=("label",) * faces,
+        landmarks_from=("teacher",) * faces,
+        ignore_xyxy=np.asarray([[40, 0, 50, 9]], np.float32),
+        ignore_score=np.asarray([0.5], np.float32),
+        ignore_landmarks_xy=np.full((1, 5, 2), np.nan, np.float32),
+    )
+
+
+def test_the_form_keeps_everything(tmp_path: Path) -> None:
+    photos = [photo(0, faces=2), photo(1, faces=0), photo(2)]
+    dataset = write_photos(tmp_path / "p.parquet", photos, {"step": "test"})
+    assert len(dataset) == 3
+    assert dataset.info["step"] == "test"
+    for before, after in zip(photos, dataset.photos(), strict=True):
+        assert (before.image, before.name, before.source, before.split) == (
+            after.image,
+            after.name,
+            after.source,
+            after.split,
+        )
+        for name in ("box_xyxy", "landmarks_xy", "ignore_xyxy", "ignore_score", "ignore_landmarks_xy"):
+            np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+        assert (before.box_from, before.landmarks_from) == (after.box_from, after.landmarks_from)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        PhotoDataset(tmp_path / "none.parquet")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="mien data photos"):
+        PhotoDataset(tmp_path / "other.parquet")
+    assert not PhotoDataset.is_one(tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("no")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        PhotoDataset(tmp_path / "text.parquet")
+    dataset = write_photos(tmp_path / "p.parquet", [photo(0)], {})
+    with pytest.raises(InputError, match="no split 'test'"):
+        list(dataset.photos("test"))
+
+
+def save(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg(seed))
+
+
+def test_wider_lists(tmp_path: Path) -> None:
+    save(tmp_path / "0--Parade" / "a.png", 0)
+    save(tmp_path / "0--Parade" / "b.png", 1)
+    save(tmp_path / "0--Parade" / "c.png", 2)
+    (tmp_path / "wider_face_val_bbx_gt.txt").write_text(
+        "0--Parade/a.png\n3\n10 12 20 24 0 0 0 0 0 0\n1 2 9 9 0 0 0 1 0 0\n3 3 1 1 0 0 0 0 0 0\n"
+        "0--Parade/b.png\n0\n0 0 0 0 0 0 0 0 0 0\n0--Parade/c.png\n1\n5 5 10 10\n"
+    )
+    a, b, c = LAYOUTS["wider"](tmp_path / "wider_face_val_bbx_gt.txt")
+    np.testing.assert_array_equal(a.box_xyxy, [[10, 12, 30, 36]])
+    np.testing.assert_array_equal(a.ignore_xyxy, [[1, 2, 10, 11], [3, 3, 4, 4]])
+    assert (a.split, a.source, len(b.box_xyxy), len(b.ignore_xyxy)) == ("validation", "0--Parade", 0, 0)
+    np.testing.assert_array_equal(c.box_xyxy, [[5, 5, 15, 15]])
+
+
+def test_coco_and_yolo_say_the_same(tmp_path: Path) -> None:
+    save(tmp_path / "coco" / "images" / "a.png", 0)
+    (tmp_path / "coco" / "instances_train.json").write_text(
+        json.dumps(
+            {
+                "images": [{"id": 7, "file_name": "a.png"}],
+                "annotations": [
+                    {"image_id": 7, "bbox": [16, 12, 32, 24]},
+                    {"image_id": 7, "bbox": [0, 0, 8, 8], "iscrowd": 1},
+                ],
+            }
+        )
+    )
+    save(tmp_path / "yolo" / "images" / "val" / "a.png", 0)
+    (tmp_path / "yolo" / "labels" / "val").mkdir(parents=True)
+    (tmp_path / "yolo" / "labels" / "val" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (coco,) = LAYOUTS["coco"](tmp_path / "coco" / "instances_train.json")
+    (yolo,) = LAYOUTS["yolo"](tmp_path / "yolo")
+    np.testing.assert_allclose(coco.box_xyxy, [[16, 12, 48, 36]])
+    np.testing.assert_allclose(yolo.box_xyxy, coco.box_xyxy)
+    np.testing.assert_allclose(coco.ignore_xyxy, [[0, 0, 8, 8]])
+    assert (coco.split, yolo.split) == ("train", "validation")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("list.txt", "a.png\nmany\n", "followed by its faces"),
+        ("list.txt", "a.png\n1\n1 2 3 4\n", "no such photo"),
+        ("list.json", "{}", "COCO"),
+        ("list.parquet", "no", "Parquet"),
+        ("list.csv", "no", "layout is not recognised"),
+    ],
+)
+def test_damaged_sources_are_named(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=expected):
+        import_photos(tmp_path / name, tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_columns_as_the_training_photos_have_them(tmp_path: Path) -> None:
+    rows = {
+        "id": ["s/a", "s/b"],
+        "source": ["s", "s"],
+        "image": [{"bytes": jpeg(0), "path": "a"}, {"bytes": jpeg(1), "path": "b"}],
+        "boxes": [[[1, 2, 30, 40]], []],
+        "landmarks": [[list(range(10))], []],
+        "ignore": [[[0, 0, 5, 5]], []],
+        "ignore_scores": [[0.9], []],
+        "ignore_landmarks": [[list(range(10))], []],
+        "box_from": [["teacher"], []],
+        "landmarks_from": [["label"], []],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "faces.parquet")
+    dataset, summary = import_photos(tmp_path / "faces.parquet", tmp_path / "out.parquet", validation=0.5)
+    first, _ = dataset.photos()
+    assert (first.box_from, first.landmarks_from) == (("teacher",), ("label",))
+    np.testing.assert_allclose(first.landmarks_xy[0], np.arange(10).reshape(5, 2))
+    np.testing.assert_allclose(first.ignore_score, [0.9])
+    assert summary.photos == {"s": {"train": 1, "validation": 1}}
+    # The own form is read too, and keeps its splits.
+    again, _ = import_photos(tmp_path / "out.parquet", tmp_path / "again.parquet", validation=0.0)
+    assert again.split.tolist() == dataset.split.tolist()
+
+
+def test_near_copies_stay_together(tmp_path: Path) -> None:
+    photos = [photo(number) for number in range(40)]
+    # Every second photo comes again, recompressed.
+    for number in range(0, 40, 2):
+        image = cv2.imdecode(np.frombuffer(jpeg(number), np.uint8), cv2.IMREAD_COLOR)
+        again = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+        photos.append(Photo(again, f"again/{number}", "b"))
+    write_photos(tmp_path / "in.parquet", photos, {})
+    dataset, summary = import_photos(tmp_path / "in.parquet", tmp_path / "out.parquet", validation=0.2)
+    assert summary.copies == 20
+    side = dict(zip((own.name for own in dataset.photos()), dataset.split.tolist(), strict=True))
+    assert all(side[f"a/{number}"] == side[f"again/{number}"] for number in range(0, 40, 2))
+    assert set(side.values()) == {"train", "validation"}
+
+
+@given(st.integers(0, 2**31), st.floats(0.05, 0.5), st.integers(2, 60))
+def test_the_choice_is_a_share_of_every_source_and_takes_groups_whole(seed: int, share: float, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    sources = rng.choice(["a", "b"], count).tolist()
+    groups = rng.integers(0, count, count)
+    chosen = choose_photos(sources, groups, share, seed)
+    np.testing.assert_array_equal(chosen, choose_photos(sources, groups, share, seed))
+    for group in np.unique(groups):
+        assert len(set(chosen[groups == group].tolist())) == 1
+    largest = int(np.bincount(groups).max())
+    for name in set(sources):
+        own = np.asarray(sources) == name
+        wanted = round(share * own.sum())
+        # Never far below; above only by what a group brings that the other source began.
+        assert chosen[own].sum() <= max(wanted, 0) + largest * count
+        assert chosen[own].sum() >= wanted - largest
+
+
+def test_a_tilted_box_is_that_of_the_turned_ellipse() -> None:
+    box = np.asarray([[10, 20, 30, 60]], np.float32)
+    turn = np.asarray([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
+    np.testing.assert_allclose(tilted_box(box, turn), [[-60, 10, -20, 30]], atol=1e-4)
+    circle = np.asarray([[0, 0, 10, 10]], np.float32)
+    c = np.sqrt(0.5)
+    np.testing.assert_allclose(tilted_box(circle, np.asarray([[c, -c, 0], [c, c, 0]]))[0, 2:] - (0, 5 * 2 * c),
+                               [5, 5], atol=1e-4)  # fmt: skip
+
+
+def test_low_light_takes_light_and_adds_noise() -> None:
+    image = np.full((64, 64), 200, np.uint8)
+    dark = darken(image, np.random.default_rng(0), 0.2)
+    assert abs(float(dark.mean()) - 40) < 2
+    assert dark.std() > 0.5
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(UsageError, match="validation"):
+        import_photos("x", "y.parquet", validation=0.9)
