@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import tempfile
 import warnings
@@ -10,11 +11,9 @@ import onnx
 import pytest
 import torch
 
-from mien.data.fer2013 import Fer2013
 from mien.errors import MienWarning, ModelError, UsageError
-from mien.export import expression
 from mien.export.expression import ModelDescription, convert, export_expression_model
-from mien.export.graph import to_onnx
+from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_images, quantize_int8
 from mien.export.run import run_logits
 from mien.train.architectures import ExpressionNetwork
@@ -42,23 +41,23 @@ def network() -> ExpressionNetwork:
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     """Smooth pictures: noise of 6 x 6 squares."""
-    coarse = np.random.default_rng(0).integers(0, 256, (80, 4, 4)).astype(np.uint8)
-    return coarse.repeat(6, axis=1).repeat(6, axis=2)
+    coarse = np.random.default_rng(0).integers(0, 256, (80, 1, 4, 4)).astype(np.uint8)
+    return coarse.repeat(6, axis=2).repeat(6, axis=3)
 
 
 @pytest.fixture(scope="module")
-def validation(images: np.ndarray, network: ExpressionNetwork) -> Fer2013:
-    """Labels that the network itself gives, so that it is mostly right."""
+def faces(images: np.ndarray, network: ExpressionNetwork) -> LabelledFaces:
+    """Labels that the network itself gives, so that it is mostly right; the first thirty are in training too."""
     with torch.inference_mode():
-        logits = network((torch.from_numpy(images).float()[:, None] / 255 - 0.5077) / 0.255)[0].numpy()
+        logits = network(network.normalise(torch.from_numpy(images)))[0].numpy()
     logits = (logits - logits.mean(axis=0)) / logits.std(axis=0)
     votes = np.random.default_rng(1).multinomial(10, [0.1] * 10, len(images)).astype(np.uint8)
-    return Fer2013(images, logits.argmax(axis=1), votes, np.arange(len(images), dtype=np.int32))
+    return LabelledFaces(images, logits.argmax(axis=1), votes, np.arange(len(images)) < 30)
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_a_checkpoint_becomes_a_model_that_mien_finds(
-    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path, precision: str
+    network: ExpressionNetwork, images: np.ndarray, faces: LabelledFaces, tmp_path: Path, precision: str
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     (tmp_path / "out").mkdir()
@@ -66,8 +65,8 @@ def test_a_checkpoint_becomes_a_model_that_mien_finds(
         tmp_path / "tiny.safetensors",
         tmp_path / "out",
         description=DESCRIPTION,
-        training_images=images[:30],
-        validation=validation,
+        calibration_images=images[:30],
+        faces=faces,
         precision=precision,  # type: ignore[arg-type]
         max_accuracy_loss=1.0,
     )
@@ -79,7 +78,7 @@ def test_a_checkpoint_becomes_a_model_that_mien_finds(
     fer7 = card.scores["fer7"]
     assert fer7["one_pass"]["images_without_training_copies"] == 80 - 30
     assert np.sum(fer7["one_pass"]["confusion"]) == 80
-    assert fer7["one_pass"]["accuracy"] == pytest.approx((logits["fer7"].argmax(1) == validation.labels).mean())
+    assert fer7["one_pass"]["accuracy"] == pytest.approx((logits["fer7"].argmax(1) == faces.label).mean())
     assert fer7["float32_agreement"] > 0.85
     for head in (fer7, card.scores["ferplus"]):
         assert head["calibration"]["nll_after"] <= head["calibration"]["nll_before"]
@@ -89,7 +88,7 @@ def test_a_checkpoint_becomes_a_model_that_mien_finds(
 def test_the_graph_gives_what_torch_gives(network: ExpressionNetwork, images: np.ndarray) -> None:
     _, reference = convert(network, images, "float32")
     with torch.inference_mode():
-        expected = network((torch.from_numpy(images).float()[:, None] / 255 - 0.5077) / 0.255)
+        expected = network(network.normalise(torch.from_numpy(images)))
     for (name, got), wanted in zip(run_logits(reference, images).items(), expected, strict=True):
         np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4, err_msg=name)
 
@@ -131,26 +130,28 @@ def test_nothing_leaks_to_the_user(
 
 
 def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
-    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: ExpressionNetwork,
+    images: np.ndarray,
+    faces: LabelledFaces,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def wrong(*args: object, mean: float, **kwargs: object) -> onnx.ModelProto:
-        return to_onnx(*args, mean=mean + 0.1, **kwargs)  # type: ignore[arg-type]
-
     save_checkpoint(network, tmp_path / "tiny.safetensors")
-    monkeypatch.setattr(expression, "to_onnx", wrong)
+    right = ExpressionNetwork.normalise
+    monkeypatch.setattr(ExpressionNetwork, "normalise", lambda self, pixels: right(self, pixels) + 0.1)
     with pytest.raises(ModelError, match="differs from torch"):
         export_expression_model(
             tmp_path / "tiny.safetensors",
             tmp_path,
             description=DESCRIPTION,
-            training_images=images,
-            validation=validation,
+            calibration_images=images,
+            faces=faces,
         )
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
 
 
 def test_a_loss_of_accuracy_is_warned_of(
-    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path
+    network: ExpressionNetwork, images: np.ndarray, faces: LabelledFaces, tmp_path: Path
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     with pytest.warns(MienWarning, match="float32"):
@@ -158,8 +159,8 @@ def test_a_loss_of_accuracy_is_warned_of(
             tmp_path / "tiny.safetensors",
             tmp_path,
             description=DESCRIPTION,
-            training_images=images,
-            validation=validation,
+            calibration_images=images,
+            faces=dataclasses.replace(faces, copied=np.ones(80, bool)),
             max_accuracy_loss=-1.0,
         )
     scores = ModelCard.read(tmp_path / "tiny.json").scores["fer7"]["one_pass"]
@@ -168,30 +169,30 @@ def test_a_loss_of_accuracy_is_warned_of(
 
 
 def test_a_dataset_without_votes_leaves_the_second_head_as_it_is(
-    network: ExpressionNetwork, images: np.ndarray, validation: Fer2013, tmp_path: Path
+    network: ExpressionNetwork, images: np.ndarray, faces: LabelledFaces, tmp_path: Path
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     card = export_expression_model(
         tmp_path / "tiny.safetensors",
         tmp_path,
         description=DESCRIPTION,
-        training_images=images[:30],
-        validation=validation._replace(votes=np.zeros_like(validation.votes)),
+        calibration_images=images[:30],
+        faces=dataclasses.replace(faces, votes=None),
         precision="float32",
     )
     assert card.head("ferplus").temperature == 1
     assert card.scores["ferplus"] == {"images": 0}
 
 
-def test_images_of_another_size_are_refused(network: ExpressionNetwork, validation: Fer2013, tmp_path: Path) -> None:
+def test_images_of_another_size_are_refused(network: ExpressionNetwork, faces: LabelledFaces, tmp_path: Path) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
-    with pytest.raises(UsageError, match=r"training images are uint8\(3, 48, 48\); expected uint8 \(N, 24, 24\)"):
+    with pytest.raises(UsageError, match=r"calibration images are uint8\(3, 48, 48\); expected uint8 \(N, 1, 24, 24\)"):
         export_expression_model(
             tmp_path / "tiny.safetensors",
             tmp_path,
             description=DESCRIPTION,
-            training_images=np.zeros((3, 48, 48), np.uint8),
-            validation=validation,
+            calibration_images=np.zeros((3, 48, 48), np.uint8),
+            faces=faces,
         )
 
 
@@ -201,6 +202,6 @@ def test_calibration_images_are_chosen_the_same_way_each_time(network: Expressio
     assert chosen[:, 0, 0].tolist() == [int(i) % 256 for i in np.linspace(0, 999, 10).round()]
     assert len(choose_calibration_images(images[:5], 10)) == 5
     with pytest.raises(UsageError, match="at least one"):
-        quantize_int8(onnx.ModelProto(), np.zeros((0, 24, 24), np.uint8))
+        quantize_int8(onnx.ModelProto(), np.zeros((0, 1, 24, 24), np.uint8))
     with pytest.raises(UsageError, match="precision"):
         convert(network, images, "int4")  # type: ignore[arg-type]

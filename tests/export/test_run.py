@@ -9,4 +9,4 @@ from mien.export.run import run_logits
 
 def test_bytes_that_are_no_model_are_refused() -> None:
     with pytest.raises(ModelError, match="cannot load"):
-        run_logits(b"no model", np.zeros((1, 4, 4), np.uint8))
+        run_logits(b"no model", np.zeros((1, 1, 4, 4), np.uint8))

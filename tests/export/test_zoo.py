@@ -68,23 +68,23 @@ def test_the_detector_card_is_made_again(tmp_path: Path) -> None:
 def test_int8_is_as_right_as_float(name: str, validation: Fer2013) -> None:
     model = list_models()[name]
     scores = model.card.scores["fer7"]
-    shipped = run_logits(model.read_weights(), validation.images)["fer7"].argmax(axis=1)
+    shipped = run_logits(model.read_weights(), validation.images[:, None])["fer7"].argmax(axis=1)
     accuracy = (shipped == validation.labels).mean()
     assert accuracy == pytest.approx(scores["one_pass"]["accuracy"], abs=0.002)
     assert abs(accuracy - scores["float32_accuracy"]) < 0.003
     # The float network takes four times as long: it runs on every third face.
     network = load_checkpoint(CHECKPOINTS / NAMES[name])
-    _, reference = convert(network, validation.images, "float32")
-    exact = run_logits(reference, validation.images[::3])["fer7"].argmax(axis=1)
+    _, reference = convert(network, validation.images[:, None], "float32")
+    exact = run_logits(reference, validation.images[::3, None])["fer7"].argmax(axis=1)
     assert (exact == shipped[::3]).mean() > 0.98
 
 
 def test_the_shipped_base_comes_from_its_checkpoint(fer2013_dir: Path, validation: Fer2013) -> None:
     training = read_fer2013_parquet(fer2013_dir / "fer2013-train.parquet")
-    remade, _ = convert(load_checkpoint(CHECKPOINTS / NAMES["base"]), training.images)
+    remade, _ = convert(load_checkpoint(CHECKPOINTS / NAMES["base"]), training.images[:, None])
     shipped = list_models()["base"].read_weights()
     if remade != shipped:  # another processor or library may round a range otherwise
-        faces = validation.images[:600]
+        faces = validation.images[:600, None]
         here, there = (run_logits(model, faces)["fer7"].argmax(axis=1) for model in (remade, shipped))
         assert np.mean(here == there) > 0.985
 

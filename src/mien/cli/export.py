@@ -39,6 +39,10 @@ def export(
         Path | None,
         typer.Option(metavar="PATH", help="What the model was trained on; by default the split 'train' of --data."),
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Measure one pass only: no ten views, no temperatures for small faces."),
+    ] = False,
     summary: Annotated[str, typer.Option(metavar="TEXT", help="One sentence for the card.")] = "",
     licence: Annotated[str, typer.Option(metavar="TEXT", help="The weights' licence, for the card.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON, and nothing else, on stdout.")] = False,
@@ -68,6 +72,7 @@ def export(
             split=split,
             training=training,
             precision=precision,
+            full=not quick,
             summary=summary,
             licence=licence,
             progress=progress,
@@ -90,7 +95,7 @@ def _require(library: str) -> None:
 def _show(console: Console, card: ModelCard, out: Path) -> None:
     from mien.cli.evaluate import percent, span
 
-    scores = card.scores["fer7"]
+    scores = card.scores[card.heads[0].output]
     one_pass = scores["one_pass"]
     console.print(
         f"[bold]{card.name}[/] {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
@@ -104,9 +109,10 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
             f"(accuracy {percent(scores['float32_accuracy'])} before)",
             soft_wrap=True,
         )
+    views = f"; ten views {percent(scores['ten_views']['accuracy'])}" if "ten_views" in scores else ""
     console.print(
         f"accuracy     {percent(one_pass['accuracy'])} ({span(one_pass['accuracy_interval_95'])}) on "
-        f"{one_pass['images']:,} faces of {card.scores['split']}; ten views {percent(scores['ten_views']['accuracy'])}",
+        f"{one_pass['images']:,} faces of {card.scores['split']}{views}",
         soft_wrap=True,
     )
     copies = one_pass["images"] - one_pass["images_without_training_copies"]

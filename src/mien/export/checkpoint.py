@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -10,17 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify.preprocess import whole_batch
-from mien.data.fer2013 import FER_LABELS, FERPLUS_LABELS, Fer2013
+from mien.data.ferplus import VOTE_LABELS
 from mien.errors import InputError, UsageError
 from mien.evaluate.faces import Faces, open_faces, open_training
+from mien.evaluate.scheme import NO_EXPRESSION
 from mien.export.expression import ModelDescription, export_expression_model
-from mien.export.graph import INPUT_NAME
+from mien.export.measure import LabelledFaces
+from mien.export.quantize import choose_calibration_rows
+from mien.train.architectures import HeadSpec, NetworkSpec
 from mien.train.checkpoint import load_checkpoint
-from mien.zoo.card import InputSpec, ModelCard, TrainingData
+from mien.zoo.card import ModelCard, TrainingData
 
 __all__ = ["export_checkpoint"]
 
-_CHUNK = 256
+_CHUNK = 1024
 NOT_STATED = "not stated: whoever trained the model decides"
 
 
@@ -32,6 +36,7 @@ def export_checkpoint(
     split: str | None = None,
     training: Path | None = None,
     precision: Literal["int8", "float32"] = "int8",
+    full: bool = True,
     summary: str = "",
     licence: str = "",
     progress: Callable[[int, int], None] | None = None,
@@ -41,11 +46,12 @@ def export_checkpoint(
     Parameters
     ----------
     checkpoint : Path
-        A safetensors file that `mien.train` wrote.
+        A safetensors file that `mien.train` wrote: any architecture, any labels.
     out : Path
         The ``.onnx`` file; its card gets the same name with ``.json``.
     data : Path
-        Labelled faces, in any layout that `mien data import` reads, to measure on and to fit the temperatures.
+        Labelled faces, in any layout that `mien data import` reads, to measure on and to fit the temperatures. They
+        must have every expression of the first head.
     split : str, optional
         Of `data`; as in `mien.evaluate.open_faces`.
     training : Path, optional
@@ -53,6 +59,8 @@ def export_checkpoint(
         of the int8 numbers, and faces of `data` with an exact copy there are counted apart. Without any, only float32
         can be made.
     precision : {"int8", "float32"}
+    full : bool
+        Also measure ten views and fit temperatures for small faces: some twenty times the time.
     summary, licence : str
         For the card.
     progress : callable, optional
@@ -67,23 +75,28 @@ def export_checkpoint(
     UsageError
         If there are no training faces for int8, or the split is unknown.
     """
-    network = load_checkpoint(checkpoint)
-    side = network.spec.size_px
+    spec = load_checkpoint(checkpoint).spec
+    first = spec.heads[0]
     faces = open_faces(data, split)
-    missing = [name for name in FER_LABELS if name not in faces.labels]
+    missing = [name for name in first.labels if name not in (*faces.labels, *NO_EXPRESSION)]
     if missing:
         raise InputError(
             str(data), f"lacks the class{'es' if len(missing) > 1 else ''} {', '.join(missing)} of the model; it has "
             f"{', '.join(faces.labels)}"
         )  # fmt: skip
-    known = faces.take(np.isin(faces.label, [faces.labels.index(name) for name in FER_LABELS]))
+    known = faces.take(np.isin(faces.label, [i for i, name in enumerate(faces.labels) if name in first.labels]))
+    if not len(known):
+        raise InputError(str(data), f"no row of '{faces.split}' has one of the labels {', '.join(first.labels)}")
     learned = _training_faces(faces, data, training)
     if learned is None and precision == "int8":
         raise UsageError(
             f"{data} has no other split to learn the ranges of int8 numbers from; give --training PATH, or export "
             "with --precision float32"
         )
-    total = len(known) + (0 if learned is None else len(learned))
+    calibration = np.zeros(0, np.intp)
+    if learned is not None and precision == "int8":
+        calibration = choose_calibration_rows(len(learned))
+    total = len(known) + len(calibration) + (0 if learned is None else len(known) + len(learned))
     done = 0
 
     def advance(more: int) -> None:
@@ -103,10 +116,11 @@ def export_checkpoint(
             training_data=(TrainingData(source, "see where the dataset came from"),),
             made_by=f"mien export {checkpoint.name} --data {data.name} --precision {precision}",
         ),
-        training_images=np.zeros((0, side, side), np.uint8) if learned is None else _gray(learned, side, advance),
-        validation=_validation(known, side, advance),
+        calibration_images=_prepared(learned or known, calibration, spec, advance),
+        faces=_labelled(known, learned, spec, advance),
         split=f"{Path(faces.source).name} ({faces.split})",
         precision=precision,
+        full=full,
     )
 
 
@@ -120,21 +134,41 @@ def _training_faces(faces: Faces, data: Path, training: Path | None) -> Faces | 
     return None if learned.split == faces.split else learned
 
 
-def _validation(faces: Faces, side: int, advance: Callable[[int], None]) -> Fer2013:
-    """The faces in the form and the order of classes that the shipped models are measured with."""
-    order = np.array([FER_LABELS.index(name) if name in FER_LABELS else -1 for name in faces.labels], np.int64)
-    votes = np.zeros((len(faces), len(FERPLUS_LABELS)), np.uint8)
-    if faces.votes is not None and set(faces.vote_labels) == set(FERPLUS_LABELS):
-        votes = faces.votes[:, [faces.vote_labels.index(name) for name in FERPLUS_LABELS]]
-    return Fer2013(_gray(faces, side, advance), order[faces.label], votes, np.arange(len(faces), dtype=np.int32))
+def _labelled(faces: Faces, learned: Faces | None, spec: NetworkSpec, advance: Callable[[int], None]) -> LabelledFaces:
+    """The faces as the network takes them, with the classes of its first head."""
+    votes = None
+    if faces.votes is not None and set(faces.vote_labels) == set(VOTE_LABELS):
+        votes = faces.votes[:, [faces.vote_labels.index(name) for name in VOTE_LABELS]]
+    copied = np.zeros(len(faces), np.bool_)
+    if learned is not None:
+        known = set(_digests(learned, advance))
+        copied = np.array([digest in known for digest in _digests(faces, advance)], np.bool_)
+    images = _prepared(faces, np.arange(len(faces)), spec, advance)
+    return LabelledFaces(images, _classes_of(spec.heads[0], faces.labels)[faces.label], votes, copied)
 
 
-def _gray(faces: Faces, side: int, advance: Callable[[int], None]) -> npt.NDArray[np.uint8]:
-    """All faces as the network takes them, uint8 of shape (N, side, side), through the one preprocessing."""
-    spec = InputSpec(INPUT_NAME, (side, side), "gray", "uint8", 0.0, 1.0)
-    images = np.empty((len(faces), side, side), np.uint8)
+def _classes_of(head: HeadSpec, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    """For each class of a dataset its place in a head, or -1."""
+    return np.array([head.labels.index(name) if name in head.labels else -1 for name in labels], np.int64)
+
+
+def _digests(faces: Faces, advance: Callable[[int], None]) -> list[bytes]:
+    """A checksum of the gray pixels of each face: equal faces have equal ones."""
+    found = []
     for start in range(0, len(faces), _CHUNK):
-        part = faces.images(np.arange(start, min(start + _CHUNK, len(faces))))
-        images[start : start + len(part)] = whole_batch(part, spec)[:, 0]
+        images = faces.images(np.arange(start, min(start + _CHUNK, len(faces))))
+        found += [hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in images]
+        advance(len(images))
+    return found
+
+
+def _prepared(
+    faces: Faces, rows: npt.NDArray[np.intp], spec: NetworkSpec, advance: Callable[[int], None]
+) -> npt.NDArray[np.uint8]:
+    """Some faces as the network takes them, uint8 of shape (N, C, S, S), through the one preprocessing."""
+    images = np.empty((len(rows), spec.in_channels, spec.size_px, spec.size_px), np.uint8)
+    for start in range(0, len(rows), _CHUNK):
+        part = faces.images(rows[start : start + _CHUNK], color=spec.channels == "rgb")
+        images[start : start + len(part)] = whole_batch(part, spec.input_spec())
         advance(len(part))
     return images

@@ -8,36 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
-from mien.classify.preprocess import whole_batch
-from mien.data.fer2013 import FER_LABELS, FERPLUS_LABELS, Fer2013, copies_in
 from mien.errors import MienWarning, ModelError, OutputError, UsageError
-from mien.evaluate.calibration import calibration_scores
-from mien.evaluate.metrics import classification_scores
-from mien.evaluate.predict import ten_views
-from mien.evaluate.votes import ferplus_majority
-from mien.export.graph import INPUT_NAME, canonical_bytes, to_onnx
+from mien.export.graph import canonical_bytes, to_onnx
+from mien.export.measure import LabelledFaces, measure, takes_votes
 from mien.export.quantize import choose_calibration_images, quantize_int8
 from mien.export.run import run_logits
 from mien.files import write_atomically
-from mien.train.architectures import ExpressionNetwork
+from mien.train.architectures import ExpressionNetwork, NetworkSpec
 from mien.train.checkpoint import load_checkpoint
-from mien.zoo.card import Head, InputSpec, ModelCard, TrainingData
+from mien.zoo.card import ModelCard, TrainingData
 
 __all__ = ["FER2013_FRAMING_XY", "ModelDescription", "convert", "export_expression_model"]
 
 FER2013_FRAMING_XY = ((0.327, 0.380), (0.673, 0.380), (0.500, 0.586), (0.350, 0.743), (0.650, 0.743))
 """Mean places where the shipped detector sees the landmarks in FER2013's faces (benchmarks/framing.py)."""
 
-SMALL_FACE_SIDES_PX = (12, 16, 20, 24, 32, 40)
-"""Sizes below the model's own for which temperatures are fitted, in pixels of the photo."""
-
-HEADS = {"fer7": FER_LABELS, "ferplus": FERPLUS_LABELS}
 # What float arithmetic in another order may change in a logit. A wrong conversion changes far more.
 _PARITY = 2e-3
 
@@ -77,7 +66,7 @@ def convert(
     ----------
     network : PlainNet
         Trained.
-    calibration_images : uint8 array of shape (N, H, W)
+    calibration_images : uint8 array of shape (N, C, S, S)
         Training faces; at most 512 of them, at equal distances, set the ranges of the int8 numbers.
     precision : {"int8", "float32"}
 
@@ -88,8 +77,7 @@ def convert(
     """
     if precision not in ("int8", "float32"):
         raise UsageError(f"precision is '{precision}'; expected 'int8' or 'float32'")
-    config = network.spec
-    model = to_onnx(network, size_px=config.size_px, mean=config.mean, std=config.std, outputs=tuple(HEADS))
+    model = to_onnx(network)
     reference = canonical_bytes(model)
     if precision == "float32":
         return reference, reference
@@ -101,10 +89,11 @@ def export_expression_model(
     destination: Path,
     *,
     description: ModelDescription,
-    training_images: npt.NDArray[np.uint8],
-    validation: Fer2013,
+    calibration_images: npt.NDArray[np.uint8],
+    faces: LabelledFaces,
     split: str = "FER2013 PublicTest",
     precision: Literal["int8", "float32"] = "int8",
+    full: bool = True,
     max_accuracy_loss: float = 0.003,
     cards: Path | None = None,
 ) -> ModelCard:
@@ -118,15 +107,16 @@ def export_expression_model(
         Folder that gets ``<name>.onnx`` and ``<name>.json``.
     description : ModelDescription
         What the card says beside the numbers.
-    training_images : uint8 array of shape (M, H, W)
-        What the model was trained on: a choice of them calibrates the int8 ranges, and validation images that are
-        byte for byte among them are counted apart. May be empty for float32.
-    validation : Fer2013
-        Labelled images for temperatures and scores.
+    calibration_images : uint8 array of shape (M, C, S, S)
+        Of what the model was trained on: a choice of them sets the int8 ranges. May be empty for float32.
+    faces : LabelledFaces
+        For temperatures and scores.
     split : str
-        What the validation images are called on the card.
+        What the faces are called on the card.
     precision : {"int8", "float32"}
         Of the convolutions. The heads are always float32.
+    full : bool
+        Measure ten views, and fit temperatures for small faces too: some twenty times the time.
     max_accuracy_loss : float
         More than this share of right answers lost against float32 is warned of.
     cards : Path, optional
@@ -147,20 +137,23 @@ def export_expression_model(
         If model or card cannot be written.
     """
     network = load_checkpoint(checkpoint)
-    side = network.spec.size_px
-    for role, images in (("training", training_images), ("validation", validation.images)):
+    spec = network.spec
+    shape = (spec.in_channels, spec.size_px, spec.size_px)
+    for role, images in (("calibration", calibration_images), ("validation", faces.images)):
         # A float32 model can be made without the images that it learned from.
-        enough = len(images) or (role == "training" and precision == "float32")
-        if images.dtype != np.uint8 or images.shape[1:] != (side, side) or not enough:
+        enough = len(images) or (role == "calibration" and precision == "float32")
+        if images.dtype != np.uint8 or images.shape[1:] != shape or not enough:
             raise UsageError(
-                f"{role} images are {images.dtype}{images.shape}; expected uint8 (N, {side}, {side}) with N above 0"
+                f"{role} images are {images.dtype}{images.shape}; expected uint8 (N, {', '.join(map(str, shape))}) "
+                "with N above 0"
             )
-    exported, reference = convert(network, training_images, precision)
-    float_logits = run_logits(reference, validation.images)
-    difference = _check_parity(network, validation.images, float_logits)
-    logits = run_logits(exported, validation.images) if precision == "int8" else float_logits
-    heads, scores = _measure(exported, logits, float_logits, validation, copies_in(validation.images, training_images))
-    lost = scores["fer7"]["float32_accuracy"] - scores["fer7"]["one_pass"]["accuracy"]
+    exported, reference = convert(network, calibration_images, precision)
+    float_logits = run_logits(reference, faces.images)
+    difference = _check_parity(network, faces.images, float_logits)
+    logits = run_logits(exported, faces.images) if precision == "int8" else float_logits
+    heads, scores = measure(spec, exported, logits, float_logits, faces, full=full)
+    first = scores[spec.heads[0].output]
+    lost = first["float32_accuracy"] - first["one_pass"]["accuracy"]
     if lost > max_accuracy_loss:
         warnings.warn(
             f"model '{description.name}': int8 loses {100 * lost:.2f} points of accuracy against float32 "
@@ -168,7 +161,6 @@ def export_expression_model(
             MienWarning,
             stacklevel=2,
         )
-    config = network.spec
     card = ModelCard(
         name=description.name,
         kind="expression",
@@ -177,17 +169,9 @@ def export_expression_model(
         sha256=hashlib.sha256(exported).hexdigest(),
         licence=description.licence,
         training_data=description.training_data,
-        input=InputSpec(
-            name=INPUT_NAME,
-            size_wh=(side, side),
-            channels="gray",
-            dtype="uint8",
-            mean=config.mean,
-            std=config.std,
-            framing_xy=description.framing_xy,
-        ),
+        input=spec.input_spec(description.framing_xy),
         heads=heads,
-        parameters=sum(weight.numel() for weight in network.parameters()),
+        parameters=network.parameter_count,
         precision=precision,
         made_by=description.made_by,
         scores={
@@ -195,7 +179,7 @@ def export_expression_model(
             "torch_to_onnx_max_logit_difference": float(f"{difference:.1e}"),
             **scores,
         },
-        notes=description.notes + _notes(split, precision),
+        notes=description.notes + _notes(spec, split, precision, full),
     )
     _write(card, exported, destination, cards or destination)
     return card
@@ -205,11 +189,11 @@ def _check_parity(network: ExpressionNetwork, images: npt.NDArray[np.uint8], log
     """Largest difference between the logits of torch and of the float32 graph; a ModelError if it is too large."""
     images = images[:512]
     with torch.inference_mode():
-        pixels = torch.from_numpy(images).float()[:, None]
-        expected = network(network.normalise(pixels))
+        parts = [network(network.normalise(torch.from_numpy(images[i : i + 64]))) for i in range(0, len(images), 64)]
+    expected = [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
     largest = 0.0
-    for name, wanted in zip(HEADS, expected, strict=True):
-        got = logits[name][: len(images)]
+    for head, wanted in zip(network.spec.heads, expected, strict=True):
+        got = logits[head.output][: len(images)]
         largest = max(largest, float(np.abs(got - wanted.numpy()).max()) / max(1.0, float(wanted.abs().max())))
     if not largest <= _PARITY:
         raise ModelError(
@@ -219,92 +203,27 @@ def _check_parity(network: ExpressionNetwork, images: npt.NDArray[np.uint8], log
     return largest
 
 
-def _measure(
-    exported: bytes,
-    logits: dict[str, Any],
-    float_logits: dict[str, Any],
-    validation: Fer2013,
-    copied: npt.NDArray[np.bool_],
-) -> tuple[tuple[Head, ...], dict[str, Any]]:
-    votes = validation.votes.sum(axis=1)
-    voted = votes > 0
-    fer_temperature, fer_calibration = calibration_scores(logits["fer7"], validation.labels)
-    ferplus_temperature, ferplus_scores = 1.0, ferplus_majority(logits["ferplus"], validation.votes)
-    if voted.any():
-        distribution = validation.votes[voted] / votes[voted, None]
-        ferplus_temperature, ferplus_scores["calibration"] = calibration_scores(logits["ferplus"][voted], distribution)
-    views = np.mean([softmax(run_logits(exported, view)["fer7"]) for view in ten_views(validation.images)], axis=0)
-    agreement = (logits["fer7"].argmax(1) == float_logits["fer7"].argmax(1)).mean()
-    accuracy = (float_logits["fer7"].argmax(1) == validation.labels).mean()
-    scores = {
-        "fer7": {
-            "one_pass": classification_scores(logits["fer7"], validation.labels, FER_LABELS, copied),
-            "ten_views": classification_scores(views, validation.labels, FER_LABELS, copied),
-            "float32_accuracy": round(float(accuracy), 5),
-            "float32_agreement": round(float(agreement), 5),
-            "calibration": fer_calibration,
-        },
-        "ferplus": ferplus_scores,
-    }
-    temperatures = {"fer7": fer_temperature, "ferplus": ferplus_temperature}
-    targets: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = {
-        "fer7": (np.ones(len(votes), bool), validation.labels)
-    }
-    if voted.any():
-        targets["ferplus"] = (voted, distribution)
-    by_px, scores["fer7"]["by_face_px"] = _small_faces(exported, validation, targets, fer_temperature)
-    side_px = float(validation.images.shape[1])
-    heads = [
-        Head(name, labels, temperatures[name], (*by_px[name], (side_px, temperatures[name])) if by_px.get(name) else ())
-        for name, labels in HEADS.items()
-    ]
-    return tuple(heads), scores
-
-
-def _small_faces(
-    exported: bytes,
-    validation: Fer2013,
-    targets: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]],
-    temperature: float,
-) -> tuple[dict[str, tuple[tuple[float, float], ...]], dict[str, Any]]:
-    """Temperatures of each head, and scores of `fer7`, for faces that have fewer pixels than the model takes.
-
-    The images are averaged down to each size and go through the preprocessing again, which enlarges them. `targets`
-    gives for each head the rows that have one, and their targets; `temperature` is that of `fer7` for sharp faces.
-    """
-    height, width = validation.images.shape[1:]
-    spec = InputSpec(INPUT_NAME, (width, height), "gray", "uint8", 0.0, 1.0)
-    fitted: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
-    scores: dict[str, Any] = {}
-    for px in (side for side in SMALL_FACE_SIDES_PX if side < min(width, height)):
-        small = [
-            np.asarray(cv2.resize(image, (px, px), interpolation=cv2.INTER_AREA), np.uint8)
-            for image in validation.images
-        ]
-        logits = run_logits(exported, whole_batch(small, spec)[:, 0])
-        for name, (rows, wanted) in targets.items():
-            fitted[name].append((float(px), fit_temperature(logits[name][rows], wanted)))
-        blurred, labels = logits["fer7"], validation.labels
-        scores[str(px)] = {
-            "accuracy": round(float((blurred.argmax(1) == labels).mean()), 5),
-            "ece_as_if_sharp": round(expected_calibration_error(softmax(blurred, temperature), labels), 5),
-            "ece": round(expected_calibration_error(softmax(blurred, fitted["fer7"][-1][1]), labels), 5),
-        }
-    return {name: tuple(pairs) for name, pairs in fitted.items()}, scores
-
-
-def _notes(split: str, precision: str) -> tuple[str, ...]:
+def _notes(spec: NetworkSpec, split: str, precision: str, full: bool) -> tuple[str, ...]:
     labels = "FER2013's" if split.startswith("FER2013 ") else "the dataset's"
+    compared = f"The answers of '{spec.heads[0].output}' are compared with {labels} labels"
+    for head in spec.heads[1:]:
+        if takes_votes(head):
+            compared += (
+                f", the temperature of '{head.output}' is fitted to the distribution of the FER+ votes; "
+                "'majority_accuracy' leaves out rows without a single most voted expression"
+            )
     notes: tuple[str, ...] = (
         f"The scores are of the exported file on {split}, which also chose the model and fitted the temperatures: "
         "they are a little better than on new images. 'ece_held_out' is the calibration error with the temperature "
         "of the other half of the rows.",
-        f"The answers of 'fer7' are compared with {labels} labels, the temperature of 'ferplus' is fitted to the "
-        "distribution of the FER+ votes; 'majority_accuracy' leaves out rows without a single most voted expression.",
-        "'by_face_px' are the images averaged down to so many pixels: what to expect of faces that small. Their "
-        "probabilities get a temperature of their own, so that a blurred face is not read with false confidence.",
-        "'ten_views' is the mean of the probabilities of ten shifted and mirrored images; mien reads one.",
+        f"{compared}.",
     )
+    if full:
+        notes += (
+            "'by_face_px' are the images averaged down to so many pixels: what to expect of faces that small. Their "
+            "probabilities get a temperature of their own, so that a blurred face is not read with false confidence.",
+            "'ten_views' is the mean of the probabilities of ten shifted and mirrored images; mien reads one.",
+        )
     if precision == "int8":
         notes += (
             "Weights are quantised to seven bits, so that sums of products cannot overflow on processors without the "

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 
 import onnx
 import torch
 from torch import nn
 
 from mien.errors import ModelError
+from mien.train.architectures import ExpressionNetwork
+from mien.train.architectures.spec import INPUT_NAME
 
-__all__ = ["INPUT_NAME", "canonical_bytes", "to_onnx"]
+__all__ = ["canonical_bytes", "head_name", "to_onnx"]
 
-INPUT_NAME = "image"
 # Both are old enough for onnxruntime 1.19 and hold everything that quantisation per channel needs.
 OPSET, IR_VERSION = 17, 8
 
@@ -21,48 +23,39 @@ OPSET, IR_VERSION = 17, 8
 class _FromPixels(nn.Module):
     """A network with its normalisation in front: uint8 pixels in."""
 
-    def __init__(self, network: nn.Module, mean: float, std: float) -> None:
+    def __init__(self, network: ExpressionNetwork) -> None:
         super().__init__()
         self.network = network
-        self.shift = 255 * mean
-        self.scale = 1 / (255 * std)
+        self.shift = 255 * network.spec.mean
+        self.scale = 1 / (255 * network.spec.std)
 
     def forward(self, image: torch.Tensor) -> object:
         return self.network((image.float() - self.shift) * self.scale)
 
 
-def to_onnx(
-    network: nn.Module, *, size_px: int, mean: float, std: float, outputs: tuple[str, ...], channels: int = 1
-) -> onnx.ModelProto:
+def to_onnx(network: ExpressionNetwork) -> onnx.ModelProto:
     """Convert a network to a float32 ONNX graph, with batch norm folded into the convolutions.
 
     Parameters
     ----------
-    network : torch module
-        Takes normalised float images (N, channels, size_px, size_px) and returns one tensor for each of `outputs`.
-        It is switched to evaluation mode.
-    size_px : int
-        Side of the square input.
-    mean, std : float
-        Normalisation ``(pixel / 255 - mean) / std``, which becomes part of the graph.
-    outputs : tuple of str
-        Names of the outputs, in the order of the network.
-    channels : int
-        1 for gray, 3 for colour.
+    network : ExpressionNetwork
+        It is switched to evaluation mode. Its normalisation becomes part of the graph.
 
     Returns
     -------
     onnx.ModelProto
-        Input `image`, uint8 of shape (N, channels, size_px, size_px), N free; outputs of shape (N, classes).
-        The same network gives the same bytes.
+        Input `image`, uint8 of shape (N, channels, size_px, size_px), N free; outputs of shape (N, classes), by the
+        names of the heads. The same network gives the same bytes.
 
     Raises
     ------
     ModelError
         If torch cannot convert the network.
     """
-    wrapped = _FromPixels(network, mean, std).eval()
-    example = torch.zeros(2, channels, size_px, size_px, dtype=torch.uint8)
+    spec = network.spec
+    outputs = [head.output for head in spec.heads]
+    wrapped = _FromPixels(network).eval()
+    example = torch.zeros(2, spec.in_channels, spec.size_px, spec.size_px, dtype=torch.uint8)
     buffer = io.BytesIO()
     try:
         # The exporter that traces: the newer one (dynamo=True) needs one more package, takes ten seconds instead of
@@ -76,25 +69,29 @@ def to_onnx(
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT_NAME],
-                output_names=list(outputs),
+                output_names=outputs,
                 dynamic_axes={name: {0: "N"} for name in (INPUT_NAME, *outputs)},
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise ModelError(f"torch cannot convert {type(network).__name__} to ONNX: {error}") from error
+        raise ModelError(f"torch cannot convert {spec.architecture} to ONNX: {error}") from error
     model = onnx.load_from_string(buffer.getvalue())
     _rename(model, outputs)
     return model
 
 
-def _rename(model: onnx.ModelProto, outputs: tuple[str, ...]) -> None:
-    """Name the parts of an `ExpressionNetwork` by what they are: the backbone's layers directly, heads by their output.
+def head_name(output: str) -> str:
+    """What the part of a graph that gives this output is called: its nodes are named ``/network/<this>/...``.
 
     ``fer_head``, and not ``fer7_head``, is what the first shipped models have: they can be made again byte for byte.
     """
+    return "fer_head" if output == "fer7" else f"{output}_head"
+
+
+def _rename(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    """Name the parts of an `ExpressionNetwork` by what they are: layers without their backbone, heads by output."""
     renamed = {"network/backbone/": "network/", "network.backbone.": "network."}
     for number, output in enumerate(outputs):
-        head = "fer_head" if output == "fer7" else f"{output}_head"
-        renamed |= {f"network{dot}heads.{number}{dot}": f"network{dot}{head}{dot}" for dot in "/."}
+        renamed |= {f"network{dot}heads.{number}{dot}": f"network{dot}{head_name(output)}{dot}" for dot in "/."}
 
     def new(name: str) -> str:
         for before, after in renamed.items():

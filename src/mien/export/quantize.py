@@ -9,7 +9,8 @@ What was chosen, and why (tried with both shipped networks on a machine with AVX
   16 bits and clip the sum: 2 x 255 x 127 does not fit, 2 x 255 x 64 does. With eight bits a model would be right on
   one machine and wrong on the next; seven cost neither time nor top-1.
 - Ranges by minimum and maximum. Percentiles (99.99) moved the logits twice as far from the float ones.
-- The heads stay in float32: two small matrices, no time, and exact logits for the calibration.
+- The heads stay in float32: two small matrices, no time, and exact logits for the calibration. So do products of two
+  activations (attention), whose ranges a few hundred images do not tell.
 - The quantiser's pre-processing (constant folding, shape inference) runs first; its symbolic half is not needed for
   these graphs.
 """
@@ -35,41 +36,47 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mien.errors import ModelError, UsageError
-from mien.export.graph import INPUT_NAME
+from mien.export.graph import head_name
+from mien.train.architectures.spec import INPUT_NAME
 
-__all__ = ["choose_calibration_images", "quantize_int8"]
+__all__ = ["choose_calibration_images", "choose_calibration_rows", "quantize_int8"]
 
 _BATCH = 64
-_QUANTIZED_OPERATORS = ["Conv", "Relu", "MaxPool"]
+_QUANTIZED_OPERATORS = ["Conv", "Relu", "MaxPool", "Gemm", "MatMul"]
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
     """Calibration images in the form that the quantiser asks for."""
 
     def __init__(self, images: npt.NDArray[np.uint8]) -> None:
-        self._batches = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+        step = max(1, min(_BATCH, _BATCH * 64**2 // images[0, 0].size))
+        self._batches = (images[i : i + step] for i in range(0, len(images), step))
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:  # type: ignore[override, unused-ignore]
         batch = next(self._batches, None)
         return None if batch is None else {INPUT_NAME: batch}
 
 
+def choose_calibration_rows(total: int, count: int = 512) -> npt.NDArray[np.intp]:
+    """Pick `count` of `total` rows at equal distances; the same number gives the same choice."""
+    if total <= count:
+        return np.arange(total, dtype=np.intp)
+    return np.linspace(0, total - 1, count).round().astype(np.intp)
+
+
 def choose_calibration_images(images: npt.NDArray[np.uint8], count: int = 512) -> npt.NDArray[np.uint8]:
     """Pick `count` images at equal distances over the whole set; the same set gives the same choice."""
-    if len(images) <= count:
-        return images
-    chosen = np.linspace(0, len(images) - 1, count).round().astype(np.intp)
-    return np.take(images, chosen, axis=0)
+    return np.take(images, choose_calibration_rows(len(images), count), axis=0)
 
 
 def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uint8]) -> onnx.ModelProto:
-    """Quantise the convolutions of a float32 graph to int8.
+    """Quantise the convolutions and dense layers of a float32 graph to int8, but not the heads.
 
     Parameters
     ----------
     model : onnx.ModelProto
         As made by `mien.export.graph.to_onnx`.
-    calibration_images : uint8 array of shape (N, H, W)
+    calibration_images : uint8 array of shape (N, C, S, S)
         Images like those that the model will see; a few hundred. Every one of them is used.
 
     Returns
@@ -84,10 +91,10 @@ def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uin
     ModelError
         If onnxruntime cannot quantise the graph.
     """
-    if calibration_images.ndim != 3 or not len(calibration_images) or calibration_images.dtype != np.uint8:
+    if calibration_images.ndim != 4 or not len(calibration_images) or calibration_images.dtype != np.uint8:
         raise UsageError(
             f"calibration images are {calibration_images.dtype}{calibration_images.shape}; "
-            "expected uint8 (N, H, W) with at least one image"
+            "expected uint8 (N, C, S, S) with at least one image"
         )
     with tempfile.TemporaryDirectory(prefix="mien-export-") as folder, _quiet_logging():
         raw, prepared, quantized = (Path(folder) / name for name in ("float.onnx", "ready.onnx", "int8.onnx"))
@@ -97,9 +104,10 @@ def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uin
             quantize_static(
                 str(prepared),
                 str(quantized),
-                _Batches(calibration_images[:, None]),
+                _Batches(calibration_images),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_QUANTIZED_OPERATORS,
+                nodes_to_exclude=_kept_in_float(onnx.load(prepared)),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
@@ -109,6 +117,16 @@ def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uin
         except Exception as error:
             raise ModelError(f"onnxruntime cannot quantise the graph: {error}") from error
         return onnx.load(quantized)
+
+
+def _kept_in_float(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that are part of a head, or that multiply activations with activations."""
+    graph = model.graph
+    constant = {tensor.name for tensor in graph.initializer}
+    constant |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
+    heads = tuple(f"/network/{head_name(output.name)}/" for output in graph.output)
+    kept = [node.name for node in graph.node if node.name.startswith(heads)]
+    return kept + [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] not in constant]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from mien.errors import ModelError
-from mien.export.graph import INPUT_NAME
+from mien.train.architectures.spec import INPUT_NAME
 
 __all__ = ["run_logits"]
 
@@ -24,12 +24,12 @@ def run_logits(model: bytes, images: ByteArray, *, threads: int = 0, batch: int 
     ----------
     model : bytes
         Content of the ONNX file.
-    images : uint8 array of shape (N, H, W)
-        Gray faces of the model's size.
+    images : uint8 array of shape (N, C, S, S)
+        Faces of the model's size, gray or RGB.
     threads : int
         0 takes all cores.
     batch : int
-        Faces at a time.
+        Faces at a time; fewer where they are larger than 64 px.
 
     Returns
     -------
@@ -43,6 +43,7 @@ def run_logits(model: bytes, images: ByteArray, *, threads: int = 0, batch: int 
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"onnxruntime cannot load the exported model: {error}") from error
+    batch = max(1, min(batch, batch * 64**2 // images[0, 0].size)) if len(images) else batch
     names = [output.name for output in session.get_outputs()]
-    parts = [session.run(names, {INPUT_NAME: images[i : i + batch, None]}) for i in range(0, len(images), batch)]
+    parts = [session.run(names, {INPUT_NAME: images[i : i + batch]}) for i in range(0, len(images), batch)]
     return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.data.fer2013 import read_fer2013_parquet
+from mien.data.fer2013 import copies_in, read_fer2013_parquet
 from mien.detect.mien import MienSettings
 from mien.errors import MienError, ModelError
 from mien.export.expression import ModelDescription, export_expression_model
+from mien.export.measure import LabelledFaces
+from mien.export.quantize import choose_calibration_images
 from mien.zoo.card import InputSpec, ModelCard, TrainingData
 
 __all__ = ["CHECKPOINTS", "main", "make_detector_card", "make_expression_models"]
@@ -37,32 +39,47 @@ LICENCE = (
     "Apache-2.0 for the weights. The training images were collected from the web for research: whether that allows "
     "a commercial use is for the user to judge."
 )
+DISTILLED = "Distilled from an ensemble of four larger networks that were trained on the same images."
 NOTES = (
-    "Distilled from an ensemble of four larger networks that were trained on the same images.",
     "The labels are what onlookers see in a face, not what the person feels; two sets of annotators agree on 67 % "
     "of these images. People, cultures and ages are not evenly represented.",
 )
 
 
-def _describe(name: str, checkpoint: str, summary: str) -> ModelDescription:
+def _describe(name: str, checkpoint: str, summary: str, *notes: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         summary=summary,
         licence=LICENCE,
         training_data=TRAINING_DATA,
         made_by=f"{COMMAND} (from weights/{checkpoint})",
-        notes=NOTES,
+        notes=notes + NOTES,
     )
 
 
 CHECKPOINTS = {
-    "student-base.safetensors": _describe(
-        "base", "student-base.safetensors", "The default: four stages of two convolutions, 64 to 512 channels."
+    "student-small.safetensors": _describe(
+        "tiny",
+        "student-small.safetensors",
+        "The fastest: four stages of two convolutions, 32 to 256 channels.",
+        DISTILLED,
     ),
     "student-small3.safetensors": _describe(
         "small",
         "student-small3.safetensors",
         "Half the time of base: four stages of three convolutions, 32 to 256 channels.",
+        DISTILLED,
+    ),
+    "student-base.safetensors": _describe(
+        "base",
+        "student-base.safetensors",
+        "The default: four stages of two convolutions, 64 to 512 channels.",
+        DISTILLED,
+    ),
+    "teacher-wide.safetensors": _describe(
+        "wide",
+        "teacher-wide.safetensors",
+        "The most accurate: four stages of two convolutions, 96 to 512 channels.",
     ),
 }
 """The checkpoint of each shipped expression model, with its description."""
@@ -85,15 +102,21 @@ def make_expression_models(weights: Path, data: Path, models: Path, cards: Path)
     MienError
         If something cannot be read, converted or written.
     """
-    training = read_fer2013_parquet(data / "fer2013" / "fer2013-train.parquet")
+    training = read_fer2013_parquet(data / "fer2013" / "fer2013-train.parquet").images
     validation = read_fer2013_parquet(data / "fer2013" / "fer2013-valid.parquet")
+    faces = LabelledFaces(
+        images=validation.images[:, None],
+        label=validation.labels,
+        votes=validation.votes,
+        copied=copies_in(validation.images, training),
+    )
     return [
         export_expression_model(
             weights / checkpoint,
             models,
             description=description,
-            training_images=training.images,
-            validation=validation,
+            calibration_images=choose_calibration_images(training)[:, None],
+            faces=faces,
             cards=cards,
         )
         for checkpoint, description in CHECKPOINTS.items()

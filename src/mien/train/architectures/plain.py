@@ -50,7 +50,7 @@ class PlainBackbone(Backbone):
         return features
 
 
-def build(spec: NetworkSpec, pretrained: bool) -> PlainBackbone:  # noqa: ARG001 - the signature of every builder
+def build(spec: NetworkSpec, pretrained: object) -> PlainBackbone:  # noqa: ARG001 - the signature of every builder
     """Build from the options ``widths`` and ``convs_per_stage``."""
     widths, convs = spec.options["widths"], spec.options["convs_per_stage"]
     numbers = (*widths, convs) if isinstance(widths, tuple) and widths else (0,)

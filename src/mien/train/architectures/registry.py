@@ -13,9 +13,11 @@ from mien.errors import MissingExtraError, UsageError
 from mien.train.architectures.spec import FER7_HEAD, HeadSpec, NetworkSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mien.train.architectures.network import Backbone, ExpressionNetwork
 
-    Builder = Callable[["NetworkSpec", bool], "Backbone"]
+    Builder = Callable[["NetworkSpec", "bool | Path"], "Backbone"]
 
 __all__ = [
     "Architecture",
@@ -63,6 +65,8 @@ class ArchitectureCard:
         The default.
     options : mapping of str to value
         The architecture's own options with their defaults.
+    timm : str
+        The name that the library timm has for it, where timm builds it.
     """
 
     name: str
@@ -79,6 +83,7 @@ class ArchitectureCard:
     std: float = 0.255
     dropout: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    timm: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain Python values, for JSON."""
@@ -108,7 +113,8 @@ def register(card: ArchitectureCard, build: Builder | str) -> None:
     ----------
     card : ArchitectureCard
     build : callable or str
-        Takes a `NetworkSpec` (whose options are complete) and whether pretrained weights are wanted, and returns a
+        Takes a `NetworkSpec` (whose options are complete) and whether pretrained weights are wanted (or the file
+        that holds them), and returns a
         `mien.train.architectures.network.Backbone`. As a string ``"module:function"`` it is imported when needed.
 
     Raises
@@ -185,15 +191,15 @@ def make_spec(
     )
 
 
-def build_network(spec: NetworkSpec, *, pretrained: bool = False) -> ExpressionNetwork:
+def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> ExpressionNetwork:
     """Build a network.
 
     Parameters
     ----------
     spec : NetworkSpec
         Options that it leaves out are those of the card.
-    pretrained : bool
-        Start from weights that are fetched, instead of random ones.
+    pretrained : bool or Path
+        Start from weights that are fetched, or that lie in this file, instead of random ones.
 
     Returns
     -------
@@ -206,6 +212,8 @@ def build_network(spec: NetworkSpec, *, pretrained: bool = False) -> ExpressionN
         If the architecture is unknown, cannot be built so, or has no pretrained weights.
     DownloadError
         If pretrained weights cannot be fetched.
+    ModelError
+        If the file of pretrained weights is missing or of another network.
     MissingExtraError
         If torch or timm is not installed.
     """
@@ -243,7 +251,7 @@ def _fill() -> None:
 def _later(address: str) -> Builder:
     module, function = address.split(":")
 
-    def build(spec: NetworkSpec, pretrained: bool) -> Backbone:
+    def build(spec: NetworkSpec, pretrained: bool | Path) -> Backbone:
         backbone: Backbone = getattr(importlib.import_module(module), function)(spec, pretrained)
         return backbone
 

@@ -1,0 +1,174 @@
+"""Networks of the library timm, any of them by its name there, as backbones."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from mien.errors import DownloadError, ModelError, UsageError
+from mien.train.architectures.network import Backbone
+from mien.train.architectures.registry import TIMM, Architecture, ArchitectureCard, find_architecture
+from mien.train.architectures.spec import NetworkSpec
+
+__all__ = ["build", "find_timm"]
+
+# A larger input is possible everywhere, a smaller one only where the network does not halve it too often: building
+# tells.
+_DEFAULT_PX = 48
+
+
+class _TimmBackbone(Backbone):
+    """A network of timm without its classifier."""
+
+    def __init__(self, model: nn.Module, out_features: int) -> None:
+        super().__init__()
+        self.model = model
+        self.out_features = out_features
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features of shape (N, out_features)."""
+        features: torch.Tensor = self.model(images)
+        return features
+
+
+def find_timm(name: str) -> Architecture:
+    """The architecture ``timm:NAME``, with a card made of what timm tells.
+
+    Raises
+    ------
+    UsageError
+        If timm has no such network; the message names near ones.
+    """
+    import difflib
+
+    wanted = name.removeprefix(TIMM)
+    plain = wanted.split(".")[0]
+    if not timm.is_model(plain):
+        near = difflib.get_close_matches(plain, timm.list_models(), n=3)
+        hint = f"; near ones are {', '.join(TIMM + other for other in near)}" if near else ""
+        raise UsageError(f"timm {timm.__version__} has no network '{plain}'{hint}")
+    try:
+        with _quiet():
+            settings: Any = timm.get_pretrained_cfg(wanted)
+    except RuntimeError as error:
+        tags = [tag for tag in timm.list_pretrained(f"{plain}.*") if tag.startswith(f"{plain}.")]
+        raise UsageError(
+            f"timm {timm.__version__} has no pretrained weights '{wanted}'; it has {', '.join(tags) or 'none'}"
+        ) from error
+    mean, std = (getattr(settings, name, None) or (0.5,) for name in ("mean", "std"))
+    weights = settings is not None and settings.has_weights
+    fixed = settings is not None and settings.fixed_input_size
+    card = ArchitectureCard(
+        name=name,
+        summary=f"timm's '{wanted}'.",
+        origin="timm (Wightman): pip package of that name",
+        size_px=int(settings.input_size[-1]) if fixed else _DEFAULT_PX,
+        min_size_px=1,
+        channels="gray",
+        parameters=None,
+        licence=f"timm: Apache-2.0; pretrained weights: {getattr(settings, 'license', None) or 'not stated by timm'}",
+        pretrained=f"'{settings.architecture}.{settings.tag}', fetched by timm" if weights else "",
+        mean=round(sum(mean) / len(mean), 4),
+        std=round(sum(std) / len(std), 4),
+        options={"drop_path": 0.0},
+        timm=wanted,
+    )
+    return Architecture(card, build)
+
+
+def build(spec: NetworkSpec, pretrained: bool | Path) -> Backbone:
+    """A backbone from timm: gray or colour, of any size that the network can take.
+
+    Networks of a fixed size (transformers) are made for `spec.size_px`. VGG's two dense layers of 4096, which want
+    224 px, give way to the global average.
+    """
+    name = find_architecture(spec.architecture).card.timm
+    arguments: dict[str, Any] = {"num_classes": 0, "in_chans": spec.in_channels}
+    with _quiet():
+        settings = timm.get_pretrained_cfg(name)
+    if settings is not None and settings.fixed_input_size:
+        arguments["img_size"] = spec.size_px
+    if spec.options.get("drop_path"):
+        arguments["drop_path_rate"] = float(spec.options["drop_path"])
+    if "patch_size" in spec.options:
+        arguments["patch_size"] = int(spec.options["patch_size"])
+    model = _create(spec, name, arguments, pretrained)
+    if type(model).__name__ == "VGG":
+        model.pre_logits = nn.Identity()
+    return _TimmBackbone(model, _features_of(model, spec))
+
+
+def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained: bool | Path) -> nn.Module:
+    """Create a network of timm; its errors, and those of the libraries that fetch, become ours here."""
+    with _quiet():
+        try:
+            # First without weights: what goes wrong with these arguments is then known from what cannot be fetched.
+            model: nn.Module = timm.create_model(name, **arguments)
+        except Exception as error:  # assertions, type errors, run-time errors: whatever a network's author chose
+            raise UsageError(
+                f"timm cannot build '{name}' for {spec.channels} faces of {spec.size_px} px with options "
+                f"{dict(spec.options)}: {_first_line(error)}. Try another size_px, or leave the options out"
+            ) from error
+        if not pretrained:
+            return model
+        try:
+            if isinstance(pretrained, Path):
+                if not pretrained.is_file():
+                    raise ModelError(f"{pretrained}: no such file; expected timm's weights of '{name}'")
+                arguments["pretrained_cfg_overlay"] = {"file": os.fspath(pretrained)}
+            weighted: nn.Module = timm.create_model(name, pretrained=True, **arguments)
+        except ModelError:
+            raise
+        except Exception as error:
+            if isinstance(pretrained, Path):
+                raise ModelError(f"{pretrained}: holds no weights of timm's '{name}' ({_first_line(error)})") from error
+            raise DownloadError(
+                f"the pretrained weights of timm's '{name}' cannot be fetched ({_first_line(error)}). Try again with a "
+                "network, give a file of them, or train from scratch without pretrained weights"
+            ) from error
+        return weighted
+
+
+def _features_of(model: nn.Module, spec: NetworkSpec) -> int:
+    """How many features the network gives, found by trying; a UsageError if it cannot take such images."""
+    model.eval()
+    try:
+        with torch.no_grad(), _quiet():
+            features = model(torch.zeros(2, spec.in_channels, spec.size_px, spec.size_px))
+    except Exception as error:
+        raise UsageError(
+            f"architecture '{spec.architecture}' cannot take faces of {spec.size_px} px: {_first_line(error)}. "
+            "Try a larger size_px"
+        ) from error
+    finally:
+        model.train()
+    if not isinstance(features, torch.Tensor) or features.ndim != 2:
+        raise UsageError(f"architecture '{spec.architecture}' gives no features of shape (N, F): it is no classifier")
+    return features.shape[1]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the advice that timm and the libraries under it give, as warnings and in logs, from our user."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
