@@ -189,7 +189,7 @@ def kill_again_and_again(photos: Path, work: Path, kills: int, seed: int) -> Non
     environment = {**os.environ, "MIEN_MARK": watch.mark}
     quiet = {"stdout": subprocess.DEVNULL, "env": environment}
     done = work / "killed" / "inputs"
-    kinds = {"driver": b"-m\0mien\0batch", "worker": b"MapWorker", "reader": b"mien.cluster.child"}
+    kinds = {"driver": b"-m\0mien\0batch", "worker": b"ray::mien_part", "reader": b"mien.cluster.child"}
     counts = dict.fromkeys(kinds, 0)
     starts = 1
     driver = subprocess.Popen([*MIEN, *line], **quiet)

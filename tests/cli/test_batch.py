@@ -90,7 +90,7 @@ def test_killed_again_and_again_it_gives_the_same_rows(place, jpegs):  # noqa: F
     target = place / "killed"
     rng = random.Random(0)
     process = start([many, target, *OPTIONS], env)
-    for what in ("mien.cluster.child", "MapWorker", "driver"):
+    for what in ("mien.cluster.child", "ray::mien_part", "driver"):
         before = len(list(target.glob("inputs/*.parquet")))
         while len(list(target.glob("inputs/*.parquet"))) < before + 3:
             assert process.poll() is None
@@ -111,7 +111,7 @@ def test_killed_again_and_again_it_gives_the_same_rows(place, jpegs):  # noqa: F
     read_all(many, place / "undisturbed", part_size=8)
     for found, expected in zip(rows(target), rows(place / "undisturbed"), strict=True):
         pandas.testing.assert_frame_equal(found, expected, check_exact=True)
-    wait_until_gone(mark, "MapWorker")
+    wait_until_gone(mark, "ray::mien_part")
     wait_until_gone(mark, "mien.cluster.child")
 
 

@@ -1,4 +1,4 @@
-"""Plans, parts and manifests, written and read without Ray: the worker is called as Ray Data calls it."""
+"""Plans, parts and manifests, written and read without Ray: parts are read as on a worker."""
 
 import dataclasses
 import errno
@@ -6,7 +6,6 @@ import importlib.util
 import json
 
 import fsspec
-import numpy as np
 import pandas
 import pyarrow.parquet
 import pytest
@@ -38,9 +37,9 @@ def read_all(source, address, parts=None, **options):
     reader = PartReader(destination.folder.address, vars(destination.manifest), job_of(chosen))
     numbers = parts if parts is not None else range(destination.manifest.parts)
     try:
-        results = reader({"part": np.array(list(numbers))})["result"]
+        results = [reader.read(number) for number in numbers]
     finally:
-        reader._reader.close()
+        reader.close()
     assert [result["problem"] for result in results] == [None] * len(results)
     return destination
 
@@ -159,8 +158,8 @@ def test_a_full_disk_is_said_and_what_was_written_stays(album, tmp_path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("mien.cluster.storage.write_atomically", full)
-        (result,) = reader({"part": np.array([1])})["result"]
-    reader._reader.close()
+        result = reader.read(1)
+    reader.close()
     assert "cannot be written (No space left on device): the disk is full" in result["problem"]
     assert destination.done_parts() == {0}
     assert len(pandas.read_parquet(tmp_path / "out" / "inputs")) == 16
@@ -181,7 +180,7 @@ def test_a_worker_of_another_version_says_so(album, tmp_path):
     destination = plan_destination(str(album), str(tmp_path / "out"), BatchOptions())
     manifest = {**vars(destination.manifest), "mien": "0.0.1"}
     reader = PartReader(destination.folder.address, manifest, job_of(BatchOptions()))
-    assert "planned with 0.0.1" in reader({"part": np.array([0])})["result"][0]["problem"]
+    assert "planned with 0.0.1" in reader.read(0)["problem"]
 
 
 def test_a_part_has_its_tally_beside_the_schema(album, tmp_path):

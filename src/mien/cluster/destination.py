@@ -16,9 +16,10 @@ import datetime
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,17 @@ def open_destination(address: str) -> Destination:
         ) from error
 
 
-def plan_destination(source: str, address: str, options: BatchOptions) -> Destination:
+def plan_destination(
+    source: str, address: str, options: BatchOptions, *, begun: Callable[[], None] | None = None
+) -> Destination:
     """Open a destination to go on with it, or plan a new one.
+
+    Parameters
+    ----------
+    source, address : str
+    options : BatchOptions
+    begun : callable, optional
+        Called once it is known that the destination is free and the source names something, before all is listed.
 
     Raises
     ------
@@ -153,12 +163,11 @@ def plan_destination(source: str, address: str, options: BatchOptions) -> Destin
         If it cannot be written.
     """
     source = _full(source)
-    models, labels = _models(options)
     folder = Folder(_full(address))
     present = folder.names()
     if _MANIFEST in present:
         destination = open_destination(folder.address)
-        _check_same(destination.manifest, shown_name(source), options, models)
+        _check_same(destination.manifest, shown_name(source), options, _models(options)[0])
         folder.tidy("faces")
         folder.tidy("inputs")
         return destination
@@ -168,7 +177,12 @@ def plan_destination(source: str, address: str, options: BatchOptions) -> Destin
         raise UsageError(
             f"{shown_name(address)}: is not empty and holds no batch (there is {there}); choose a new folder"
         )
-    plan, parts, photos = _plan(source, options)
+    sources = list_sources(source, options)
+    first = next(sources)
+    if begun is not None:
+        begun()
+    models, labels = _models(options)
+    plan, parts, photos = _plan(chain((first,), sources), options)
     folder.write(_PLAN, plan)
     manifest = Manifest(
         source=shown_name(source),
@@ -184,7 +198,7 @@ def plan_destination(source: str, address: str, options: BatchOptions) -> Destin
     return Destination(folder, manifest)
 
 
-def _plan(source: str, options: BatchOptions) -> tuple[bytes, int, int | None]:
+def _plan(sources: Iterable[Source], options: BatchOptions) -> tuple[bytes, int, int | None]:
     """The plan as Parquet, the number of its parts, and of the photos where it is known."""
     import pyarrow
     import pyarrow.parquet
@@ -195,7 +209,7 @@ def _plan(source: str, options: BatchOptions) -> tuple[bytes, int, int | None]:
     parts = photos = 0
     known = True
     with pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-        for part in cut_parts(list_sources(source, options), options.part_size):
+        for part in cut_parts(sources, options.part_size):
             writer.write_table(pyarrow.Table.from_pylist([vars(item) for item in part], schema), len(part))
             parts += 1
             if part[0].kind == "rows":

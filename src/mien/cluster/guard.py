@@ -92,6 +92,7 @@ class GuardedReader:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._images: list[Image] = []
+        self._ready = False
 
     def __enter__(self) -> GuardedReader:
         return self
@@ -103,6 +104,11 @@ class GuardedReader:
     def process_id(self) -> int | None:
         """The process that reads, where there is one."""
         return None if self._process is None else self._process.pid
+
+    def prepare(self) -> None:
+        """Start the reader, without waiting until it can read."""
+        if self._process is None:
+            self._launch()
 
     def start(self, images: list[Image]) -> None:
         """Give the reader a batch; `finish` gives its readings. In between, the next batch can be fetched."""
@@ -199,7 +205,9 @@ class GuardedReader:
         self._submit_message({"images": heads}, blobs)
 
     def _submit_message(self, head: dict[str, Any], blobs: list[bytes]) -> None:
-        process = self._process or self._spawn()
+        process = self._process or self._launch()
+        if not self._ready:
+            self._wait_until_ready()
         if process.stdin is None:
             raise ReaderError("the reader has no input")
         with contextlib.suppress(OSError):  # it died meanwhile: `_collect` sees that
@@ -224,23 +232,27 @@ class GuardedReader:
             else:
                 at = message["at"]
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
-        self._process = process
+        self._process, self._ready = process, False
         self._answers = queue.SimpleQueue()
         if process.stdin is None or process.stdout is None:
             raise ReaderError("the reader has no pipes")
         threading.Thread(target=_listen, args=(process.stdout, self._answers), daemon=True).start()
-        try:
+        with contextlib.suppress(OSError):  # it died meanwhile: seen when it is waited for
             send(process.stdin, self._head)
+        return process
+
+    def _wait_until_ready(self) -> None:
+        try:
             first = self._answers.get(timeout=_START_TIMEOUT_S)
-        except (OSError, queue.Empty):
+        except queue.Empty:
             first = None
         if first is None or "failed" in first:
             why = self._epitaph() if first is None else str(first["failed"])
             self.close()
             raise ReaderError(f"the reader cannot be started: {why}")
-        return process
+        self._ready = True
 
     def _epitaph(self) -> str:
         if self._process is None:

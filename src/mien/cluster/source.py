@@ -6,9 +6,10 @@ import glob
 import hashlib
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
 __all__ = ["Source", "cut_parts", "list_sources"]
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_FEW_PARTS = 16
-_SMALL_PART = 16
+_SHARES = 16
+_SMALLEST_PART = 16
 TABLE_SUFFIXES = (".parquet", ".csv")
 
 
@@ -98,19 +99,24 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
 def cut_parts(sources: Iterable[Source], part_size: int) -> Iterator[list[Source]]:
     """Cut the sources into parts: up to `part_size` photos, or one of anything else.
 
-    A few photos are cut finer, so that there is work for all workers.
+    No part holds more than a sixteenth of the photos that are left, down to 16: the parts become smaller towards the
+    end, so that no worker has much to do when the others have nothing left. That depends on the sources alone.
     """
     left = iter(sources)
-    first = list(islice(left, part_size * _FEW_PARTS))
-    if len(first) < part_size * _FEW_PARTS:
-        part_size = min(part_size, max(_SMALL_PART, math.ceil(len(first) / _FEW_PARTS)))
+    ahead = deque(islice(left, part_size * _SHARES))
     photos: list[Source] = []
-    for source in chain(first, left):
+    size = 0
+    while ahead:
+        source = ahead.popleft()
+        ahead.extend(islice(left, 1))
         if source.kind != "photo":
             yield [source]
             continue
+        if not photos:
+            share = math.ceil((len(ahead) + 1) / (_SHARES * _SMALLEST_PART)) * _SMALLEST_PART
+            size = min(part_size, share)
         photos.append(source)
-        if len(photos) == part_size:
+        if len(photos) == size:
             yield photos
             photos = []
     if photos:

@@ -1,8 +1,9 @@
-"""What runs on the cluster: an actor that reads parts, one after another."""
+"""What runs on the cluster: a task that reads a part, with what the tasks before it in the process have opened."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import tempfile
@@ -23,7 +24,7 @@ from mien.cluster.storage import Folder, is_local, local_path, reason, split_add
 from mien.errors import InputError, MienError, OutputError
 from mien.source.name import shown_name
 
-__all__ = ["PartReader", "read_part"]
+__all__ = ["PartReader", "mien_part", "read_part"]
 
 BATCH_IMAGES = 16
 """Photos that go to the reader, and their faces to the model, at once. Fixed: results must not depend on timing."""
@@ -31,9 +32,34 @@ BATCH_IMAGES = 16
 
 _WRITE_PAUSE_S = 0.5
 
+_opened: dict[tuple[str, str | None], PartReader] = {}
+
+
+def mien_part(shared: str, number: int) -> dict[str, Any]:
+    """Read a part: the task that Ray runs, again and again in the same processes.
+
+    Parameters
+    ----------
+    shared : str
+        The arguments of `PartReader`, as JSON.
+    number : int
+        Of the part.
+
+    Returns
+    -------
+    dict with ``part``, ``tally``, ``problem``: an error that would hit every part is told, not raised
+    """
+    key = shared, os.environ.get("CUDA_VISIBLE_DEVICES")  # Ray says which GPU each task has
+    if key not in _opened:
+        for reader in _opened.values():
+            reader.close()
+        _opened.clear()
+        _opened[key] = PartReader(*json.loads(shared))
+    return _opened[key].read(number)
+
 
 class PartReader:
-    """Reads the parts that Ray Data gives it; a worker has one of it for as long as it lives.
+    """Reads the parts of a job, one after another.
 
     Parameters
     ----------
@@ -50,11 +76,12 @@ class PartReader:
         self._job = job
         self._reader = GuardedReader(job["recognizer"], job["timeout_s"], job["retries"], gpu=job["gpu"])
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Read parts by their numbers; an error that would hit every part is told, not raised."""
-        return {"result": [self._read(int(number)) for number in batch["part"]]}
+    def close(self) -> None:
+        """End the process that reads."""
+        self._reader.close()
 
-    def _read(self, number: int) -> dict[str, Any]:
+    def read(self, number: int) -> dict[str, Any]:
+        """Read and write a part; returns what `mien_part` does."""
         start_s = time.monotonic()
         manifest = self._destination.manifest
         if manifest.mien != __version__:
@@ -62,6 +89,7 @@ class PartReader:
             return {"part": number, "tally": None, "problem": problem}
         try:
             _check_seen(manifest.source, self._destination.folder)
+            self._reader.prepare()  # it starts while the plan is read
             part = self._destination.read_part(number)
             tables = read_part(part, self._reader, manifest, self._job)
             tables.tally.seconds = round(time.monotonic() - start_s, 3)

@@ -1,0 +1,223 @@
+"""Ray for the time of a batch: a cluster, or this machine, on which as little as needed is started for it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+from mien.errors import UsageError
+
+__all__ = ["RaySession"]
+
+_OBJECT_STORE_BYTES = 80 << 20
+_CONNECT_TIMEOUT_S = 10.0
+_REGISTER_TIMEOUT_S = 20.0
+_REGISTER_PAUSE_S = 0.02
+_COMMON: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+
+
+class RaySession(contextlib.AbstractContextManager["RaySession"]):
+    """A connection to Ray, which ends with the block that opened it; what was started on this machine ends too.
+
+    Parameters
+    ----------
+    address : str or None
+        Of a cluster; None starts Ray on this machine, where it listens on the loopback only.
+    cores : int or None
+        Cores that it may use on this machine; None for all.
+    """
+
+    def __init__(self, address: str | None, cores: int | None = None) -> None:
+        self.address = address or os.environ.get("RAY_ADDRESS") or None
+        self._cores = cores
+        self._stdout = sys.stdout
+        self._folder: str | None = None
+        self._thread: threading.Thread | None = None
+        self._up = threading.Event()
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._up.wait()
+        if "ray" in sys.modules and not self._over.is_set():
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                sys.modules["ray"].shutdown()  # says then what it had held back
+        sys.stdout = self._stdout
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start Ray on this machine, beside what the caller goes on with; nothing where a cluster is to be used."""
+        if self.address is not None or self._thread is not None:
+            return
+        # Linux ends Ray's processes when the thread ends that started them: it lives as long as they are wanted.
+        self._thread = threading.Thread(target=self._run, name="mien-ray", daemon=True)
+        self._thread.start()
+
+    def connect(self) -> Any:
+        """The module `ray`, connected.
+
+        Raises
+        ------
+        UsageError
+            If no cluster answers at the address.
+        """
+        if self.address is None:
+            self.start()
+            self._up.wait()
+            if self._error is not None:
+                raise self._error
+        else:
+            self._connect_to(self.address)
+        import ray
+
+        sys.stdout = cast("Any", _WithoutRay(self._stdout))
+        return ray
+
+    def _connect_to(self, address: str) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        try:
+            _check_address(address)
+            with _silence():
+                ray.init(address, **_COMMON)
+        except (ConnectionError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                f"no Ray cluster answers at '{address}' ({error}); is it started, and its address right?"
+            ) from error
+
+    def _run(self) -> None:
+        try:
+            self._init()
+        except BaseException as error:
+            self._error = error
+        self._up.set()
+        self._over.wait()
+
+    def _init(self) -> None:
+        for name, value in (
+            ("RAY_USAGE_STATS_ENABLED", "0"),
+            ("RAY_BACKEND_LOG_LEVEL", "fatal"),
+            # Ray makes its workers give way to all other programs; then a busy machine would hardly read at all.
+            ("RAY_worker_niceness", "0"),
+            # Without it Ray listens on all interfaces of the machine, and not only on the loopback.
+            ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0"),
+        ):
+            os.environ.setdefault(name, value)
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        self._folder = tempfile.mkdtemp(prefix="mien-ray-")
+        settings: dict[str, Any] = {
+            **_COMMON,
+            "num_cpus": self._cores or _cores(),
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_node_ip_address": "127.0.0.1",
+            "_temp_dir": self._folder,
+        }
+        with _silence():
+            try:
+                with _few_processes():
+                    ray.init("local", **settings)
+            except Exception:  # its inner parts may have changed: with all processes then
+                ray.shutdown()
+                ray.init("local", **settings)
+
+
+@contextlib.contextmanager
+def _few_processes() -> Iterator[None]:
+    """Have `ray.init` start only what runs tasks on one machine.
+
+    Of the processes that a head node of Ray has, the dashboard's server, the autoscaler's monitor and the log monitor
+    serve nobody here, but take seconds to start and to stop, and time of the processor all along. `ray.init` has no
+    setting for that (``ray start`` has some).
+    """
+    import ray._private.node
+
+    inner: Any = ray._private.node
+    original: Any = inner.Node
+
+    class FewProcesses(original):  # type: ignore[misc]
+        def __init__(self, ray_params: Any, *rest: Any, **named: Any) -> None:
+            ray_params.no_monitor = True
+            ray_params.include_log_monitor = False
+            super().__init__(ray_params, *rest, **named)
+
+        def start_api_server(self, **_: Any) -> None:
+            self._webui_url = None
+
+        def start_ray_processes(self) -> None:
+            super().start_ray_processes()
+            # Ray looks once a second whether its daemon is there; it is there in less.
+            end_s = time.monotonic() + _REGISTER_TIMEOUT_S
+            client = self.get_gcs_client()
+            while not client.get_all_node_info() and time.monotonic() < end_s:
+                time.sleep(_REGISTER_PAUSE_S)
+
+    inner.Node = FewProcesses
+    try:
+        yield
+    finally:
+        inner.Node = original
+
+
+def _check_address(address: str) -> None:
+    """Say at once that nobody listens there: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # "auto" and the like
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConnectionError(error.strerror or str(error)) from error
+
+
+class _WithoutRay:
+    """Standard output without what a thread of Ray says there of each worker that died and was started again."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            return len(text)
+        return int(self._stream.write(text))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep remarks of Ray's C++ part off stderr; what goes wrong comes as an exception."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
