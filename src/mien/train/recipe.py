@@ -278,11 +278,7 @@ def _loader() -> Any:
 
     def number(loader: Any, node: Any) -> float | int:
         text = loader.construct_scalar(node)
-        return (
-            int(text)
-            if re.fullmatch(r"[-+]?[0-9]+", text)
-            else float(text.replace(".inf", "inf").replace(".nan", "nan"))
-        )
+        return int(text) if re.fullmatch(r"[-+]?[0-9]+", text) else float(text)
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
     Loader.add_implicit_resolver(
