@@ -21,7 +21,7 @@ from mien.data.pixels import cut_face, decode_gray
 from mien.errors import InputError, UsageError
 from mien.source.image import decode_image
 
-__all__ = ["Faces", "open_faces", "open_training"]
+__all__ = ["Faces", "is_dataset", "open_faces", "open_training"]
 
 Image = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -138,7 +138,7 @@ def open_training(path: str | os.PathLike[str]) -> Faces:
 
 def _open(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
     with _readable(str(path)):
-        return _open_dataset(path, choose) if _is_dataset(path) else _open_layout(path, choose)
+        return _open_dataset(path, choose) if is_dataset(path) else _open_layout(path, choose)
 
 
 class _readable:  # noqa: N801 - used like a function
@@ -162,7 +162,7 @@ class _readable:  # noqa: N801 - used like a function
             raise InputError(self._source, f"is damaged or cannot be read ({reason})") from error
 
 
-def _is_dataset(path: Path) -> bool:
+def is_dataset(path: Path) -> bool:
     """Whether this is a file in mien's own form."""
     try:
         with path.open("rb") as file:

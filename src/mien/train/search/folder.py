@@ -1,0 +1,112 @@
+"""The folder of a search: who may write there, on which folds it runs, and what makes it this search and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mien.data.dataset import Dataset
+from mien.errors import ModelError, OutputError, UsageError
+from mien.files import write_atomically
+from mien.train.options import ExpressionRecipe
+from mien.train.recipe import recipe_differences, recipe_to_dict
+from mien.train.search.folds import FOLD, folds_checksum, prepare_folds
+from mien.train.search.options import SearchOptions
+from mien.train.search.space import Space
+
+__all__ = ["FOLDS", "keep_facts", "locked", "open_folder", "open_folds", "search_facts"]
+
+FACTS, FOLDS, LOCK = "search.json", "folds.parquet", ".lock"
+
+
+def open_folder(out: Path, resume: bool) -> None:
+    """Refuse a folder in which something else lies, or in which nothing can be gone on with."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; expected a folder for the search")
+    if (out / FACTS).is_file():
+        if not resume:
+            raise UsageError(f"{out} holds a search already; go on with it by --resume, or name another folder")
+        return
+    if resume:
+        raise UsageError(f"{out} holds no search to go on with; start one without --resume")
+    if out.exists() and any(name.name not in (LOCK, FOLDS) for name in out.iterdir()):
+        raise UsageError(f"{out} is not empty and holds no search; name another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror})") from error
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """One search a folder at a time; the system frees the lock also when the process is killed."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with (out / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"{out}: another search is running there; wait for it, or name another folder") from error
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def open_folds(recipe: ExpressionRecipe, out: Path, options: SearchOptions) -> Dataset:
+    """The folds of the training split, made at the first time."""
+    path = out / FOLDS
+    if path.is_file():  # written whole or not at all
+        return Dataset(path)
+    if recipe.data.dataset is None:
+        raise UsageError("the recipe names no dataset; give --data PATH")
+    return prepare_folds(
+        recipe.data.dataset, path, split=recipe.data.train_split, folds=options.folds, seed=recipe.run.seed
+    )
+
+
+def search_facts(recipe: ExpressionRecipe, space: Space, options: SearchOptions, data: Dataset) -> dict[str, Any]:
+    """What makes a search this one: all of it must be equal to go on."""
+    values = recipe_to_dict(recipe)
+    return {
+        "recipe": values,
+        "space": space.to_dict(),
+        "folds": len(set(data.column(FOLD))),
+        "folds_used": options.folds_used,
+        "sampler": options.sampler,
+        "seed": recipe.run.seed,
+        "checksum": folds_checksum(data),
+    }
+
+
+def keep_facts(out: Path, facts: dict[str, Any]) -> None:
+    """Write down what makes the search this one; where there is one already, refuse to go on with another."""
+    path = out / FACTS
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: cannot be read ({error})") from error
+        differences = recipe_differences(known.pop("recipe", {}), facts["recipe"])
+        differences |= recipe_differences({"search": known.pop("space", {})}, {"search": facts["space"]})
+        differences |= {
+            key: (value, facts.get(key)) for key, value in known.items() if value != facts.get(key)
+        }  # fmt: skip
+        if differences:
+            name, (old, new) = next(iter(differences.items()))
+            raise UsageError(
+                f"{out} holds another search: {name} is {old!r} there and {new!r} here"
+                + (f" (and {len(differences) - 1} more)" if len(differences) > 1 else "")
+                + "; go on with the same recipe and space, or name another folder"
+            )
+        return
+    try:
+        write_atomically(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,78 @@
+"""The training split in folds, as a dataset of its own: what a search learns from and chooses by.
+
+Rows of other splits are not in it, so that no search can touch them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.copies import copy_groups, find_copies
+from mien.data.dataset import Dataset
+from mien.data.importer import import_dataset
+from mien.data.split import make_folds
+from mien.errors import UsageError
+from mien.evaluate.faces import is_dataset
+
+__all__ = ["folds_checksum", "prepare_folds"]
+
+FOLD = "fold"
+
+
+def prepare_folds(data: Path, dest: Path, *, split: str, folds: int, seed: int) -> Dataset:
+    """Write the rows of a split with their folds: classes spread evenly, copies of one picture never in two folds.
+
+    Parameters
+    ----------
+    data : Path
+        Labelled faces in any layout.
+    dest : Path
+        The dataset to write.
+    split : str
+        Of `data`, or its only one.
+    folds : int
+        How many; where the rows have a column ``fold`` already, that is kept.
+    seed : int
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError, UsageError
+        If the dataset cannot be read, or cannot be split so.
+    """
+    if is_dataset(data):
+        return _write(Dataset(data), dest, split, folds, seed)
+    with tempfile.TemporaryDirectory(dir=dest.parent) as folder:
+        dataset, _ = import_dataset(data, Path(folder) / "imported.parquet")
+        return _write(dataset, dest, split, folds, seed)
+
+
+def _write(dataset: Dataset, dest: Path, split: str, folds: int, seed: int) -> Dataset:
+    if split not in dataset.splits and len(dataset.splits) > 1:
+        listed = ", ".join(f"{name} ({count:,} rows)" for name, count in dataset.splits.items())
+        raise UsageError(f"{dataset.path} has no split '{split}' to learn from; it has {listed}")
+    rows = np.flatnonzero(dataset.split == split) if split in dataset.splits else np.arange(len(dataset))
+    info, given = dataset.info, np.array(dataset.column(FOLD), object)[rows]
+    if len(rows) and all(value is not None for value in given):
+        return dataset.write_rows(dest, rows, info)
+    images = dataset.images()[rows]
+    groups = copy_groups(len(rows), find_copies(images))
+    fold = make_folds(dataset.label[rows], groups, folds, seed)
+    info = info.with_columns(FOLD).after("folds", folds=folds, only=split, seed=seed, groups=len(np.unique(groups)))
+    return dataset.write_rows(dest, rows, info, replace={FOLD: fold.tolist()})
+
+
+def folds_checksum(dataset: Dataset) -> str:
+    """A checksum of labels and folds: two searches on the same rows have the same."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr(dataset.labels).encode())
+    digest.update(dataset.label.tobytes())
+    digest.update(np.array(dataset.column(FOLD), np.int64).tobytes())
+    return digest.hexdigest()

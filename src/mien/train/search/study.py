@@ -1,0 +1,400 @@
+"""Which recipe next: the search itself, by Optuna, in a folder from which it can go on after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.data.dataset import Dataset
+from mien.errors import InputError, MienError, MienWarning, MissingExtraError, OutputError, UsageError
+from mien.train.options import ExpressionRecipe, Recipe
+from mien.train.recipe import change_recipe, write_recipe
+from mien.train.result import Report
+from mien.train.search.folder import FOLDS, keep_facts, locked, open_folder, open_folds, search_facts
+from mien.train.search.folds import FOLD
+from mien.train.search.options import SearchOptions
+from mien.train.search.result import SearchResult, Trial, write_result
+from mien.train.search.space import Space
+from mien.train.search.trial import POINTS, FoldScore, Train, run_trial
+
+__all__ = ["SearchReport", "search_recipe"]
+
+_NAME = "mien"
+_STUDY, _BEST = "study.db", "best.yaml"
+_MOST_FAILURES = 3
+_STARTUP_TRIALS = 8
+# What is kept of a trial: whether it is the recipe itself, its folds' scores, its time, why it failed, the folder that
+# it works in, and the trial that it goes on with.
+_OWN, _SCORES, _SECONDS, _NOTE, _PLACE, _REPEATS = "own", "folds", "seconds", "note", "folder", "repeats"
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """How far a search is.
+
+    Attributes
+    ----------
+    trial, trials : int
+        The one under way, from 1, and the budget.
+    fold, folds : int
+        The one under way, from 1, and how many.
+    values : dict
+        What the trial varies.
+    report : Report
+        Of the training under way.
+    best : float or None
+        Of the trials that are complete.
+    finished : int
+        Trials that are complete or pruned.
+    """
+
+    trial: int
+    trials: int
+    fold: int
+    folds: int
+    values: dict[str, Any]
+    report: Report
+    best: float | None
+    finished: int
+
+
+class _Pruned(Exception):  # noqa: N818 - no error
+    """A trial is given up."""
+
+
+class _OutOfTime(Exception):  # noqa: N818 - no error
+    """The budget in minutes ends in the middle of a trial."""
+
+
+def search_recipe(
+    recipe: Recipe,
+    space: Space | Mapping[str, Any],
+    out: Path,
+    options: SearchOptions | None = None,
+    *,
+    resume: bool = False,
+    progress: Callable[[SearchReport], None] | None = None,
+    train: Train | None = None,
+    **kwargs: Any,
+) -> SearchResult:
+    """Look for the values of a recipe's fields that score best in cross-validation on the training split.
+
+    The recipe's own values are tried first, where they lie in the space. Each recipe is trained on all folds but one
+    and scored on that one by its best epoch, for each fold in turn; copies of one picture never lie in two folds, and
+    rows of other splits are never read. The same recipe, space and seed give the same trials, also after a kill (with a
+    budget in trials, on the CPU).
+
+    Parameters
+    ----------
+    recipe : Recipe
+        ``data.dataset`` and ``data.train_split`` name what is learned from; ``run.seed`` is the search's too.
+    space : Space, or what `Space.of` takes
+    out : Path
+        The folder of the search.
+    options : SearchOptions, optional
+        Or its fields as keywords.
+    resume : bool
+        Go on with the search in the folder; budgets may differ, nothing else.
+    progress : callable, optional
+        Told how far it is.
+    train : callable, optional
+        Stands in for `mien.train.train_model`.
+
+    Returns
+    -------
+    SearchResult
+        Also written to ``result.json``; the best recipe to ``best.yaml``, after every trial.
+
+    Raises
+    ------
+    UsageError
+        If the space does not fit the recipe, the folder holds another search, or three trials in a row failed.
+    InputError, OutputError
+        If the dataset cannot be read, or the folder cannot be written.
+    MissingExtraError
+        If Optuna is not installed.
+    """
+    optuna = _optuna()
+    options = options or SearchOptions(**kwargs)
+    space = space if isinstance(space, Space) else Space.of(recipe, space)
+    if train is None:
+        from mien.train.run import train_model
+
+        train = train_model
+    if not isinstance(recipe, ExpressionRecipe):
+        raise UsageError(f"recipes of kind '{recipe.kind}' cannot be searched for; expected kind 'expression'")
+    if recipe.run.devices * recipe.run.nodes > 1:
+        raise UsageError("a search runs on one device; expected devices and nodes to be 1")
+    if recipe.distill.teachers or recipe.model.start_from is not None:
+        warnings.warn(
+            "teachers and weights to start from may have learned from the folds held out: scores may be too high",
+            MienWarning,
+            stacklevel=2,
+        )
+    open_folder(out, resume)
+    with locked(out):
+        data = open_folds(recipe, out, options)
+        facts = search_facts(recipe, space, options, data)
+        keep_facts(out, facts)
+        storage = _storage(out / _STUDY)
+        try:
+            study = optuna.create_study(
+                storage=storage, study_name=_NAME, load_if_exists=True, direction="maximize",
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=options.prune_after, n_min_trials=2)
+                if options.prune else optuna.pruners.NopPruner(),
+            )  # fmt: skip
+            return _Search(study, recipe, space, out, options, facts, data, train, progress).run()
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+class _Search:
+    """The state of a search while it runs."""
+
+    def __init__(
+        self,
+        study: Any,
+        recipe: Recipe,
+        space: Space,
+        out: Path,
+        options: SearchOptions,
+        facts: dict[str, Any],
+        data: Dataset,
+        train: Train,
+        progress: Callable[[SearchReport], None] | None,
+    ) -> None:
+        self.study, self.recipe, self.space, self.out, self.options = study, recipe, space, out, options
+        self.facts, self.data, self.train, self.progress = facts, data, train, progress
+        every = sorted(set(data.column(FOLD)))
+        self.folds = every[: facts["folds_used"] or len(every)]
+        self.metric = self.study.user_attrs.get("metric", "")
+
+    def run(self) -> SearchResult:
+        """Try recipes until a budget is used up."""
+        self._recover()
+        stopped_by, failures = "trials", 0
+        while self._finished() < self.options.trials:
+            left_s = self._seconds_left()
+            if left_s is not None and left_s <= 0:
+                stopped_by = "minutes"
+                break
+            state = self._next()
+            if state == "out of time":
+                stopped_by = "minutes"
+                break
+            failures = failures + 1 if state == "failed" else 0
+            if failures == _MOST_FAILURES:
+                raise UsageError(f"{failures} trials in a row failed, the last one so: {self._trials()[-1].note}")
+            self._write_best()
+        result = self.result(stopped_by)
+        write_result(result)
+        return result
+
+    def _recover(self) -> None:
+        """Trials that a kill left running are begun again, with the same values and what their folds have done."""
+        from optuna.trial import TrialState
+
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+                if set(trial.params) == set(self.space.fields):
+                    self._again(trial)
+        own = self.space.values_of(self.recipe)
+        if not trials and own is not None:
+            self.study.enqueue_trial(own, user_attrs={_OWN: True})
+
+    def _again(self, trial: Any) -> None:
+        kept = {key: trial.user_attrs[key] for key in (_OWN, _PLACE) if key in trial.user_attrs}
+        self.study.enqueue_trial(
+            dict(trial.params), user_attrs={_PLACE: trial.number, **kept, _REPEATS: trial.number}
+        )  # fmt: skip
+
+    def _finished(self) -> int:
+        return len(self._trials())
+
+    def _seconds_left(self) -> float | None:
+        if self.options.total_minutes is None:
+            return None
+        return 60 * self.options.total_minutes - sum(trial.seconds for trial in self._trials())
+
+    def _next(self) -> str:
+        """Try one recipe; returns what became of it."""
+        from optuna.trial import TrialState
+
+        # The choice depends on what is finished and on nothing else, so that it is the same after a kill.
+        finished = self._finished()
+        self.study.sampler = self._sampler(finished)
+        trial = self.study.ask()
+        values = self.space.suggest(trial)
+        place = trial.user_attrs.get(_PLACE, trial.number)
+        folder = self.out / "trials" / f"{place:04d}"
+        left_s, best = self._seconds_left(), self._best()
+        scores: list[FoldScore] = []
+        spent_s = 0.0
+
+        def watch(fold: int, report: Report) -> None:
+            nonlocal spent_s
+            spent_s = sum(one.seconds for one in scores) + report.seconds
+            if not self.metric:
+                self.metric = report.metric
+                self.study.set_user_attr("metric", report.metric)
+            if self.progress is not None:
+                self.progress(
+                    SearchReport(
+                        finished + 1,
+                        self.options.trials,
+                        fold + 1,
+                        len(self.folds),
+                        values,
+                        report,
+                        None if best is None else best.score,
+                        finished,
+                    )
+                )
+            if left_s is not None and spent_s > left_s:
+                raise _OutOfTime
+
+        def at_point(point: int, score: float) -> None:
+            trial.report(score, point)
+            # At the very end there is nothing left to save.
+            if point < POINTS * len(self.folds) and trial.should_prune():
+                raise _Pruned
+
+        try:
+            tried = change_recipe(self.recipe, values)
+            run_trial(
+                tried, self.out / FOLDS, self.folds, folder, self.train, scores, at_point=at_point, progress=watch
+            )
+        except _Pruned:
+            self._end(trial, folder, TrialState.PRUNED, spent_s, scores)
+            return "pruned"
+        except _OutOfTime:
+            # What is done stays: the trial goes on if the search gets more time.
+            self.study.tell(trial, state=TrialState.FAIL)
+            self._again(self.study.get_trials(deepcopy=False)[trial.number])
+            return "out of time"
+        except (InputError, OutputError, MissingExtraError):
+            raise  # of the dataset or the machine, not of the recipe: no other trial would do better
+        except (MienError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "out of memory" not in str(error):
+                raise
+            note = (str(error) or type(error).__name__).splitlines()[0]
+            self._end(trial, folder, TrialState.FAIL, spent_s, scores, note)
+            return "failed"
+        self._end(trial, folder, TrialState.COMPLETE, sum(one.seconds for one in scores), scores)
+        return "complete"
+
+    def _end(
+        self, trial: Any, folder: Path, state: Any, seconds: float, scores: list[FoldScore], note: str = ""
+    ) -> None:
+        own = [one.score for one in scores]
+        trial.set_user_attr(_SECONDS, round(seconds, 3))
+        trial.set_user_attr(_SCORES, own)
+        if note:
+            trial.set_user_attr(_NOTE, note)
+        complete = state.name == "COMPLETE"
+        self.study.tell(trial, sum(own) / len(own) if complete else None, state=state)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _sampler(self, finished: int) -> Any:
+        import optuna
+
+        seed = (self.facts["seed"] * 1_000_003 + finished) % 2**32
+        if self.facts["sampler"] == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+
+    def _trials(self) -> list[Trial]:
+        """What is known of the trials, without those that were begun again; numbered anew."""
+        from optuna.trial import TrialState
+
+        names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+        stored = self.study.get_trials(deepcopy=False)
+        repeated = {trial.user_attrs.get(_REPEATS) for trial in stored}
+        found: list[Trial] = []
+        for trial in stored:
+            # A trial that failed by itself says why; one that was cut off goes on as another.
+            cut_off = trial.state == TrialState.FAIL and _NOTE not in trial.user_attrs
+            if trial.state not in names or cut_off or trial.number in repeated:
+                continue
+            own = "the recipe itself" if trial.user_attrs.get(_OWN) else ""
+            found.append(
+                Trial(
+                    len(found),
+                    names[trial.state],
+                    None if trial.state == TrialState.FAIL else trial.value,
+                    tuple(trial.user_attrs.get(_SCORES, ())),
+                    dict(trial.params),
+                    float(trial.user_attrs.get(_SECONDS, 0.0)),
+                    trial.user_attrs.get(_NOTE, own),
+                )
+            )
+        return found
+
+    def _best(self) -> Trial | None:
+        complete = [trial for trial in self._trials() if trial.state == "complete" and trial.score is not None]
+        return max(complete, key=lambda trial: trial.score or 0.0, default=None)
+
+    def _write_best(self) -> None:
+        best = self._best()
+        if best is not None:
+            write_recipe(change_recipe(self.recipe, best.values), self.out / _BEST)
+
+    def result(self, stopped_by: str) -> SearchResult:
+        """What is known so far."""
+        self._write_best()
+        trials, best = self._trials(), self._best()
+        return SearchResult(
+            folder=self.out,
+            metric=self.metric,
+            trials=tuple(trials),
+            best=best,
+            recipe_path=None if best is None else self.out / _BEST,
+            importances=self._importances(),
+            space=self.space.to_dict(),
+            folds=len(self.folds),
+            rows=len(self.data),
+            seconds=round(sum(trial.seconds for trial in trials), 1),
+            stopped_by=stopped_by,
+        )
+
+    def _importances(self) -> dict[str, float]:
+        import optuna
+
+        complete = [trial for trial in self._trials() if trial.state == "complete"]
+        if len(complete) < 4 or len({trial.score for trial in complete}) < 2:
+            return {}
+        found = optuna.importance.get_param_importances(
+            self.study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.facts["seed"])
+        )
+        return {name: round(float(value), 4) for name, value in found.items()}
+
+
+def _storage(path: Path) -> Any:
+    """Optuna's storage in a SQLite file that a kill leaves whole, and that does not wait for the disk at every step."""
+    import optuna
+    from sqlalchemy import event
+
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode=WAL")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
+    event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=NORMAL"))
+    storage.engine.dispose()
+    return storage
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("Searching for recipes", str(error.name), "train") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

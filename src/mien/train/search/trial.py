@@ -1,0 +1,129 @@
+"""One recipe on the folds: trained on all but one, measured on that one, for each in turn."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.errors import ModelError, OutputError
+from mien.files import write_atomically
+from mien.train.folder import RunFolder
+from mien.train.options import Recipe
+from mien.train.recipe import change_recipe
+from mien.train.result import Progress, Report, RunResult
+
+__all__ = ["FoldScore", "Train", "run_trial"]
+
+POINTS = 10
+"""At so many points of a fold's training a trial is held against others, whatever its budget is made of."""
+
+Train = Callable[..., RunResult]
+"""`mien.train.train_model`, or what stands in for it."""
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """What a recipe scored on one fold.
+
+    Attributes
+    ----------
+    score : float
+        The best epoch's metric on the fold that was held out.
+    epoch : int
+        That epoch, from 1.
+    seconds : float
+        Of training.
+    """
+
+    score: float
+    epoch: int
+    seconds: float
+
+
+def run_trial(
+    recipe: Recipe,
+    data: Path,
+    folds: list[int],
+    folder: Path,
+    train: Train,
+    scores: list[FoldScore],
+    *,
+    at_point: Callable[[int, float], None],
+    progress: Callable[[int, Report], None],
+) -> None:
+    """Cross-validate a recipe. What is finished is kept in the folder: a trial that was killed goes on where it was.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : Path
+        A dataset with the column ``fold``.
+    folds : list of int
+        Those that are held out, in turn.
+    folder : Path
+    train : callable
+    scores : list of FoldScore
+        Filled, fold by fold.
+    at_point : callable
+        Told the number of a point (see `POINTS`, counted over the folds) and the mean score so far; what it raises ends
+        the trial.
+    progress : callable
+        Told the place of the fold in `folds`, and how far its training is.
+    """
+    for place, fold in enumerate(folds):
+        kept, run = folder / f"fold-{fold}.json", folder / f"fold-{fold}"
+        score = _read(kept)
+        if score is None:
+            before, point = [one.score for one in scores], 0
+
+            def watch(report: Report, place: int = place, before: list[float] = before) -> None:
+                nonlocal point
+                progress(place, report)
+                reached = int(POINTS * report.progress + 1e-9)
+                # The end of a fold is told below, with its final score.
+                if report.metrics is not None and point < reached < POINTS and report.best_epoch:
+                    point = reached
+                    at_point(place * POINTS + reached, float(np.mean([*before, report.best])))
+
+            score = _train(_on_fold(recipe, data, fold), run, train, watch)
+            _write(kept, score)
+        shutil.rmtree(run, ignore_errors=True)
+        scores.append(score)
+        at_point((place + 1) * POINTS, float(np.mean([one.score for one in scores])))
+
+
+def _on_fold(recipe: Recipe, data: Path, fold: int) -> Recipe:
+    changes = {"dataset": data, "validation_split": None, "validation_data": None, "fold": fold, "leaked": "keep"}
+    return change_recipe(recipe, {**changes, "loggers": ("csv",)})
+
+
+def _train(recipe: Recipe, folder: Path, train: Train, progress: Progress) -> FoldScore:
+    resume = RunFolder(folder).recipe.is_file()
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    result = train(recipe, folder, resume=resume, progress=progress)
+    return FoldScore(result.best, result.best_epoch, result.seconds)
+
+
+def _read(path: Path) -> FoldScore | None:
+    try:
+        return FoldScore(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: is damaged ({error}); remove it to train that fold again") from error
+
+
+def _write(path: Path, score: FoldScore) -> None:
+    values: dict[str, Any] = vars(score)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(values) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
