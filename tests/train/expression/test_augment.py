@@ -175,6 +175,18 @@ def test_one_rectangle_is_erased_in_about_half_of_the_faces() -> None:
             assert len(picture[0][changed].unique()) == 1
 
 
+def test_a_clear_picture_is_moved_and_lit_alike_but_hides_nothing() -> None:
+    hiding = {"blur": 1.0, "low_resolution": 1.0, "noise": 0.3, "erasing": 1.0}
+    kept = {"rotation_deg": 20.0, "shift": 0.2, "brightness": 0.5, "mixup": 0.4}
+    images, draws = faces(16), only(**kept, **hiding).draw(16, generator())
+    strength = torch.ones(())
+    clear, _ = only(**kept, **hiding).changed(images, (), draws, strength, clear=True)
+    hidden, _ = only(**kept, **hiding).changed(images, (), draws, strength)
+    expected, _ = only(**kept).changed(images, (), draws, strength)
+    np.testing.assert_allclose(clear.numpy(), expected.numpy(), atol=2e-5)
+    assert float((hidden - clear).abs().mean()) > 0.02
+
+
 def test_gray_stays_gray_under_colour_jitter() -> None:
     images = faces(16).expand(-1, 3, -1, -1)
     out = pictures(only(3, color_jitter=0.8), images)

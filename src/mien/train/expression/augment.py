@@ -162,7 +162,12 @@ class Augmenter:
         return Draws(uniform, gammas, normal)
 
     def changed(
-        self, images: torch.Tensor, targets: tuple[torch.Tensor, ...], draws: Draws, strength: torch.Tensor
+        self,
+        images: torch.Tensor,
+        targets: tuple[torch.Tensor, ...],
+        draws: Draws,
+        strength: torch.Tensor,
+        clear: bool = False,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Change a batch as drawn; the same numbers give the same pictures.
 
@@ -175,6 +180,8 @@ class Augmenter:
         draws : Draws
         strength : float tensor of shape ()
             Multiplies every range and every share, but for that of mirror images: they are as good as faces.
+        clear : bool
+            Leave out what hides something: low resolution, blur, noise, erasing.
 
         Returns
         -------
@@ -182,7 +189,8 @@ class Augmenter:
             In [0, 1].
         targets : tuple of float tensors of shape (N, K)
         """
-        pictures = self.apply(images, self.changes(draws, strength), draws.normal)
+        changes = self.changes(draws, strength)
+        pictures = self.apply(images, self.cleared(changes) if clear else changes, draws.normal)
         if not self.mixes:
             return pictures, targets
         mix = self.mix(draws, strength)
@@ -230,6 +238,15 @@ class Augmenter:
             noise_sigma=next(numbers) * (options.noise * strength),
             erased_xyxy=box_xyxy * erased[:, None],
             erased_value=next(numbers),
+        )
+
+    def cleared(self, changes: Changes) -> Changes:
+        """The same changes, without those that hide something."""
+        return changes._replace(
+            resolution=torch.full_like(changes.resolution, self.size_px - self._smallest_px),
+            sigma_px=torch.zeros_like(changes.sigma_px),
+            noise_sigma=torch.zeros_like(changes.noise_sigma),
+            erased_xyxy=torch.zeros_like(changes.erased_xyxy),
         )
 
     def mix(self, draws: Draws, strength: torch.Tensor) -> Mix:

@@ -205,6 +205,11 @@ class DistillOptions:
         (), "Checkpoints whose averaged answers are learned too, with commas.", metavar="FILE,..."
     )
     teacher_ten_views: bool = option(False, "Average each teacher over ten shifted and mirrored views.")
+    teachers_see: str = option(
+        "same",
+        "What teachers are shown: the 'same' varied face, or a 'clear' one: moved and lit alike, but sharp and whole.",
+        choices=("same", "clear"),
+    )
     distill_temperature: float = option(2.0, "Softens teachers and student alike.", minimum=0.1, maximum=100.0)
     distill_weight: float = option(
         0.9, "Weight of the teachers' answers; the labels get the rest.", minimum=0.0, maximum=1.0
