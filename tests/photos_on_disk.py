@@ -44,7 +44,7 @@ def empty_photo(name: str, split: str, seed: int) -> Photo:
 
 def make_photos(path: Path, astronaut_bgr: np.ndarray) -> PhotoDataset:
     """Seven photos: four to learn from, three to choose by (one of them without a face)."""
-    scales = {"train": (1.0, 0.6, 0.35), "validation": (0.8, 0.5)}
+    scales = {"train": (0.9, 0.6, 0.35), "validation": (1.0, 0.5)}
     photos = [
         astronaut_photo(astronaut_bgr, f"{split}-{scale:g}", split, scale, mirror=bool(number % 2))
         for split, own in scales.items()

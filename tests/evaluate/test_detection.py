@@ -118,7 +118,7 @@ def test_the_order_of_finds_and_photos_does_not_matter(seed: int) -> None:
 
 def test_landmark_errors_are_in_eye_distances() -> None:
     known = Truth(boxes((0, 0, 100, 100), (0, 0, 100, 100)), np.stack((POINTS, POINTS * np.nan)), boxes())
-    given_points = np.stack((POINTS + [4, 0], POINTS, POINTS)).astype(np.float32)
+    given_points = np.stack((POINTS + np.float32((4, 0)), POINTS, POINTS)).astype(np.float32)
     errors = landmark_errors(given_points, known, np.asarray([0, 1, -1]))
     assert errors[0] == pytest.approx(0.1)
     assert np.isnan(errors[1:]).all()
