@@ -15,6 +15,7 @@ from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.models import models
 from mien.cli.recognize import recognize
+from mien.cli.search import search
 from mien.cli.serve import serve
 from mien.cli.train import train
 from mien.errors import InputError, MienError
@@ -38,6 +39,7 @@ app.command()(serve)
 app.command()(batch)
 app.add_typer(data, name="data")
 app.command()(train)
+app.command()(search)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(export)

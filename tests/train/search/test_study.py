@@ -200,7 +200,7 @@ def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_p
 
     with pytest.raises(UsageError, match=r"another search: schedule.epochs is 60 there and 7 here"):
         go_on(change_recipe(recipe, {"epochs": 7}), SPACE)
-    with pytest.raises(UsageError, match=r"another search: search.learning_rate is .* and 3 more\)"):
+    with pytest.raises(UsageError, match=r"another search: search.learning_rate is .*and 3 more\)"):
         go_on(recipe, {"mixup": {"low": 0.0, "high": 1.0}})
     with pytest.raises(UsageError, match="sampler is 'tpe' there and 'random' here"):
         go_on(recipe, SPACE, sampler="random")

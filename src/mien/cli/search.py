@@ -1,0 +1,171 @@
+"""`mien search`: a better recipe, by cross-validation on the training split."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.cli.bench import check_outputs, print_json, written
+from mien.errors import MienWarning
+from mien.options import with_flags, with_options
+from mien.train.options import ExpressionRecipe
+from mien.train.recipe import recipe_sections
+from mien.train.search.options import SearchOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mien.train.search import SearchResult
+    from mien.train.search.study import SearchReport
+
+__all__ = ["search"]
+
+_SEARCHES = Path("searches")
+_EXIT_INTERRUPTED = 130
+_MOST_SHOWN = 10
+
+
+@with_flags({section: [options] for section, options in recipe_sections(ExpressionRecipe).items()})
+@with_options(SearchOptions)
+def search(
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECIPE.yaml",
+            help="A recipe with a section 'search': for each field to vary {low, high, log} or a list of values.",
+        ),
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of the search; by default searches/NAME, by the recipe's name."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --out.")] = False,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    options: SearchOptions,
+    given: dict[str, Any],
+) -> None:
+    """Search for the best values of a recipe's fields, by cross-validation on the training split alone.
+
+    The best recipe is DIR/best.yaml, ready for 'mien train'. A search that was stopped or killed goes on with --resume.
+    Exit status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
+    """
+    from rich.console import Console
+
+    from mien.train.search import read_search, search_recipe
+
+    check_outputs(None, page)
+    chosen, space = read_search(recipe, given)
+    out = out or _SEARCHES / recipe.stem
+    console = Console(highlight=False)
+    try:
+        with _warnings_shown(), _bar(console, json) as show:
+            result = search_recipe(chosen, space, out, options, resume=resume, progress=show)
+    except KeyboardInterrupt:
+        typer.echo(f"mien: stopped; go on with: mien search {recipe} --resume --out {out}", err=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
+    if json:
+        print_json(result.to_dict())
+    else:
+        _show(console, result)
+    if page is not None:
+        from mien.evaluate.page import write_text
+        from mien.train.search.page import search_page
+
+        write_text(page, search_page(result))
+        if not json:
+            written(console, page)
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", MienWarning)
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
+        yield
+
+
+@contextlib.contextmanager
+def _bar(console: Console, json: bool) -> Iterator[Callable[[SearchReport], None]]:
+    """A bar on a terminal; elsewhere a line a trial; nothing where JSON goes."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        BarColumn(20),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=json or not console.is_terminal,
+        redirect_stderr=sys.stderr.isatty(),
+    )
+    told = 0
+    with bar:
+        task = bar.add_task("folds", total=1.0)
+
+        def show(report: SearchReport) -> None:
+            nonlocal told
+            parts = (report.finished * report.folds + report.fold - 1 + report.report.progress) / report.folds
+            best = "" if report.best is None else f"  best {report.best:.4f}"
+            text = f"trial {report.trial}/{report.trials}  fold {report.fold}/{report.folds}{best}"
+            bar.update(task, completed=parts / report.trials, description=text)
+            if not json and not console.is_terminal and report.trial != told:
+                told = report.trial
+                print(f"trial {report.trial}/{report.trials}{best}  {_values(report.values)}", flush=True)  # noqa: T201
+
+        yield show
+
+
+def _values(values: dict[str, Any]) -> str:
+    from mien.train.search.page import value_text
+
+    return "  ".join(f"{name} {value_text(value)}" for name, value in values.items())
+
+
+def _show(console: Console, result: SearchResult) -> None:
+    from rich.table import Table
+
+    from mien.train.search.page import value_text
+
+    states = [trial.state for trial in result.trials]
+    measure = result.metric.removeprefix("validation_").replace("_", " ")
+    console.print(
+        f"{len(states)} recipes on {result.folds} folds of {result.rows:,} training faces: {states.count('complete')} "
+        f"complete, {states.count('pruned')} given up, {states.count('failed')} failed; "
+        f"{result.seconds / 60:.1f} minutes of training",
+        soft_wrap=True,
+    )
+    fields = sorted(result.space, key=lambda name: -result.importances.get(name, 0.0))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("trial", measure, "spread", *fields):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    scored = sorted(
+        (trial for trial in result.trials if trial.state == "complete"), key=lambda trial: -(trial.score or 0.0)
+    )
+    for trial in scored[:_MOST_SHOWN]:
+        spread = "" if trial.deviation is None else f"{trial.deviation:.4f}"
+        table.add_row(
+            str(trial.number), f"{trial.score:.4f}", spread, *(value_text(trial.values[name]) for name in fields),
+            trial.note,
+        )  # fmt: skip
+    if result.importances:
+        shares = (f"{result.importances.get(name, 0.0):.0%}" for name in fields)
+        table.add_row("", "", "matters", *shares, "", style="dim")
+    console.print(table)
+    if len(scored) > _MOST_SHOWN:
+        console.print(f"and {len(scored) - _MOST_SHOWN} more in {result.folder / 'result.json'}", style="dim")
+    if result.stopped_by == "minutes":
+        console.print("stopped by --total-minutes; --resume with more goes on", style="yellow")
+    if result.recipe_path is None:
+        console.print("no recipe was tried to its end", style="yellow")
+        return
+    written(console, result.recipe_path)
+    console.print(f"train it: mien train {result.recipe_path}", style="dim", markup=False, soft_wrap=True)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mien.train import read_recipe
+from tests.cli.mien_in_process import runner
+from tests.data.test_copies import picture
+from tests.evaluate.sets import write_dataset
+from tests.evaluate.test_report import assert_self_contained
+
+RECIPE = """
+model: {architecture: cnn2}
+optimizer: {batch_size: 8}
+schedule: {epochs: 1}
+run: {accelerator: cpu, threads: 1}
+search:
+  learning_rate: {low: 0.001, high: 0.1, log: true}
+  mixup: [0.0, 0.2]
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    images = np.stack([picture(seed) for seed in range(24)])
+    write_dataset(tmp_path / "faces.parquet", images, labels=("happy", "sad"), splits=("train",))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return "recipe.yaml"
+
+
+def test_a_search_from_the_command_line(run, recipe, tmp_path):
+    search = ("search", recipe, "--data", "faces.parquet", "--folds", 2, "--trials")
+    done = run(*search, 4, "--page", "search.html")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("trial 1/4") == 1
+    assert "4 recipes on 2 folds of 24 training faces" in done.out
+    assert "wrote searches/recipe/best.yaml" in done.out
+    best = read_recipe(tmp_path / "searches" / "recipe" / "best.yaml")
+    assert (best.data.fold, best.model.architecture) == (None, "cnn2")
+    page = (tmp_path / "search.html").read_text(encoding="utf-8")
+    assert_self_contained(page)
+    assert page.count("<svg") == 3
+    assert "learning_rate" in page
+    done = run(*search, 5)
+    assert done.code == 2
+    assert "go on with it by --resume" in done.err
+    done = run(*search, 5, "--resume", "--json")
+    values = json.loads(done.out)
+    assert (done.code, len(values["trials"]), values["folds"]) == (0, 5, 2)
+    done = run("train", values["recipe_path"], "--out", "trained", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["epochs"] == 1
+
+
+def test_bad_input_is_one_clear_line(run, recipe, tmp_path):
+    (tmp_path / "plain.yaml").write_text("schedule: {epochs: 1}\n")
+    (tmp_path / "wrong.yaml").write_text("search: {learning_rat: [1]}\n")
+    (tmp_path / "torn.yaml").write_text("search: {learning_rate: [1\n")
+    cases = [
+        (("plain.yaml",), 2, "the search space is empty"),
+        (("wrong.yaml",), 2, "no field 'learning_rat'; did you mean 'learning_rate'"),
+        (("torn.yaml",), 1, "is no YAML in line"),
+        (("none.yaml",), 1, "cannot be read as a recipe"),
+        ((recipe,), 2, "names no dataset; give --data PATH"),
+        ((recipe, "--data", "nothing.parquet"), 1, "no such file"),
+        ((recipe, "--data", "faces.parquet", "--folds-used", 9), 2, "folds_used is 9"),
+        ((recipe, "--data", "faces.parquet", "--page", "page.txt"), 2, "ends in .html"),
+        ((recipe, "--data", "faces.parquet", "--train-split", "learn", "--folds", 100), 2, "100 folds of 24 different"),
+    ]
+    for number, (arguments, code, message) in enumerate(cases):
+        done = run("search", *arguments, "--out", tmp_path / f"out{number}")
+        assert (done.code, message in done.err) == (code, True), (arguments, done)
+        assert re.fullmatch(r"mien: [^\n]+\n", done.err)
