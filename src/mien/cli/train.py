@@ -59,6 +59,10 @@ def train(
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Print the recipe with all its values, explained, and end.")
     ] = False,
+    show_augmentations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw what the recipe makes of some training faces, and end."),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
     ] = False,
@@ -76,6 +80,9 @@ def train(
     chosen = change_recipe(_read(recipe, kind, out if resume else None), given)
     if print_recipe:
         typer.echo(recipe_text(chosen, explained=True), nl=False)
+        return
+    if show_augmentations is not None:
+        _show_augmentations(chosen, show_augmentations)
         return
     out = out or _RUNS / _name(recipe, given)
     console = Console(highlight=False)
@@ -100,6 +107,16 @@ def _read(path: Path | None, kind: str | None, resumed: Path | None) -> Recipe:
     if kind not in (None, recipe.kind):
         raise UsageError(f"{path} is a recipe of kind '{recipe.kind}', not '{kind}'; leave --kind out")
     return recipe
+
+
+def _show_augmentations(recipe: Recipe, path: Path) -> None:
+    from rich.console import Console
+
+    if not isinstance(recipe, ExpressionRecipe):
+        raise UsageError(f"--show-augmentations shows faces of an expression recipe, not of kind '{recipe.kind}'")
+    from mien.train.expression.sheet import write_augmentation_sheet
+
+    written(Console(highlight=False), write_augmentation_sheet(recipe, path))
 
 
 def _name(recipe: Path | None, given: Mapping[str, Any]) -> str:

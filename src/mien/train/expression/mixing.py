@@ -19,7 +19,7 @@ class Mix(NamedTuple):
     Attributes
     ----------
     keep : float tensor of shape (N,)
-        How much of its own target an image keeps; 1 where it is not mixed.
+        How much of its own target an image keeps, at least about half; 1 where it is not mixed.
     box_xyxy : float tensor of shape (N, 4)
         Pixels that come from the neighbour; empty where the images are averaged instead.
     boxed : bool tensor of shape (N,)
@@ -42,7 +42,7 @@ def choose_mix(
         Evenly distributed in [0, 1).
     gammas : float tensor of shape (2, 2, N)
         Gamma variables: for mixup and for cutmix two each, of their alpha. Two of them make a share of
-        Beta(alpha, alpha).
+        Beta(alpha, alpha), of which the image keeps the larger part.
     size_px : int
         Side of the images.
     share : float tensor of shape ()
@@ -53,7 +53,9 @@ def choose_mix(
     coin, way, x, y = uniform.unbind()
     mixed = coin < share
     boxed = mixed & (way < (0.5 if mixup else 1.0) * float(cutmix))
-    averages, boxes = (gammas[:, 0] / gammas.sum(dim=1).clamp_min(1e-30)).clamp(0.0, 1.0).unbind()
+    shares = (gammas[:, 0] / gammas.sum(dim=1).clamp_min(1e-30)).clamp(0.0, 1.0)
+    # An image that kept less than half would be its neighbour once more, and its own face be missing from the batch.
+    averages, boxes = torch.maximum(shares, 1.0 - shares).unbind()
     half = 0.5 * size_px * (1.0 - boxes).sqrt()
     edges = (x * size_px - half, y * size_px - half, x * size_px + half, y * size_px + half)
     box_xyxy = torch.stack(edges, dim=1).round().clamp(0, size_px) * boxed[:, None]

@@ -28,7 +28,7 @@ from mien.train.expression.targets import target_masses
 from mien.train.options import ExpressionRecipe
 from mien.train.task import Place, Step, derived_seed
 
-__all__ = ["Batch", "ExpressionTask"]
+__all__ = ["Batch", "ExpressionTask", "make_network_spec"]
 
 _VALIDATION_BATCH = 512
 
@@ -80,7 +80,7 @@ class ExpressionTask:
         if self._rows is None:
             self._rows = open_rows(recipe.data, recipe.run.seed)
         training, validation = self._rows
-        self._network_spec = self._make_spec(training)
+        self._network_spec = make_network_spec(recipe, training)
         network = self._make_network()
         self._prepare_training(training)
         self._prepare_validation(validation)
@@ -129,7 +129,10 @@ class ExpressionTask:
         pictures, masses = self._change(images, masses, draws, strength)
         answers: tuple[torch.Tensor | None, ...] = (None,) * len(masses)
         if self._teachers is not None:
-            answers = self._teachers(pictures, self.recipe.distill.distill_temperature)
+            shown = pictures
+            if self.recipe.distill.teachers_see == "clear":
+                shown, _ = self._change(images, (), draws, strength, clear=True)
+            answers = self._teachers(shown, self.recipe.distill.distill_temperature)
         if self.recipe.loss.consistency:
             uniform = torch.rand(4, len(pictures), generator=generator, device=self._place.device)
             pictures = torch.cat([pictures, nudged(pictures, uniform)])
@@ -194,21 +197,6 @@ class ExpressionTask:
     @property
     def _compiled(self) -> bool:
         return self.recipe.run.compile != "none" and self._place.device.type == "cuda"
-
-    def _make_spec(self, training: Rows) -> NetworkSpec:
-        model = self.recipe.model
-        heads: list[HeadSpec] = [head_of(training.scheme)]
-        votes = vote_head(training.faces) if self.recipe.loss.ferplus_weight else None
-        if votes is not None:
-            heads.append(votes)
-        return make_spec(
-            model.architecture,
-            heads,
-            size_px=model.size_px,
-            channels=model.channels,  # type: ignore[arg-type] # checked by the options
-            dropout=model.dropout,
-            options=architecture_options(model.architecture_options),
-        )
 
     def _make_network(self) -> ExpressionNetwork:
         model = self.recipe.model
@@ -296,6 +284,29 @@ class ExpressionTask:
         )[index:, self._place.rank]
         rows = torch.from_numpy(np.ascontiguousarray(order)).to(self._place.device)
         return zip(self._images_of["training"].batches(order), rows, strict=True)
+
+
+def make_network_spec(recipe: ExpressionRecipe, training: Rows) -> NetworkSpec:
+    """The network that a recipe asks for, with the heads that its data can teach.
+
+    Raises
+    ------
+    UsageError
+        If the architecture or one of its options is unknown, or a value does not fit.
+    """
+    model = recipe.model
+    heads: list[HeadSpec] = [head_of(training.scheme)]
+    votes = vote_head(training.faces) if recipe.loss.ferplus_weight else None
+    if votes is not None:
+        heads.append(votes)
+    return make_spec(
+        model.architecture,
+        heads,
+        size_px=model.size_px,
+        channels=model.channels,  # type: ignore[arg-type] # checked by the options
+        dropout=model.dropout,
+        options=architecture_options(model.architecture_options),
+    )
 
 
 def architecture_options(items: tuple[str, ...]) -> dict[str, Any]:

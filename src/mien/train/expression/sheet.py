@@ -1,0 +1,119 @@
+"""A picture of what augmentation does to faces, to look at before training for hours."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mien.classify.preprocess import whole_batch
+from mien.data.pixels import encode_png
+from mien.errors import OutputError, UsageError
+from mien.files import write_atomically
+from mien.train.expression.augment import Augmenter
+from mien.train.expression.rows import open_rows
+from mien.train.expression.task import make_network_spec
+from mien.train.options import AugmentOptions, ExpressionRecipe
+
+__all__ = ["augmentation_sheet", "write_augmentation_sheet"]
+
+Image = npt.NDArray[np.uint8]
+_SWITCHES = (
+    "mirror", "rotation_deg", "scale", "aspect", "shift", "crop", "brightness", "contrast", "gamma", "invert",
+    "color_jitter", "blur", "low_resolution", "noise", "erasing", "mixup", "cutmix",
+)  # fmt: skip
+_MIXING = ("mixup", "cutmix")
+_SHARES = ("mirror", "invert", "blur", "low_resolution", "erasing")
+_MARGIN_PX, _GAP_PX, _SHOWN_PX = 150, 2, 72
+_PAPER, _INK = 245, 40
+
+
+def augmentation_sheet(images: torch.Tensor, options: AugmentOptions, seed: int = 0) -> Image:
+    """Draw faces as they are, under each augmentation alone, and under all together.
+
+    Parameters
+    ----------
+    images : uint8 tensor of shape (N, C, S, S)
+        N faces, a column each.
+    options : AugmentOptions
+        Those that are switched on get a row; shares are shown on every face.
+    seed : int
+
+    Returns
+    -------
+    uint8 array of shape (H, W, 3)
+        BGR.
+    """
+    off: dict[str, Any] = dict.fromkeys(_SWITCHES, 0.0)
+    rows: list[tuple[str, AugmentOptions]] = [("as they are", dataclasses.replace(options, **off))]
+    for name in _SWITCHES:
+        value = getattr(options, name)
+        if value and not (name in _MIXING and not options.mix_share):
+            shown = 1.0 if name in _SHARES else value
+            alone = dataclasses.replace(options, **{**off, name: shown, "mix_share": 1.0})
+            rows.append((f"{name} {value:g}", alone))
+    rows += [("all together", options)] * 4
+    last = dataclasses.replace(options)
+    rows.append((f"at the end ({options.final_strength:g})", last))
+    strips = []
+    for number, (name, chosen) in enumerate(rows):
+        augmenter = Augmenter(chosen, images.shape[-1], images.shape[1])
+        generator = torch.Generator().manual_seed(seed + number)
+        strength = options.final_strength if chosen is last else 1.0
+        strips.append(_strip(name, augmenter(images, (), generator, strength)[0]))
+    return np.concatenate(strips)
+
+
+def write_augmentation_sheet(recipe: ExpressionRecipe, path: Path, count: int = 14) -> Path:
+    """Write a PNG file of what a recipe makes of its first training faces.
+
+    Parameters
+    ----------
+    recipe : ExpressionRecipe
+    path : Path
+        Ends in ``.png``.
+    count : int
+        Faces shown.
+
+    Raises
+    ------
+    UsageError, InputError
+        As for training by the recipe; or if the name does not end in ``.png``.
+    OutputError
+        If the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: expected a name that ends in .png")
+    rows, _ = open_rows(recipe.data, recipe.run.seed)
+    spec = make_network_spec(recipe, rows)
+    rng = np.random.default_rng(recipe.run.seed)
+    chosen = rng.choice(len(rows), min(count, len(rows)), replace=False)
+    images = whole_batch(rows.faces.images(chosen, color=spec.channels == "rgb"), spec.input_spec())
+    sheet = augmentation_sheet(torch.from_numpy(images), recipe.augment, recipe.run.seed)
+    try:
+        write_atomically(path, encode_png(sheet))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def _strip(name: str, pictures: torch.Tensor) -> Image:
+    """One row of the sheet: its name, and a picture a face."""
+    shown_px = max(_SHOWN_PX, pictures.shape[-1])
+    label = np.full((shown_px + _GAP_PX, _MARGIN_PX, 3), _PAPER, np.uint8)
+    cv2.putText(label, name, (6, shown_px // 2 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (_INK,) * 3, 1, cv2.LINE_AA)
+    cells = [label]
+    for picture in (pictures * 255.0).round().byte().numpy().transpose(0, 2, 3, 1):
+        color = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR if picture.shape[2] == 1 else cv2.COLOR_RGB2BGR)
+        large = cv2.resize(color, (shown_px, shown_px), interpolation=cv2.INTER_NEAREST)
+        cells.append(
+            np.asarray(
+                cv2.copyMakeBorder(large, 0, _GAP_PX, 0, _GAP_PX, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3), np.uint8
+            )
+        )
+    return np.concatenate(cells, axis=1)
