@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.detect import open_detector
+from mien.errors import UsageError
+from mien.train.detector.export import export_detector
+from mien.train.detector.task import DetectorTask
+from mien.train.options import ExpressionRecipe
+from mien.train.options.detector import DetectorRecipe
+from mien.train.recipe import change_recipe, read_recipe
+from mien.train.run import make_task, train_model
+from mien.train.task import Place, Step
+from tests.photos_on_disk import make_photos
+
+ROOT = Path(__file__).parents[3]
+CPU = Place(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> DetectorRecipe:
+    import cv2
+
+    path = tmp_path_factory.mktemp("photos") / "photos.parquet"
+    image = cv2.imread(str(ROOT / "examples" / "astronaut.jpg"))
+    assert image is not None
+    make_photos(path, image)
+    shipped = read_recipe(ROOT / "recipes" / "face-detector.yaml")
+    assert isinstance(shipped, DetectorRecipe)
+    return change_recipe(
+        shipped,
+        {
+            "init": ROOT / "weights" / "face-detector.safetensors", "photos": path, "mosaic_px": 96, "batch_size": 2,
+            "mosaics_an_epoch": 4, "epochs": 1, "threads": 1, "accelerator": "cpu", "loggers": ("csv",),
+            "learning_rate": 1e-5, "warmup_epochs": 0.0,
+        },
+    )  # fmt: skip
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(torch.equal(value, getattr(b, name)) for name, value in vars(a).items())
+
+
+def test_a_batch_depends_on_its_step_only(recipe: DetectorRecipe) -> None:
+    task = DetectorTask(recipe)
+    task.setup(CPU)
+    assert task.steps_per_epoch == 2
+    steps = [Step(epoch, index, 0.0, 7) for epoch in (0, 1) for index in (0, 1)]
+    first = [task.batch(step) for step in steps]
+    assert not same(first[0], first[1]) or not torch.equal(first[0].images, first[1].images)
+    again = DetectorTask(recipe)
+    again.setup(CPU)
+    # A resumed run starts in the middle, and so do its worker processes.
+    assert same(again.batch(steps[3]), first[3])
+    ahead = DetectorTask(change_recipe(recipe, {"mosaic_workers": 1}))
+    ahead.setup(CPU)
+    for number in (1, 2, 3):
+        assert same(ahead.batch(steps[number]), first[number])
+
+
+def test_train_export_find(recipe: DetectorRecipe, tmp_path: Path, astronaut_bgr: np.ndarray) -> None:
+    done = train_model(recipe, tmp_path / "run")
+    assert done.metric == "validation_score"
+    assert done.best is not None
+    assert done.best > 0.8
+    row = done.history[-1]
+    assert row["validation_recall"] == 1.0
+    assert {"train_score_loss", "train_box_loss", "train_landmark_loss"} <= set(row)
+    export_detector(done.best_path, tmp_path / "mine.onnx")
+    assert len(open_detector(tmp_path / "mine.onnx").detect(astronaut_bgr)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"photos": None}, "--photos"),
+        ({"choose_on": "train"}, "not learned from"),
+        ({"choose_on": "test"}, "validation"),
+    ],
+)
+def test_what_cannot_be_trained(recipe: DetectorRecipe, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        DetectorTask(change_recipe(recipe, changes)).setup(CPU)
+
+
+def test_the_kind_decides_the_task(recipe: DetectorRecipe) -> None:
+    assert isinstance(make_task(recipe), DetectorTask)
+    with pytest.raises(UsageError, match="kind 'expression'"):
+        DetectorTask(ExpressionRecipe())
+    with pytest.raises(UsageError, match="multiple of 32"):
+        change_recipe(recipe, {"mosaic_px": 100})
+
+
+def test_processes_share_the_photos_that_choose(recipe: DetectorRecipe) -> None:
+    alone = DetectorTask(recipe)
+    network = alone.setup(CPU).eval()
+    expected = alone.validate(network)
+    # Two processes that take turns: each sum is made of both their parts.
+    parts: list[list[torch.Tensor]] = [[], []]
+    for rank in (0, 1):
+        task = DetectorTask(recipe)
+        place = Place(torch.device("cpu"), rank, 2, lambda tensor, rank=rank: parts[rank].append(tensor) or tensor)
+        task.setup(place)
+        task.validate(network)
+    counts = parts[0][0] + parts[1][0]
+    assert (parts[0][0] * parts[1][0]).sum() == 0
+    task = DetectorTask(recipe)
+    rows: list[torch.Tensor] = []
+
+    def put_together(tensor: torch.Tensor) -> torch.Tensor:
+        rows.append(tensor)
+        return counts if len(rows) == 1 else tensor
+
+    task.setup(Place(torch.device("cpu"), 0, 2, put_together))
+    seen = task.validate(network)
+    assert set(seen) == set(expected)
+    assert len(rows[1]) == int(counts.sum())
