@@ -70,6 +70,18 @@ def test_parts_hold_a_number_of_photos_or_one_of_anything_else():
     assert [[s.key for s in part] for part in parts] == [["0", "1"], ["s.tar"], ["2", "3"], ["4"]]
 
 
+def test_the_last_parts_are_small():
+    photos = [Source("photo", str(n), str(n)) for n in range(20_000)]
+    parts = list(cut_parts(iter(photos), 512))
+    sizes = [len(part) for part in parts]
+    assert [source for part in parts for source in part] == photos
+    assert sizes[0] == max(sizes) == 512
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(size <= 512 and size % 16 == 0 for size in sizes)
+    assert sum(sizes[-2:]) <= 64
+    assert [len(part) for part in cut_parts(photos[:2000], 512)][:2] == [128, 128]
+
+
 def test_a_folder_in_a_bucket(memory, jpegs):
     for name in ("b.jpg", "a/c.png", ".x/d.jpg", "e.txt"):
         memory.pipe_file(f"/bucket/set/{name}", jpegs[1])

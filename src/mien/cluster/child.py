@@ -52,10 +52,14 @@ def _listen(stream: IO[bytes], waiting: queue.SimpleQueue[tuple[dict[str, Any], 
 
 
 def _open(options: dict[str, Any], gpu: bool) -> Any:
+    import cv2
+
     from mien.classify import OnnxClassifier
     from mien.recognizer import Recognizer
     from mien.zoo import find_model
 
+    # A reader has one core. OpenCV would start a thread for each core of the machine, which wait by turning round.
+    cv2.setNumThreads(1)
     if isinstance(options["labels"], list):
         options["labels"] = tuple(options["labels"])
     if gpu:

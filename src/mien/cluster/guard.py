@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import subprocess
@@ -19,6 +20,8 @@ __all__ = ["GuardedReader", "Image", "ReaderError"]
 
 _START_TIMEOUT_S = 300.0
 _COMMAND = (sys.executable, "-m", "mien.cluster.child")
+# NumPy starts a thread for each core when it is loaded, which a reader of one core has no use for.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class ReaderError(MienError):
@@ -233,7 +236,9 @@ class GuardedReader:
                 at = message["at"]
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_ONE_THREAD}
+        )
         self._process, self._ready = process, False
         self._answers = queue.SimpleQueue()
         if process.stdin is None or process.stdout is None:

@@ -23,7 +23,8 @@ __all__ = ["Source", "cut_parts", "list_sources"]
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _SHARES = 16
-_SMALLEST_PART = 16
+_SMALLEST_PART = 32
+_BATCH = 16
 TABLE_SUFFIXES = (".parquet", ".csv")
 
 
@@ -99,7 +100,7 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
 def cut_parts(sources: Iterable[Source], part_size: int) -> Iterator[list[Source]]:
     """Cut the sources into parts: up to `part_size` photos, or one of anything else.
 
-    No part holds more than a sixteenth of the photos that are left, down to 16: the parts become smaller towards the
+    No part holds more than a sixteenth of the photos that are left, down to 32: the parts become smaller towards the
     end, so that no worker has much to do when the others have nothing left. That depends on the sources alone.
     """
     left = iter(sources)
@@ -113,8 +114,8 @@ def cut_parts(sources: Iterable[Source], part_size: int) -> Iterator[list[Source
             yield [source]
             continue
         if not photos:
-            share = math.ceil((len(ahead) + 1) / (_SHARES * _SMALLEST_PART)) * _SMALLEST_PART
-            size = min(part_size, share)
+            share = math.ceil((len(ahead) + 1) / (_SHARES * _BATCH)) * _BATCH
+            size = min(part_size, max(share, _SMALLEST_PART))
         photos.append(source)
         if len(photos) == size:
             yield photos
