@@ -98,7 +98,7 @@ def _warp(
     # OpenCV puts pixel centres at whole numbers; landmarks count from the corner of the first pixel.
     to_crop = np.vstack([matrix, [0, 0, 1]]) @ _shift(left, top) @ np.diag([shrink, shrink, 1.0])
     centred = _shift(-0.5, -0.5) @ to_crop @ _shift(0.5, 0.5)
-    # Enlarged by cubic interpolation, small faces are read better than by linear (benchmarks/small_faces.py).
+    # Enlarged by cubic interpolation, small faces are read better than by linear (benchmarks/robustness.py --linear).
     interpolation = cv2.INTER_CUBIC if scale * shrink > 1.0 else cv2.INTER_LINEAR
     return np.asarray(
         cv2.warpAffine(region, centred[:2], size_wh, flags=interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8
