@@ -32,8 +32,13 @@ def export(
         typer.Option(metavar="FILE", help="The .onnx file; by default NAME-PRECISION.onnx beside the checkpoint."),
     ] = None,
     precision: Annotated[
-        Literal["int8", "float32"], typer.Option(help="int8 is smaller and faster, float32 exact.")
-    ] = "int8",
+        Literal["int8", "float32"] | None,
+        typer.Option(
+            help="int8 is smaller and faster, float32 exact. By default int8 for expressions, float32 for detectors, "
+            "which int8 makes no faster.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Split of --data to measure on.")] = None,
     training: Annotated[
         Path | None,
@@ -58,10 +63,24 @@ def export(
     for library in ("torch", "onnx", "safetensors"):
         _require(library)
     from mien.export.checkpoint import export_checkpoint
+    from mien.train.detector.export import export_measured, is_detector_checkpoint
 
+    detector = is_detector_checkpoint(checkpoint)
+    precision = precision or ("float32" if detector else "int8")
     out = check_destination(out or checkpoint.with_name(f"{checkpoint.stem}-{precision}.onnx"), ".onnx")
     check_destination(out.with_suffix(".json"), ".json")
     console = Console(highlight=False)
+    if detector:
+        with progress_bar(console, "looking at photos", json) as progress:
+            card = export_measured(
+                checkpoint, out, data, split=split, precision=precision, summary=summary, licence=licence,
+                progress=progress,
+            )  # fmt: skip
+        if json:
+            print_json(card.to_dict())
+        else:
+            _show_detector(console, card, out)
+        return
     with warnings.catch_warnings(record=True) as caught, progress_bar(console, "reading faces", json) as progress:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", MienWarning)
@@ -90,6 +109,24 @@ def _require(library: str) -> None:
         importlib.import_module(library)
     except ImportError as error:
         raise MissingExtraError("Exporting models", library, "train") from error
+
+
+def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
+    strict = card.scores["overall"]["iou_0.5"]
+    console.print(
+        f"[bold]{card.name}[/] {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
+    )
+    console.print(f"sha256       {card.sha256}", soft_wrap=True)
+    difference = card.scores["torch_to_onnx_max_difference"]
+    console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e}")
+    recall = "-" if strict["recall"] is None else f"{100 * strict['recall']:.1f} %"
+    console.print(
+        f"recall       {recall} at 0.1 false finds a photo, from score {card.settings['score_threshold']:g} on",
+        soft_wrap=True,
+    )
+    written(console, out)
+    written(console, out.with_suffix(".json"))
+    console.print(f"try it: mien recognize PHOTO --detector {out}", style="dim", markup=False, soft_wrap=True)
 
 
 def _show(console: Console, card: ModelCard, out: Path) -> None:

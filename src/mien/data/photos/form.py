@@ -115,7 +115,11 @@ class PhotoDataset:
         except FileNotFoundError:
             raise InputError(str(path), "no such file; 'mien data photos SOURCE DEST' makes such a dataset") from None
         except (OSError, pa.ArrowException) as error:
-            raise InputError(str(path), f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+            raise InputError(
+                str(path),
+                f"cannot be read as Parquet ({str(error).splitlines()[0]}); 'mien data photos SOURCE DEST' makes a "
+                "dataset of photos with boxed faces",
+            ) from error
         if METADATA_KEY not in (self._file.metadata.metadata or {}):
             raise InputError(
                 str(path), "is no dataset of photos with boxed faces; bring it into that form with 'mien data photos'"
