@@ -1,0 +1,67 @@
+"""The programs that measure training, in miniature: on a GPU they have to work at the first try."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.data.test_copies import picture
+from tests.evaluate.sets import write_dataset
+
+
+def run(program: str, *arguments: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / program, *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    images = np.stack([picture(seed) for seed in range(84)])
+    return write_dataset(tmp_path / "faces.parquet", images, splits=("train", "train", "validation"))
+
+
+def test_classics_makes_a_table_and_goes_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = ("--data", data, "--out", out, "--epochs", 1, "--batch-size", 16, "--accelerator", "cpu", "--one-pass")
+    run("classics.py", *common, "--networks", "cnn2", "--side-by-side", 1, "--timed-faces", 2, cwd=tmp_path)
+    assert [row["network"] for row in json.loads((out / "table.json").read_text())["rows"]] == ["cnn2"]
+    before = (out / "cnn2.json").stat().st_mtime_ns
+    said = run(
+        "classics.py", *common, "--networks", "cnn2,mini_xception,no_such_net", "--side-by-side", 2, "--timed-faces", 2,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "no_such_net: FAILED" in said
+    assert "unknown architecture 'no_such_net'" in said
+    assert (out / "cnn2.json").stat().st_mtime_ns == before  # what is done is not done again
+    table = json.loads((out / "table.json").read_text())
+    assert {row["network"] for row in table["rows"]} == {"cnn2", "mini_xception"}
+    for row in table["rows"]:
+        assert 0 <= row["interval_95"][0] <= row["accuracy"] <= row["interval_95"][1] <= 1
+        assert row["ms_a_face"] > 0
+        assert (row["faces"], row["epochs"]) == (28, 1)
+    text = (out / "table.md").read_text()
+    assert text.count("\n| `") == 2
+    assert "1 epochs" in text or "1 epoch" in text
+
+
+def test_train_speed_measures_epochs_and_their_parts(tmp_path: Path) -> None:
+    said = run(
+        "train_speed.py", "--faces", 128, "--network", "cnn2", "--batch-sizes", "32", "--compile", "none",
+        "--epochs", 3, "--accelerator", "cpu", "--threads", 1, "--out", tmp_path / "speed.json", cwd=tmp_path,
+    )  # fmt: skip
+    (row,) = json.loads((tmp_path / "speed.json").read_text())
+    assert row["steps"] == 4
+    assert 0 < row["epoch_s"] <= row["epoch_with_validation_s"] * 1.5
+    assert row["augmentation_s"] > 0
+    assert row["network_s"] > 0
+    assert "| cnn2 | 32 | none |" in said
