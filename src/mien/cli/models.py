@@ -1,50 +1,103 @@
-"""`mien models`: the zoo, or one model's card."""
+"""`mien models`: the shipped models and the architectures that can be trained, or one's card."""
 
 from __future__ import annotations
 
+import dataclasses
 import json as json_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.errors import ModelError
+from mien.errors import ModelError, UsageError
 from mien.zoo import ModelCard, StoredModel, find_model, list_models
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mien.train.architectures import ArchitectureCard
+
 __all__ = ["models"]
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="A model's name, or the path of an .onnx file.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A model's name, the path of an .onnx file, an architecture's name, or timm:NAME."),
+    ] = None,
+    architectures: Annotated[
+        bool, typer.Option("--architectures", help="Only list the architectures that can be trained.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON.")] = False,
 ) -> None:
-    """List the shipped models, or show one model's card: labels, terms of its training data, scores, limits."""
+    """List the shipped models and the architectures that can be trained, or show one's card.
+
+    A model's card tells its labels, the terms of its training data, scores and limits; an architecture's card its input
+    size, channels, parameters and origin.
+    """
     from rich.console import Console
 
-    chosen = list(list_models().values()) if name is None else [_find(name)]
+    console = Console(highlight=False)
+    if name is not None and architectures:
+        raise UsageError("--architectures lists all of them; give either it or a name")
+    if name is not None:
+        found = _find(name)
+        if json:
+            _print_json(found.card.to_dict() if isinstance(found, StoredModel) else found.to_dict())
+        elif isinstance(found, StoredModel):
+            _card(console, found)
+        else:
+            _architecture(console, found)
+        return
+    trainable = _architectures() if architectures or not json else {}
     if json:
-        cards = [model.card.to_dict() for model in chosen]
-        typer.echo(json_module.dumps(cards if name is None else cards[0], indent=2, ensure_ascii=False))
-    elif name is None:
-        _list(Console(highlight=False), chosen)
-    else:
-        _card(Console(highlight=False), chosen[0])
+        cards = [card.to_dict() for card in trainable.values()]
+        _print_json(cards if architectures else [model.card.to_dict() for model in list_models().values()])
+        return
+    if not architectures:
+        _list(console, list(list_models().values()))
+        console.print()
+    _list_architectures(console, list(trainable.values()))
+    console.print("\n'mien models NAME' shows a card.", style="dim")
 
 
-def _find(name: str) -> StoredModel:
+def _print_json(value: object) -> None:
+    typer.echo(json_module.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _architectures() -> dict[str, ArchitectureCard]:
+    from mien.train.architectures import list_architectures
+
+    return list_architectures()
+
+
+def _find(name: str) -> StoredModel | ArchitectureCard:
     models = list_models()
     if name in models:
         return models[name]
+    trainable = _architectures()
+    if name in trainable:
+        return trainable[name]
+    if name.startswith("timm:"):
+        return _built(name)
     if not name.lower().endswith(".onnx"):
-        raise ModelError(f"unknown model '{name}'; expected one of {', '.join(models)}, or the path of an .onnx file")
+        raise ModelError(
+            f"unknown model '{name}'; expected one of {', '.join(models)}, the path of an .onnx file, or an "
+            f"architecture: {', '.join(trainable)}, or timm:NAME"
+        )
     try:
         return find_model(name, "expression")
     except ModelError as error:
         if "is a model of kind" not in str(error):
             raise
         return find_model(name, "detector")
+
+
+def _built(name: str) -> ArchitectureCard:
+    """The card of one of timm's networks; its parameters are only known when it is built."""
+    from mien.train.architectures import build_network, find_architecture, make_spec
+
+    card = find_architecture(name).card
+    return dataclasses.replace(card, parameters=build_network(make_spec(card)).parameter_count)
 
 
 def _list(console: Console, chosen: list[StoredModel]) -> None:
@@ -59,20 +112,52 @@ def _list(console: Console, chosen: list[StoredModel]) -> None:
         size_mb = model.weights.stat().st_size / 1e6
         table.add_row(card.name, card.kind, f"{card.parameters / 1e6:.2f} M", f"{size_mb:.1f} MB", card.summary)
     console.print(table)
-    console.print("\n'mien models NAME' shows a card: labels, terms, scores, limits.", style="dim")
+
+
+def _list_architectures(console: Console, cards: list[ArchitectureCard]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("architecture", "left"), ("input", "left"), ("parameters", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("what it is", ratio=1)
+    for card in cards:
+        table.add_row(card.name, f"{card.channels} {card.size_px} px", _millions(card.parameters), card.summary)
+    table.add_row("timm:NAME", "", "", "Any network of the library timm.")
+    console.print(table)
+
+
+def _millions(parameters: int | None) -> str:
+    return "" if parameters is None else f"{parameters / 1e6:.2f} M"
+
+
+def _architecture(console: Console, card: ArchitectureCard) -> None:
+    console.print(f"[bold]{card.name}[/]  {card.summary}\n")
+    facts = [
+        ("origin", card.origin),
+        (
+            "input",
+            f"{card.channels} {card.size_px} x {card.size_px}, or any other from {card.min_size_px} px; gray or rgb",
+        ),
+        ("parameters", f"{card.parameters:,}, with the heads below"),
+        ("licence", card.licence),
+        ("pretrained", card.pretrained or "no weights"),
+    ]
+    facts += [(f"head {head.output}", ", ".join(head.labels)) for head in card.heads]
+    facts.append(("dropout", f"{card.dropout:g}"))
+    facts += [(f"option {name}", _shown(value)) for name, value in card.options.items()]
+    _table(console, facts)
+    console.print("\nHeads, size, channels, normalisation, dropout and options can be given otherwise.", style="dim")
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _card(console: Console, model: StoredModel) -> None:
-    from rich.table import Table
-
     card = model.card
     console.print(f"[bold]{card.name}[/]  {card.summary}\n")
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(ratio=1)
-    for key, value in _facts(card, model):
-        table.add_row(key, value)
-    console.print(table)
+    _table(console, _facts(card, model))
     if card.scores:
         console.print("\n[bold]scores[/]")
         _scores(console, card.scores)
@@ -80,6 +165,17 @@ def _card(console: Console, model: StoredModel) -> None:
         console.print("\n[bold]to know[/]")
         for note in card.notes:
             console.print(f"- {note}", markup=False)
+
+
+def _table(console: Console, facts: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(ratio=1)
+    for key, value in facts:
+        table.add_row(key, value)
+    console.print(table)
 
 
 def _facts(card: ModelCard, model: StoredModel) -> list[tuple[str, str]]:

@@ -126,6 +126,8 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
                     raise ModelError(f"{pretrained}: no such file; expected timm's weights of '{name}'")
                 arguments["pretrained_cfg_overlay"] = {"file": os.fspath(pretrained)}
             weighted: nn.Module = timm.create_model(name, pretrained=True, **arguments)
+            if isinstance(pretrained, Path):
+                _check_loaded(weighted, timm.create_model(name, pretrained=True, **arguments), name, pretrained)
         except ModelError:
             raise
         except Exception as error:
@@ -136,6 +138,20 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
                 "network, give a file of them, or train from scratch without pretrained weights"
             ) from error
         return weighted
+
+
+def _check_loaded(model: nn.Module, twin: nn.Module, name: str, path: Path) -> None:
+    """Refuse a file that leaves weights random: timm loads what fits and is silent about the rest.
+
+    Weights that two models share come from the file; random ones differ.
+    """
+    other = dict(twin.named_parameters())
+    left = [weight for weight, value in model.named_parameters() if not torch.equal(value, other[weight])]
+    if left:
+        raise ModelError(
+            f"{path}: holds no weights of timm's '{name}', or not all: it lacks {', '.join(left[:3])}"
+            f"{' and more' if len(left) > 3 else ''}"
+        )
 
 
 def _features_of(model: nn.Module, spec: NetworkSpec) -> int:

@@ -1,0 +1,84 @@
+"""`mien models`: what is shipped, what can be trained, and one card of each; without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mien.train.architectures import list_architectures
+from mien.zoo import list_models
+from tests.cli.mien_in_process import runner
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    return runner(monkeypatch, capsys)
+
+
+def test_both_tables_are_listed(run):
+    done = run("models")
+    assert done.code == 0
+    first, second = done.out.split("\n\n")[:2]
+    named = [line.split()[0] for line in first.splitlines()[1:] if line[:1].strip()]
+    assert named == list(list_models())
+    named = [line.split()[0] for line in second.splitlines()[1:] if line[:1].strip()]
+    assert named == [*list_architectures(), "timm:NAME"]
+    assert "gray 160 px" in second
+    only = run("models", "--architectures")
+    assert only.out.startswith(second.splitlines()[0])
+    assert "expression" not in only.out.splitlines()[0]
+
+
+def test_an_architectures_card_tells_what_it_is(run):
+    done = run("models", "mini_xception")
+    assert done.code == 0
+    for fact in ("56,951", "gray 64 x 64", "Arriaga", "Apache-2.0", "no weights", "angry, disgust, fear"):
+        assert fact in done.out
+    done = run("models", "mien-base")
+    assert "64, 128, 256, 512" in done.out
+    assert "head ferplus" in done.out
+
+
+def test_json_is_for_programs(run):
+    assert [card["name"] for card in json.loads(run("models", "--json").out)] == list(list_models())
+    cards = json.loads(run("models", "--architectures", "--json").out)
+    assert {card["name"]: card["parameters"] for card in cards} == {
+        name: card.parameters for name, card in list_architectures().items()
+    }
+    assert json.loads(run("models", "base", "--json").out)["kind"] == "expression"
+    assert json.loads(run("models", "vgg16", "--json").out)["origin"].startswith("Simonyan")
+
+
+def test_timms_networks_have_cards_too(run):
+    done = run("models", "timm:test_resnet", "--json")
+    card = json.loads(done.out)
+    assert card["parameters"] > 100_000
+    assert "timm" in card["licence"]
+
+
+def test_unknown_names_are_one_clear_line(run):
+    done = run("models", "nothing")
+    assert (done.code, done.out) == (2, "")
+    assert "unknown model 'nothing'; expected one of" in done.err
+    assert "mini_xception" in done.err
+    done = run("models", "timm:nothing_at_all")
+    assert (done.code, "has no network" in done.err) == (2, True)
+    assert run("models", "base", "--architectures").code == 2
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["models", "resnet101"], ["models", "--architectures", "--json"]])
+def test_listing_imports_no_torch(arguments):
+    script = (
+        f"import sys; sys.argv = ['mien', *{arguments!r}]\n"
+        "from mien.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        "assert not {'torch', 'timm', 'onnxruntime', 'cv2', 'pyarrow', 'pandas'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "vgg16" in done.stdout or "resnet101" in done.stdout
