@@ -61,8 +61,26 @@ def test_folds(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no fold 5"):
         open_rows(options(tmp_path / "b.parquet", fold=5), 0)
     folder = write_class_folders(tmp_path / "folder", FACES)
-    with pytest.raises(UsageError, match="with folds"):
+    with pytest.raises(UsageError, match="a column 'fold' is needed"):
         open_rows(options(folder, fold=0), 0)
+
+
+def test_weights_come_from_the_dataset(tmp_path: Path) -> None:
+    plain = Dataset(write_dataset(tmp_path / "a.parquet", FACES, splits=("train", "validation")))
+    with pytest.raises(UsageError, match=r"no column 'weight'; 'mien data balance --weights' writes one"):
+        open_rows(options(plain.path, sampling="weights"), 0)
+    info = plain.info.with_columns("weight")
+    weight = np.arange(63) / 10
+    plain.write_rows(tmp_path / "b.parquet", np.arange(63), info, replace={"weight": weight.tolist()})
+    training, validation = open_rows(options(tmp_path / "b.parquet", sampling="weights", labels="happy,sad"), 0)
+    rows = [i for i in range(63) if i % 2 == 0 and FER7[i % 7] in ("happy", "sad")]
+    assert training.weight is not None
+    np.testing.assert_allclose(training.weight, weight[rows], rtol=1e-6)
+    assert validation.weight is None
+    assert open_rows(options(tmp_path / "b.parquet"), 0)[0].weight is None
+    plain.write_rows(tmp_path / "c.parquet", np.arange(63), info, replace={"weight": (-weight).tolist()})
+    with pytest.raises(InputError, match="holds no weights"):
+        open_rows(options(tmp_path / "c.parquet", sampling="weights"), 0)
 
 
 def test_labels_go_by_name_and_the_rest_is_left_out(tmp_path: Path) -> None:

@@ -47,12 +47,15 @@ class Rows:
     scheme : LabelScheme
     left_out : dict of str to int
         Rows of the split that are not among them, by reason.
+    weight : float64 array of shape (N,) or None
+        The dataset's own weights for sampling; None where they are not asked for.
     """
 
     faces: Faces
     label: IntArray
     scheme: LabelScheme
     left_out: dict[str, int]
+    weight: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -62,7 +65,13 @@ class Rows:
         if kept.all():
             return self
         left_out = {**self.left_out, reason: int((~kept).sum())}
-        return dataclasses.replace(self, faces=self.faces.take(kept), label=self.label[kept], left_out=left_out)
+        return dataclasses.replace(
+            self,
+            faces=self.faces.take(kept),
+            label=self.label[kept],
+            left_out=left_out,
+            weight=None if self.weight is None else self.weight[kept],
+        )
 
 
 def open_rows(options: DataOptions, seed: int) -> tuple[Rows, Rows]:
@@ -93,9 +102,13 @@ def open_rows(options: DataOptions, seed: int) -> tuple[Rows, Rows]:
         if options.train_split == TRAIN
         else open_faces(options.dataset, options.train_split)
     )
-    learned, held = _validation(options, learned, seed)
+    weight = _weights(options, learned) if options.sampling == "weights" else None
+    held = _validation(options, learned, seed)
+    if not isinstance(held, Faces):
+        weight = None if weight is None else weight[~held]
+        learned, held = learned.take(~held), learned.take(held)
     scheme = _scheme(options.labels, learned.labels)
-    training, validation = (_labelled(faces, scheme) for faces in (learned, held))
+    training, validation = _labelled(learned, scheme, weight), _labelled(held, scheme, None)
     training, validation = _without_leaks(options.leaked, training, validation)
     if options.not_faces == "drop":
         training = training.take(~_not_faces(training.faces), "not a face")
@@ -124,45 +137,52 @@ def vote_head(faces: Faces) -> HeadSpec | None:
     return HeadSpec("votes", faces.vote_labels)
 
 
-def _validation(options: DataOptions, learned: Faces, seed: int) -> tuple[Faces, Faces]:
-    """What is left to learn from, and what chooses."""
+def _validation(options: DataOptions, learned: Faces, seed: int) -> Faces | BoolArray:
+    """What chooses: other faces, or which of those to learn from are held out for it."""
     assert options.dataset is not None  # noqa: S101 - checked by the caller
     if options.fold is not None:
-        held = _fold(options, learned) == options.fold
+        held = _column(options, learned, "fold", -1, "mien data split --folds N") == options.fold
         if not held.any():
             raise UsageError(f"{options.dataset} has no fold {options.fold} among its rows to learn from")
-        return learned.take(~held), learned.take(held)
+        return np.asarray(held)
     if options.validation_data is not None:
-        return learned, open_faces(options.validation_data, options.validation_split)
+        return open_faces(options.validation_data, options.validation_split)
     if options.validation_split is not None:
         chosen = open_faces(options.dataset, options.validation_split)
         if chosen.split == learned.split:
             raise UsageError(f"split '{learned.split}' cannot be learned from and choose at the same time")
-        return learned, chosen
+        return chosen
     try:
-        return learned, open_faces(options.dataset, "validation")
+        return open_faces(options.dataset, "validation")
     except UsageError:
         chosen = open_faces(options.dataset)
     if chosen.split != learned.split:
-        return learned, chosen
+        return chosen
     images = _squares(learned)
     groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
     most = min(len(np.unique(groups)), int(np.bincount(learned.label).max()))
     count = max(2, min(round(1.0 / options.validation_share), most))
-    fold = make_folds(learned.label, groups, count, derived_seed(seed, "validation") >> 32)
-    return learned.take(fold != 0), learned.take(fold == 0)
+    return np.asarray(make_folds(learned.label, groups, count, derived_seed(seed, "validation") >> 32) == 0)
 
 
-def _fold(options: DataOptions, learned: Faces) -> IntArray:
+def _weights(options: DataOptions, learned: Faces) -> npt.NDArray[np.float64]:
+    weight = _column(options, learned, "weight", 0.0, "mien data balance --weights").astype(np.float64)
+    if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():
+        raise InputError(f"{options.dataset}", "its column 'weight' holds no weights: negative, not finite, or all 0")
+    return np.asarray(weight)
+
+
+def _column(options: DataOptions, learned: Faces, name: str, missing: float, command: str) -> npt.NDArray[np.float64]:
+    """A column of the rows to learn from, which only a dataset of mien can have."""
     assert options.dataset is not None  # noqa: S101 - checked by the caller
     try:
         dataset = Dataset(options.dataset)
     except InputError as error:
-        raise UsageError(f"fold {options.fold} asks for a dataset with folds: {error}") from error
-    if "fold" not in dataset.info.columns:
-        raise UsageError(f"{options.dataset} has no column 'fold'; 'mien data split --folds N' writes one")
-    values = [-1 if value is None else int(value) for value in dataset.column("fold")]
-    return np.asarray(np.array(values, np.int64)[dataset.split == learned.split])
+        raise UsageError(f"a column '{name}' is needed, which only a dataset of mien can have: {error}") from error
+    if name not in dataset.info.columns:
+        raise UsageError(f"{options.dataset} has no column '{name}'; '{command}' writes one")
+    values = [missing if value is None else value for value in dataset.column(name)]
+    return np.asarray(np.array(values, np.float64)[dataset.split == learned.split])
 
 
 def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:
@@ -178,9 +198,8 @@ def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:
     return scheme
 
 
-def _labelled(faces: Faces, scheme: LabelScheme) -> Rows:
-    label = map_labels(faces.label, faces.labels, scheme)
-    rows = Rows(faces, label, scheme, {})
+def _labelled(faces: Faces, scheme: LabelScheme, weight: npt.NDArray[np.float64] | None) -> Rows:
+    rows = Rows(faces, map_labels(faces.label, faces.labels, scheme), scheme, {}, weight)
     for index, name in enumerate(faces.labels):
         rows = rows.take((rows.faces.label != index) | (rows.label >= 0), f"class {name}")
     return rows

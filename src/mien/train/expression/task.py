@@ -66,6 +66,7 @@ class ExpressionTask:
     def __init__(self, recipe: ExpressionRecipe, rows: tuple[Rows, Rows] | None = None) -> None:
         self.recipe = recipe
         self._rows = rows
+        self._checksum = ""
 
     def setup(self, place: Place) -> nn.Module:
         """Read the data, bring it to the device, load the teachers and build the network."""
@@ -93,6 +94,11 @@ class ExpressionTask:
                 views=recipe.distill.teacher_ten_views,
                 compiled=self._compiled,
             )
+            known = [
+                self._checksum,
+                *(hashlib.sha256(path.read_bytes()).hexdigest() for path in recipe.distill.teachers),
+            ]
+            self._checksum = hashlib.sha256("".join(known).encode()).hexdigest()
         return network
 
     def facts(self) -> Mapping[str, Any]:
@@ -213,8 +219,9 @@ class ExpressionTask:
         recipe, device, spec = self.recipe, self._place.device, self._network_spec
         masses = target_masses(rows, spec.heads, recipe.loss)
         self._masses = tuple(torch.from_numpy(mass).to(device) for mass in masses)
-        balanced = recipe.data.sampling == "balanced"
-        self._weights = class_weights(rows.label, len(rows.scheme.labels)) if balanced else None
+        self._weights = rows.weight
+        if recipe.data.sampling == "balanced":
+            self._weights = class_weights(rows.label, len(rows.scheme.labels))
         images = self._open_images(rows)
         self._images_of: dict[str, ImageBatches] = {"training": images}
         self._groups = None if isinstance(images, ResidentImages) else rows.faces.groups
@@ -246,9 +253,8 @@ class ExpressionTask:
         counts = (np.arange(steps * size) < len(own)).astype(np.float64).reshape(steps, size)
         tensors = (torch.from_numpy(order).to(device), torch.from_numpy(counts).to(device))
         self._validation_order = (order, tensors)
-        self._checksum = hashlib.sha256(
-            (self._checksum + _checksum([rows.label.astype(np.float32)], images)).encode()
-        ).hexdigest()
+        chosen_by = _checksum([rows.label.astype(np.float32)], images)
+        self._checksum = hashlib.sha256((self._checksum + chosen_by).encode()).hexdigest()
 
     def _open_images(self, rows: Rows) -> ImageBatches:
         data = self.recipe.data

@@ -27,7 +27,9 @@ class ModelOptions:
         0.3, "Share of the features dropped before the heads while training.", minimum=0.0, maximum=0.95
     )
     architecture_options: tuple[str, ...] = option(
-        (), "Further options of the architecture, with commas: NAME=VALUE.", metavar="NAME=VALUE,..."
+        (),
+        "Further options of the architecture, with commas: NAME=VALUE, several numbers as 64:128.",
+        metavar="NAME=VALUE,...",
     )
     pretrained: bool = option(False, "Start from the pretrained weights of the architecture (fetched once).")
     start_from: Path | None = option(
@@ -77,12 +79,14 @@ class DataOptions:
     )
     leaked: str = option(
         "keep",
-        "Where a validation face has a copy in training (column 'leaked'): 'keep' both, or leave the one in 'train' or "
-        "in 'validation' out.",
+        "Where a validation face has a copy in training (by the column 'leaked', else all are compared): 'keep' both, "
+        "or leave the one in 'train' or in 'validation' out.",
         choices=("keep", "train", "validation"),
     )
     sampling: str = option(
-        "plain", "Draw every row once an epoch, or every class as often ('balanced').", choices=("plain", "balanced")
+        "plain",
+        "Draw every row once an epoch, every class as often ('balanced'), or by the dataset's column 'weight'.",
+        choices=("plain", "balanced", "weights"),
     )
     max_faces: int | None = option(None, "Learn from this many faces at most, drawn by the seed.", minimum=1)
     feeding: str = option(
