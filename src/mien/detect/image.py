@@ -10,7 +10,16 @@ import numpy as np
 from mien.detect.base import ImageArray
 from mien.errors import UsageError
 
-__all__ = ["as_bgr", "as_gray", "check_image", "check_min_face_px", "resize"]
+__all__ = ["as_bgr", "as_gray", "brighten_dark", "check_image", "check_min_face_px", "resize"]
+
+# A photo is dark if all but 1 % of it stays below the first; it is then brightened so that this 1 % begins at the
+# second.
+# Of 263 photos of scenes in plain light, the darkest had 183.
+DARK_BELOW, BRIGHT_AT = 128, 200
+_MOST_GAIN = 8.0
+_LOOKED_AT_PIXELS = 1 << 13
+# Larger photos are scaled down to be looked at, which takes the noise away by itself.
+_SMOOTHED_UP_TO_PIXELS = 1_000_000
 
 
 def check_image(image: ImageArray) -> None:
@@ -52,6 +61,29 @@ def as_bgr(image: ImageArray) -> ImageArray:
     if image.ndim == 3:
         return image
     return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+
+
+def brighten_dark(gray: ImageArray) -> ImageArray:
+    """A photo taken with too little light, brightened and smoothed a little; any other as it is.
+
+    Detectors are trained on photos with light in them. With 15 % of the light, and the noise that a camera then has,
+    the shipped one found 59 % of the faces in photos of scenes, and 85 % of them brightened.
+
+    Parameters
+    ----------
+    gray : uint8 array of shape (H, W)
+    """
+    step = max(1, math.isqrt(gray.size // _LOOKED_AT_PIXELS))
+    looked_at = gray[::step, ::step].ravel()
+    ninety_ninth = int(0.99 * (looked_at.size - 1))
+    # Ten times as fast as np.percentile, which every photo would pay for.
+    bright = float(np.partition(looked_at, ninety_ninth)[ninety_ninth])
+    if bright >= DARK_BELOW:
+        return gray
+    lifted = cv2.convertScaleAbs(gray, alpha=min(BRIGHT_AT / max(bright, 1.0), _MOST_GAIN))
+    if gray.size <= _SMOOTHED_UP_TO_PIXELS:
+        lifted = cv2.GaussianBlur(lifted, (0, 0), 0.7)
+    return lifted.astype(np.uint8, copy=False)
 
 
 def resize(image: ImageArray, size_wh: tuple[int, int]) -> ImageArray:

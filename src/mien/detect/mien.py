@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.detect.base import Detections, FloatArray, ImageArray
-from mien.detect.image import as_gray, check_image, check_min_face_px
+from mien.detect.image import as_gray, brighten_dark, check_image, check_min_face_px
 from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
 from mien.detect.second_look import look_again
 from mien.detect.suppression import suppress
@@ -161,7 +161,7 @@ class MienDetector:
             If the array is no such image.
         """
         check_image(image)
-        gray = as_gray(image)
+        gray = brighten_dark(as_gray(image))
         settings = self._settings
         levels = plan_levels((gray.shape[1], gray.shape[0]), self._min_face_px, settings)
         found, seen_px = detect_in_levels(gray, levels, self._find, settings)
