@@ -124,6 +124,7 @@ class _Run:
             self._restore()
         self._keeper.begin(self._raw, self._steps, len(self._history), resume)
         self._started_s = time.monotonic() - self._seconds
+        self._speed = math.nan
         self._start = (self._seconds, self._budget.progress(self._steps_done, self._seconds))
         self._look_every, self._looked = _FIRST_LOOK, (self._seconds, self._steps_done)
         with StopRequest() as self._stop, self._keeper:
@@ -184,7 +185,8 @@ class _Run:
             self._step(done)
             due = self._steps_done - self._looked[1] >= self._look_every
             if self._index < self._steps and (due or (self._stop.requested and not self._many)):
-                self._look()
+                rows = self._look()
+                self._report(float(rows[:, self._keys.index("loss")].double().mean()), None)
                 self._pause(mid_epoch=True)
         self._end_epoch()
         self._pause(mid_epoch=False)
@@ -222,6 +224,7 @@ class _Run:
     def _end_epoch(self) -> None:
         rows = self._look()
         self._check_weights()
+        trained_s = self._seconds
         self._kept.eval()
         with torch.no_grad(), self._fabric.autocast():
             measured = dict(self._task.validate(self._kept))
@@ -231,6 +234,7 @@ class _Run:
         if not math.isfinite(value):
             raise TrainingError(f"validation gave {value} as {self._task.metric} after epoch {self._epoch + 1}")
         self._agree()
+        self._budget.reserved_s = self._seconds - trained_s
         self._epoch += 1
         means = rows.double().mean(dim=0).tolist()
         row = {
@@ -239,6 +243,7 @@ class _Run:
             **{f"validation_{key}": float(number) for key, number in measured.items()},
             "learning_rate": self._rates[-1],
             "seconds": self._seconds,
+            "images_per_s": self._speed,
         }
         self._history.append(row)
         if not value <= self._best:
@@ -254,6 +259,7 @@ class _Run:
         self._report(means[self._keys.index("loss")], row)
         self._keeper.log(self._epoch, row)
         self._index, self._rates = 0, []
+        self._looked = (self._seconds, self._steps_done)
 
     # --- What needs the host to look at the device, and processes to agree ---
 
@@ -297,10 +303,12 @@ class _Run:
                 "a smaller clip_norm or more warmup_epochs"
             )
         self._agree()
-        steps = self._steps_done - self._looked[1]
-        if self._index < self._steps:
-            self._look_every = max(1, int(_LOOK_EVERY_S * steps / max(self._seconds - self._looked[0], 1e-6)))
-            self._report(float(rows[:, self._keys.index("loss")].double().mean()), None)
+        seconds, steps = self._seconds - self._looked[0], self._steps_done - self._looked[1]
+        self._looked = (self._seconds, self._steps_done)
+        if steps:
+            per_s = steps / max(seconds, 1e-6)
+            self._look_every = max(1, int(_LOOK_EVERY_S * per_s))
+            self._speed = per_s * self._recipe.optimizer.batch_size
         return rows
 
     def _check_weights(self) -> None:
@@ -312,11 +320,6 @@ class _Run:
             )
 
     def _report(self, loss: float, row: Mapping[str, float] | None) -> None:
-        since_s, since_steps = self._seconds - self._looked[0], self._steps_done - self._looked[1]
-        self._looked = (self._seconds, self._steps_done)
-        speed = since_steps * self._recipe.optimizer.batch_size / max(since_s, 1e-6)
-        if row is not None:
-            self._history[-1]["images_per_s"] = speed
         if self._progress is None:
             return
         progress = self._budget.progress(self._steps_done, self._seconds)
@@ -329,7 +332,7 @@ class _Run:
                 steps=self._steps,
                 progress=progress,
                 loss=loss,
-                images_per_s=speed,
+                images_per_s=self._speed,
                 seconds=self._seconds,
                 seconds_left=per_part * (1.0 - progress),
                 metrics=row,
@@ -360,6 +363,7 @@ class _Run:
             "stopped_by": self._stopped_by,
             "keys": self._keys,
             "rate": self._rate.state(),
+            "reserved_s": self._budget.reserved_s,
         }
         networks = {"network": self._raw}
         if self._average is not None:
@@ -378,6 +382,7 @@ class _Run:
         self._best = math.nan if values["best"] is None else values["best"]
         self._stopped_by = values["stopped_by"]
         self._rate.load_state(values["rate"])
+        self._budget.reserved_s = values["reserved_s"]
         self._rates = [math.nan] * self._index
         if "log" in tensors:
             self._keys, self._log = values["keys"], tensors["log"].to(self._place.device)

@@ -21,17 +21,26 @@ class Budget:
     ----------
     options : ScheduleOptions
     steps_per_epoch : int
+
+    Attributes
+    ----------
+    epochs : int or None
+        How many there will be; None where the budget is in minutes.
+    reserved_s : float
+        Of a budget in minutes, what the last validation will take: training ends by so much earlier.
     """
 
     def __init__(self, options: ScheduleOptions, steps_per_epoch: int) -> None:
+        self.reserved_s = 0.0
         self.epochs = options.epochs if options.minutes is None else None
         self._seconds = None if options.minutes is None else 60.0 * options.minutes
         self._steps = options.epochs * steps_per_epoch
 
     def progress(self, steps_done: int, seconds: float) -> float:
         """The part that is behind, in [0, 1]."""
-        behind = steps_done / self._steps if self._seconds is None else seconds / self._seconds
-        return min(behind, 1.0)
+        if self._seconds is None:
+            return min(steps_done / self._steps, 1.0)
+        return min(seconds / (self._seconds - min(self.reserved_s, 0.5 * self._seconds)), 1.0)
 
 
 class LearningRate:

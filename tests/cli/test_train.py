@@ -1,0 +1,232 @@
+import json
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.train.options import RECIPES
+from mien.train.recipe import read_recipe, recipe_sections, recipe_text
+from tests.cli.mien_in_process import runner
+
+QUICK = ("--architecture", "cnn2", "--size-px", 16, "--threads", 1, "--loggers", "csv", "--accelerator", "cpu")
+LEARN = ("--epochs", 6, "--batch-size", 16, "--optimizer", "adamw", "--learning-rate", 0.01, "--mixup", 0)
+
+
+@pytest.fixture
+def mien(monkeypatch, capsys):
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Class folders of three kinds of pictures: bright at the top, at the bottom, or in the middle."""
+    root = tmp_path_factory.mktemp("faces")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 32), ("val", 12)):
+        for number, name in enumerate(("happy", "sad", "neutral")):
+            place = root / split / name
+            place.mkdir(parents=True)
+            for i in range(count):
+                image = rng.integers(0, 90, (24, 24), np.uint8)
+                image[(2, 16, 9)[number] :][:6] += 140
+                cv2.imwrite(str(place / f"{i}.png"), image)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """A run of the defaults, but for size and time."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sys, "argv", ["mien", "train", *map(str, ("--data", folder, "--out", out, *QUICK, *LEARN))])
+    from mien.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+    patch.undo()
+    assert ended.value.code == 0
+    return out
+
+
+def test_a_folder_of_class_folders_is_learned(trained):
+    record = json.loads((trained / "run.json").read_text())
+    assert record["kind"] == "expression"
+    assert record["data"]["training"]["faces"] == 96
+    assert record["data"]["validation"]["faces"] == 36
+    assert record["result"]["best"] > 0.9
+    assert read_recipe(trained / "recipe.yaml").model.architecture == "cnn2"
+
+
+def test_what_was_trained_is_evaluated(mien, trained, folder):
+    done = mien(
+        "evaluate", trained / "best.safetensors", "--data", folder, "--split", "val", "--no-ten-views", "--json"
+    )
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["one_pass"]["accuracy"]
+    assert found == pytest.approx(json.loads((trained / "run.json").read_text())["result"]["best"], abs=0.03)
+
+
+def test_its_own_recipe_with_flags_on_top_gives_the_same_run_again(mien, trained, tmp_path):
+    done = mien(
+        "train", trained / "recipe.yaml", "--out", tmp_path / "run", "--epochs", 1, "--schedule", "constant", "--json"
+    )
+    assert done.code == 0, done.err
+    values = json.loads(done.out)
+    assert (values["epochs"], values["stopped_by"]) == (1, "budget")
+    assert values["best_path"] == str(tmp_path / "run" / "best.safetensors")
+    assert len(values["history"]) == 1
+
+
+def test_without_a_terminal_there_is_a_line_an_epoch(mien, folder, tmp_path):
+    done = mien("train", "--data", folder, "--out", tmp_path / "run", *QUICK, "--epochs", 2, "--batch-size", 16)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
+    assert "images/s" in lines[0]
+    assert "accuracy" in lines[0]
+    assert f"wrote {tmp_path / 'run' / 'best.safetensors'}" in done.out
+    assert f"mien export {tmp_path / 'run' / 'best.safetensors'} --data {folder}" in done.out
+
+
+def test_a_run_is_named_after_its_recipe_or_data(mien, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = (*QUICK, "--epochs", 1, "--batch-size", 32, "--json")
+    assert mien("train", "--data", folder, *flags).code == 0
+    assert (tmp_path / "runs" / folder.name / "best.safetensors").is_file()
+    (tmp_path / "mine.yaml").write_text(f"data:\n  dataset: {folder}\n")
+    assert mien("train", "mine.yaml", *flags).code == 0
+    assert (tmp_path / "runs" / "mine" / "best.safetensors").is_file()
+    done = mien("train", "mine.yaml", *flags)
+    assert done.code == 2
+    assert "holds a run; go on with it by --resume, or name another folder by --out" in done.err
+
+
+def test_resume_needs_only_the_folder(mien, trained):
+    done = mien("train", "--resume", "--out", trained, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["best"] == json.loads((trained / "run.json").read_text())["result"]["best"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resume",), "--resume needs the run folder: --out DIR"),
+        (("--resume", "--out", "none"), "holds no run to resume"),
+        (("--epochs", "many"), "epochs is 'many'; expected a whole number"),
+        (("--optimizer", "sdg"), "optimizer is 'sdg'; expected one of sgd, adam, adamw"),
+        (("--kind", "detecter"), "kind is 'detecter'; expected one of expression, detector; did you mean 'detector'?"),
+        (("--mosaic-px", "64"), "a recipe of kind 'expression' has no field 'mosaic_px'; it is one of kind 'detector'"),
+        (("--kind", "detector", "--mirror", "0"), "it is one of kind 'expression'"),
+        (("--learning-rat", "1"), "No such option"),
+        (("--accelerator", "cuda", "--data", "x"), "finds no GPU; use --accelerator cpu"),
+    ],
+)
+def test_wrong_usage_is_said_before_any_work(mien, tmp_path, monkeypatch, arguments, said):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    done = mien("train", *arguments)
+    assert done.code == 2
+    assert said in " ".join(done.err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_that_cannot_be_read_leave_no_folder(mien, tmp_path):
+    done = mien("train", "--data", tmp_path / "none", "--out", tmp_path / "run", *QUICK)
+    assert done.code == 1
+    assert "none" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_data_the_flag_is_named(mien, tmp_path):
+    done = mien("train", "--out", tmp_path / "run", *QUICK)
+    assert done.code in (1, 2)
+    assert "--data" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_of_another_kind_than_asked_for(mien, tmp_path):
+    (tmp_path / "x.yaml").write_text("kind: expression\n")
+    done = mien("train", tmp_path / "x.yaml", "--kind", "detector")
+    assert done.code == 2
+    assert "is a recipe of kind 'expression', not 'detector'" in done.err
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_a_recipe_to_start_from_is_printed_and_read_back(mien, tmp_path, kind):
+    done = mien("train", "--kind", kind, "--print-recipe", "--epochs", 7)
+    assert done.code == 0
+    (tmp_path / "mine.yaml").write_text(done.out)
+    recipe = read_recipe(tmp_path / "mine.yaml")
+    assert recipe.schedule.epochs == 7
+    assert recipe_text(recipe, explained=True) == done.out
+    assert "# Budget: how often every training" in done.out
+
+
+def test_ctrl_c_says_how_to_go_on(mien, folder, tmp_path, monkeypatch):
+    from mien.train.expression.task import ExpressionTask
+
+    batch = ExpressionTask.batch
+
+    def stopped(self, step):
+        if (step.epoch, step.index) == (1, 2):
+            signal.raise_signal(signal.SIGINT)
+        return batch(self, step)
+
+    flags = ("--data", folder, *QUICK, *LEARN)
+    whole = mien("train", "--out", tmp_path / "whole", *flags, "--json")
+    assert whole.code == 0, whole.err
+    with monkeypatch.context() as patch:
+        patch.setattr(ExpressionTask, "batch", stopped)
+        done = mien("train", "--out", tmp_path / "run", *flags)
+    assert done.code == 130
+    assert f"mien train --resume --out {tmp_path / 'run'}" in done.err
+    resumed = mien("train", "--resume", "--out", tmp_path / "run", "--json")
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (
+        tmp_path / "whole" / "last.safetensors"
+    ).read_bytes()
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == (
+        tmp_path / "whole" / "best.safetensors"
+    ).read_bytes()
+
+
+def test_every_field_is_a_flag_and_help_loads_no_torch():
+    code = (
+        "import sys\n"
+        "sys.argv = ['mien', 'train', '--help']\n"
+        "from mien.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "assert not {'torch', 'lightning', 'cv2', 'pyarrow', 'yaml', 'jinja2'} & set(sys.modules)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": ""}
+    )
+    for kind in RECIPES.values():
+        for section, options in recipe_sections(kind).items():
+            assert section in run.stdout
+            for name in options.__dataclass_fields__:
+                flag = "--data" if name == "dataset" else "--" + name.replace("_", "-")
+                assert flag in run.stdout, flag
+
+
+def test_fer2013_is_learned_far_beyond_chance(mien, fer2013_dir, tmp_path):
+    """A quarter of the validation faces are happy, which is what no knowledge of faces gets."""
+    done = mien(
+        "train", "--data", fer2013_dir, "--out", tmp_path / "run", "--architecture", "mien-tiny", "--size-px", 24,
+        "--max-faces", 4000, "--epochs", 4, "--batch-size", 64, "--optimizer", "adamw", "--learning-rate", 0.003,
+        "--schedule", "one-cycle", "--ema-decay", 0.99, "--mixup", 0, "--erasing", 0, "--dropout", 0,
+        "--rotation-deg", 5, "--shift", 0.05, "--scale", 0.05, "--label-smoothing", 0, "--ferplus-weight", 0,
+        "--loggers", "csv", "--accelerator", "cpu", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["best"] > 0.38
+    assert result["history"][-1]["validation_balanced_accuracy"] > 0.28
