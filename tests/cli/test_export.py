@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mien.labels import FER7
+from mien.train.architectures import FERPLUS_HEAD, HeadSpec
 from mien.train.checkpoint import save_checkpoint
 from mien.zoo.card import ModelCard
 from tests.cli.mien_in_process import runner
@@ -72,6 +74,54 @@ def test_a_folder_without_training_faces_gives_float32(run, checkpoint, tmp_path
     assert done.code == 0, done.err
     one_pass = ModelCard.read(tmp_path / "i.json").scores["fer7"]["one_pass"]
     assert (one_pass["images"], one_pass["images_without_training_copies"]) == (14, 0)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+@pytest.mark.parametrize("channels", ["gray", "rgb"])
+def test_any_labels_any_channels(run, precision, channels, tmp_path, astronaut_path):
+    """Classes of one's own, in another order than the dataset's, beside one that is no expression; no second head."""
+    labels = ("sleepy", "happy", "not_face")
+    network = plain_network(heads=(HeadSpec("mood", labels),), size_px=32, channels=channels)
+    checkpoint = tmp_path / "mood.safetensors"
+    save_checkpoint(network, checkpoint)
+    faces = write_dataset(
+        tmp_path / "mood.parquet", IMAGES, labels=("angry", "happy", "sleepy"), splits=("train", "validation")
+    )
+    done = run("export", checkpoint, "--data", faces, "--precision", precision, "--quick")
+    assert done.code == 0, done.err
+    out = tmp_path / f"mood-{precision}.onnx"
+    card = ModelCard.read(out.with_suffix(".json"))
+    assert [(head.output, head.labels) for head in card.heads] == [("mood", labels)]
+    assert (card.input.channels, card.input.size_wh) == (channels, (32, 32))
+    assert set(card.scores) >= {"mood", "split"}
+    assert card.scores["mood"]["one_pass"]["images"] == 19, "the rows that the model has a class for"
+    assert card.scores["mood"]["one_pass"]["recall"]["not_face"] == 0
+    assert "ten_views" not in card.scores["mood"]
+    assert "ferplus" not in " ".join(card.notes)
+    read = run("recognize", astronaut_path, "--model", out, "--json")
+    (row,) = [json.loads(line) for line in read.out.splitlines()]
+    assert (read.code, set(row["probabilities"])) == (0, {"sleepy", "happy"})
+    again = run("evaluate", out, "--data", faces, "--json", "--no-ten-views")
+    assert json.loads(again.out)["one_pass"]["images"] == 19
+
+
+def test_a_first_head_of_eight_expressions(run, tmp_path, astronaut_path):
+    eight = (*FER7, "contempt")
+    save_checkpoint(plain_network(heads=(HeadSpec("expressions8", eight), FERPLUS_HEAD)), tmp_path / "e.safetensors")
+    faces = write_dataset(
+        tmp_path / "e.parquet", IMAGES, labels=eight[::-1], splits=("train", "validation"), votes=True
+    )
+    done = run("export", tmp_path / "e.safetensors", "--data", faces)
+    assert done.code == 0, done.err
+    out = tmp_path / "e-int8.onnx"
+    card = ModelCard.read(out.with_suffix(".json"))
+    assert card.head("ferplus").temperature != 1
+    assert card.head("expressions8").temperature_by_px[-1][0] == 48
+    read = run("recognize", astronaut_path, "--model", out, "--labels", ",".join(eight), "--json")
+    (row,) = [json.loads(line) for line in read.out.splitlines()]
+    assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    again = run("evaluate", out, "--data", faces, "--json", "--no-ten-views")
+    assert json.loads(again.out)["one_pass"]["accuracy"] == card.scores["expressions8"]["one_pass"]["accuracy"]
 
 
 def test_bad_input_is_one_clear_line_and_leaves_nothing(run, checkpoint, dataset, tmp_path):

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from safetensors import safe_open
 
-from mien.errors import ModelError, UsageError
-from mien.train.architectures import ExpressionNetwork
-from mien.train.checkpoint import load_checkpoint, save_checkpoint
+from mien.errors import ModelError, OutputError, UsageError
+from mien.train.architectures import FERPLUS_HEAD, ExpressionNetwork, HeadSpec, make_spec
+from mien.train.checkpoint import (
+    KIND_KEY,
+    SPEC_KEY,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    start_from,
+)
 from tests.train.networks import plain_network
 
 
@@ -113,6 +124,78 @@ def test_nan_weights_are_refused(network: ExpressionNetwork, tmp_path: Path) -> 
     safetensors.torch.save_file(weights, tmp_path / "a", metadata)
     with pytest.raises(ModelError, match="NaN"):
         load_checkpoint(tmp_path / "a")
+
+
+def test_the_metadata_say_what_it_is_and_what_the_writer_adds(network: ExpressionNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    save_checkpoint(network, path, extra={"mien.epoch": "7"})
+    with safe_open(path, "pt") as file:
+        assert file.metadata()[KIND_KEY] == "expression"
+    found = read_checkpoint(path)
+    assert (found.spec, found.extra) == (network.spec, {"mien.epoch": "7"})
+
+
+def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    safetensors.torch.save_file({"stem": torch.zeros(2)}, path, {KIND_KEY: "detector"})
+    with pytest.raises(ModelError, match="of kind 'detector'; expected 'expression'"):
+        load_checkpoint(path)
+    for metadata in ({}, {SPEC_KEY: "{"}, {SPEC_KEY: "[]"}, {SPEC_KEY: '{"architecture": "cnn2"}'}):
+        safetensors.torch.save_file({"stem": torch.zeros(2)}, path, metadata)
+        with pytest.raises(ModelError, match="no checkpoint of an expression network"):
+            load_checkpoint(path)
+    spec = json.dumps(make_spec("cnn2").to_dict() | {"architecture": "nothing"})
+    safetensors.torch.save_file({"stem": torch.zeros(2)}, path, {SPEC_KEY: spec})
+    with pytest.raises(ModelError, match="unknown architecture 'nothing'"):
+        load_checkpoint(path)
+    spec = json.dumps(make_spec("cnn2").to_dict())
+    safetensors.torch.save_file({"stem": torch.zeros(2)}, path, {SPEC_KEY: spec})
+    with pytest.raises(ModelError, match=r"missing .*unexpected \['stem'\]"):
+        load_checkpoint(path)
+
+
+def test_large_statistics_survive_half_precision(network: ExpressionNetwork, tmp_path: Path) -> None:
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.fill_(1e6)  # type: ignore[union-attr, operator]
+    save_checkpoint(network, tmp_path / "a")
+    weights = load_checkpoint(tmp_path / "a").state_dict()
+    assert all(value.unique().tolist() == [1e6] for name, value in weights.items() if name.endswith("running_var"))
+
+
+def test_a_full_disk_leaves_the_old_file(
+    network: ExpressionNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    save_checkpoint(network, path)
+    before = path.read_bytes()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_checkpoint(network, path, half=False)
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
+    assert path.read_bytes() == before
+
+
+def test_another_network_starts_from_a_checkpoint(network: ExpressionNetwork, tmp_path: Path) -> None:
+    save_checkpoint(network, tmp_path / "a", half=False)
+    mood = HeadSpec("mood", ("good", "bad"))
+    other = plain_network((4, 8), 1, size_px=24, heads=(mood, FERPLUS_HEAD))
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(1)
+    fresh = other.heads[0].weight.clone()
+    assert start_from(other, tmp_path / "a") == ("ferplus",)
+    for name, value in network.backbone.state_dict().items():
+        assert torch.equal(other.backbone.state_dict()[name], value)
+    assert torch.equal(other.heads[1].weight, network.heads[1].weight)
+    assert torch.equal(other.heads[0].weight, fresh)
+    for wrong in (plain_network((4, 16), 1), plain_network((4, 8), 1, channels="rgb"), plain_network((4, 8), 2)):
+        with pytest.raises(ModelError, match="start from a checkpoint of the same architecture"):
+            start_from(wrong, tmp_path / "a")
 
 
 def _old_names(network: ExpressionNetwork) -> dict[str, torch.Tensor]:
