@@ -25,6 +25,7 @@ __all__ = [
     "coerce_option",
     "nearest_hint",
     "option",
+    "option_facts",
     "option_help",
     "options_from_dict",
     "with_flags",
@@ -124,6 +125,12 @@ def nearest_hint(word: object, known: Iterable[str]) -> str:
     """A question that names the known word nearest to an unknown one; empty where none is near."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def option_facts(item: dataclasses.Field[Any]) -> _Declaration | None:
+    """How a field is declared: its help, flag, choices and bounds; None for a field that is no option."""
+    declared: _Declaration | None = item.metadata.get(_KEY)
+    return declared
 
 
 def option_help(item: dataclasses.Field[Any]) -> str:

@@ -68,6 +68,22 @@ def test_terminal_sessions(page, number, session, here):
             assert comparable(done.stdout) == comparable(shown), command
 
 
+def test_recipes_are_recipes(tmp_path):
+    """Every YAML block of the page on training is a recipe that is read, and searched where it says what to vary."""
+    from mien.train.recipe import read_recipe
+    from mien.train.search import read_search
+
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "train.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 4
+    for number, text in enumerate(blocks):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text, encoding="utf-8")
+        if "search:" in text:
+            assert len(read_search(path)[1].fields) == 4
+        else:
+            assert read_recipe(path).data.dataset == Path("faces")
+
+
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
@@ -79,8 +95,7 @@ def test_no_page_names_a_path_of_the_machine_it_was_written_on():
         assert str(Path.home()) + "/" not in page.read_text(encoding="utf-8")
 
 
-def test_the_page_of_models_says_what_the_cards_say():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "models-page"), "--check"], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("script", ["models-page", "recipe-page"])
+def test_pages_that_are_written_by_scripts_are_up_to_date(script):
+    done = subprocess.run([sys.executable, str(ROOT / "scripts" / script), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
