@@ -130,7 +130,7 @@ def test_the_warp_turns_as_opencv_does() -> None:
     augmenter = only(rotation_deg=90.0)
     draws = augmenter.draw(1, generator())
     turned = augmenter.changed(torch.from_numpy(image)[None, None], (), draws, torch.ones(()))[0][0, 0].numpy()
-    angle = 90.0 * (2.0 * float(draws.uniform[1, 0]) - 1.0)
+    angle = 90.0 * (2.0 * float(draws.uniform[0, 0]) - 1.0)
     middle = (SIDE - 1) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), angle, 1.0)
     wanted = cv2.warpAffine(

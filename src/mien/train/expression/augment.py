@@ -21,8 +21,10 @@ from mien.train.options import AugmentOptions
 
 __all__ = ["Augmenter", "Changes", "Draws", "nudged", "strength_at"]
 
-# Rows of evenly distributed numbers that a batch needs: for the changes of an image, and for mixing.
-_CHANGES, _MIXING = 26, 4
+# Rows of evenly distributed numbers that a batch needs: those that become a value around 0, a coin, a value from 0 up,
+# others, and those for mixing. Each kind is scaled at once: on a GPU every operation costs its start.
+_AROUND, _COINS, _UP, _OTHERS, _MIXING = 10, 4, 3, 9, 4
+_CHANGES = _AROUND + _COINS + _UP + _OTHERS
 _LEAST_ERASED = 0.1
 _ERASED_ASPECT = 0.7
 # From RGB to brightness and two axes of colour (YIQ), in which a turn changes the hue alone.
@@ -50,7 +52,7 @@ class Draws(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What happens to each image of a batch of N.
+    """What happens to each image of a batch of N; what the options switch off is not looked at.
 
     Attributes
     ----------
@@ -133,6 +135,15 @@ class Augmenter:
         self._smallest_px = min(options.low_resolution_px, size_px)
         self._bank = resolution_bank(size_px, tuple(range(self._smallest_px, size_px + 1))).to(self.device)
         self._alphas = torch.tensor([options.mixup or 1.0, options.cutmix or 1.0], device=self.device)
+        widths = (
+            math.radians(options.rotation_deg), options.scale, options.aspect, 2.0 * options.shift, 2.0 * options.shift,
+            options.brightness, options.contrast, options.gamma, options.color_jitter, math.pi * options.color_jitter,
+        )  # fmt: skip
+        shares = (options.low_resolution, options.blur, options.erasing, options.invert)
+        largest = (options.crop, options.blur_sigma_px, options.noise)
+        self._widths, self._shares, self._largest = (
+            torch.tensor(values, device=self.device)[:, None] for values in (widths, shares, largest)
+        )
         self._yiq = torch.tensor(_YIQ, device=self.device)
         self._rgb = torch.linalg.inv(torch.tensor(_YIQ)).to(self.device)
 
@@ -189,8 +200,7 @@ class Augmenter:
             In [0, 1].
         targets : tuple of float tensors of shape (N, K)
         """
-        changes = self.changes(draws, strength)
-        pictures = self.apply(images, self.cleared(changes) if clear else changes, draws.normal)
+        pictures = self.apply(images, self.changes(draws, strength), draws.normal, clear=clear)
         if not self.mixes:
             return pictures, targets
         mix = self.mix(draws, strength)
@@ -199,54 +209,45 @@ class Augmenter:
     def changes(self, draws: Draws, strength: torch.Tensor) -> Changes:
         """What happens to each image."""
         options, size_px = self.options, self.size_px
-        numbers = iter(draws.uniform[:_CHANGES].unbind())
-
-        def around(width: float) -> torch.Tensor:
-            return (2.0 * next(numbers) - 1.0) * (width * strength)
-
-        def happens(share: float) -> torch.Tensor:
-            return next(numbers) < share * strength
-
+        kinds = [_AROUND, _COINS, _UP, _OTHERS]
+        around, coins, up, others = torch.split(draws.uniform[:_CHANGES], kinds)
+        angle, log_scale, log_aspect, right, down, gain, contrast, log_gamma, log_saturation, turn = (
+            (2.0 * around - 1.0) * (self._widths * strength)
+        ).unbind()
+        lowered, blurred, erased, inverted = (coins < self._shares * strength).unbind()
+        cut, sigma_px, noise_sigma = (up * (self._largest * strength)).unbind()
+        mirror, corner_x, corner_y, resolution, area, aspect, x, y, value = others.unbind()
+        none = draws.uniform.new_empty(0)
+        zero = torch.zeros_like(angle)
         warp = _warp(
-            mirrored=next(numbers) < options.mirror,
-            angle=around(math.radians(options.rotation_deg)),
-            log_scale=around(options.scale),
-            log_aspect=around(options.aspect),
-            shift=torch.stack([around(2.0 * options.shift), around(2.0 * options.shift)]),
-            zoom=1.0 - next(numbers) * (options.crop * strength),
-            corner=torch.stack([2.0 * next(numbers) - 1.0, 2.0 * next(numbers) - 1.0]),
+            mirrored=mirror < options.mirror,
+            angle=angle,
+            log_scale=log_scale,
+            log_aspect=log_aspect,
+            shift=torch.stack([right, down]),
+            zoom=1.0 - cut,
+            corner=2.0 * torch.stack([corner_x, corner_y]) - 1.0 if options.crop else torch.stack([zero, zero]),
         )
-        lowered, position = happens(options.low_resolution), next(numbers)
-        # One pixel less matters more to a small face: sides are drawn evenly on a logarithmic scale.
-        low_px = self._smallest_px
-        side = (low_px * torch.exp(position * math.log(size_px / low_px))).long().clamp(low_px, size_px)
-        blurred, sigma = happens(options.blur), next(numbers) * (options.blur_sigma_px * strength)
-        gain, contrast = 1.0 + around(options.brightness), 1.0 + around(options.contrast)
-        gamma = torch.exp(around(options.gamma))
-        color = self._color(around(options.color_jitter), around(math.pi * options.color_jitter))
-        erased = happens(options.erasing)
-        box_xyxy = self._rectangles(next(numbers), next(numbers), next(numbers), next(numbers))
+        box_xyxy = none
+        if options.low_resolution:
+            # One pixel less matters more to a small face: sides are drawn evenly on a logarithmic scale.
+            low_px = self._smallest_px
+            side = (low_px * torch.exp(resolution * math.log(size_px / low_px))).long().clamp(low_px, size_px)
+            resolution = torch.where(lowered, side - low_px, size_px - low_px)
+        if options.erasing:
+            box_xyxy = self._rectangles(area, aspect, x, y) * erased[:, None]
         return Changes(
             warp=warp,
-            resolution=torch.where(lowered, side - low_px, size_px - low_px),
-            sigma_px=sigma * blurred,
-            gain=gain,
-            contrast=contrast,
-            gamma=gamma,
-            inverted=happens(options.invert),
-            color=color,
-            noise_sigma=next(numbers) * (options.noise * strength),
-            erased_xyxy=box_xyxy * erased[:, None],
-            erased_value=next(numbers),
-        )
-
-    def cleared(self, changes: Changes) -> Changes:
-        """The same changes, without those that hide something."""
-        return changes._replace(
-            resolution=torch.full_like(changes.resolution, self.size_px - self._smallest_px),
-            sigma_px=torch.zeros_like(changes.sigma_px),
-            noise_sigma=torch.zeros_like(changes.noise_sigma),
-            erased_xyxy=torch.zeros_like(changes.erased_xyxy),
+            resolution=resolution,
+            sigma_px=sigma_px * blurred if options.blur else none,
+            gain=1.0 + gain,
+            contrast=1.0 + contrast,
+            gamma=torch.exp(log_gamma),
+            inverted=inverted,
+            color=self._color(log_saturation, turn) if options.color_jitter else none,
+            noise_sigma=noise_sigma,
+            erased_xyxy=box_xyxy,
+            erased_value=value,
         )
 
     def mix(self, draws: Draws, strength: torch.Tensor) -> Mix:
@@ -256,7 +257,9 @@ class Augmenter:
         mixup, cutmix = bool(options.mixup), bool(options.cutmix)
         return choose_mix(uniform, draws.gammas, self.size_px, share, mixup=mixup, cutmix=cutmix)
 
-    def apply(self, images: torch.Tensor, changes: Changes, normal: torch.Tensor) -> torch.Tensor:
+    def apply(
+        self, images: torch.Tensor, changes: Changes, normal: torch.Tensor, *, clear: bool = False
+    ) -> torch.Tensor:
         """Carry out changes: all but mixing.
 
         Parameters
@@ -266,6 +269,8 @@ class Augmenter:
         changes : Changes
         normal : float tensor of shape (N, C, S, S)
             Noise of standard deviation 1; not looked at where the options have no noise.
+        clear : bool
+            Leave out low resolution, blur, noise and erasing.
 
         Returns
         -------
@@ -276,7 +281,7 @@ class Augmenter:
         pictures = images.float() / 255.0 if images.dtype == torch.uint8 else images.float()
         if _moves(options):
             pictures = _warped(pictures, changes.warp)
-        if options.low_resolution or options.blur:
+        if (options.low_resolution or options.blur) and not clear:
             pictures = self._softened(pictures, changes)
         if options.color_jitter:
             pictures = torch.einsum("nij,njhw->nihw", changes.color, pictures)
@@ -290,9 +295,9 @@ class Augmenter:
             pictures = pictures.clamp_min(1e-6).pow(_each(changes.gamma))
         if options.invert:
             pictures = torch.where(_each(changes.inverted), 1.0 - pictures, pictures)
-        if options.noise:
+        if options.noise and not clear:
             pictures = (pictures + normal * _each(changes.noise_sigma)).clamp(0.0, 1.0)
-        if options.erasing:
+        if options.erasing and not clear:
             inside = inside_box(changes.erased_xyxy, self.size_px)
             pictures = torch.lerp(pictures, _each(changes.erased_value).expand_as(pictures), inside)
         return pictures
