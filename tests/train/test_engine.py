@@ -293,6 +293,21 @@ def test_an_average_moves_weights_and_statistics_once_also_where_weights_are_tie
     assert int(average.network[1].num_batches_tracked) == 5
 
 
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_what_is_saved_may_lie_between_the_first_weights_and_the_last(tmp_path, ema_decay):
+    from safetensors.torch import load_file
+
+    shares = (0.0, 0.25, 1.0)
+    changes = {"epochs": 2, "ema_decay": ema_decay}
+    last, between, first = (
+        load_file(train(tmp_path / str(share), keep_start=share, **changes).last_path) for share in shares
+    )
+    for name, value in between.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, 0.75 * last[name] + 0.25 * first[name], atol=1e-5), name
+    assert any(not torch.allclose(last[name], first[name]) for name in last)
+
+
 def test_a_young_average_follows_quickly():
     network = torch.nn.Linear(1, 1, bias=False)
     average = Average(network, 0.999)

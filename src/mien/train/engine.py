@@ -17,7 +17,7 @@ from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
 from mien.train.machine import is_first_process, open_fabric, torch_settings
-from mien.train.optimizer import Average, copy_weights, make_optimizer
+from mien.train.optimizer import Anchor, Average, copy_weights, make_optimizer
 from mien.train.options import Recipe
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
@@ -157,7 +157,8 @@ class _Run:
         self._raw: nn.Module = network
         decay = recipe.optimizer.ema_decay
         self._average = Average(network, decay) if decay else None
-        self._kept = self._average.network if self._average else network
+        share = recipe.optimizer.keep_start
+        self._anchor = Anchor(network, share) if share else None
         self._best_network = Average(network, 0.0).network
         optimizer = make_optimizer(network, recipe.optimizer, self._task.rate_of, device)
         self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -173,6 +174,12 @@ class _Run:
             )
         self._budget = Budget(recipe.schedule, self._steps)
         self._rate = LearningRate(recipe.schedule, recipe.optimizer.rate, self._steps)
+
+    @property
+    def _kept(self) -> nn.Module:
+        """The network that is validated and saved."""
+        network = self._average.network if self._average else self._raw
+        return self._anchor.follow(network) if self._anchor else network
 
     # --- The loop ---
 
@@ -225,9 +232,9 @@ class _Run:
         rows = self._look()
         self._check_weights()
         trained_s = self._seconds
-        self._kept.eval()
+        kept = self._kept.eval()
         with torch.no_grad(), self._fabric.autocast():
-            measured = dict(self._task.validate(self._kept))
+            measured = dict(self._task.validate(kept))
         if self._many:
             measured = self._fabric.broadcast(measured)
         value = measured[self._task.metric]
@@ -248,7 +255,7 @@ class _Run:
         self._history.append(row)
         if not value <= self._best:
             self._best, self._best_epoch = value, self._epoch
-            copy_weights(self._kept, self._best_network)
+            copy_weights(kept, self._best_network)
             self._keeper.best_is_new = True
         self._rate.epoch_done(value)
         patience = self._recipe.schedule.early_stop

@@ -12,7 +12,7 @@ from torch import nn
 from mien.errors import UsageError
 from mien.train.options import OptimizerOptions
 
-__all__ = ["Average", "copy_weights", "make_optimizer", "relayout"]
+__all__ = ["Anchor", "Average", "copy_weights", "make_optimizer", "relayout"]
 
 
 def make_optimizer(
@@ -84,6 +84,34 @@ class Average:
         torch._foreach_lerp_(self._own, self._now, 1 - decay)
         for own, now in self._counts:
             own.copy_(now)
+
+
+class Anchor:
+    """A network between another and that one's first weights; batch norm's statistics lie between, too.
+
+    Fine-tuned weights gain on what was new, and lose some of what was known; weights on the straight line between
+    keep most of both (Wortsman et al. 2022, arXiv:2109.01903).
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With its first weights, on its device, and not yet wrapped.
+    share : float
+        Of the first weights, in [0, 1].
+    """
+
+    def __init__(self, network: nn.Module, share: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.network.eval()
+        self._share = share
+        self._own = [own for own, _ in _pairs(self.network, self.network) if own.is_floating_point()]
+        self._first = [own.clone() for own in self._own]
+
+    def follow(self, network: nn.Module) -> nn.Module:
+        """`self.network`, with weights between the first and those that `network` has now."""
+        copy_weights(network, self.network)
+        torch._foreach_lerp_(self._own, self._first, self._share)
+        return self.network
 
 
 def _pairs(one: nn.Module, other: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -34,6 +34,8 @@ class Teachers:
     device : torch.device
     views : bool
         Let each teacher answer by the mean over ten views.
+    half : bool
+        Compute in bfloat16.
     compiled : bool
         Make fast kernels of the teachers by `torch.compile`.
 
@@ -50,10 +52,11 @@ class Teachers:
         device: torch.device,
         *,
         views: bool = False,
+        half: bool = False,
         compiled: bool = False,
     ) -> None:
         self._views = views
-        self._half = device.type == "cuda"
+        self._half = half
         # Not registered anywhere: teachers are no part of the network that is trained.
         self.networks: list[ExpressionNetwork] = []
         self._run: list[Callable[[torch.Tensor], tuple[torch.Tensor, ...]]] = []

@@ -92,6 +92,7 @@ class ExpressionTask:
                 self._network_spec.heads,
                 place.device,
                 views=recipe.distill.teacher_ten_views,
+                half=recipe.run.precision == "bf16" or (recipe.run.precision == "auto" and place.device.type == "cuda"),
                 compiled=self._compiled,
             )
             known = [

@@ -37,6 +37,12 @@ class OptimizerOptions:
         minimum=0.0,
         maximum=0.99999,
     )
+    keep_start: float = option(
+        0.0,
+        "Fine-tuning: share of the first weights in what is validated and saved, so that what was known is kept.",
+        minimum=0.0,
+        maximum=1.0,
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
