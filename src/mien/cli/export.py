@@ -152,10 +152,11 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
         f"{one_pass['images']:,} faces of {card.scores['split']}{views}",
         soft_wrap=True,
     )
-    copies = one_pass["images"] - one_pass["images_without_training_copies"]
-    if copies and "accuracy_without_training_copies" in one_pass:
-        rest = percent(one_pass["accuracy_without_training_copies"])
-        console.print(f"             {rest} without the {copies:,} that are in the training set too", soft_wrap=True)
+    for name, what in (("without_training_copies", "exact copies of"), ("without_any_copy", "copies of any kind of")):
+        copies = one_pass["images"] - one_pass.get(f"images_{name}", one_pass["images"])
+        if copies and f"accuracy_{name}" in one_pass:
+            rest = percent(one_pass[f"accuracy_{name}"])
+            console.print(f"             {rest} without the {copies:,} that are {what} training faces", soft_wrap=True)
     temperatures = ", ".join(f"{head.output} {head.temperature:.3f}" for head in card.heads)
     console.print(f"temperature  {temperatures}; ECE {scores['calibration']['ece_held_out']:.3f} held out")
     written(console, out)

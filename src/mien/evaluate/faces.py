@@ -17,12 +17,13 @@ from mien.data.dataset import Dataset
 from mien.data.info import METADATA_KEY, TRAIN, load_pyarrow
 from mien.data.layouts import Item, ReadOptions, find_layout
 from mien.data.layouts.base import split_name
-from mien.data.pixels import cut_face, decode_gray
+from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.errors import InputError, UsageError
 from mien.source.image import decode_image
 
 __all__ = ["Faces", "is_dataset", "open_faces", "open_training"]
 
+_CHUNK = 1024
 Image = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 # What is stored of a face: an image file's bytes or pixels, its box there, and its name for errors.
@@ -96,6 +97,29 @@ class Faces:
         with _readable(self.source):
             stored = self._fetch(self._rows[index])
         return [cut_face(_decode(pixels, where, color), box) for pixels, box, where in stored]
+
+    def squares(self, side_px: int = 48, progress: Callable[[int], None] | None = None) -> Image:
+        """All faces as gray squares, as `mien.data.copies` compares them: uint8 of shape (N, side_px, side_px).
+
+        Parameters
+        ----------
+        side_px : int
+        progress : callable, optional
+            Called with the number of faces done since the last call.
+
+        Raises
+        ------
+        InputError
+            If an image is damaged; it is named.
+        """
+        squares = np.empty((len(self), side_px, side_px), np.uint8)
+        for start in range(0, len(self), _CHUNK):
+            part = self.images(np.arange(start, min(start + _CHUNK, len(self))))
+            for row, image in enumerate(part, start):
+                squares[row] = fit_square(image, side_px)
+            if progress is not None:
+                progress(len(part))
+        return squares
 
     def names(self, index: IntArray) -> list[str]:
         """What to call some rows."""

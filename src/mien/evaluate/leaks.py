@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import COPY_KINDS, copied_rows
-from mien.data.pixels import fit_square
 from mien.errors import UsageError
 from mien.evaluate.faces import Faces, open_training
 from mien.evaluate.metrics import rounded, share_interval
@@ -26,8 +25,6 @@ LEAK_PARTS = {
     "leaked_only": "leaks only",
 }
 """The parts of `leak_scores`, and what to call them."""
-_SIDE_PX = 48
-_CHUNK = 1024
 
 
 def mark_leaks(
@@ -66,7 +63,7 @@ def mark_leaks(
             return faces
         if learned.split == faces.split or len(learned) > LOOKED_FOR:
             return faces
-    kind = copied_rows(_squares(faces), _squares(learned), threads=threads)
+    kind = copied_rows(faces.squares(), learned.squares(), threads=threads)
     copied, exact = kind >= 0, kind == COPY_KINDS.index("exact")
     found = f"exact, near and mirrored copies in {Path(learned.source).name} ({learned.split})"
     if faces.leaked is not None:
@@ -97,12 +94,3 @@ def leak_scores(faces: Faces, right: dict[str, npt.NDArray[np.bool_]]) -> dict[s
                 part[way] = {"accuracy": rounded(hits[rows].mean()), "accuracy_interval_95": share_interval(hits[rows])}
         parts[name] = part
     return {"found_by": faces.leaked_by, **parts}
-
-
-def _squares(faces: Faces) -> npt.NDArray[np.uint8]:
-    """All faces as gray squares, as copies are compared."""
-    squares = np.empty((len(faces), _SIDE_PX, _SIDE_PX), np.uint8)
-    for start in range(0, len(faces), _CHUNK):
-        for row, image in enumerate(faces.images(np.arange(start, min(start + _CHUNK, len(faces)))), start):
-            squares[row] = fit_square(image, _SIDE_PX)
-    return squares

@@ -104,7 +104,11 @@ def share_interval(right: BoolArray) -> list[float]:
 
 
 def classification_scores(
-    probabilities: FloatArray, labels: IntArray, names: tuple[str, ...], copied: BoolArray
+    probabilities: FloatArray,
+    labels: IntArray,
+    names: tuple[str, ...],
+    copied: BoolArray,
+    leaked: BoolArray | None = None,
 ) -> dict[str, Any]:
     """Accuracy and its relatives, in the short form of model cards.
 
@@ -118,6 +122,8 @@ def classification_scores(
         The classes.
     copied : bool array of shape (N,)
         Which images have an exact copy among the training images.
+    leaked : bool array of shape (N,), optional
+        Which have any copy there, near and mirrored ones included.
 
     Returns
     -------
@@ -129,11 +135,14 @@ def classification_scores(
     right = answers == labels
     confusion = confusion_matrix(labels, answers, len(names))
     scores = class_scores(confusion)
-    fresh = right[~copied]
-    without_copies: dict[str, Any] = {"images_without_training_copies": len(fresh)}
-    if len(fresh):
-        without_copies["accuracy_without_training_copies"] = rounded(fresh.mean())
-        without_copies["accuracy_without_training_copies_interval_95"] = share_interval(fresh)
+    without_copies: dict[str, Any] = {}
+    for name, seen in (("without_training_copies", copied), ("without_any_copy", leaked)):
+        if seen is not None:
+            fresh = right[~seen]
+            without_copies[f"images_{name}"] = len(fresh)
+            if len(fresh):
+                without_copies[f"accuracy_{name}"] = rounded(fresh.mean())
+                without_copies[f"accuracy_{name}_interval_95"] = share_interval(fresh)
     return {
         "images": len(labels),
         "accuracy": rounded(right.mean()),

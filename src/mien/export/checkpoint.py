@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify.preprocess import whole_batch
+from mien.data.copies import COPY_KINDS, copied_rows
 from mien.data.ferplus import VOTE_LABELS
 from mien.errors import InputError, UsageError
 from mien.evaluate.faces import Faces, open_faces, open_training
@@ -56,7 +56,7 @@ def export_checkpoint(
         Of `data`; as in `mien.evaluate.open_faces`.
     training : Path, optional
         What the model was trained on; by default the split ``train`` of `data`. A choice of its faces sets the ranges
-        of the int8 numbers, and faces of `data` with an exact copy there are counted apart. Without any, only float32
+        of the int8 numbers, and faces of `data` with a copy there are counted apart. Without any, only float32
         can be made.
     precision : {"int8", "float32"}
     full : bool
@@ -139,27 +139,17 @@ def _labelled(faces: Faces, learned: Faces | None, spec: NetworkSpec, advance: C
     votes = None
     if faces.votes is not None and set(faces.vote_labels) == set(VOTE_LABELS):
         votes = faces.votes[:, [faces.vote_labels.index(name) for name in VOTE_LABELS]]
-    copied = np.zeros(len(faces), np.bool_)
+    copied, leaked = np.zeros(len(faces), np.bool_), None
     if learned is not None:
-        known = set(_digests(learned, advance))
-        copied = np.array([digest in known for digest in _digests(faces, advance)], np.bool_)
+        kind = copied_rows(faces.squares(progress=advance), learned.squares(progress=advance))
+        copied, leaked = kind == COPY_KINDS.index("exact"), kind >= 0
     images = _prepared(faces, np.arange(len(faces)), spec, advance)
-    return LabelledFaces(images, _classes_of(spec.heads[0], faces.labels)[faces.label], votes, copied)
+    return LabelledFaces(images, _classes_of(spec.heads[0], faces.labels)[faces.label], votes, copied, leaked)
 
 
 def _classes_of(head: HeadSpec, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:
     """For each class of a dataset its place in a head, or -1."""
     return np.array([head.labels.index(name) if name in head.labels else -1 for name in labels], np.int64)
-
-
-def _digests(faces: Faces, advance: Callable[[int], None]) -> list[bytes]:
-    """A checksum of the gray pixels of each face: equal faces have equal ones."""
-    found = []
-    for start in range(0, len(faces), _CHUNK):
-        images = faces.images(np.arange(start, min(start + _CHUNK, len(faces))))
-        found += [hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in images]
-        advance(len(images))
-    return found
 
 
 def _prepared(

@@ -41,12 +41,15 @@ class LabelledFaces:
         How many annotators chose each of `mien.data.ferplus.VOTE_LABELS`; zeros where a row has none.
     copied : bool array of shape (N,)
         Which faces have an exact copy among the training faces.
+    leaked : bool array of shape (N,) or None
+        Which have any copy there, near and mirrored ones included; None where nobody has looked.
     """
 
     images: npt.NDArray[np.uint8]
     label: npt.NDArray[np.int64]
     votes: npt.NDArray[np.uint8] | None
     copied: npt.NDArray[np.bool_]
+    leaked: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,14 @@ def measure(
     for output, target in targets.items():
         temperatures[output], calibrations[output] = calibration_scores(logits[output][target.rows], target.wanted)
     own: dict[str, Any] = {
-        "one_pass": classification_scores(logits[first.output], faces.label, first.labels, faces.copied)
+        "one_pass": classification_scores(logits[first.output], faces.label, first.labels, faces.copied, faces.leaked)
     }
     if full:
         shift_px = max(1, round(spec.size_px / 24))
         views = [softmax(run_logits(exported, view)[first.output]) for view in ten_views(faces.images, shift_px)]
-        own["ten_views"] = classification_scores(np.mean(views, axis=0), faces.label, first.labels, faces.copied)
+        own["ten_views"] = classification_scores(
+            np.mean(views, axis=0), faces.label, first.labels, faces.copied, faces.leaked
+        )
     own["float32_accuracy"] = round(float((float_answers == faces.label).mean()), 5)
     own["float32_agreement"] = round(float((answers == float_answers).mean()), 5)
     scores = {first.output: own, **scores}

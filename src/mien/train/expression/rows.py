@@ -14,7 +14,6 @@ from mien.data.copies import copied_rows, copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import TRAIN
-from mien.data.pixels import fit_square
 from mien.data.split import make_folds
 from mien.errors import InputError, UsageError
 from mien.evaluate.faces import Faces, open_faces, open_training
@@ -27,8 +26,6 @@ __all__ = ["Rows", "head_of", "open_rows", "vote_head"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-_SIDE_PX = 48
-_CHUNK = 1024
 # Near copies are found by comparing all pairs; above this only exact ones are looked for.
 _MOST_COMPARED = 100_000
 _NOT_FACE = "not_face"
@@ -158,7 +155,7 @@ def _validation(options: DataOptions, learned: Faces, seed: int) -> Faces | Bool
         chosen = open_faces(options.dataset)
     if chosen.split != learned.split:
         return chosen
-    images = _squares(learned)
+    images = learned.squares()
     groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
     most = min(len(np.unique(groups)), int(np.bincount(learned.label).max()))
     count = max(2, min(round(1.0 / options.validation_share), most))
@@ -211,9 +208,9 @@ def _without_leaks(what: str, training: Rows, validation: Rows) -> tuple[Rows, R
     if what == "validation":
         leaked = validation.faces.leaked
         if leaked is None:
-            leaked = copied_rows(_squares(validation.faces), _squares(training.faces)) >= 0
+            leaked = copied_rows(validation.faces.squares(), training.faces.squares()) >= 0
         return training, validation.take(~leaked, "a copy in training")
-    copied = copied_rows(_squares(training.faces), _squares(validation.faces)) >= 0
+    copied = copied_rows(training.faces.squares(), validation.faces.squares()) >= 0
     return training.take(~copied, "a copy in validation"), validation
 
 
@@ -236,12 +233,3 @@ def _check(rows: Rows, purpose: str, *, every_label: bool) -> None:
         raise InputError(
             where, f"has no face of {', '.join(empty)} to {purpose}; give more faces, or other labels with --labels"
         )
-
-
-def _squares(faces: Faces) -> npt.NDArray[np.uint8]:
-    """All faces as gray squares, as copies are compared."""
-    squares = np.empty((len(faces), _SIDE_PX, _SIDE_PX), np.uint8)
-    for start in range(0, len(faces), _CHUNK):
-        for row, image in enumerate(faces.images(np.arange(start, min(start + _CHUNK, len(faces)))), start):
-            squares[row] = fit_square(image, _SIDE_PX)
-    return squares
