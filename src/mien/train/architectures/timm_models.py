@@ -113,7 +113,7 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
         try:
             # First without weights: what goes wrong with these arguments is then known from what cannot be fetched.
             # VGG's dense layers, which go in any case, are made narrow: filling them with random numbers takes seconds.
-            narrow = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
+            narrow: dict[str, Any] = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
             model: nn.Module = timm.create_model(name, **arguments, **narrow)
         except Exception as error:  # assertions, type errors, run-time errors: whatever a network's author chose
             raise UsageError(
