@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -116,7 +117,12 @@ class _Wandb:
         del epochs_done
         wandb: Any = importlib.import_module("wandb")
         self._run: Any = wandb.init(
-            project="mien", name=folder.path.name, dir=str(folder.path), config=dict(config), id=run_id, resume="allow"
+            project=os.environ.get("WANDB_PROJECT", "mien"),
+            name=folder.path.name,
+            dir=str(folder.path),
+            config=dict(config),
+            id=run_id,
+            resume="allow",
         )
         self.run_id: str | None = self._run.id
 

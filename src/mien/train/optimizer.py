@@ -82,8 +82,8 @@ class Average:
         """Take in the network as it is after `steps_done` steps; nothing waits for the device."""
         decay = min(self._decay, (1 + steps_done) / (10 + steps_done))
         torch._foreach_lerp_(self._own, self._now, 1 - decay)
-        for own, now in self._counts:
-            own.copy_(now)
+        if self._counts:
+            torch._foreach_copy_([own for own, _ in self._counts], [now for _, now in self._counts])
 
 
 class Anchor:
