@@ -165,6 +165,14 @@ def test_a_full_disk_is_said_and_what_was_written_stays(album, tmp_path, monkeyp
     assert len(pandas.read_parquet(tmp_path / "out" / "inputs")) == 16
 
 
+def test_no_bucket_is_made(monkeypatch):
+    folder = Folder("memory://bucket/out")
+    made = []
+    monkeypatch.setattr(type(folder._system), "makedirs", lambda *names, **_: made.append(names))
+    folder.write("faces/x", b"y")
+    assert (folder.read("faces/x"), made) == (b"y", [])
+
+
 def test_errors_of_a_bucket_are_wrapped(monkeypatch):
     folder = Folder("memory://bucket/out")
 

@@ -83,10 +83,12 @@ def test_the_last_parts_are_small():
 
 
 def test_a_folder_in_a_bucket(memory, jpegs):
-    for name in ("b.jpg", "a/c.png", ".x/d.jpg", "e.txt"):
+    for name in ("b.jpg", "a/c.png", "a/what?.jpg", ".x/d.jpg", "e.txt"):
         memory.pipe_file(f"/bucket/set/{name}", jpegs[1])
-    assert load("memory://bucket/set") == {"a/c.png": jpegs[1], "b.jpg": jpegs[1]}
-    assert load("memory://bucket/set/*.jpg") == {"b.jpg": jpegs[1]}
+    memory.pipe_file("/bucket/set/empty.jpg", b"")
+    expected = {"a/c.png": jpegs[1], "a/what?.jpg": jpegs[1], "b.jpg": jpegs[1], "empty.jpg": b""}
+    assert load("memory://bucket/set") == expected
+    assert load("memory://bucket/set/b*.jpg") == {"b.jpg": jpegs[1]}
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

@@ -14,7 +14,7 @@ from tarfile import EmptyHeaderError, ReadError, TruncatedHeaderError  # type: i
 
 from mien.cluster.guard import Image
 from mien.cluster.source import Source
-from mien.cluster.storage import is_local, local_path, open_address, reason
+from mien.cluster.storage import is_local, local_path, open_address, read_address, reason
 from mien.cluster.table import find_columns, read_images
 from mien.errors import InputError, UsageError
 from mien.source.image import read_file
@@ -25,6 +25,9 @@ __all__ = ["fetch", "load_images"]
 _LARGEST_BYTES = 512 << 20
 _FETCHERS = 4
 _AHEAD = 24
+# A request to a bucket is some hundredths of a second of waiting.
+_FETCHERS_ELSEWHERE = 16
+_AHEAD_ELSEWHERE = 48
 _WAIT_S = 0.5
 
 
@@ -67,8 +70,7 @@ def fetch(address: str, retries: int = 0) -> bytes:
     wait_s = _WAIT_S
     while True:
         try:
-            with open_address(address) as file:
-                data = bytes(file.read(_LARGEST_BYTES + 1))
+            data = read_address(address, _LARGEST_BYTES)
         except (FileNotFoundError, PermissionError, UsageError) as error:
             raise InputError(shown_name(address), f"cannot be fetched ({reason(error)})") from error
         except Exception as error:  # every file system has errors of its own; many of them pass
@@ -84,13 +86,15 @@ def fetch(address: str, retries: int = 0) -> bytes:
 
 
 def _files(part: list[Source], timeout_s: float, retries: int) -> Iterator[Image]:
-    pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="mien-fetch")
+    here = is_local(part[0].address)
+    fetchers, ahead = (_FETCHERS, _AHEAD) if here else (_FETCHERS_ELSEWHERE, _AHEAD_ELSEWHERE)
+    pool = ThreadPoolExecutor(fetchers, thread_name_prefix="mien-fetch")
     waiting: deque[tuple[Source, Future[bytes]]] = deque()
     left = iter(part)
     try:
         while True:
             waiting.extend(
-                (source, pool.submit(fetch, source.address, retries)) for source in islice(left, _AHEAD - len(waiting))
+                (source, pool.submit(fetch, source.address, retries)) for source in islice(left, ahead - len(waiting))
             )
             if not waiting:
                 return
@@ -104,7 +108,7 @@ def _files(part: list[Source], timeout_s: float, retries: int) -> Iterator[Image
                 yield Image(source.key, shown, error=f"could not be fetched within {timeout_s:g} s (raise --timeout)")
                 # The thread hangs for good: those that wait behind it get fresh ones.
                 pool.shutdown(wait=False, cancel_futures=True)
-                pool = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="mien-fetch")
+                pool = ThreadPoolExecutor(fetchers, thread_name_prefix="mien-fetch")
                 waiting = deque((source, pool.submit(fetch, source.address, retries)) for source, _ in waiting)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

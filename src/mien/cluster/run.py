@@ -12,7 +12,7 @@ from mien.cluster.options import BatchOptions
 from mien.cluster.rows import Tally
 from mien.cluster.session import RaySession
 from mien.cluster.storage import check_extra
-from mien.errors import MienError
+from mien.errors import MienError, UsageError
 
 __all__ = ["run_batch"]
 
@@ -93,6 +93,8 @@ def _results(ray: Any, destination: Destination, left: list[int], options: Batch
     }
     resources: dict[str, Any] = {"num_cpus": 1, "max_retries": _MOST_DEATHS}
     if options.gpus_per_worker:
+        if not ray.cluster_resources().get("GPU"):
+            raise UsageError("Ray knows of no GPU; start a machine that has one, or leave --gpus-per-worker away")
         # Ray would start a new worker for each task that has a GPU.
         resources |= {"num_gpus": options.gpus_per_worker, "max_calls": 0}
     task = ray.remote(**resources)(mien_part)

@@ -46,11 +46,12 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._up = threading.Event()
         self._over = threading.Event()
         self._error: BaseException | None = None
+        self._begun = False
 
     def __exit__(self, *_: object) -> None:
         if self._thread is not None:
             self._up.wait()
-        if "ray" in sys.modules and not self._over.is_set():
+        if self._begun and "ray" in sys.modules:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 sys.modules["ray"].shutdown()  # says then what it had held back
         sys.stdout = self._stdout
@@ -61,9 +62,16 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start Ray on this machine, beside what the caller goes on with; nothing where a cluster is to be used."""
+        """Start Ray on this machine, beside what the caller goes on with; nothing where a cluster is to be used.
+
+        Raises
+        ------
+        UsageError
+            If this process uses Ray already.
+        """
         if self.address is not None or self._thread is not None:
             return
+        self._begin()
         # Linux ends Ray's processes when the thread ends that started them: it lives as long as they are wanted.
         self._thread = threading.Thread(target=self._run, name="mien-ray", daemon=True)
         self._thread.start()
@@ -74,7 +82,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         Raises
         ------
         UsageError
-            If no cluster answers at the address.
+            If no cluster answers at the address, or this process uses Ray already.
         """
         if self.address is None:
             self.start()
@@ -82,11 +90,17 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
             if self._error is not None:
                 raise self._error
         else:
+            self._begin()
             self._connect_to(self.address)
         import ray
 
         sys.stdout = cast("Any", _WithoutRay(self._stdout))
         return ray
+
+    def _begin(self) -> None:
+        if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+            raise UsageError("this process is connected to Ray already; call ray.shutdown() before a batch")
+        self._begun = True
 
     def _connect_to(self, address: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

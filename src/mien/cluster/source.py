@@ -161,13 +161,14 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
 def _remote_files(address: str) -> Iterator[tuple[str, str]]:
     system, path = split_address(address)
     scheme = address.partition("://")[0]
+    matches: Iterable[str]
     if glob.has_magic(path) and scheme not in ("http", "https"):
         fixed = path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
         matches = sorted(system.glob(path))
     elif scheme in ("http", "https") and Path(path.partition("?")[0]).suffix:
         fixed, matches = path.rpartition("/")[0], [path]  # a file: a server need not be asked for a listing
     elif system.isdir(path):
-        fixed, matches = path, sorted(system.find(path))
+        fixed, matches = path, _below(system, path)
     elif system.exists(path):
         fixed, matches = path.rpartition("/")[0], [path]
     else:
@@ -179,9 +180,21 @@ def _remote_files(address: str) -> Iterator[tuple[str, str]]:
             yield key, system.unstrip_protocol(match)
 
 
+def _below(system: Any, folder: str) -> Iterator[str]:
+    """The files below a folder, one of its subfolders after the other: a listing takes a kilobyte of memory a file."""
+    for entry in sorted(system.ls(folder, detail=True), key=lambda entry: str(entry["name"])):
+        name = str(entry["name"])
+        if entry["type"] == "directory":
+            yield from sorted(system.find(name))
+            system.invalidate_cache()
+        elif name.rstrip("/") != folder.rstrip("/"):
+            yield name
+
+
 def _of_file(key: str, address: str, options: BatchOptions) -> Iterator[Source]:
     """What a file is, by its suffix; nothing for files of other kinds."""
-    plain = address.partition("?")[0] if "://" in address else address
+    # A question mark begins the query of a web address; elsewhere it is a character as any other.
+    plain = address.partition("?")[0] if address.startswith(("http://", "https://")) else address
     suffix = os.path.splitext(plain)[1].lower()  # noqa: PTH122 - ten million times
     key = shown_name(key)
     if plain.lower().endswith(SHARD_SUFFIXES):

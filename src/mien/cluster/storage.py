@@ -15,7 +15,7 @@ from mien.errors import InputError, MissingExtraError, OutputError, UsageError
 from mien.files import write_atomically
 from mien.source.name import shown_name
 
-__all__ = ["Folder", "check_extra", "is_local", "local_path", "open_address", "reason", "split_address"]
+__all__ = ["Folder", "check_extra", "is_local", "local_path", "open_address", "read_address", "reason", "split_address"]
 
 # A put into these is seen whole or not at all; elsewhere a file is written beside its place and moved there.
 _WHOLE_PUTS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "memory"))
@@ -54,6 +54,19 @@ def is_local(address: str) -> bool:
 def local_path(address: str) -> str:
     """The path of a local address."""
     return address.removeprefix("file://") if address.startswith("file://") else address
+
+
+def read_address(address: str, most_bytes: int) -> bytes:
+    """The bytes of a file, and one more than `most_bytes` of what is larger."""
+    system, path = split_address(address)
+    try:
+        # One request, where opening a file of a bucket takes two.
+        return bytes(system.cat_file(path, end=most_bytes + 1))
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception:  # such as of an empty file, of which no range can be had
+        with system.open(path, "rb") as file:
+            return bytes(file.read(most_bytes + 1))
 
 
 def open_address(address: str) -> Any:
@@ -134,10 +147,11 @@ class Folder:
                 write_atomically(path, content)
                 return
             place = self._path(name)
-            self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
             if self._protocols() & _WHOLE_PUTS:
+                # There are no folders there; and to make one would make a bucket of a name that is mistyped.
                 self._system.pipe_file(place, content)
                 return
+            self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
             partial = f"{place}.{secrets.token_hex(4)}.partial"
             self._system.pipe_file(partial, content)
             self._system.mv(partial, place)

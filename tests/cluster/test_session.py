@@ -1,0 +1,65 @@
+"""Ray on this machine, started for a while in this process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+PROGRAM = '''
+import sys, threading
+from pathlib import Path
+from mien.cluster.session import RaySession
+from mien.errors import UsageError
+
+def processes():
+    """What runs with the mark of this test."""
+    found = []
+    for place in Path("/proc").iterdir():
+        try:
+            if place.name.isdigit() and sys.argv[1].encode() in (place / "environ").read_bytes():
+                found.append((place / "cmdline").read_bytes().decode())
+        except OSError:
+            continue
+    return found
+
+with RaySession(None, 1) as session:
+    session.start()
+    ray = session.connect()
+    print(ray.get(ray.remote(num_cpus=1)(lambda: 6 * 7).remote()))
+    print("dashboard.py" in str(processes()), "monitor.py" in str(processes()), "raylet" in str(processes()))
+    try:
+        with RaySession(None, 1) as second:
+            second.start()
+    except UsageError as error:
+        print(error)
+    print(ray.is_initialized())
+print(ray.is_initialized(), [t.name for t in threading.enumerate() if t.name == "mien-ray"])
+'''
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes as Linux lists them")
+def test_only_what_runs_tasks_is_started_and_all_of_it_ends(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    mark = f"session-{os.getpid()}"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    result = subprocess.run(
+        [sys.executable, str(program), mark],
+        env={**clean, "MIEN_TEST_MARK": mark},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "42",
+        "False False True",
+        "this process is connected to Ray already; call ray.shutdown() before a batch",
+        "True",
+        "False []",
+    ]
