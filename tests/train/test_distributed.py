@@ -1,7 +1,9 @@
 """Two processes on the CPU, as two GPUs or two machines would be."""
 
 import csv
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +53,29 @@ def test_two_processes_learn_what_one_does(tmp_path, whole):
     for mine, other in zip(one, two, strict=True):
         assert other["train_loss"] == pytest.approx(mine["train_loss"], abs=0.15)
     assert two[-1]["validation_accuracy"] > 0.85
+
+
+def test_two_machines_with_one_device_each_are_the_same_as_one_with_two(tmp_path, whole):
+    # The second "machine" needs no folder of its own.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    place = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    words = [sys.executable, "-m", "tests.train.toy"]
+    machines = [
+        subprocess.Popen(
+            [*words, str(tmp_path / name), "nodes=2"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**place, "NODE_RANK": rank},
+        )
+        for rank, name in (("0", "run"), ("1", "none"))
+    ]
+    said = [machine.communicate(timeout=LIMIT_S) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert not (tmp_path / "none").exists()
+    assert same_weights(tmp_path / "run" / "last.safetensors", whole / "last.safetensors")
 
 
 def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, whole):
