@@ -74,6 +74,7 @@ def test_a_folder_without_training_faces_gives_float32(run, checkpoint, tmp_path
     assert done.code == 0, done.err
     one_pass = ModelCard.read(tmp_path / "i.json").scores["fer7"]["one_pass"]
     assert (one_pass["images"], one_pass["images_without_training_copies"]) == (14, 0)
+    assert one_pass["images_without_any_copy"] == 0
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])

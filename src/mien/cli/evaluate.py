@@ -122,6 +122,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_ferplus(console, values["ferplus"])
     if values["leaks"] is None:
         console.print("leaks        not looked for; --training PATH finds copies of training faces")
+    else:
+        console.print(f"leaks        {values['leaks']['found_by']}", soft_wrap=True)
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
 

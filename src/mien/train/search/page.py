@@ -48,7 +48,7 @@ def value_text(value: Any) -> str:
 
 
 def scatter(trials: Sequence[Trial], name: str, space: Any) -> Markup:
-    """Scores over the values of a field, a dot a trial; pruned ones pale.
+    """Scores over the values of a field, a dot a trial; pruned ones pale, on the ground.
 
     Parameters
     ----------
@@ -61,7 +61,8 @@ def scatter(trials: Sequence[Trial], name: str, space: Any) -> Markup:
     from markupsafe import Markup
 
     scored = [trial for trial in trials if trial.score is not None]
-    scores = [trial.score or 0.0 for trial in scored]
+    # What was given up has the score of an unfinished training: it is drawn on the ground, and sets no scale.
+    scores = [trial.score or 0.0 for trial in scored if trial.state == "complete"]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
     room = max(high - low, 1e-3) * 0.08
     low, high = low - room, high + room
@@ -101,7 +102,7 @@ def scatter(trials: Sequence[Trial], name: str, space: Any) -> Markup:
         )
     best = max(scored, key=lambda trial: (trial.state == "complete", trial.score or 0.0), default=None)
     for trial in scored:
-        x, y = place(x_of(trial), trial.score or 0.0)
+        x, y = place(x_of(trial), max(low, trial.score or 0.0) if trial.state == "complete" else low)
         kind = "pruned" if trial.state == "pruned" else "best" if trial is best else "dot"
         title = f"trial {trial.number}: {trial.score:.4f}, {trial.state}"
         parts.append(

@@ -29,6 +29,8 @@ _NAME = "mien"
 _STUDY, _BEST = "study.db", "best.yaml"
 _MOST_FAILURES = 3
 _STARTUP_TRIALS = 8
+# Up to here, half of the first fold's training, no trial is given up: large learning rates come late.
+_WARM_UP_POINTS = POINTS // 2
 # What is kept of a trial: whether it is the recipe itself, its folds' scores, its time, why it failed, the folder that
 # it works in, and the trial that it goes on with.
 _OWN, _SCORES, _SECONDS, _NOTE, _PLACE, _REPEATS = "own", "folds", "seconds", "note", "folder", "repeats"
@@ -145,10 +147,8 @@ def search_recipe(
         storage = _storage(out / _STUDY)
         try:
             study = optuna.create_study(
-                storage=storage, study_name=_NAME, load_if_exists=True, direction="maximize",
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=options.prune_after, n_min_trials=2)
-                if options.prune else optuna.pruners.NopPruner(),
-            )  # fmt: skip
+                storage=storage, study_name=_NAME, load_if_exists=True, direction="maximize", pruner=_pruner(options)
+            )
             return _Search(study, recipe, space, out, options, facts, data, train, progress).run()
         finally:
             storage.remove_session()
@@ -376,6 +376,16 @@ class _Search:
             self.study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.facts["seed"])
         )
         return {name: round(float(value), 4) for name, value in found.items()}
+
+
+def _pruner(options: SearchOptions) -> Any:
+    import optuna
+
+    if not options.prune:
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(
+        n_startup_trials=options.prune_after, n_warmup_steps=_WARM_UP_POINTS, n_min_trials=2
+    )
 
 
 def _storage(path: Path) -> Any:
