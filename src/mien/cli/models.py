@@ -25,11 +25,11 @@ def models(
         typer.Argument(help="A model's name, the path of an .onnx file, an architecture's name, or timm:NAME."),
     ] = None,
     architectures: Annotated[
-        bool, typer.Option("--architectures", help="Only list the architectures that can be trained.")
+        bool, typer.Option("--architectures", help="List the architectures that can be trained.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON.")] = False,
 ) -> None:
-    """List the shipped models and the architectures that can be trained, or show one's card.
+    """List the shipped models, or the architectures that can be trained, or show one's card.
 
     A model's card tells its labels, the terms of its training data, scores and limits; an architecture's card its input
     size, channels, parameters and origin.
@@ -48,16 +48,18 @@ def models(
         else:
             _architecture(console, found)
         return
-    trainable = _architectures() if architectures or not json else {}
+    shipped, trainable = list_models().values(), _architectures().values() if architectures else ()
     if json:
-        cards = [card.to_dict() for card in trainable.values()]
-        _print_json(cards if architectures else [model.card.to_dict() for model in list_models().values()])
+        _print_json([card.to_dict() for card in trainable or (model.card for model in shipped)])
         return
-    if not architectures:
-        _list(console, list(list_models().values()))
-        console.print()
-    _list_architectures(console, list(trainable.values()))
-    console.print("\n'mien models NAME' shows a card.", style="dim")
+    if architectures:
+        _list_architectures(console, list(trainable))
+        console.print("\n'mien models NAME' shows a card.", style="dim")
+    else:
+        _list(console, list(shipped))
+        console.print(
+            "\n'mien models NAME' shows a card; 'mien models --architectures' lists what can be trained.", style="dim"
+        )
 
 
 def _print_json(value: object) -> None:
