@@ -1,5 +1,7 @@
 """The command as a person runs it, on a real Ray: poisoned photos, killed processes, two nodes."""
 
+import importlib
+import io
 import json
 import os
 import random
@@ -12,7 +14,9 @@ from pathlib import Path
 
 import pandas
 import pytest
+from rich.console import Console
 
+from mien.cluster.rows import Tally
 from tests.cluster.conftest import jpegs  # noqa: F401 - a fixture
 from tests.cluster.run import command_line, environment, finish, processes_with, rows, start
 from tests.cluster.test_destination import read_all
@@ -192,6 +196,17 @@ def test_wrong_usage_is_one_line(clean, photos, place, arguments, said):
     assert err.startswith("mien: ")
     assert err.count("\n") == 1
     assert said in err
+
+
+def test_a_log_gets_a_line_from_time_to_time(monkeypatch, capsys):
+    module = importlib.import_module("mien.cli.batch")
+    with module._Progress(Console(file=io.StringIO()), shown=True) as progress:
+        progress.parts = 2513
+        progress.part_done(Tally(frames=4096))
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr(module, "_LINE_S", 0.0)
+        progress.part_done(Tally(frames=4096))
+    assert capsys.readouterr().err.startswith("mien: 2 of 2,513 parts are done, ")
 
 
 def test_an_address_where_no_cluster_is(photos, place):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["batch"]
 
 _EXIT_INTERRUPTED = 130
+_LINE_S = 60.0
 
 
 @with_options(BatchOptions)
@@ -88,11 +89,13 @@ def _say(line: str) -> None:
 
 
 class _Progress(contextlib.AbstractContextManager["_Progress"]):
-    """How far the batch is, on a terminal."""
+    """How far the batch is: a bar on a terminal, a line a minute in a log."""
 
     def __init__(self, console: Console, shown: bool) -> None:
         self._console = console
         self._shown = shown and console.is_terminal
+        self._told = shown and not console.is_terminal
+        self._told_s = time.monotonic()
         self._stack = contextlib.ExitStack()
         self._first_s: float | None = None
         self._images = 0
@@ -146,6 +149,9 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
             self._first_s = now_s  # the time that Ray takes to start says nothing of the time left
         else:
             self._images += tally.frames
+        rate = self._images / max(now_s - self._first_s, 1e-6)
+        if self._told and now_s - self._told_s >= _LINE_S:  # for the log of a job
+            self._told_s = now_s
+            _say(f"{self.done:,} of {self.parts:,} parts are done, {rate:,.0f} images/s")
         if isinstance(self._bar, Progress):
-            rate = self._images / max(now_s - self._first_s, 1e-6)
             self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate, description="reading")
