@@ -61,7 +61,7 @@ def test_folds(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no fold 5"):
         open_rows(options(tmp_path / "b.parquet", fold=5), 0)
     folder = write_class_folders(tmp_path / "folder", FACES)
-    with pytest.raises(UsageError, match="a column 'fold' is needed"):
+    with pytest.raises(UsageError, match="has no column 'fold'; 'mien data import' makes one"):
         open_rows(options(folder, fold=0), 0)
 
 

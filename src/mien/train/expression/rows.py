@@ -16,7 +16,7 @@ from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import TRAIN
 from mien.data.split import make_folds
 from mien.errors import InputError, UsageError
-from mien.evaluate.faces import Faces, open_faces, open_training
+from mien.evaluate.faces import Faces, is_dataset, open_faces, open_training
 from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
 from mien.train.architectures.spec import FERPLUS_HEAD, HeadSpec
 from mien.train.options import DataOptions
@@ -172,10 +172,12 @@ def _weights(options: DataOptions, learned: Faces) -> npt.NDArray[np.float64]:
 def _column(options: DataOptions, learned: Faces, name: str, missing: float, command: str) -> npt.NDArray[np.float64]:
     """A column of the rows to learn from, which only a dataset of mien can have."""
     assert options.dataset is not None  # noqa: S101 - checked by the caller
-    try:
-        dataset = Dataset(options.dataset)
-    except InputError as error:
-        raise UsageError(f"a column '{name}' is needed, which only a dataset of mien can have: {error}") from error
+    if not is_dataset(options.dataset):
+        raise UsageError(
+            f"{options.dataset} is no dataset of mien, and so has no column '{name}'; 'mien data import' makes one of it, "
+            f"'{command}' adds the column"
+        )
+    dataset = Dataset(options.dataset)
     if name not in dataset.info.columns:
         raise UsageError(f"{options.dataset} has no column '{name}'; '{command}' writes one")
     values = [missing if value is None else value for value in dataset.column(name)]
