@@ -174,8 +174,8 @@ def _column(options: DataOptions, learned: Faces, name: str, missing: float, com
     assert options.dataset is not None  # noqa: S101 - checked by the caller
     if not is_dataset(options.dataset):
         raise UsageError(
-            f"{options.dataset} is no dataset of mien, and so has no column '{name}'; 'mien data import' makes one of it, "
-            f"'{command}' adds the column"
+            f"{options.dataset} is no dataset of mien, and so has no column '{name}'; "
+            f"'mien data import' makes one of it, '{command}' adds the column"
         )
     dataset = Dataset(options.dataset)
     if name not in dataset.info.columns:
