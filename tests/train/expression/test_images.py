@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,18 @@ def test_batches_are_what_the_preprocessing_makes(tmp_path: Path, channels: str,
         for batch, rows in zip(got, ORDER, strict=True):
             np.testing.assert_array_equal(batch.numpy(), wanted[rows])
     opened.close()
+
+
+def test_rows_that_are_stored_together_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.data.writer.ROW_GROUP_ROWS", 4)
+    images = smooth_faces(10)
+    faces = open_faces(write_dataset(tmp_path / "a.parquet", images, splits=("train", "validation")), "train")
+    assert faces.groups is not None
+    assert faces.groups.tolist() == [0, 0, 1, 1, 2]
+    again = pickle.loads(pickle.dumps(faces.take(faces.groups > 0)))
+    assert again.groups.tolist() == [1, 1, 2]
+    np.testing.assert_array_equal(again.images(np.array([2, 0]))[1], images[4])
+    assert open_faces(write_class_folders(tmp_path / "folder", images)).groups is None
 
 
 def test_images_of_the_models_size_pass_unchanged(tmp_path: Path) -> None:
