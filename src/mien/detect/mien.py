@@ -11,7 +11,7 @@ import numpy as np
 from mien.detect.base import Detections, FloatArray, ImageArray
 from mien.detect.image import as_gray, brighten_dark, check_image, check_min_face_px
 from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
-from mien.detect.second_look import look_again
+from mien.detect.second_look import look_again, look_upright
 from mien.detect.suppression import suppress
 from mien.errors import ModelError, UsageError
 from mien.zoo.card import InputSpec
@@ -65,7 +65,8 @@ class MienDetector:
     """Find faces with the shipped network.
 
     The photo is looked at in a few sizes (`mien.detect.pyramid`); faces seen too small or too large there are cut
-    out of the photo and looked at again (`mien.detect.second_look`). Safe to call from several threads.
+    out of the photo and looked at again, and so are tilted ones, turned upright (`mien.detect.second_look`). Photos
+    without light are brightened before. Safe to call from several threads.
 
     Parameters
     ----------
@@ -172,6 +173,7 @@ class MienDetector:
         )
         if again.any():
             found = concatenate([found.select(~again), look_again(gray, found.select(again), self._find)])
+        found = look_upright(gray, found, self._find)
         # Below, a face is too small for what was asked; a third less, because sizes are uncertain.
         smallest_px = (self._min_face_px or settings.default_min_face_px) * 0.7
         found = found.select((found.score >= settings.score_threshold) & (face_size_px(found.box_xyxy) >= smallest_px))
