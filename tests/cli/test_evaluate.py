@@ -79,7 +79,7 @@ def test_bad_input_is_one_clear_line(run, dataset, tmp_path):
         (("small", "--data", empty), 1, "has no rows"),
         (("small", "--data", tmp_path / "torn.parquet"), 1, "torn.parquet"),
         (("small", "--data", tmp_path / "nothing"), 1, "no such file"),
-        (("tiny", "--data", dataset), 2, "unknown expression model 'tiny'"),
+        (("minute", "--data", dataset), 2, "unknown expression model 'minute'"),
         (("mien", "--data", dataset), 1, "no dataset of photos with boxed faces"),
         ((tmp_path / "model.onnx", "--data", dataset), 2, "model card model.json is missing"),
         ((tmp_path / "torn.onnx", "--data", dataset), 2, "sha256"),
