@@ -1,3 +1,4 @@
+import io
 import json
 import signal
 import subprocess
@@ -230,3 +231,20 @@ def test_fer2013_is_learned_far_beyond_chance(mien, fer2013_dir, tmp_path):
     result = json.loads(done.out)
     assert result["best"] > 0.38
     assert result["history"][-1]["validation_balanced_accuracy"] > 0.28
+
+
+def test_on_a_terminal_there_is_a_bar_that_goes_away(folder, tmp_path):
+    from rich.console import Console
+
+    from mien.cli.train import _Bar
+    from mien.train import train_model
+    from tests.train.toy import toy_recipe
+
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=120, highlight=False)
+    with _Bar(console, json=False) as bar:
+        train_model(toy_recipe(epochs=2), tmp_path / "run", progress=bar.show)
+    assert "reading the data" in shown.getvalue()
+    assert "epoch 2/2  loss" in shown.getvalue()
+    assert "left" in shown.getvalue()
+    assert shown.getvalue().endswith("\x1b[2K")

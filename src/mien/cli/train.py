@@ -161,16 +161,19 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         self._stack = contextlib.ExitStack()
         self._update: Any = None
 
+    def __enter__(self) -> _Bar:
+        if self._console.is_terminal and not self._quiet:
+            self._open()
+        return self
+
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def show(self, report: Report) -> None:
         """Show how far the run is."""
-        if self._quiet:
-            return
-        if self._console.is_terminal:
-            self._show_bar(report)
-        elif report.metrics is not None:
+        if self._update is not None:
+            self._update(report)
+        elif report.metrics is not None and not self._quiet:
             print(self._line(report), flush=True)  # noqa: T201
 
     def _line(self, report: Report) -> str:
@@ -184,21 +187,21 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         parts += [f"{report.images_per_s:,.0f} images/s", f"{_time(report.seconds_left)} left"]
         return "  ".join(parts)
 
-    def _show_bar(self, report: Report) -> None:
+    def _open(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        if self._update is None:
-            bar = Progress(
-                BarColumn(20),
-                TextColumn("{task.description}"),
-                console=self._console,
-                transient=True,
-                redirect_stderr=sys.stderr.isatty(),
-            )
-            self._stack.enter_context(bar)
-            task = bar.add_task("", total=1.0)
-            self._update = lambda **values: bar.update(task, **values)
-        self._update(completed=report.progress, description=self._line(report))
+        bar = Progress(
+            BarColumn(20),
+            TextColumn("{task.description}"),
+            console=self._console,
+            transient=True,
+            redirect_stderr=sys.stderr.isatty(),
+        )
+        self._stack.enter_context(bar)
+        task = bar.add_task("reading the data", total=None)
+        self._update = lambda report: bar.update(
+            task, total=1.0, completed=report.progress, description=self._line(report)
+        )
 
 
 def _time(seconds: float) -> str:

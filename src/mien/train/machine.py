@@ -107,7 +107,7 @@ def describe_machine(options: RunOptions, device: torch.device, processes: int) 
     """Versions, source and device, for the record of a run."""
     import lightning
 
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "mien": mien.__version__,
         "commit": _commit(),
@@ -120,6 +120,14 @@ def describe_machine(options: RunOptions, device: torch.device, processes: int) 
         "processes": processes,
         "threads": torch.get_num_threads(),
     }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:
