@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -10,7 +11,13 @@ import timm
 import torch
 
 from mien.errors import DownloadError, ModelError, UsageError
-from mien.train.architectures import build_network, find_architecture, make_spec
+from mien.train.architectures import (
+    ArchitectureCard,
+    build_network,
+    find_architecture,
+    list_architectures,
+    make_spec,
+)
 
 # The smallest networks that timm has: made for its own tests.
 TINY, TINY_VIT = "timm:test_resnet", "timm:test_vit"
@@ -32,6 +39,15 @@ def test_the_card_is_made_of_what_timm_tells() -> None:
     assert "apache" in card.licence.lower()
     assert "resnet18." in card.pretrained
     assert find_architecture("timm:vit_tiny_patch16_224").card.size_px == 224
+
+
+@pytest.mark.parametrize("card", [card for card in list_architectures().values() if card.timm], ids=lambda c: c.name)
+def test_our_cards_say_what_timm_says(card: ArchitectureCard) -> None:
+    settings: Any = timm.get_pretrained_cfg(card.timm)
+    assert settings.has_weights
+    assert f"weights: {settings.license}" in card.licence.lower()
+    assert card.mean == pytest.approx(sum(settings.mean) / 3, abs=1e-3)
+    assert card.std == pytest.approx(sum(settings.std) / 3, abs=1e-3)
 
 
 @pytest.mark.parametrize("channels", ["gray", "rgb"])

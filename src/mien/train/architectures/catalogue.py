@@ -87,7 +87,7 @@ _classic(
 
 def _timm(name: str, timm: str, summary: str, parameters: int, *, weights_licence: str, **card: Any) -> None:
     values: dict[str, Any] = {"size_px": 48, "min_size_px": 32, "mean": 0.449, "std": 0.226, "options": _DROP_PATH}
-    values["pretrained"] = "ImageNet-1k, fetched by timm"
+    values["pretrained"] = "ImageNet-1k (images for research), fetched by timm"
     register(
         ArchitectureCard(
             name=name,
@@ -132,7 +132,7 @@ _timm(
     "169 layers, each joined to all before it in its block.",
     12_489_863,
     origin="Huang et al. (2016), arXiv:1608.06993; through timm",
-    weights_licence="BSD-3-Clause (torchvision)",
+    weights_licence="Apache-2.0, as timm states",
     options={},
 )
 _timm(
@@ -142,7 +142,7 @@ _timm(
     21_336_583,
     origin="Dosovitskiy et al. (2020), arXiv:2010.11929; Steiner et al. (2021), arXiv:2106.10270; through timm",
     weights_licence="Apache-2.0 (Google)",
-    pretrained="ImageNet-21k, then ImageNet-1k, fetched by timm; patches and positions are resampled",
+    pretrained="ImageNet-21k, then 1k (images for research), fetched by timm; patches and positions are resampled",
     min_size_px=8,
     mean=0.5,
     std=0.5,
