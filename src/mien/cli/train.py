@@ -15,6 +15,7 @@ from mien.cli.bench import print_json, written
 from mien.errors import MienWarning, UsageError
 from mien.options import with_flags
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
+from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ def train(
 ) -> None:
     """Train a model by a recipe into a folder: checkpoints, metrics, curves and the recipe itself.
 
-    'mien train --data FOLDER' learns from a folder of class folders. Ctrl+C saves everything; --resume goes on. Exit
-    status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
+    'mien train --data FOLDER' learns from a folder of class folders. Ctrl+C saves everything; --resume goes on.
+
+    Exit status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
     """
     from rich.console import Console
 
@@ -88,7 +90,7 @@ def train(
     console = Console(highlight=False)
     with _warnings_shown(), _Bar(console, json) as bar:
         result = _run(chosen, out, resume, bar.show)
-    if not _is_first():
+    if not is_first_process():
         return
     if json:
         print_json(_plain(result))
@@ -136,18 +138,14 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
         raise typer.Exit(_EXIT_INTERRUPTED) from None
 
 
-def _is_first() -> bool:
-    from mien.train.machine import is_first_process
-
-    return is_first_process()
-
-
 @contextlib.contextmanager
 def _warnings_shown() -> Iterator[None]:
     """Print our warnings when they come, a line each; those of other libraries are not for users."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", MienWarning)
+        if not is_first_process():
+            warnings.simplefilter("ignore")
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
         yield
 

@@ -16,9 +16,10 @@ from mien.errors import MienError, TrainingError, UsageError
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
-from mien.train.machine import is_first_process, open_fabric, torch_settings
+from mien.train.machine import open_fabric, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, make_optimizer
 from mien.train.options import Recipe
+from mien.train.process import is_first_process
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer

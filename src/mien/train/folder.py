@@ -19,8 +19,8 @@ __all__ = ["RunFolder"]
 
 # What says where and how to run, and changes nothing that is learned. (A moved dataset is told by its checksum.)
 _MAY_CHANGE = (
-    "run.loggers", "run.save_every_s", "run.accelerator", "run.threads", "data.workers", "data.dataset",
-    "data.validation_data",
+    "run.loggers", "run.save_every_s", "run.accelerator", "run.threads", "data.workers", "data.mosaic_workers",
+    "data.dataset", "data.validation_data",
 )  # fmt: skip
 
 

@@ -17,12 +17,7 @@ import mien
 from mien.errors import MissingExtraError, UsageError
 from mien.train.options import RunOptions
 
-__all__ = ["describe_machine", "is_first_process", "open_fabric", "torch_settings"]
-
-
-def is_first_process() -> bool:
-    """Whether this is the run's first process, the one that writes files; known before they have met."""
-    return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+__all__ = ["describe_machine", "open_fabric", "torch_settings"]
 
 
 def open_fabric(options: RunOptions) -> Any:

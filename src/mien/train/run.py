@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +34,12 @@ def train_model(recipe: Recipe, out: Path, *, resume: bool = False, progress: Pr
     MissingExtraError
         If torch or Lightning is not installed.
     """
-    for library in ("torch", "lightning", "safetensors"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtraError("Training", library, "train")
+    try:
+        import lightning  # noqa: F401
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("Training", error.name or "torch", "train") from error
     from mien.train.engine import fit
 
     return fit(make_task(recipe), recipe, out, resume=resume, progress=progress)
