@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.train import ExpressionRecipe, change_recipe
 from tests.conftest import ROOT
 from tests.data.test_copies import picture
 from tests.evaluate.sets import write_dataset
@@ -28,6 +29,20 @@ def run(program: str, *arguments: object, cwd: Path) -> str:
 def data(tmp_path: Path) -> Path:
     images = np.stack([picture(seed) for seed in range(84)])
     return write_dataset(tmp_path / "faces.parquet", images, splits=("train", "train", "validation"))
+
+
+def test_every_classic_of_the_registry_is_trained() -> None:
+    import runpy
+
+    from mien.train.architectures import find_architecture, list_architectures
+
+    program = runpy.run_path(str(ROOT / "benchmarks" / "classics.py"))
+    names = program["CLASSICS"]
+    assert {name for name in list_architectures() if not name.startswith("mien-")} - {"plain"} <= set(names)
+    for name in {*names, *program["CHANGES"]}:
+        find_architecture(name)
+    for changes in program["CHANGES"].values():
+        change_recipe(ExpressionRecipe(), changes)
 
 
 def test_classics_makes_a_table_and_goes_on(data: Path, tmp_path: Path) -> None:

@@ -136,10 +136,10 @@ def _show(console: Console, result: SearchResult) -> None:
 
     states = [trial.state for trial in result.trials]
     measure = result.metric.removeprefix("validation_").replace("_", " ")
+    folds = f"{result.folds} fold{'' if result.folds == 1 else 's'}"
     console.print(
-        f"{len(states)} recipes on {result.folds} folds of {result.rows:,} training faces: {states.count('complete')} "
-        f"complete, {states.count('pruned')} given up, {states.count('failed')} failed; "
-        f"{result.seconds / 60:.1f} minutes of training",
+        f"{len(states)} recipes on {folds} of {result.rows:,} training faces: {states.count('complete')} complete, "
+        f"{states.count('pruned')} given up, {states.count('failed')} failed; {result.seconds / 60:.1f} minutes of training",
         soft_wrap=True,
     )
     fields = sorted(result.space, key=lambda name: -result.importances.get(name, 0.0))
