@@ -139,7 +139,8 @@ def _show(console: Console, result: SearchResult) -> None:
     folds = f"{result.folds} fold{'' if result.folds == 1 else 's'}"
     console.print(
         f"{len(states)} recipes on {folds} of {result.rows:,} training faces: {states.count('complete')} complete, "
-        f"{states.count('pruned')} given up, {states.count('failed')} failed; {result.seconds / 60:.1f} minutes of training",
+        f"{states.count('pruned')} given up, {states.count('failed')} failed; "
+        f"{result.seconds / 60:.1f} minutes of training",
         soft_wrap=True,
     )
     fields = sorted(result.space, key=lambda name: -result.importances.get(name, 0.0))
