@@ -23,6 +23,7 @@ from mien.train.process import is_first_process
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer
+from mien.train.steplog import StepLog
 from mien.train.stop import StopRequest
 from mien.train.task import Place, Step, Task, derived_seed
 
@@ -114,10 +115,6 @@ class _Run:
         self._history: list[dict[str, float]] = []
         self._best, self._best_epoch = math.nan, 0
         self._stopped_by = ""
-        # Of this epoch: each step's learning rate, and (a row a step, on the device) its losses.
-        self._rates: list[float] = []
-        self._keys: list[str] = []
-        self._log: torch.Tensor | None = None
 
     def run(self, resume: bool) -> RunResult:
         self._build()
@@ -173,6 +170,7 @@ class _Run:
                 f"there are fewer training images than a batch has (batch_size {recipe.optimizer.batch_size}); "
                 "use a smaller one"
             )
+        self._log = StepLog(self._steps, device)
         self._budget = Budget(recipe.schedule, self._steps)
         self._rate = LearningRate(recipe.schedule, recipe.optimizer.rate, self._steps)
 
@@ -194,7 +192,7 @@ class _Run:
             due = self._steps_done - self._looked[1] >= self._look_every
             if self._index < self._steps and (due or (self._stop.requested and not self._many)):
                 rows = self._look()
-                self._report(float(rows[:, self._keys.index("loss")].double().mean()), None)
+                self._report(self._log.means(rows)["loss"], None)
                 self._pause(mid_epoch=True)
         self._end_epoch()
         self._pause(mid_epoch=False)
@@ -218,16 +216,8 @@ class _Run:
         self._steps_done += 1
         if self._average is not None:
             self._average.update(self._steps_done)
-        self._note(losses, rate)
+        self._log.add(losses, rate)
         self._index += 1
-
-    def _note(self, losses: Mapping[str, torch.Tensor], rate: float) -> None:
-        """Keep the step's losses, on the device."""
-        if self._log is None:
-            self._keys = list(losses)
-            self._log = torch.zeros(self._steps, len(self._keys), device=self._place.device)
-        self._log[self._index].copy_(torch.stack([losses[key].detach().float() for key in self._keys]))
-        self._rates.append(rate)
 
     def _end_epoch(self) -> None:
         rows = self._look()
@@ -244,12 +234,12 @@ class _Run:
         self._agree()
         self._budget.reserved_s = self._seconds - trained_s
         self._epoch += 1
-        means = rows.double().mean(dim=0).tolist()
+        means = self._log.means(rows)
         row = {
             "epoch": self._epoch,
-            **{f"train_{key}": mean for key, mean in zip(self._keys, means, strict=True)},
+            **{f"train_{key}": mean for key, mean in means.items()},
             **{f"validation_{key}": float(number) for key, number in measured.items()},
-            "learning_rate": self._rates[-1],
+            "learning_rate": self._log.rates[-1],
             "seconds": self._seconds,
             "images_per_s": self._speed,
         }
@@ -264,9 +254,10 @@ class _Run:
             self._stopped_by = "budget"
         elif patience is not None and self._epoch - self._best_epoch >= patience:
             self._stopped_by = "early_stop"
-        self._report(means[self._keys.index("loss")], row)
+        self._report(means["loss"], row)
         self._keeper.log(self._epoch, row)
-        self._index, self._rates = 0, []
+        self._index = 0
+        self._log.restart()
         self._looked = (self._seconds, self._steps_done)
 
     # --- What needs the host to look at the device, and processes to agree ---
@@ -300,16 +291,8 @@ class _Run:
         TrainingError
             If one is no number.
         """
-        assert self._log is not None  # noqa: S101 - a step was done
-        rows = (self._sum(self._log[: self._index].clone()) / self._place.world_size).cpu()
-        bad = (~torch.isfinite(rows)).any(dim=1).nonzero()
-        if len(bad):
-            step = int(bad[0])
-            raise TrainingError(
-                f"the loss is {float(rows[step, self._keys.index('loss')])} in epoch {self._epoch + 1} at step "
-                f"{step + 1} of {self._steps}, with learning rate {self._rates[step]:.3g}; try a lower learning_rate, "
-                "a smaller clip_norm or more warmup_epochs"
-            )
+        rows = (self._sum(self._log.rows()) / self._place.world_size).cpu()
+        self._log.check(rows, self._epoch + 1)
         self._agree()
         seconds, steps = self._seconds - self._looked[0], self._steps_done - self._looked[1]
         self._looked = (self._seconds, self._steps_done)
@@ -324,7 +307,7 @@ class _Run:
         if not bool(torch.isfinite(norms).all()):
             raise TrainingError(
                 f"weights are no numbers any more after epoch {self._epoch + 1}, step {self._index}, with learning "
-                f"rate {self._rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
+                f"rate {self._log.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
             )
 
     def _report(self, loss: float, row: Mapping[str, float] | None) -> None:
@@ -360,6 +343,7 @@ class _Run:
             raise Interrupted(self._keeper.files.path, self._epoch + 1, self._index)
 
     def _save(self) -> None:
+        log_values, log_tensors = self._log.state()
         values = {
             "epoch": self._epoch,
             "index": self._index,
@@ -369,15 +353,14 @@ class _Run:
             "best": None if math.isnan(self._best) else self._best,
             "best_epoch": self._best_epoch,
             "stopped_by": self._stopped_by,
-            "keys": self._keys,
             "rate": self._rate.state(),
             "reserved_s": self._budget.reserved_s,
+            "log": log_values,
         }
         networks = {"network": self._raw}
         if self._average is not None:
             networks["average"] = self._average.network
-        tensors = {} if self._log is None else {"log": self._log}
-        self._keeper.save(values, networks, self._optimizer, tensors, self._kept, self._best_network)
+        self._keeper.save(values, networks, self._optimizer, log_tensors, self._kept, self._best_network)
 
     def _restore(self) -> None:
         found = self._keeper.load()
@@ -391,9 +374,7 @@ class _Run:
         self._stopped_by = values["stopped_by"]
         self._rate.load_state(values["rate"])
         self._budget.reserved_s = values["reserved_s"]
-        self._rates = [math.nan] * self._index
-        if "log" in tensors:
-            self._keys, self._log = values["keys"], tensors["log"].to(self._place.device)
+        self._log.load_state(values["log"], tensors)
         restore_network(self._raw, tensors, "network")
         if self._average is not None:
             restore_network(self._average.network, tensors, "average")

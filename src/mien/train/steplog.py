@@ -1,0 +1,85 @@
+"""The losses of an epoch's steps, kept on the device: the host looks at them now and then, not at every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mien.errors import TrainingError
+
+__all__ = ["StepLog"]
+
+
+class StepLog:
+    """A row of losses and a learning rate for each step of an epoch.
+
+    Parameters
+    ----------
+    steps : int
+        Of an epoch.
+    device : torch.device
+
+    Attributes
+    ----------
+    rates : list of float
+        Learning rates of the steps that were done; NaN for those of a part before a stop.
+    """
+
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self.rates: list[float] = []
+        self._steps = steps
+        self._device = device
+        self._keys: list[str] = []
+        self._rows = torch.zeros(0, 0, device=device)
+
+    def add(self, losses: Mapping[str, torch.Tensor], rate: float) -> None:
+        """Take in the next step's losses, float tensors of shape (); nothing waits for the device."""
+        if not self._keys:
+            self._keys = list(losses)
+            self._rows = torch.zeros(self._steps, len(self._keys), device=self._device)
+        self._rows[len(self.rates)].copy_(torch.stack([losses[key].detach().float() for key in self._keys]))
+        self.rates.append(rate)
+
+    def rows(self) -> torch.Tensor:
+        """A copy of the losses so far, float32 of shape (steps done, number of losses), on the device."""
+        return self._rows[: len(self.rates)].clone()
+
+    def means(self, rows: torch.Tensor) -> dict[str, float]:
+        """The mean of each loss by its name."""
+        return dict(zip(self._keys, rows.double().mean(dim=0).tolist(), strict=True))
+
+    def check(self, rows: torch.Tensor, epoch: int) -> None:
+        """See that what is minimised is a number in every step.
+
+        Raises
+        ------
+        TrainingError
+            If it is none; `epoch` (from 1), step and learning rate are named.
+        """
+        loss = rows[:, self._keys.index("loss")]
+        bad = (~torch.isfinite(loss)).nonzero()
+        if not len(bad):
+            return
+        step = int(bad[0])
+        raise TrainingError(
+            f"the loss is {float(loss[step])} in epoch {epoch} at step {step + 1} of {self._steps}, with learning rate "
+            f"{self.rates[step]:.3g}; try a lower learning_rate, a smaller clip_norm or more warmup_epochs"
+        )
+
+    def restart(self) -> None:
+        """Begin a new epoch."""
+        self.rates = []
+
+    def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """What to keep to go on in the middle of an epoch: values for JSON, and tensors."""
+        return {"keys": self._keys, "done": len(self.rates)}, {"log": self._rows} if self._keys else {}
+
+    def load_state(self, values: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._keys = list(values["keys"])
+        self.rates = [math.nan] * values["done"]
+        if self._keys:
+            self._rows = tensors["log"].to(self._device)
