@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -80,3 +84,23 @@ def test_bad_input_is_one_clear_line(run, recipe, tmp_path):
         done = run("search", *arguments, "--out", tmp_path / f"out{number}")
         assert (done.code, message in done.err) == (code, True), (arguments, done)
         assert re.fullmatch(r"mien: [^\n]+\n", done.err)
+
+
+def test_a_real_search_that_is_killed_goes_on_to_the_same_end(run, recipe, tmp_path):
+    """SIGKILL in the middle of a real training; every score is then that of a search that was left alone."""
+    flags = ("search", recipe, "--data", "faces.parquet", "--folds", "2", "--trials", "3", "--no-prune",
+             "--epochs", "4", "--save-every-s", "0", "--json", "--out")  # fmt: skip
+    killed = subprocess.Popen([sys.executable, "-m", "mien", *flags, "killed"], stdout=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 120
+    while killed.poll() is None and time.monotonic() < deadline_s:
+        states = list((tmp_path / "killed" / "trials").glob("*/fold-1/state.safetensors"))
+        if states and int(states[0].parent.parent.name) >= 1:
+            killed.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    assert killed.wait(timeout=60) == -signal.SIGKILL
+    found = json.loads(run(*flags, "killed", "--resume").out)
+    whole = json.loads(run(*flags, "whole").out)
+    scores = [[(trial["state"], trial["folds"], trial["values"]) for trial in one["trials"]] for one in (found, whole)]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 3
