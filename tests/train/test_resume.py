@@ -186,3 +186,14 @@ def test_a_damaged_state_is_said(tmp_path, damage):
     (tmp_path / "run" / "state.safetensors").write_bytes(damage)
     with pytest.raises(ModelError, match=r"state\.safetensors"):
         run(tmp_path / "run", resume=True)
+
+
+def test_a_budget_of_minutes_goes_on_with_what_is_left(tmp_path):
+    changes = {"minutes": 0.03, "step_s": 0.005}
+    with pytest.raises(CrashError):
+        run(tmp_path / "run", progress=crash_at(8), **changes)
+    result = run(tmp_path / "run", resume=True, **changes)
+    spent_s = result.history[6]["seconds"]  # saved before the crash
+    assert 0 < spent_s < result.history[7]["seconds"]
+    assert 1.75 < result.seconds < 3
+    assert result.history[-1]["learning_rate"] < 0.01
