@@ -123,6 +123,13 @@ class PhotoStore:
         """A photo by chance."""
         return min(int(np.searchsorted(self._cumulative, rng.random())), len(self) - 1)
 
+    def decode(self) -> None:
+        """Decode all photos that are kept."""
+        for index in range(len(self)):
+            if self._kept_pixels >= _KEPT_PIXELS:
+                break
+            self.gray(index)
+
     def gray(self, index: int) -> GrayImage:
         """A photo's pixels, uint8 (H, W)."""
         image = self._gray.get(index)

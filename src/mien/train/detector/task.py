@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -77,6 +78,9 @@ class DetectorTask:
                 f"{', '.join(name for name in dataset.splits if name != 'train') or 'it has none'}"
             )
         store = load_photos(data.photos, "train", data)
+        if data.mosaic_workers:
+            # Decoded once, before the workers are made, so that they share the pixels.
+            store.decode()
         crops = _crops(data.crops, data.most_crops) if data.crops is not None else None
         self._choosing = ChoosingPhotos.read(dataset, data.choose_on, data.choose_photos)
         self._mosaics = _Mosaics(store, crops, self._recipe)
@@ -117,6 +121,7 @@ class DetectorTask:
                     num_workers=workers,
                     collate_fn=list,
                     prefetch_factor=4,
+                    worker_init_fn=_one_thread,
                 )
             )
         images = next(self._ahead)
@@ -144,6 +149,12 @@ class DetectorTask:
         """The same rate for every parameter."""
         del name
         return 1.0
+
+
+def _one_thread(worker: int) -> None:
+    """Each worker process is one thread: there are as many as cores."""
+    del worker
+    cv2.setNumThreads(1)
 
 
 class _StepKeys:
