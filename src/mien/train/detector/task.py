@@ -114,6 +114,9 @@ class DetectorTask:
             images = [self._mosaics[key] for key in next(iter(keys))]
             return collate(images, self._place.device, self._recipe.loss.teacher_landmarks)
         if self._ahead is None or self._next != (step.epoch, step.index):
+            # A forked process has OpenCV's settings but not its threads, and would wait for them for ever.
+            threads = cv2.getNumThreads()
+            cv2.setNumThreads(1)
             self._ahead = iter(
                 DataLoader(
                     self._mosaics,
@@ -121,9 +124,9 @@ class DetectorTask:
                     num_workers=workers,
                     collate_fn=list,
                     prefetch_factor=4,
-                    worker_init_fn=_one_thread,
                 )
             )
+            cv2.setNumThreads(threads)
         images = next(self._ahead)
         last = step.index + 1 == self.steps_per_epoch
         self._next = (step.epoch, step.index + 1)
@@ -149,12 +152,6 @@ class DetectorTask:
         """The same rate for every parameter."""
         del name
         return 1.0
-
-
-def _one_thread(worker: int) -> None:
-    """Each worker process is one thread: there are as many as cores."""
-    del worker
-    cv2.setNumThreads(1)
 
 
 class _StepKeys:
