@@ -69,13 +69,15 @@ def test_temperature_follows_the_pixels_of_the_photo():
     np.testing.assert_allclose(Head("x", ("a", "b"), 0.8).temperature_at(np.array([5.0, 500.0])), 0.8)
 
 
-def test_shipped_models_are_less_sure_of_small_faces_and_end_at_their_own_temperature():
+def test_shipped_models_have_temperatures_for_small_faces_that_end_at_their_own():
     for model in list_models().values():
         for head in model.card.heads:
             sides_px, temperatures = zip(*head.temperature_by_px, strict=True)
             assert temperatures[-1] == head.temperature
             assert sides_px[-1] == model.card.input.size_wh[0]
-            assert temperatures[0] > 1 > temperatures[-1]
+            assert sides_px[0] <= 12
+            # They were taught to read small faces, so these need about the temperature of large ones.
+            assert temperatures == pytest.approx([temperatures[-1]] * len(temperatures), rel=0.2)
 
 
 def test_the_head_is_found_by_name():

@@ -40,6 +40,7 @@ LICENCE = (
     "a commercial use is for the user to judge."
 )
 DISTILLED = "Distilled from an ensemble of four larger networks that were trained on the same images."
+SMALL_FACES = "Then taught to read faces of few pixels: recipes/small-faces.yaml."
 NOTES = (
     "The labels are what onlookers see in a face, not what the person feels; two sets of annotators agree on 67 % "
     "of these images. People, cultures and ages are not evenly represented.",
@@ -58,28 +59,32 @@ def _describe(name: str, checkpoint: str, summary: str, *notes: str) -> ModelDes
 
 
 CHECKPOINTS = {
-    "student-small.safetensors": _describe(
+    "tiny.safetensors": _describe(
         "tiny",
-        "student-small.safetensors",
+        "tiny.safetensors",
         "The fastest: four stages of two convolutions, 32 to 256 channels.",
         DISTILLED,
+        SMALL_FACES,
     ),
-    "student-small3.safetensors": _describe(
+    "small.safetensors": _describe(
         "small",
-        "student-small3.safetensors",
+        "small.safetensors",
         "Half the time of base: four stages of three convolutions, 32 to 256 channels.",
         DISTILLED,
+        SMALL_FACES,
     ),
-    "student-base.safetensors": _describe(
+    "base.safetensors": _describe(
         "base",
-        "student-base.safetensors",
+        "base.safetensors",
         "The default: four stages of two convolutions, 64 to 512 channels.",
         DISTILLED,
+        SMALL_FACES,
     ),
-    "teacher-wide.safetensors": _describe(
+    "wide.safetensors": _describe(
         "wide",
-        "teacher-wide.safetensors",
+        "wide.safetensors",
         "The most accurate: four stages of two convolutions, 96 to 512 channels.",
+        SMALL_FACES,
     ),
 }
 """The checkpoint of each shipped expression model, with its description."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -82,8 +84,27 @@ def fit(
     elif first:
         files.check_new()
     fabric.launch()
-    with _silent_beside(first), torch_settings(recipe.run, fabric.device):
+    with _silent_beside(first), _process_group(fabric), torch_settings(recipe.run, fabric.device):
         return _Run(fabric, task, recipe, files, progress if first else None).run(resume)
+
+
+@contextlib.contextmanager
+def _process_group(fabric: Any) -> Iterator[None]:
+    """End the group's threads before the process ends, which else aborts at times, with its work done or not."""
+    many = fabric.world_size > 1
+    try:
+        yield
+        if many:
+            fabric.barrier()
+    except BaseException as error:
+        if many:  # The frames hold the wrapped network, and with it the group.
+            traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        if many and torch.distributed.is_initialized():
+            gc.collect()
+            torch.distributed.destroy_process_group()
+            gc.collect()
 
 
 @contextlib.contextmanager
