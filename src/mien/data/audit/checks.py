@@ -25,7 +25,7 @@ FLAT_STD = 6.0
 """Below this standard deviation (gray levels of 255) nothing can be seen."""
 BLACK_LEVEL = 8.0
 
-NOT_FACE_LISTED, NOT_FACE_DROPPED = 0.05, 0.2
+NOT_FACE_LISTED, NOT_FACE_DROPPED = 0.15, 0.4
 """Scores from which an image is listed, and from which the plan says to drop it; chosen on FER2013's Training split."""
 
 
