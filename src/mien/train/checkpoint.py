@@ -59,8 +59,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Parameters
     ----------
     path : Path
-        A file of `save_checkpoint`, or one of the older ones in ``weights/`` (whose metadata hold ``widths``,
-        ``convs_per_stage`` and ``input``).
+        A file of `save_checkpoint`, or one from before there was a registry of architectures (its metadata hold
+        ``widths``, ``convs_per_stage`` and ``input``).
 
     Raises
     ------
