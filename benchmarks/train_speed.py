@@ -33,9 +33,9 @@ def made_faces(path: Path, faces: int) -> None:
 
     from mien.data import DatasetInfo
     from mien.data.ferplus import VOTE_LABELS
-    from mien.data.pixels import encode_png
     from mien.data.writer import DatasetWriter, Row
     from mien.labels import FER7
+    from mien.opencv import encode_png
 
     rng = np.random.default_rng(0)
     validation = max(1, round(faces * VALIDATION_FACES / TRAIN_FACES))

@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["write_atomically"]
+from mien.errors import OutputError, UsageError
+
+__all__ = ["check_destination", "replaced_file", "write_atomically", "write_json"]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there; a file of that name is replaced.
+@contextlib.contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, to be filled in the block; at its end, if there was no error, it takes that place.
 
     Raises
     ------
-    OSError
-        If the folder is missing or cannot be written; nothing is left behind.
+    OutputError
+        If it cannot be written, whatever in the block found that out. Nothing is left behind, and a file that was
+        there before stays.
     """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        # Made here and not by tempfile, whose files only their owner may read: so the user's umask decides.
+        part.touch(exist_ok=False)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        # pyarrow puts a whole story where others have the reason.
+        reason = os.strerror(error.errno) if error.errno else error
+        raise OutputError(f"{path}: cannot be written ({reason})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there; a file of that name is replaced (OutputError)."""
+    with replaced_file(path) as part:
+        part.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as JSON, indented, whole or not at all (OutputError)."""
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") -> Path:
+    """The path, if a file may be written there.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is another, it is a folder, or its folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{path}: expected a name that ends in {suffix}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; expected the name of a file to write")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: its folder does not exist; make it first")
+    return path

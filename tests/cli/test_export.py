@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_no_half_a_model(run, checkpoint, dataset, tmp_path, 
     monkeypatch.setattr(Path, "replace", full)
     done = run("export", checkpoint, "--data", dataset, "--precision", "float32")
     assert (done.code, done.out) == (2, "")
-    assert "best-float32.onnx: cannot write model and card (No space left on device)" in done.err
+    assert "best-float32.onnx: cannot be written (No space left on device)" in done.err
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from mien.data import Dataset, DatasetInfo
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.pixels import encode_png
 from mien.data.writer import DatasetWriter, Row
 from mien.labels import FER7
+from mien.opencv import encode_png
 
 
 def make_dataset(path, images, label, split=None, votes=None, labels=FER7, **columns):

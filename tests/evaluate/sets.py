@@ -9,9 +9,9 @@ import numpy as np
 
 from mien.data import Dataset, DatasetInfo
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.pixels import encode_png
 from mien.data.writer import DatasetWriter, Row
 from mien.labels import FER7
+from mien.opencv import encode_png
 
 
 def smooth_faces(count: int, seed: int = 0, side_px: int = 48) -> np.ndarray:

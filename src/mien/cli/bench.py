@@ -19,8 +19,8 @@ __all__ = ["check_outputs", "print_json", "progress_bar", "write_outputs", "writ
 
 def check_outputs(json_file: Path | None, page: Path | None) -> None:
     """Refuse what cannot be written, before any work is done (UsageError, MissingExtraError)."""
-    from mien.data.writer import check_destination
     from mien.errors import MissingExtraError
+    from mien.files import check_destination
 
     if json_file is not None:
         check_destination(json_file, ".json")
@@ -47,12 +47,13 @@ def write_outputs(
     console: Console, values: Any, make_page: Callable[[], str], out: Path | None, page: Path | None, json: bool
 ) -> None:
     """Write the report as JSON and as a page, where they are asked for, and say so on a terminal for people."""
-    from mien.evaluate.page import write_json, write_text
+    from mien.files import write_json
+    from mien.page import write_page
 
     if out is not None:
         write_json(out, values)
     if page is not None:
-        write_text(page, make_page())
+        write_page(page, make_page())
     if not json:
         written(console, out)
         written(console, page)

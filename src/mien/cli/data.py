@@ -75,7 +75,7 @@ def report(
 ) -> None:
     """Show what a dataset holds; with --out also as one self-contained HTML page, with pictures."""
     from mien.data import Dataset, report_dataset
-    from mien.data.writer import check_destination
+    from mien.files import check_destination
 
     if out is not None:
         check_destination(out, ".html")
@@ -107,7 +107,7 @@ def audit(
 ) -> None:
     """Find copies, leaks into evaluation, flat images, images without a face, and likely wrong labels."""
     from mien.data import Dataset, audit_dataset, write_audit_page, write_plan
-    from mien.data.writer import check_destination
+    from mien.files import check_destination
 
     if plan is not None:
         check_destination(plan, ".csv" if plan.suffix.lower() == ".csv" else ".parquet")

@@ -58,7 +58,7 @@ def export(
     """
     from rich.console import Console
 
-    from mien.data.writer import check_destination
+    from mien.files import check_destination
 
     for library in ("torch", "onnx", "safetensors"):
         _require(library)

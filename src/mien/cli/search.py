@@ -76,10 +76,10 @@ def search(
     else:
         _show(console, result)
     if page is not None:
-        from mien.evaluate.page import write_text
+        from mien.page import write_page
         from mien.train.search.page import search_page
 
-        write_text(page, search_page(result))
+        write_page(page, search_page(result))
         if not json:
             written(console, page)
 

@@ -174,6 +174,8 @@ class Folder:
     def _wrapped(self, what: str) -> Iterator[None]:
         try:
             yield
+        except OutputError:
+            raise
         except Exception as error:  # every file system has errors of its own
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             hint = ": the disk is full; make room there" if full else ""

@@ -18,10 +18,11 @@ from mien.data.dataset import Dataset
 from mien.data.info import DatasetInfo
 from mien.data.layouts import Contents, Item, ReadOptions, find_layout
 from mien.data.options import ImportOptions
-from mien.data.pixels import cut_face, decode_gray, encode_png, fit_square
+from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS
+from mien.opencv import encode_png
 from mien.parallel import ordered_map
 from mien.source.header import read_header
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.info import DatasetInfo, load_pyarrow
-from mien.data.pixels import encode_png
+from mien.opencv import encode_png
 from mien.source.image import decode_image
 
 if TYPE_CHECKING:

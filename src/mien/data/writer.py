@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mien.data.info import METADATA_KEY, DatasetInfo, load_pyarrow
-from mien.errors import UsageError
+from mien.files import check_destination, replaced_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DatasetWriter", "Row", "check_destination", "replaced_file"]
+__all__ = ["DatasetWriter", "Row"]
 
 ROW_GROUP_ROWS = 2048
 ROW_GROUP_BYTES = 64 << 20
@@ -69,53 +68,6 @@ class Row:
     fold: int | None = None
 
 
-def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") -> Path:
-    """The path, if a file may be written there.
-
-    Raises
-    ------
-    UsageError
-        If the suffix is another, it is a folder, or its folder does not exist.
-    """
-    path = Path(path)
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{path}: expected a name that ends in {suffix}")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; expected the name of a file to write")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: its folder does not exist; make it first")
-    return path
-
-
-class replaced_file(contextlib.AbstractContextManager[Path]):  # noqa: N801 - used like a function
-    """A temporary file beside `path` that takes its place when the block ends without an error."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Path:
-        try:
-            handle, name = tempfile.mkstemp(
-                prefix=f".{self._path.name}.", suffix=".part", dir=self._path.absolute().parent
-            )
-        except OSError as error:
-            raise UsageError(f"{self._path}: cannot be written ({error.strerror})") from error
-        os.close(handle)
-        self._part = Path(name)
-        return self._part
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            self._part.chmod(0o666 & ~umask)
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
-
-
 class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
     """Writes rows into a Parquet file, which appears when the block ends without an error.
 
@@ -129,38 +81,40 @@ class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
     Raises
     ------
     UsageError
-        If nothing can be written there.
+        If no file of that name can be there.
+    OutputError
+        If it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], info: DatasetInfo) -> None:
         self.info = info
         self.rows = 0
         self._schema = info.schema()
-        self._file = replaced_file(check_destination(path))
+        self._path = check_destination(path)
         self._pending: list[Row] = []
         self._pending_bytes = 0
 
     def __enter__(self) -> DatasetWriter:
         pa = load_pyarrow()
-        # Images are compressed already: Snappy finds nothing in them and costs little; the other columns shrink.
-        self._writer: Any = pa.parquet.ParquetWriter(
-            self._file.__enter__(), self._schema, compression="snappy", use_dictionary=["split", "source"]
-        )
+        with contextlib.ExitStack() as stack:
+            part = stack.enter_context(replaced_file(self._path))
+            # Images are compressed already: Snappy finds nothing in them and costs little; the other columns shrink.
+            self._writer: Any = stack.enter_context(
+                pa.parquet.ParquetWriter(part, self._schema, compression="snappy", use_dictionary=["split", "source"])
+            )
+            stack.push(self._finish)
+            self._files = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-                self._writer.add_key_value_metadata({METADATA_KEY.decode(): self.info.to_json()})
-        except BaseException as failed:
-            kind = type(failed)
-            raise
-        finally:
-            self._writer.close()
-            self._file.__exit__(kind, error, trace)
+        self._files.__exit__(kind, error, trace)
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+            self._writer.add_key_value_metadata({METADATA_KEY.decode(): self.info.to_json()})
 
     def write(self, row: Row) -> None:
         """Add a row."""

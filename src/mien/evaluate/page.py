@@ -1,22 +1,19 @@
-"""Evaluations and comparisons as self-contained pages, and reports as files that are there whole or not at all."""
+"""Evaluations and comparisons as self-contained pages."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mien.errors import OutputError
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
 from mien.evaluate.leaks import LEAK_PARTS
 from mien.evaluate.report import Evaluation
-from mien.files import write_atomically
 from mien.page import picture_uri, render
 from mien.sink.palette import color_rgb
 
-__all__ = ["comparison_page", "evaluation_page", "most_mistaken", "verdict", "write_json", "write_text"]
+__all__ = ["comparison_page", "evaluation_page", "most_mistaken", "verdict"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -100,19 +97,6 @@ def verdict(pair: dict[str, Any]) -> str:
 def p_text(p_value: float) -> str:
     """A p value as it is read: three places, or the power of ten where it is smaller."""
     return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.0e}"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write plain values as JSON; whole or not at all (OutputError)."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; whole or not at all (OutputError)."""
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); nothing was left there") from error
 
 
 def _colors(names: Sequence[str]) -> dict[str, str]:

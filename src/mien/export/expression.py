@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mien.errors import MienWarning, ModelError, OutputError, UsageError
+from mien.errors import MienWarning, ModelError, UsageError
 from mien.export.graph import canonical_bytes, to_onnx
 from mien.export.measure import LabelledFaces, measure, takes_votes
 from mien.export.quantize import choose_calibration_images, quantize_int8
@@ -235,8 +235,5 @@ def _notes(spec: NetworkSpec, split: str, precision: str, full: bool) -> tuple[s
 def _write(card: ModelCard, exported: bytes, destination: Path, cards: Path) -> None:
     # The card comes last: a card is never beside a model that it does not describe for longer than this takes, and
     # loading checks the sha256 in any case.
-    try:
-        write_atomically(destination / card.file, exported)
-        card.write(cards / f"{card.name}.json")
-    except OSError as error:
-        raise OutputError(f"{destination / card.file}: cannot write model and card ({error.strerror})") from error
+    write_atomically(destination / card.file, exported)
+    card.write(cards / f"{card.name}.json")

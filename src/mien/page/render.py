@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import __version__
-from mien.data.pixels import encode_png
-from mien.data.writer import check_destination, replaced_file
 from mien.errors import MissingExtraError
+from mien.files import check_destination, write_atomically
+from mien.opencv import encode_png
 
 __all__ = ["picture_strip", "picture_uri", "render", "write_page"]
 
@@ -67,6 +67,5 @@ def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
 
 
 def write_page(path: str | os.PathLike[str], text: str) -> None:
-    """Write a page; whole or not at all."""
-    with replaced_file(check_destination(path, ".html")) as part:
-        part.write_text(text, encoding="utf-8")
+    """Write a page; whole or not at all (UsageError, OutputError)."""
+    write_atomically(check_destination(path, ".html"), text.encode())

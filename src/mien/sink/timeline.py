@@ -70,9 +70,9 @@ class TimelineSink:
         page = _page(self._videos, self._scheme)
         try:
             write_atomically(self._path, page.encode())
-        except OSError as problem:
+        except OutputError:
             if error is None:
-                raise OutputError(f"{self._path}: cannot be written ({problem.strerror or problem})") from problem
+                raise
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take one reading; photos are passed over."""

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from mien.errors import MienError, ModelError, OutputError, UsageError
+from mien.errors import MienError, ModelError, UsageError
 from mien.files import write_atomically
 from mien.train.architectures import (
     FER7_HEAD,
@@ -187,11 +187,7 @@ def save_checkpoint(
         if not bool(torch.isfinite(weights[name]).all()):
             raise UsageError(f"{path}: weight '{name}' is not finite in {dtype}; nothing was written")
     metadata = {**(extra or {}), KIND_KEY: "expression", SPEC_KEY: json.dumps(network.spec.to_dict())}
-    content = _sorted_header(safetensors.torch.save(weights, metadata=metadata))
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write the checkpoint ({error.strerror})") from error
+    write_atomically(path, _sorted_header(safetensors.torch.save(weights, metadata=metadata)))
 
 
 def _fill(network: ExpressionNetwork, weights: dict[str, torch.Tensor], path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import UsageError
-from mien.files import write_atomically
+from mien.files import write_atomically, write_json
 from mien.train.options import RECIPES, Recipe
 from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict, write_recipe
 from mien.train.result import RunResult
@@ -102,11 +102,11 @@ class RunFolder:
         return values if isinstance(values, dict) else {}
 
     def write_record(self, values: Mapping[str, Any]) -> None:
-        """Write ``run.json`` (OSError)."""
-        write_atomically(self.record, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+        """Write ``run.json`` (OutputError)."""
+        write_json(self.record, values)
 
     def write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Write ``metrics.csv`` (OSError): a row an epoch, in the order of the first one's keys."""
+        """Write ``metrics.csv`` (OutputError): a row an epoch, in the order of the first one's keys."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(history[0]), restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

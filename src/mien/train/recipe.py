@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mien.errors import InputError, MissingExtraError, OutputError, UsageError
+from mien.errors import InputError, MissingExtraError, UsageError
 from mien.files import write_atomically
 from mien.options import coerce_option, nearest_hint, option_help
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -245,10 +245,7 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    try:
-        write_atomically(path, recipe_text(recipe).encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    write_atomically(path, recipe_text(recipe).encode())
 
 
 def _yaml() -> Any:

@@ -60,7 +60,7 @@ def save_state(
 
     Raises
     ------
-    OSError
+    OutputError
         If it cannot be written.
     """
     gathered = dict(tensors)

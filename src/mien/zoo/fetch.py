@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.errors import DownloadError
+from mien.errors import DownloadError, OutputError
+from mien.files import write_atomically
 
 __all__ = ["RemoteFile", "cache_dir", "fetch"]
 
@@ -89,12 +89,10 @@ def fetch(file: RemoteFile, *, timeout_s: float = TIMEOUT_S) -> Path:
             f"The file was changed or cut off on its way: try again. {file.without_network}"
         )
     try:
-        _write_atomically(path, data)
-    except OSError as error:
-        raise DownloadError(
-            f"{path}: cannot write the fetched file ({error.strerror}). "
-            "Set MIEN_CACHE_DIR to a folder that can be written"
-        ) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+    except (OSError, OutputError) as error:
+        raise DownloadError(f"{error}. Set MIEN_CACHE_DIR to a folder that can be written") from error
     return path
 
 
@@ -131,15 +129,3 @@ def _download(file: RemoteFile, timeout_s: float) -> bytes:
             f"{file.without_network}"
         )
     return bytes(received)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

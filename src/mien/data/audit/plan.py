@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.info import load_pyarrow
-from mien.data.writer import check_destination, replaced_file
 from mien.errors import InputError, UsageError
+from mien.files import check_destination, replaced_file
 
 __all__ = ["ACTIONS", "CHECKS", "Finding", "image_id", "read_plan", "write_plan"]
 

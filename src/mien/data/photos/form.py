@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.info import load_pyarrow
-from mien.data.writer import check_destination, replaced_file
 from mien.errors import InputError
+from mien.files import check_destination, replaced_file
 
 __all__ = ["FROM_LABEL", "FROM_TEACHER", "Photo", "PhotoDataset", "write_photos"]
 

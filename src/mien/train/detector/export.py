@@ -18,13 +18,12 @@ import torch
 
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import decode_gray
-from mien.data.writer import check_destination
 from mien.detect.base import FloatArray, ImageArray
 from mien.detect.mien import MienSettings
-from mien.errors import ModelError, OutputError, UsageError
+from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
 from mien.export.graph import OPSET, canonical_bytes
-from mien.files import write_atomically
+from mien.files import check_destination, write_atomically
 from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector
 from mien.train.detector.validate import DETECTOR_INPUT
 from mien.zoo.card import ModelCard, TrainingData
@@ -117,11 +116,8 @@ def export_detector(
         settings=dataclasses.asdict(settings or MienSettings()),
         notes=tuple(notes),
     )
-    try:
-        write_atomically(out, data)
-        card.write(out.with_suffix(".json"))
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror})") from error
+    write_atomically(out, data)
+    card.write(out.with_suffix(".json"))
     return card
 
 

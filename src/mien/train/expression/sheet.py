@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 
 from mien.classify.preprocess import whole_batch
-from mien.data.pixels import encode_png
-from mien.errors import OutputError, UsageError
+from mien.errors import UsageError
 from mien.files import write_atomically
+from mien.opencv import encode_png
 from mien.train.expression.augment import Augmenter
 from mien.train.expression.rows import open_rows
 from mien.train.expression.task import make_network_spec
@@ -95,10 +95,7 @@ def write_augmentation_sheet(recipe: ExpressionRecipe, path: Path, count: int = 
     chosen = rng.choice(len(rows), min(count, len(rows)), replace=False)
     images = whole_batch(rows.faces.images(chosen, color=spec.channels == "rgb"), spec.input_spec())
     sheet = augmentation_sheet(torch.from_numpy(images), recipe.augment, recipe.run.seed)
-    try:
-        write_atomically(path, encode_png(sheet))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    write_atomically(path, encode_png(sheet))
     return path
 
 

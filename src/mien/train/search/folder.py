@@ -11,7 +11,7 @@ from typing import Any
 
 from mien.data.dataset import Dataset
 from mien.errors import ModelError, OutputError, UsageError
-from mien.files import write_atomically
+from mien.files import write_json
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_differences, recipe_to_dict
 from mien.train.search.folds import FOLD, folds_checksum, prepare_folds
@@ -106,7 +106,4 @@ def keep_facts(out: Path, facts: dict[str, Any]) -> None:
                 + "; go on with the same recipe and space, or name another folder"
             )
         return
-    try:
-        write_atomically(path, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    write_json(path, facts)

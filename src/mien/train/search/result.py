@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.errors import OutputError
-from mien.files import write_atomically
+from mien.files import write_json
 
 __all__ = ["SearchResult", "Trial", "write_result"]
 
@@ -111,8 +109,4 @@ def _plain(trial: Trial) -> dict[str, Any]:
 
 def write_result(result: SearchResult) -> None:
     """Write ``result.json`` into the search's folder, whole or not at all (OutputError)."""
-    path = result.folder / "result.json"
-    try:
-        write_atomically(path, (json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    write_json(result.folder / "result.json", result.to_dict())

@@ -1,0 +1,82 @@
+"""A file is there whole, or as it was before."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mien.errors import OutputError, UsageError
+from mien.files import check_destination, replaced_file, write_atomically, write_json
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow past 1000 bytes: what a full disk is to a writer."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_written_whole_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    for content in (b"one", b"two"):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    write_json(path, {"name": "é"})
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+    assert json.loads(path.read_bytes()) == {"name": "é"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_users_umask_decides_who_may_read(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "a", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path, full_disk: None) -> None:
+    path = tmp_path / "a"
+    write_atomically(path, b"old")
+    with pytest.raises(OutputError, match=r"a: cannot be written \(File too large\)"):
+        write_atomically(path, bytes(2000))
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
+
+
+def test_any_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replaced_file(tmp_path / "a") as part:
+        part.write_bytes(bytes(1 // 0))
+    with pytest.raises(OutputError, match=os.strerror(errno.ENOENT)):
+        write_atomically(tmp_path / "missing" / "a", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_destination_is_checked_before_the_work(tmp_path: Path) -> None:
+    assert check_destination(str(tmp_path / "a.PARQUET")) == tmp_path / "a.PARQUET"
+    (tmp_path / "b.html").mkdir()
+    for path, suffix, says in (
+        ("a.csv", ".parquet", "ends in .parquet"),
+        ("b.html", ".html", "is a folder"),
+        ("missing/a.html", ".html", "make it first"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            check_destination(tmp_path / path, suffix)
+
+
+def test_a_dataset_on_a_full_disk(tmp_path: Path, full_disk: None) -> None:
+    from mien.data import import_dataset
+    from tests.conftest import ROOT
+
+    with pytest.raises(OutputError, match=r"x.parquet: cannot be written \(File too large\)"):
+        import_dataset(ROOT / "examples" / "tiny-dataset", tmp_path / "x.parquet")
+    assert list(tmp_path.iterdir()) == []
