@@ -1,5 +1,7 @@
 """One preprocessing, steered by the card."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,6 +50,12 @@ def test_gray_photo_for_a_colour_model_and_back():
     green = np.zeros((48, 48, 3), np.uint8)
     green[:, :, 1] = 200
     assert whole_batch([green], GRAY)[0, 0, 0, 0] == round(200 * 0.587)
+
+
+def test_each_channel_may_have_its_own_normalisation():
+    spec = dataclasses.replace(RGB, mean=(0.1, 0.2, 0.3), std=(0.1, 0.2, 0.4))
+    blue = np.full((24, 32, 3), (255, 0, 51), np.uint8)
+    np.testing.assert_allclose(whole_batch([blue], spec)[0, :, 0, 0], [1.0, -1.0, 1.75], rtol=1e-5)
 
 
 def test_aligned_and_whole_agree_on_a_face_in_the_models_framing():

@@ -93,6 +93,16 @@ def test_the_graph_gives_what_torch_gives(network: ExpressionNetwork, images: np
         np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4, err_msg=name)
 
 
+def test_each_channel_keeps_its_own_normalisation(images: np.ndarray) -> None:
+    spec = {"size_px": 24, "channels": "rgb", "mean": (0.485, 0.456, 0.406), "std": (0.1, 0.2, 0.4)}
+    network, colour = plain_network((8, 16), 1, **spec), images.reshape(-1, 24, 24)[:60].reshape(20, 3, 24, 24)
+    exported, reference = convert(network, colour)
+    with torch.inference_mode():
+        expected = network(network.normalise(torch.from_numpy(colour)))[0].numpy()
+    np.testing.assert_allclose(run_logits(reference, colour)["fer7"], expected, atol=1e-4)
+    assert np.corrcoef(run_logits(exported, colour)["fer7"].ravel(), expected.ravel())[0, 1] > 0.99
+
+
 def test_the_file_is_small_portable_and_the_same_each_time(network: ExpressionNetwork, images: np.ndarray) -> None:
     exported, reference = convert(network, images)
     assert convert(network, images) == (exported, reference)

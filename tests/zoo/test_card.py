@@ -9,6 +9,8 @@ from mien.errors import ModelError
 from mien.zoo import Head, InputSpec, ModelCard, list_models
 from tests.fakes import make_card
 
+INPUT = {"name": "image", "size_wh": [8, 8], "channels": "gray", "dtype": "uint8", "mean": 0.5, "std": 0.25}
+
 
 def test_a_card_survives_writing_and_reading(tmp_path):
     card = make_card(scores={"accuracy": 0.7}, settings={"threshold": 0.5}, notes=("one",))
@@ -20,6 +22,15 @@ def test_every_shipped_card_survives_too(tmp_path):
     for name, model in list_models().items():
         model.card.write(tmp_path / f"{name}.json")
         assert ModelCard.read(tmp_path / f"{name}.json") == model.card
+
+
+def test_a_colour_card_may_normalise_each_channel(tmp_path):
+    of_imagenet = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    rgb = InputSpec("image", (8, 8), "rgb", "uint8", **of_imagenet)
+    make_card(input=rgb).write(tmp_path / "card.json")
+    assert ModelCard.read(tmp_path / "card.json").input == rgb
+    assert [values.shape for values in rgb.mean_and_std] == [(3, 1, 1), (3, 1, 1)]
+    assert make_card().input.mean_and_std[0].shape == (1, 1, 1)
 
 
 def broken(tmp_path, **changes):
@@ -46,6 +57,10 @@ def broken(tmp_path, **changes):
         ({"heads": [{"output": "x", "labels": ["a"], "temperature_by_px": [[20, 1], [10, 1]]}]}, "ascending"),
         ({"heads": [{"output": "x", "labels": ["a"], "temperature_by_px": [[20, 1, 3]]}]}, "expected 2"),
         ({"input": "gray"}, "expected an object"),
+        ({"input": {**INPUT, "mean": [0.4, 0.4, 0.4]}}, "one number for gray"),
+        ({"input": {**INPUT, "channels": "rgb", "mean": [0.4, 0.4]}}, "2 items; expected 3"),
+        ({"input": {**INPUT, "std": 0}}, "more than 0"),
+        ({"input": {**INPUT, "mean": None}}, "expected float"),
     ],
 )
 def test_a_card_that_does_not_fit_is_told(tmp_path, changes, message):

@@ -106,5 +106,6 @@ def _to_batch(crops: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[Any]
     batch = crops[:, None] if crops.ndim == 3 else crops.transpose(0, 3, 1, 2)
     batch = np.ascontiguousarray(batch)
     if spec.dtype == "float32":
-        return ((batch / np.float32(255.0) - np.float32(spec.mean)) / np.float32(spec.std)).astype(np.float32)
+        mean, std = (values.astype(np.float32) for values in spec.mean_and_std)
+        return ((batch / np.float32(255.0) - mean) / std).astype(np.float32)
     return batch

@@ -192,9 +192,10 @@ class MienDetector:
         padded_wh = (-(-width // multiple) * multiple, -(-height // multiple) * multiple)
         # Zeros on the right and below: the middle gray of the normalised input.
         network_input = np.zeros((1, 1, padded_wh[1], padded_wh[0]), np.float32)
-        view = network_input[0, 0, :height, :width]
-        np.multiply(gray, np.float32(1 / (255 * self._input.std)), out=view)
-        view -= np.float32(self._input.mean / self._input.std)
+        view = network_input[0, :, :height, :width]
+        mean, std = self._input.mean_and_std
+        np.multiply(gray, (1 / (255 * std)).astype(np.float32), out=view)
+        view -= (mean / std).astype(np.float32)
         output = self._run(network_input)
         return decode(output[0], padded_wh, self._settings.candidate_threshold)
 

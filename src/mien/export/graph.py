@@ -6,6 +6,8 @@ import io
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from torch import nn
@@ -26,11 +28,15 @@ class _FromPixels(nn.Module):
     def __init__(self, network: ExpressionNetwork) -> None:
         super().__init__()
         self.network = network
-        self.shift = 255 * network.spec.mean
-        self.scale = 1 / (255 * network.spec.std)
+        mean, std = network.spec.input_spec().mean_and_std
+        self.shift, self.scale = _constant(255 * mean), _constant(1 / (255 * std))
 
     def forward(self, image: torch.Tensor) -> object:
         return self.network((image.float() - self.shift) * self.scale)
+
+
+def _constant(values: npt.NDArray[np.float64]) -> float | torch.Tensor:
+    return float(values.item()) if values.size == 1 else torch.from_numpy(values).float()
 
 
 def to_onnx(network: ExpressionNetwork) -> onnx.ModelProto:

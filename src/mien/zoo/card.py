@@ -18,11 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import ModelError
+from mien.files import write_json
 
-__all__ = ["Head", "InputSpec", "ModelCard", "TrainingData"]
+__all__ = ["Head", "InputSpec", "ModelCard", "PerChannel", "TrainingData"]
 
 SCHEMA_VERSION = 1
 T = TypeVar("T")
+
+PerChannel = float | tuple[float, float, float]
+"""One number for all channels, or one for each of red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class InputSpec:
         Order of the channels, in an array of shape (N, C, H, W).
     dtype : {"uint8", "float32"}
         uint8 networks normalise inside the graph; for float32, `mean` and `std` are applied before.
-    mean, std : float
-        Normalisation ``(pixel / 255 - mean) / std``; inside the graph for uint8 inputs.
+    mean, std : float or tuple of three float
+        Normalisation ``(pixel / 255 - mean) / std``, alike for all channels or one for each of red, green and blue;
+        inside the graph for uint8 inputs.
     framing_xy : tuple of five (float, float)
         Where the five landmarks lie in the crop, as fractions of its width and height, in the order of
         `mien.detect.Detections.landmarks_xy`. Empty for a detector.
@@ -52,10 +57,23 @@ class InputSpec:
     size_wh: tuple[int, int] | None
     channels: Literal["gray", "rgb"]
     dtype: Literal["uint8", "float32"]
-    mean: float
-    std: float
+    mean: PerChannel
+    std: PerChannel
     framing_xy: tuple[tuple[float, float], ...] = ()
     multiple_of_px: int = 1
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if isinstance(values, tuple) and self.channels != "rgb":
+                raise ValueError(f"{name} is {values}; expected one number for {self.channels} input")
+        if not np.all(np.asarray(self.std) > 0):
+            raise ValueError(f"std is {self.std}; expected more than 0")
+
+    @property
+    def mean_and_std(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The normalisation, float64 of shape (1, 1, 1) or (3, 1, 1): against channels, rows and columns."""
+        mean, std = (np.reshape(np.asarray(values, np.float64), (-1, 1, 1)) for values in (self.mean, self.std))
+        return mean, std
 
 
 @dataclass(frozen=True)
@@ -184,11 +202,8 @@ class ModelCard:
         return {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
 
     def write(self, path: Path) -> None:
-        """Write the card as JSON, complete or not at all."""
-        from mien.files import write_atomically
-
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(path, text.encode())
+        """Write the card as JSON, whole or not at all (OutputError)."""
+        write_json(path, self.to_dict())
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:
@@ -224,9 +239,11 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} is {value!r}; expected one of {typing.get_args(kind)}")
         return value
     if origin is types.UnionType:
-        if value is None:
+        if value is None and type(None) in typing.get_args(kind):
             return None
-        return _build(next(a for a in typing.get_args(kind) if a is not type(None)), value, where)
+        allowed = [one for one in typing.get_args(kind) if one is not type(None)]
+        fitting = [one for one in allowed if (typing.get_origin(one) is tuple) == isinstance(value, list)]
+        return _build((fitting or allowed)[0], value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise TypeError(f"{where} is {type(value).__name__}; expected a list")

@@ -17,8 +17,13 @@ def test_each_head_gives_its_classes() -> None:
 
 def test_normalising_is_that_of_the_card() -> None:
     network = plain_network(mean=0.25, std=0.5)
-    pixels = torch.tensor([[0, 255]], dtype=torch.uint8)
-    assert network.normalise(pixels).tolist() == [[-0.5, 1.5]]
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    assert network.normalise(pixels).flatten().tolist() == [-0.5, 1.5]
+    assert network.normalise(pixels / 255).flatten().tolist() == [-0.5, 1.5]  # what training augments
+    rgb = plain_network(channels="rgb", mean=(0.0, 0.25, 0.5), std=(1.0, 0.5, 0.25))
+    white = torch.full((2, 3, 1, 1), 255, dtype=torch.uint8)
+    assert rgb.normalise(white)[0].flatten().tolist() == [1.0, 1.5, 2.0]
+    assert not [name for name in rgb.state_dict() if name.startswith("_")]  # checkpoints stay as they were
 
 
 def test_a_frozen_backbone_stays_as_it_is_while_the_heads_learn() -> None:

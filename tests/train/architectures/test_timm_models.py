@@ -35,7 +35,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_card_is_made_of_what_timm_tells() -> None:
     card = find_architecture("timm:resnet18").card
     assert (card.size_px, card.channels, card.timm) == (48, "gray", "resnet18")
-    assert card.mean == pytest.approx(0.449)
+    assert card.mean == (0.485, 0.456, 0.406)
+    assert make_spec("timm:resnet18").mean == pytest.approx(0.449)  # gray
+    assert make_spec("timm:resnet18", channels="rgb").std == (0.229, 0.224, 0.225)
+    assert find_architecture("timm:vit_tiny_patch16_224").card.mean == 0.5
     assert "apache" in card.licence.lower()
     assert "resnet18." in card.pretrained
     assert find_architecture("timm:vit_tiny_patch16_224").card.size_px == 224
@@ -46,8 +49,8 @@ def test_our_cards_say_what_timm_says(card: ArchitectureCard) -> None:
     settings: Any = timm.get_pretrained_cfg(card.timm)
     assert settings.has_weights
     assert f"weights: {settings.license}" in card.licence.lower()
-    assert card.mean == pytest.approx(sum(settings.mean) / 3, abs=1e-3)
-    assert card.std == pytest.approx(sum(settings.std) / 3, abs=1e-3)
+    for ours, theirs in ((card.mean, settings.mean), (card.std, settings.std)):
+        assert (ours if isinstance(ours, tuple) else (ours,) * 3) == tuple(theirs)
 
 
 @pytest.mark.parametrize("channels", ["gray", "rgb"])

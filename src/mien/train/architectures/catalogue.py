@@ -10,6 +10,7 @@ from mien.train.architectures.spec import FER7_HEAD, FERPLUS_HEAD
 __all__: list[str] = []
 
 _DROP_PATH = {"drop_path": 0.0}
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _OURS = "Apache-2.0 (mien's own code)"
 
 
@@ -88,7 +89,7 @@ _classic(
 
 
 def _timm(name: str, timm: str, summary: str, parameters: int, *, weights_licence: str, **card: Any) -> None:
-    values: dict[str, Any] = {"size_px": 48, "min_size_px": 32, "mean": 0.449, "std": 0.226, "options": _DROP_PATH}
+    values: dict[str, Any] = {"size_px": 48, "min_size_px": 32, **_IMAGENET, "options": _DROP_PATH}
     values["pretrained"] = "ImageNet-1k (images for research), fetched by timm"
     register(
         ArchitectureCard(

@@ -46,6 +46,13 @@ class ExpressionNetwork(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.heads = nn.ModuleList(backbone.new_head(len(head.labels)) for head in spec.heads)
         self._frozen = False
+        # Tensors, since numbers that come from Python one a channel would make a GPU wait; not saved: the
+        # specification has them.
+        for name, values in zip(("_mean", "_std"), spec.input_spec().mean_and_std, strict=True):
+            self.register_buffer(name, torch.from_numpy(values).float(), persistent=False)
+
+    _mean: torch.Tensor
+    _std: torch.Tensor
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Read normalised faces.
@@ -63,9 +70,16 @@ class ExpressionNetwork(nn.Module):
         features = self.dropout(self.backbone(images))
         return tuple(head(features) for head in self.heads)
 
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels in 0..255, of any dtype, as float32 input of the network."""
-        return (pixels.float() / 255 - self.spec.mean) / self.spec.std
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Images as float32 input of the network.
+
+        Parameters
+        ----------
+        images : uint8 tensor of shape (N, C, size_px, size_px)
+            Or float in [0, 1].
+        """
+        pictures = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        return (pictures - self._mean) / self._std
 
     @property
     def parameter_count(self) -> int:

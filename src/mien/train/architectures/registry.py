@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mien.errors import MissingExtraError, UsageError
 from mien.train.architectures.spec import FER7_HEAD, HeadSpec, NetworkSpec
+from mien.zoo.card import PerChannel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +60,8 @@ class ArchitectureCard:
         What its pretrained weights learned from and where they are fetched; empty where there are none.
     heads : tuple of HeadSpec
         The default.
-    mean, std : float
-        The default normalisation.
+    mean, std : float or tuple of three float
+        The default normalisation; of one a channel, gray input takes the mean.
     dropout : float
         The default.
     options : mapping of str to value
@@ -79,8 +80,8 @@ class ArchitectureCard:
     channels: Literal["gray", "rgb"] = "gray"
     pretrained: str = ""
     heads: tuple[HeadSpec, ...] = (FER7_HEAD,)
-    mean: float = 0.5077
-    std: float = 0.255
+    mean: PerChannel = 0.5077
+    std: PerChannel = 0.255
     dropout: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
     timm: str = ""
@@ -166,8 +167,8 @@ def make_spec(
     *,
     size_px: int | None = None,
     channels: Literal["gray", "rgb"] | None = None,
-    mean: float | None = None,
-    std: float | None = None,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
     dropout: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> NetworkSpec:
@@ -179,13 +180,14 @@ def make_spec(
         If the architecture or an option is unknown, or a value does not fit.
     """
     card = find_architecture(architecture).card if isinstance(architecture, str) else architecture
+    channels = card.channels if channels is None else channels
     return NetworkSpec(
         architecture=card.name,
         heads=card.heads if heads is None else tuple(heads),
         size_px=card.size_px if size_px is None else size_px,
-        channels=card.channels if channels is None else channels,
-        mean=card.mean if mean is None else mean,
-        std=card.std if std is None else std,
+        channels=channels,
+        mean=_for_channels(card.mean, channels) if mean is None else mean,
+        std=_for_channels(card.std, channels) if std is None else std,
         dropout=card.dropout if dropout is None else dropout,
         options=_complete(card, options or {}),
     )
@@ -230,6 +232,10 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Expr
         raise UsageError(f"architecture '{card.name}' has no pretrained weights; train it from scratch")
     spec = dataclasses.replace(spec, options=_complete(card, spec.options))
     return ExpressionNetwork(spec, entry.build(spec, pretrained))
+
+
+def _for_channels(values: PerChannel, channels: str) -> PerChannel:
+    return round(sum(values) / 3, 4) if isinstance(values, tuple) and channels == "gray" else values
 
 
 def _complete(card: ArchitectureCard, given: Mapping[str, Any]) -> dict[str, Any]:

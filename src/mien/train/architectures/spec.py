@@ -11,7 +11,7 @@ from typing import Any, Literal
 from mien.data.ferplus import VOTE_LABELS
 from mien.errors import UsageError
 from mien.labels import FER7
-from mien.zoo.card import InputSpec
+from mien.zoo.card import InputSpec, PerChannel
 
 __all__ = ["FER7_HEAD", "FERPLUS_HEAD", "INPUT_NAME", "HeadSpec", "NetworkSpec"]
 
@@ -72,9 +72,9 @@ class NetworkSpec:
     size_px : int
         Side of the square input.
     channels : {"gray", "rgb"}
-    mean, std : float
-        Normalisation ``(pixel / 255 - mean) / std`` of every channel; the defaults are those of FER2013's Training
-        split.
+    mean, std : float or tuple of three float
+        Normalisation ``(pixel / 255 - mean) / std``, alike for all channels or one for each of red, green and blue;
+        the defaults are those of FER2013's Training split.
     dropout : float
         Probability of dropping a feature before the heads while training, in [0, 1).
     options : mapping of str to value
@@ -85,14 +85,16 @@ class NetworkSpec:
     heads: tuple[HeadSpec, ...] = (FER7_HEAD,)
     size_px: int = 48
     channels: Literal["gray", "rgb"] = "gray"
-    mean: float = 0.5077
-    std: float = 0.255
+    mean: PerChannel = 0.5077
+    std: PerChannel = 0.255
     dropout: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple(self.heads))
         object.__setattr__(self, "options", {k: _frozen(v) for k, v in self.options.items()})
+        object.__setattr__(self, "mean", _frozen(self.mean))
+        object.__setattr__(self, "std", _frozen(self.std))
         outputs = [head.output for head in self.heads]
         if not outputs or len(set(outputs)) != len(outputs):
             raise UsageError(
@@ -100,11 +102,15 @@ class NetworkSpec:
             )
         if self.channels not in ("gray", "rgb"):
             raise UsageError(f"network '{self.architecture}': channels is '{self.channels}'; expected 'gray' or 'rgb'")
-        if self.size_px < 1 or not self.std > 0 or not 0 <= self.dropout < 1:
+        if self.size_px < 1 or not 0 <= self.dropout < 1:
             raise UsageError(
-                f"network '{self.architecture}': expected size_px above 0, std above 0 and dropout in [0, 1); "
-                f"got {self.size_px}, {self.std} and {self.dropout}"
+                f"network '{self.architecture}': expected size_px above 0 and dropout in [0, 1); "
+                f"got {self.size_px} and {self.dropout}"
             )
+        try:
+            self.input_spec()
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"network '{self.architecture}': {error}") from error
 
     @property
     def in_channels(self) -> int:

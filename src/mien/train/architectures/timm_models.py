@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mien.errors import DownloadError, ModelError, UsageError
 from mien.train.architectures.network import Backbone
 from mien.train.architectures.registry import TIMM, Architecture, ArchitectureCard, find_architecture
 from mien.train.architectures.spec import NetworkSpec
+from mien.zoo.card import PerChannel
 
 __all__ = ["build", "find_timm"]
 
@@ -64,7 +65,7 @@ def find_timm(name: str) -> Architecture:
         raise UsageError(
             f"timm {timm.__version__} has no pretrained weights '{wanted}'; it has {', '.join(tags) or 'none'}"
         ) from error
-    mean, std = (getattr(settings, name, None) or (0.5,) for name in ("mean", "std"))
+    mean, std = (_per_channel(getattr(settings, name, None)) for name in ("mean", "std"))
     weights = settings is not None and settings.has_weights
     fixed = settings is not None and settings.fixed_input_size
     card = ArchitectureCard(
@@ -77,12 +78,18 @@ def find_timm(name: str) -> Architecture:
         parameters=None,
         licence=f"timm: Apache-2.0; pretrained weights: {getattr(settings, 'license', None) or 'not stated by timm'}",
         pretrained=f"'{settings.architecture}.{settings.tag}', fetched by timm" if weights else "",
-        mean=round(sum(mean) / len(mean), 4),
-        std=round(sum(std) / len(std), 4),
+        mean=mean,
+        std=std,
         options={"drop_path": 0.0},
         timm=wanted,
     )
     return Architecture(card, build)
+
+
+def _per_channel(values: Sequence[float] | None) -> PerChannel:
+    """One number where all channels have the same, or nothing is known."""
+    red, green, blue = values if values is not None and len(values) == 3 else (0.5, 0.5, 0.5)
+    return (red, green, blue) if len({red, green, blue}) > 1 else red
 
 
 def build(spec: NetworkSpec, pretrained: bool | Path) -> Backbone:
