@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,11 +10,15 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mien.classify import OnnxClassifier
 from mien.errors import ModelError
 from mien.evaluate.predict import ten_views as numpy_views
+from mien.export.graph import to_onnx
 from mien.train.architectures import FER7_HEAD, FERPLUS_HEAD, HeadSpec
-from mien.train.checkpoint import save_checkpoint
-from mien.train.expression.distill import Teachers, distillation_loss, fitted, ten_views
+from mien.train.checkpoint import load_checkpoint, save_checkpoint
+from mien.train.classifier import TorchClassifier
+from mien.train.expression.distill import Teachers, distillation_loss, fitted, teacher_file, ten_views
+from mien.zoo import find_model
 from tests.evaluate.sets import smooth_faces
 from tests.train.networks import plain_network
 
@@ -55,8 +61,7 @@ def test_the_ensemble_is_the_mean_of_its_members(tmp_path: Path) -> None:
 
 def test_ten_views_are_averaged(tmp_path: Path) -> None:
     path = saved(tmp_path / "a", 1)
-    network = Teachers([path], BOTH, CPU).networks[0]
-    assert not network.training
+    network = load_checkpoint(path)
     views = ten_views(pictures(), 1)
     with torch.no_grad():
         answers = [functional.softmax(network((view - 0.5077) / 0.255)[0] / 2, dim=1) for view in views]
@@ -71,15 +76,13 @@ def test_teachers_of_other_size_and_colour_get_their_own_picture(tmp_path: Path)
     assert answer is not None
     assert votes is not None
     assert answer.shape == (4, 7)
-    spec = Teachers([path], BOTH, CPU).networks[0].spec
-    large = fitted(pictures(), spec)
+    large = fitted(pictures(), 24, 3)
     assert large.shape == (4, 3, 24, 24)
     for picture, image in zip(large, pictures(), strict=True):
         wanted = cv2.resize(image[0].numpy(), (24, 24), interpolation=cv2.INTER_CUBIC).clip(0, 1)
         np.testing.assert_allclose(picture[1].numpy(), wanted, atol=1e-4)
-    gray = Teachers([saved(tmp_path / "b", size_px=8)], BOTH, CPU).networks[0].spec
     color = pictures(16, 3)
-    small = fitted(color, gray)
+    small = fitted(color, 8, 1)
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     wanted = functional.avg_pool2d((color * weights).sum(dim=1, keepdim=True), 2)
     np.testing.assert_allclose(small.numpy(), wanted.numpy(), atol=1e-6)
@@ -88,7 +91,7 @@ def test_teachers_of_other_size_and_colour_get_their_own_picture(tmp_path: Path)
 def test_heads_are_found_by_their_labels(tmp_path: Path) -> None:
     three = HeadSpec("basic3", ("neutral", "sad", "happy"))
     path = saved(tmp_path / "a", 1)
-    network = Teachers([path], BOTH, CPU).networks[0]
+    network = load_checkpoint(path)
     (got,) = Teachers([path], (three,), CPU)(pictures(), 1.0)
     logits = network((pictures() - 0.5077) / 0.255)[0].detach()
     assert got is not None
@@ -120,11 +123,36 @@ def test_the_loss_is_nothing_where_the_student_agrees() -> None:
     )
 
 
+def test_shipped_models_teach_by_their_names() -> None:
+    images = torch.from_numpy(smooth_faces(4).reshape(4, 1, 48, 48))
+    stored = find_model("tiny", "expression")
+    logits = OnnxClassifier(stored).logits(images.numpy())
+    assert teacher_file(Path("tiny")) == stored.weights
+    for got, head in zip(Teachers([Path("tiny")], BOTH, CPU)(images.float() / 255, 2.0), BOTH, strict=True):
+        assert got is not None
+        wanted = functional.softmax(torch.from_numpy(logits[head.output]) / 2.0, dim=1)
+        np.testing.assert_allclose(got.numpy(), wanted.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", ["gray", "rgb"])
+def test_an_exported_model_teaches_as_its_checkpoint_does(tmp_path: Path, channels: str) -> None:
+    checkpoint, exported = saved(tmp_path / "a", 1, size_px=24, channels=channels), tmp_path / "a.onnx"
+    exported.write_bytes(to_onnx(load_checkpoint(checkpoint)).SerializeToString())
+    sha256 = hashlib.sha256(exported.read_bytes()).hexdigest()
+    replace(TorchClassifier(checkpoint).card, file="a.onnx", sha256=sha256).write(tmp_path / "a.json")
+    assert teacher_file(exported) == exported
+    shown = (pictures(24, 3 if channels == "rgb" else 1) * 255).round() / 255
+    both = [Teachers([path], BOTH, CPU)(shown, 1.0) for path in (checkpoint, exported)]
+    for one, other in zip(*both, strict=True):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-4)
+
+
 def test_teachers_do_not_learn(tmp_path: Path) -> None:
     teachers = Teachers([saved(tmp_path / "a")], BOTH, CPU)
-    assert not any(weight.requires_grad for weight in teachers.networks[0].parameters())
-    student = torch.zeros(4, 7, requires_grad=True)
     answers = teachers(pictures().requires_grad_(), 2.0)[0]
+    student = torch.zeros(4, 7, requires_grad=True)
     assert answers is not None
     assert not answers.requires_grad
     distillation_loss(student, answers, 2.0).backward()

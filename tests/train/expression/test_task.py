@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,28 @@ def test_teachers_and_consistency_have_their_say(dataset: Path, tmp_path: Path) 
     wanted = 0.25 * labels + 0.75 * losses["teachers_loss"] + 2.0 * losses["consistency_loss"]
     assert losses["loss"] == pytest.approx(wanted, rel=1e-5)
     assert task.facts()["teachers"] == [str(teacher)]
+
+
+def test_what_teachers_see(dataset: Path, tmp_path: Path) -> None:
+    """Each learns from the same faces; their teachers see them as they are, sharp, or moved in another way."""
+    teacher = tmp_path / "teacher.safetensors"
+    save_checkpoint(plain_network(size_px=16), teacher)
+    seen = {}
+    for see in ("same", "clear", "other"):
+        task, _ = ready(
+            recipe(
+                dataset, augment={"mixup": 0.0, "erasing": 1.0}, distill={"teachers": (teacher,), "teachers_see": see}
+            )
+        )
+        seen[see] = task.batch(step())
+        assert equal(seen[see], seen["same"])
+    answers = [seen[see].answers[0] for see in ("same", "clear", "other")]
+    for one, other in itertools.combinations(answers, 2):
+        assert one is not None
+        assert other is not None
+        assert not torch.allclose(one, other)
+    with pytest.raises(UsageError, match="'other' shows teachers the same face moved otherwise"):
+        ready(recipe(dataset, distill={"teachers": (teacher,), "teachers_see": "other"}))
 
 
 def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mien.errors import UsageError
 from mien.train.architectures import ExpressionNetwork, HeadSpec, NetworkSpec, build_network, make_spec
 from mien.train.checkpoint import save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
-from mien.train.expression.distill import Teachers, distillation_loss
+from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
 from mien.train.expression.losses import consistency_loss, mass_loss
 from mien.train.expression.order import epoch_order, steps_in_epoch
@@ -85,6 +85,11 @@ class ExpressionTask:
         network = self._make_network()
         self._prepare_training(training)
         self._prepare_validation(validation)
+        if recipe.distill.teachers_see == "other" and self._augmenter.mixes:
+            raise UsageError(
+                "teachers_see 'other' shows teachers the same face moved otherwise, which mixed faces have none of; "
+                "set mixup and cutmix to 0, or teachers_see to 'same' or 'clear'"
+            )
         self._teachers: Teachers | None = None
         if recipe.distill.teachers and recipe.distill.distill_weight:
             self._teachers = Teachers(
@@ -97,7 +102,10 @@ class ExpressionTask:
             )
             known = [
                 self._checksum,
-                *(hashlib.sha256(path.read_bytes()).hexdigest() for path in recipe.distill.teachers),
+                *(
+                    hashlib.sha256(teacher_file(teacher).read_bytes()).hexdigest()
+                    for teacher in recipe.distill.teachers
+                ),
             ]
             self._checksum = hashlib.sha256("".join(known).encode()).hexdigest()
         return network
@@ -136,9 +144,10 @@ class ExpressionTask:
         pictures, masses = self._change(images, masses, draws, strength)
         answers: tuple[torch.Tensor | None, ...] = (None,) * len(masses)
         if self._teachers is not None:
-            shown = pictures
-            if self.recipe.distill.teachers_see == "clear":
-                shown, _ = self._change(images, (), draws, strength, clear=True)
+            shown, see = pictures, self.recipe.distill.teachers_see
+            if see != "same":
+                seen = draws if see == "clear" else self._augmenter.draw(len(images), generator)
+                shown, _ = self._change(images, (), seen, strength, clear=True)
             answers = self._teachers(shown, self.recipe.distill.distill_temperature)
         if self.recipe.loss.consistency:
             uniform = torch.rand(4, len(pictures), generator=generator, device=self._place.device)
@@ -149,8 +158,7 @@ class ExpressionTask:
         """The labels' loss, the votes' loss, the teachers' and that of consistency, as far as the recipe has them."""
         loss, distill = self.recipe.loss, self.recipe.distill
         count = len(batch.masses[0])
-        spec = self._network_spec
-        every: tuple[torch.Tensor, ...] = network((batch.pictures - spec.mean) / spec.std)
+        every: tuple[torch.Tensor, ...] = network(self._normalise(batch.pictures))
         logits = [head[:count] for head in every]
         focal = loss.focal_gamma if loss.loss == "focal" else 0.0
         parts = {"label_loss": mass_loss(logits[0], batch.masses[0], focal)}
@@ -178,13 +186,12 @@ class ExpressionTask:
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Accuracy, balanced accuracy and loss on the validation rows as they are; without leaked rows, where known."""
         assert self._rows is not None  # noqa: S101 - `setup` comes first
-        spec, classes = self._network_spec, len(self._network_spec.heads[0].labels)
-        device = self._place.device
+        classes, device = len(self._network_spec.heads[0].labels), self._place.device
         confusion = torch.zeros(2 * classes * classes, dtype=torch.float64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
         order, real = self._validation_order
         for images, rows, counts in zip(self._images_of["validation"].batches(order), *real, strict=True):
-            first = network((images.float() / 255.0 - spec.mean) / spec.std)[0].float()
+            first = network(self._normalise(images))[0].float()
             label, leaked = self._validation_label[rows], self._validation_leaked[rows]
             cell = (leaked * classes + label) * classes + first.argmax(dim=1)
             confusion.index_add_(0, cell, counts)
@@ -210,6 +217,7 @@ class ExpressionTask:
         network = build_network(self._network_spec, pretrained=model.pretrained)
         # The network's own specification has every option filled in.
         self._network_spec = network.spec
+        self._normalise = network.normalise
         if model.start_from is not None:
             start_from(network, model.start_from)
         if model.frozen_backbone:

@@ -206,13 +206,16 @@ class DistillOptions:
     """Learning from other models' answers to the same, equally varied faces."""
 
     teachers: tuple[Path, ...] = option(
-        (), "Checkpoints whose averaged answers are learned too, with commas.", metavar="FILE,..."
+        (),
+        "Models whose averaged answers are learned too, with commas: checkpoints, .onnx files, names of shipped ones.",
+        metavar="MODEL,...",
     )
     teacher_ten_views: bool = option(False, "Average each teacher over ten shifted and mirrored views.")
     teachers_see: str = option(
         "same",
-        "What teachers are shown: the 'same' varied face, or a 'clear' one: moved and lit alike, but sharp and whole.",
-        choices=("same", "clear"),
+        "What teachers are shown: the 'same' varied face; a 'clear' one: moved and lit alike, but sharp and whole; or "
+        "an 'other' one: sharp and whole, but moved and lit otherwise, so that answers hang less on the crop.",
+        choices=("same", "clear", "other"),
     )
     distill_temperature: float = option(2.0, "Softens teachers and student alike.", minimum=0.1, maximum=100.0)
     distill_weight: float = option(
