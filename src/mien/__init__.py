@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         ModelError,
         OutputError,
+        TrainingError,
         UsageError,
     )
     from mien.labels import LabelScheme, find_scheme
@@ -46,6 +48,7 @@ __all__ = [
     "Reading",
     "Recognizer",
     "RecognizerOptions",
+    "TrainingError",
     "UsageError",
     "VideoOptions",
     "VideoReadings",
@@ -56,35 +59,29 @@ __all__ = [
     "to_pandas",
 ]
 
-_HOMES = {
-    "mien.errors": [
-        "DownloadError",
-        "InputError",
-        "MienError",
-        "MienWarning",
-        "MissingExtraError",
-        "ModelError",
-        "OutputError",
-        "UsageError",
-    ],
-    "mien.labels": ["LabelScheme", "find_scheme"],
-    "mien.recognizer": ["Recognizer", "recognize"],
-    "mien.recognizer_options": ["RecognizerOptions"],
-    "mien.result": ["Face", "Reading", "to_pandas"],
-    "mien.sink.draw": ["draw_reading"],
-    "mien.video": ["VideoReadings"],
-    "mien.video_options": ["VideoOptions"],
-    "mien.zoo": ["list_models"],
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded at first use (PEP 562), so that `mien --help` does not wait for OpenCV and ONNX Runtime.
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(_HOME_OF[name]), name)
-    raise AttributeError(f"module 'mien' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    # So that `mien --help` does not wait for OpenCV and ONNX Runtime.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "errors": [
+                "DownloadError",
+                "InputError",
+                "MienError",
+                "MienWarning",
+                "MissingExtraError",
+                "ModelError",
+                "OutputError",
+                "TrainingError",
+                "UsageError",
+            ],
+            "labels": ["LabelScheme", "find_scheme"],
+            "recognizer": ["Recognizer", "recognize"],
+            "recognizer_options": ["RecognizerOptions"],
+            "result": ["Face", "Reading", "to_pandas"],
+            "sink.draw": ["draw_reading"],
+            "video": ["VideoReadings"],
+            "video_options": ["VideoOptions"],
+            "zoo": ["list_models"],
+        },
+    )

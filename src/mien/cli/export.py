@@ -63,7 +63,7 @@ def export(
     for library in ("torch", "onnx", "safetensors"):
         _require(library)
     from mien.export.checkpoint import export_checkpoint
-    from mien.train.detector.export import export_measured, is_detector_checkpoint
+    from mien.export.detector import export_measured, is_detector_checkpoint
 
     detector = is_detector_checkpoint(checkpoint)
     precision = precision or ("float32" if detector else "int8")

@@ -5,8 +5,9 @@ Needs the extra ``data``.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit, Finding, audit_dataset, read_plan, write_audit_page, write_plan
@@ -51,27 +52,20 @@ __all__ = [
     "write_plan",
 ]
 
-_HOMES = {
-    "audit": ["Audit", "Finding", "audit_dataset", "read_plan", "write_audit_page", "write_plan"],
-    "balance": ["balance_dataset", "class_weights", "map_labels", "oversample"],
-    "clean": ["CleanSummary", "clean_dataset"],
-    "copies": ["CopyPairs", "copy_groups", "find_copies"],
-    "dataset": ["Dataset"],
-    "importer": ["ImportSummary", "import_dataset"],
-    "info": ["DatasetInfo"],
-    "options": ["AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"],
-    "report": ["Report", "report_dataset"],
-    "split": ["dataset_groups", "make_folds", "split_dataset"],
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded at first use, so that the command line starts without OpenCV, pyarrow and scikit-learn.
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"mien.data.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'mien.data' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    # So that the command line starts without OpenCV, pyarrow and scikit-learn.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "audit": ["Audit", "Finding", "audit_dataset", "read_plan", "write_audit_page", "write_plan"],
+            "balance": ["balance_dataset", "class_weights", "map_labels", "oversample"],
+            "clean": ["CleanSummary", "clean_dataset"],
+            "copies": ["CopyPairs", "copy_groups", "find_copies"],
+            "dataset": ["Dataset"],
+            "importer": ["ImportSummary", "import_dataset"],
+            "info": ["DatasetInfo"],
+            "options": ["AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"],
+            "report": ["Report", "report_dataset"],
+            "split": ["dataset_groups", "make_folds", "split_dataset"],
+        },
+    )

@@ -7,8 +7,9 @@ are compared), `predict` (one pass and ten views), `metrics`, `calibration`, `vo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.evaluate.comparison import Comparison, compare_models
@@ -31,22 +32,15 @@ __all__ = [
     "paired_test",
 ]
 
-_HOMES = {
-    "comparison": ["Comparison", "compare_models"],
-    "faces": ["Faces", "open_faces"],
-    "options": ["CompareOptions", "EvaluateOptions"],
-    "paired": ["PairedTest", "exact_mcnemar", "paired_test"],
-    "report": ["Evaluation", "evaluate_model"],
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded at first use, so that the command line starts without OpenCV and ONNX Runtime.
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"mien.evaluate.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'mien.evaluate' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    # So that the command line starts without OpenCV and ONNX Runtime.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "comparison": ["Comparison", "compare_models"],
+            "faces": ["Faces", "open_faces"],
+            "options": ["CompareOptions", "EvaluateOptions"],
+            "paired": ["PairedTest", "exact_mcnemar", "paired_test"],
+            "report": ["Evaluation", "evaluate_model"],
+        },
+    )

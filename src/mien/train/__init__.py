@@ -6,8 +6,9 @@ all models share, a `Task` what differs between kinds of models.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.train.engine import fit
@@ -34,23 +35,16 @@ __all__ = [
     "write_recipe",
 ]
 
-_HOMES = {
-    "engine": ["fit"],
-    "options": ["ExpressionRecipe", "Recipe"],
-    "recipe": ["change_recipe", "read_recipe", "write_recipe"],
-    "result": ["Interrupted", "Progress", "Report", "RunResult"],
-    "run": ["train_model"],
-    "task": ["Place", "Step", "Task"],
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded at first use, so that the command line starts without torch.
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"mien.train.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'mien.train' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    # So that the command line starts without torch.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "engine": ["fit"],
+            "options": ["ExpressionRecipe", "Recipe"],
+            "recipe": ["change_recipe", "read_recipe", "write_recipe"],
+            "result": ["Interrupted", "Progress", "Report", "RunResult"],
+            "run": ["train_model"],
+            "task": ["Place", "Step", "Task"],
+        },
+    )

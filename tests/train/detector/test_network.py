@@ -13,7 +13,7 @@ from mien.detect.mien import MienDetector
 from mien.errors import ModelError
 from mien.evaluate.detection import evaluate_detector
 from mien.evaluate.detection_options import DetectionOptions
-from mien.train.detector.export import export_detector, is_detector_checkpoint
+from mien.export.detector import export_detector, is_detector_checkpoint
 from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector, save_detector
 from mien.train.detector.validate import detector_of
 from mien.zoo.store import StoredModel, find_model

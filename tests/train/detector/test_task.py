@@ -10,7 +10,7 @@ import torch
 
 from mien.detect import open_detector
 from mien.errors import UsageError
-from mien.train.detector.export import export_detector
+from mien.export.detector import export_detector
 from mien.train.detector.task import DetectorTask
 from mien.train.options import ExpressionRecipe
 from mien.train.options.detector import DetectorRecipe

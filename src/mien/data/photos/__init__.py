@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.data.photos.form import Photo, PhotoDataset, write_photos
@@ -16,18 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Photo", "PhotoDataset", "PhotoImportOptions", "PhotoImportSummary", "import_photos", "write_photos"]
 
-_HOME_OF = {
-    "Photo": "form", "PhotoDataset": "form", "write_photos": "form", "PhotoImportOptions": "options",
-    "PhotoImportSummary": "importer", "import_photos": "importer",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded at first use, so that the command line starts without OpenCV and pyarrow.
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"mien.data.photos.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'mien.data.photos' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    # So that the command line starts without OpenCV and pyarrow.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "form": ["Photo", "PhotoDataset", "write_photos"],
+            "importer": ["PhotoImportSummary", "import_photos"],
+            "options": ["PhotoImportOptions"],
+        },
+    )

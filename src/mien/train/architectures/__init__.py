@@ -6,8 +6,9 @@ families do. The names here are loaded at first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.train.architectures.network import Backbone, ExpressionNetwork
@@ -36,26 +37,19 @@ __all__ = [
     "register",
 ]
 
-_HOMES = {
-    "network": ["Backbone", "ExpressionNetwork"],
-    "registry": [
-        "ArchitectureCard",
-        "build_network",
-        "find_architecture",
-        "list_architectures",
-        "make_spec",
-        "register",
-    ],
-    "spec": ["FER7_HEAD", "FERPLUS_HEAD", "HeadSpec", "NetworkSpec"],
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"mien.train.architectures.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'mien.train.architectures' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "network": ["Backbone", "ExpressionNetwork"],
+            "registry": [
+                "ArchitectureCard",
+                "build_network",
+                "find_architecture",
+                "list_architectures",
+                "make_spec",
+                "register",
+            ],
+            "spec": ["FER7_HEAD", "FERPLUS_HEAD", "HeadSpec", "NetworkSpec"],
+        },
+    )

@@ -7,8 +7,9 @@ resumable), `result` (what came out), `page`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.train.search.options import SearchOptions
@@ -18,21 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchOptions", "SearchResult", "Space", "read_search", "search_recipe"]
 
-_HOME_OF = {
-    "SearchOptions": "options",
-    "SearchResult": "result",
-    "Space": "space",
-    "read_search": "space",
-    "search_recipe": "study",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded at first use, so that the command line starts without torch and Optuna.
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"mien.train.search.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'mien.train.search' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+if not TYPE_CHECKING:
+    # So that the command line starts without torch and Optuna.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "options": ["SearchOptions"],
+            "result": ["SearchResult"],
+            "space": ["Space", "read_search"],
+            "study": ["search_recipe"],
+        },
+    )
