@@ -18,6 +18,8 @@ from mien.train.architectures import (
     list_architectures,
     make_spec,
 )
+from mien.train.checkpoint import save_checkpoint
+from tests.train.networks import plain_network
 
 # The smallest networks that timm has: made for its own tests.
 TINY, TINY_VIT = "timm:test_resnet", "timm:test_vit"
@@ -82,13 +84,33 @@ def test_a_file_of_another_network_is_refused(weights: Path, tmp_path: Path) -> 
         build_network(make_spec(TINY_VIT), pretrained=weights)
     with pytest.raises(ModelError, match="no such file"):
         build_network(make_spec(TINY), pretrained=tmp_path / "none.safetensors")
+    more = {**safetensors.torch.load_file(weights), "layer9.0.conv1.weight": torch.zeros(2)}
+    safetensors.torch.save_file(more, tmp_path / "deeper.safetensors")
+    with pytest.raises(ModelError, match=r"another network than timm's 'test_resnet': it also has layer9\.0"):
+        build_network(make_spec(TINY), pretrained=tmp_path / "deeper.safetensors")
+    torch.save({"a": torch.zeros(2)}, tmp_path / "weights.pth")
+    with pytest.raises(ModelError, match="is no safetensors file"):
+        build_network(make_spec(TINY), pretrained=tmp_path / "weights.pth")
+    save_checkpoint(plain_network(), tmp_path / "best.safetensors")
+    with pytest.raises(ModelError, match="is a checkpoint of mien.*--start-from"):
+        build_network(make_spec(TINY), pretrained=tmp_path / "best.safetensors")
+
+
+def test_a_file_serves_where_timm_fetches_another_format(tmp_path: Path) -> None:
+    """vit_small's own weights are numpy's; a file of them as safetensors must not go to that reader."""
+    name, path = "vit_small_patch16_224", tmp_path / "vit.safetensors"
+    assert timm.get_pretrained_cfg(name).custom_load
+    published = timm.create_model(name, depth=1)
+    safetensors.torch.save_file(published.state_dict(), path)
+    with pytest.raises(ModelError, match="or not all: it lacks blocks.1"):
+        build_network(make_spec("vit_small"), pretrained=path)
 
 
 def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(DownloadError, match=r"cannot be fetched .*give a file of them, or train from scratch"):
+    with pytest.raises(DownloadError, match=r"cannot be fetched .*give a file of them .*, or train from scratch"):
         build_network(make_spec("timm:test_resnet.r160_in1k"), pretrained=True)
 
 

@@ -228,8 +228,16 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Expr
         raise UsageError(
             f"architecture '{card.name}' takes faces of at least {card.min_size_px} px; got size_px {spec.size_px}"
         )
-    if pretrained and not card.pretrained:
-        raise UsageError(f"architecture '{card.name}' has no pretrained weights; train it from scratch")
+    if pretrained and not card.timm:
+        raise UsageError(
+            f"architecture '{card.name}' has no pretrained weights; train it from scratch, or start from a checkpoint "
+            "of mien (--start-from)"
+        )
+    if pretrained is True and not card.pretrained:
+        raise UsageError(
+            f"timm knows no pretrained weights of '{card.name}'; give a file of them (--pretrained-weights), or train "
+            "from scratch"
+        )
     spec = dataclasses.replace(spec, options=_complete(card, spec.options))
     return ExpressionNetwork(spec, entry.build(spec, pretrained))
 

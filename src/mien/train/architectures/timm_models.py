@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mien.errors import DownloadError, ModelError, UsageError
@@ -129,38 +130,63 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
             ) from error
         if not pretrained:
             return model
+        if isinstance(pretrained, Path):
+            return _from_file(name, arguments, pretrained)
         try:
-            if isinstance(pretrained, Path):
-                if not pretrained.is_file():
-                    raise ModelError(f"{pretrained}: no such file; expected timm's weights of '{name}'")
-                arguments["pretrained_cfg_overlay"] = {"file": os.fspath(pretrained)}
             weighted: nn.Module = timm.create_model(name, pretrained=True, **arguments)
-            if isinstance(pretrained, Path):
-                _check_loaded(weighted, timm.create_model(name, pretrained=True, **arguments), name, pretrained)
-        except ModelError:
-            raise
         except Exception as error:
-            if isinstance(pretrained, Path):
-                raise ModelError(f"{pretrained}: holds no weights of timm's '{name}' ({_first_line(error)})") from error
             raise DownloadError(
                 f"the pretrained weights of timm's '{name}' cannot be fetched ({_first_line(error)}). Try again with a "
-                "network, give a file of them, or train from scratch without pretrained weights"
+                "network, give a file of them (--pretrained-weights), or train from scratch without pretrained weights"
             ) from error
         return weighted
 
 
-def _check_loaded(model: nn.Module, twin: nn.Module, name: str, path: Path) -> None:
-    """Refuse a file that leaves weights random: timm loads what fits and is silent about the rest.
-
-    Weights that two models share come from the file; random ones differ.
-    """
-    other = dict(twin.named_parameters())
-    left = [weight for weight, value in model.named_parameters() if not torch.equal(value, other[weight])]
-    if left:
-        raise ModelError(
-            f"{path}: holds no weights of timm's '{name}', or not all: it lacks {', '.join(left[:3])}"
-            f"{' and more' if len(left) > 3 else ''}"
+def _from_file(name: str, arguments: dict[str, Any], path: Path) -> nn.Module:
+    """A network with the weights of a file; a ModelError if they are not its own, all of them."""
+    held = _names_in(path, name)
+    # Some networks fetch a format of their own, which a safetensors file is not.
+    overlay = {"file": os.fspath(path), "custom_load": False}
+    try:
+        # timm loads what fits, leaves the rest random and is silent about it. What two models share is from the file.
+        model, twin = (
+            timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments) for _ in range(2)
         )
+    except Exception as error:
+        raise ModelError(f"{path}: holds no weights of timm's '{name}' ({_first_line(error)})") from error
+    other = dict(twin.named_parameters())
+    lacking = [weight for weight, value in model.named_parameters() if not torch.equal(value, other[weight])]
+    if lacking:
+        raise ModelError(f"{path}: holds no weights of timm's '{name}', or not all: it lacks {_some(lacking)}")
+    classifier = model.pretrained_cfg.get("classifier") or ()
+    ends = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    own = set(model.state_dict())
+    # Where timm renames what it loads, nothing can be said.
+    more = sorted(held - own) if own <= held else []
+    more = [weight for weight in more if not weight.startswith(ends) and "aux" not in weight.lower()]
+    if more:
+        raise ModelError(f"{path}: holds another network than timm's '{name}': it also has {_some(more)}")
+    return cast("nn.Module", model)
+
+
+def _names_in(path: Path, name: str) -> set[str]:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; expected timm's weights of '{name}' (.safetensors)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names, metadata = set(file.keys()), file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path}: is no safetensors file ({_first_line(error)}); make one of other weights by "
+            "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
+        ) from error
+    if any(key.startswith("mien.") for key in metadata):
+        raise ModelError(f"{path}: is a checkpoint of mien, no weights of timm's '{name}'; give it as --start-from")
+    return names
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")
 
 
 def _features_of(model: nn.Module, spec: NetworkSpec) -> int:
