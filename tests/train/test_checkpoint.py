@@ -198,6 +198,14 @@ def test_another_network_starts_from_a_checkpoint(network: ExpressionNetwork, tm
             start_from(wrong, tmp_path / "a")
 
 
+def test_a_narrower_network_starts_from_the_best_part(network: ExpressionNetwork, tmp_path: Path) -> None:
+    save_checkpoint(network, tmp_path / "a", half=False)
+    narrow, first = plain_network((3, 5), 1), "backbone.features.0.weight"
+    assert len(start_from(narrow, tmp_path / "a")) == len(narrow.heads)
+    kernels = [kernel.flatten().tolist() for kernel in network.state_dict()[first]]
+    assert all(kernel.flatten().tolist() in kernels for kernel in narrow.state_dict()[first])
+
+
 def _old_names(network: ExpressionNetwork) -> dict[str, torch.Tensor]:
     """The weights by the names of the project's first checkpoints."""
     names = {"backbone.": "", "heads.0.": "fer_head.", "heads.1.": "ferplus_head."}

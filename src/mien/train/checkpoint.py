@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors.torch
@@ -23,6 +23,7 @@ from mien.train.architectures import (
     list_architectures,
     make_spec,
 )
+from mien.train.narrow import can_narrow, narrowed
 
 __all__ = ["KIND_KEY", "SPEC_KEY", "Checkpoint", "load_checkpoint", "read_checkpoint", "save_checkpoint", "start_from"]
 
@@ -114,7 +115,8 @@ def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
     Parameters
     ----------
     network : ExpressionNetwork
-        Its backbone must be that of the checkpoint; size, normalisation and heads may differ.
+        Its backbone must be that of the checkpoint, or a narrower one of the same plain kind, into which the channels
+        that matter most are copied (`mien.train.narrow`); size, normalisation and heads may differ.
     path : Path
 
     Returns
@@ -128,6 +130,8 @@ def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
         If the file cannot be read or is of another network.
     """
     found = read_checkpoint(path)
+    if can_narrow(found.spec, network.spec):
+        found = replace(found, weights=narrowed(found.weights, network.spec))
     mine = network.state_dict()
     copied = {name: value for name, value in found.weights.items() if name.startswith("backbone.")}
     heads = {head: number for number, head in enumerate(found.spec.heads)}
