@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 
-def run(*arguments, cwd=None, **environment):
+def run(*arguments, cwd=None, stdin=None, **environment):
     return subprocess.run(
         [sys.executable, "-m", "mien", *map(str, arguments)],
         capture_output=True,
         cwd=cwd,
+        stdin=stdin,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment},
         encoding="utf-8",
         timeout=120,
@@ -240,3 +241,22 @@ def test_nothing_touches_the_network(astronaut_path, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "happy" in done.stdout
+
+
+def test_a_photo_on_stdin_is_a_dash(astronaut_path):
+    with astronaut_path.open("rb") as photo:
+        done = run("recognize", "-", "--json", stdin=photo)
+    assert (done.returncode, done.stderr) == (0, "")
+    record = json.loads(done.stdout)
+    assert (record["source"], record["expression"]) == ("-", "happy")
+    done = run("recognize", "-", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (1, "mien: cannot read -: the file is empty (0 bytes)\n")
+
+
+def test_one_photo_is_drawn_into_a_file_that_is_named(astronaut_path, tmp_path):
+    assert run("recognize", astronaut_path, "--draw", "seen.jpg", cwd=tmp_path).returncode == 0
+    assert cv2.imread(str(tmp_path / "seen.jpg")).shape == (512, 512, 3)
+    done = run("recognize", astronaut_path, "other.jpg", "--draw", "new.png", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "mien: --draw new.png is one photo; for other inputs name a folder\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["seen.jpg"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mien import __version__
 from mien.cli.batch import batch
@@ -25,9 +29,54 @@ __all__ = ["app", "main"]
 EXIT_UNREADABLE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_PIPE_CLOSED = 141
+"""What a shell reports of a program whose output nobody reads any more (128 + SIGPIPE)."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+class _Program(TyperGroup):
+    """Turns what ends a command into a line and an exit status, before Typer does so in its own way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MienError as error:
+            typer.echo(f"mien: {error}", err=True)
+            sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
+        except KeyboardInterrupt:
+            typer.echo("mien: interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            _drop_output()
+            sys.exit(EXIT_PIPE_CLOSED)
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # Rich's way of saying it
+                _drop_output()
+                sys.exit(EXIT_PIPE_CLOSED)
+            raise
+        except OSError as error:
+            # Files have errors of their own: what is left is a table or a report on stdout.
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            _drop_output()
+            typer.echo(f"mien: <stdout>: cannot be written ({error.strerror})", err=True)
+            sys.exit(EXIT_USAGE)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):  # noqa: PTH110
+            ctx.fail(f"'{args[0]}' is no command. To read it: mien recognize {shlex.join(args)}")
+        return super().resolve_command(ctx, args)
+
+
+def _drop_output() -> None:
+    """Let go of what waits to be written on stdout: the interpreter would fail on it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 
 app = typer.Typer(
     name="mien",
+    cls=_Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,15 +111,4 @@ def _program(
 
 def main() -> None:
     """Run the program; the entry point of the `mien` script."""
-    try:
-        app()
-    except MienError as error:
-        typer.echo(f"mien: {error}", err=True)
-        sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
-    except KeyboardInterrupt:
-        typer.echo("mien: interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; that is no error of ours.
-        sys.stderr.close()
-        sys.exit(0)
+    app()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.sink import Sink
+    from mien.source import Frame, SourceFile
 
 __all__ = ["recognize"]
 
@@ -31,8 +32,9 @@ def recognize(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
-            help="Photos, folders, patterns such as 'shots/*.jpg', videos, camera:0, rtsp://...",
+            metavar="INPUT",
+            help="Photos, folders, patterns such as 'shots/*.jpg', videos, camera:0, rtsp://..., or - for a photo "
+            "on stdin.",
         ),
     ],
     *,
@@ -43,7 +45,8 @@ def recognize(
     draw: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write annotated copies into DIR; for one video also a file such as seen.mp4."
+            metavar="DIR",
+            help="Write annotated copies into DIR; for one input also a file such as seen.jpg or seen.mp4.",
         ),
     ] = None,
     timeline: Annotated[
@@ -61,8 +64,7 @@ def recognize(
 ) -> None:
     """Find every face in photos and videos and read its expression.
 
-    Exit status: 0 all inputs were read, 1 some could not be read (each is named on stderr, the rest is done),
-    2 wrong usage.
+    Exit status: 0 all inputs were read; 1 some could not be, each is named on stderr; 2 wrong usage.
     """
     # Loaded here, so that `mien --help` need not wait for OpenCV and ONNX Runtime.
     import cv2
@@ -70,6 +72,7 @@ def recognize(
 
     from mien.recognizer import Recognizer
     from mien.sink import DrawSink, JsonLinesSink, TableSink, open_row_sink
+    from mien.sink.draw import names_picture
     from mien.source import SourceFile, expand_inputs, is_video
 
     if include_empty and not json and (out is None or out.suffix.lower() != ".jsonl"):
@@ -96,11 +99,12 @@ def recognize(
             sinks.append(stack.enter_context(TimelineSink(timeline, recognizer.scheme)))
         shared = [sink for sink in sinks if not isinstance(sink, TableSink)]
         if draw is not None and items:
-            relative = {file.path: file.relative for file in files}
-            sinks.append(stack.enter_context(DrawSink(draw, relative)))
+            one = names_picture(draw)
+            relative = {file.path: draw.name if one else file.relative for file in files}
+            sinks.append(stack.enter_context(DrawSink(draw.parent if one else draw, relative)))
         progress = stack.enter_context(_Progress(console, len(items), shown=console.is_terminal and not json))
         start_s = time.monotonic()
-        images = (item.path if isinstance(item, SourceFile) else item for item in items)
+        images = (_image(item, options.max_megapixels) for item in items)
         readings = faces = 0
         # A single photo gets all threads inside each stage; of many, each gets one, and OpenCV's own threads would
         # only compete with them.
@@ -138,8 +142,28 @@ def _check_video_usage(
         raise UsageError("--timeline shows videos, and no input is one")
     if options.interval_s is not None and not videos:
         raise UsageError("--every and --fps thin out videos, and no input is one")
-    if draw is not None and draw.suffix.lower() == ".mp4" and (videos != 1 or photos):
-        raise UsageError(f"--draw {draw} is one video; for several inputs name a folder")
+    if draw is None:
+        return
+    if draw.suffix.lower() == ".mp4" and (videos != 1 or photos):
+        raise UsageError(f"--draw {draw} is one video; for other inputs name a folder")
+    from mien.sink.draw import names_picture
+
+    if names_picture(draw) and (photos != 1 or videos):
+        raise UsageError(f"--draw {draw} is one photo; for other inputs name a folder")
+
+
+def _image(item: SourceFile | InputError, max_megapixels: float) -> str | Frame | InputError:
+    """What the recognizer takes of an input; ``-`` is read from stdin, here and once."""
+    if isinstance(item, InputError):
+        return item
+    if item.path != "-":
+        return item.path
+    from mien.source.image import decode_image
+
+    try:
+        return decode_image(sys.stdin.buffer.read(), "-", max_megapixels)
+    except InputError as error:
+        return error
 
 
 def _say(line: str) -> None:

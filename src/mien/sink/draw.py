@@ -16,10 +16,15 @@ from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
 from mien.source import Frame
 
-__all__ = ["DrawSink", "draw_reading"]
+__all__ = ["DrawSink", "draw_reading", "names_picture"]
 
 _KEPT_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _JPEG_QUALITY = 92
+
+
+def names_picture(path: Path) -> bool:
+    """Whether a path is meant as a picture to be written, and not as a folder of pictures."""
+    return path.suffix.lower() in _KEPT_SUFFIXES and not path.is_dir()
 
 
 def draw_reading(image_bgr: npt.NDArray[np.uint8], reading: Reading) -> npt.NDArray[np.uint8]:
