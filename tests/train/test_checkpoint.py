@@ -12,7 +12,14 @@ import torch
 from safetensors import safe_open
 
 from mien.errors import ModelError, OutputError, UsageError
-from mien.train.architectures import FERPLUS_HEAD, ExpressionNetwork, HeadSpec, make_spec
+from mien.train.architectures import (
+    FER7_HEAD,
+    FERPLUS_HEAD,
+    ExpressionNetwork,
+    HeadSpec,
+    build_network,
+    make_spec,
+)
 from mien.train.checkpoint import (
     KIND_KEY,
     SPEC_KEY,
@@ -188,7 +195,7 @@ def test_another_network_starts_from_a_checkpoint(network: ExpressionNetwork, tm
         for weight in other.parameters():
             weight.add_(1)
     fresh = other.heads[0].weight.clone()
-    assert start_from(other, tmp_path / "a") == ("ferplus",)
+    assert start_from(other, tmp_path / "a") == {"mood": (), "ferplus": FERPLUS_HEAD.labels}
     for name, value in network.backbone.state_dict().items():
         assert torch.equal(other.backbone.state_dict()[name], value)
     assert torch.equal(other.heads[1].weight, network.heads[1].weight)
@@ -196,6 +203,30 @@ def test_another_network_starts_from_a_checkpoint(network: ExpressionNetwork, tm
     for wrong in (plain_network((4, 16), 1), plain_network((4, 8), 1, channels="rgb"), plain_network((4, 8), 2)):
         with pytest.raises(ModelError, match="start from a checkpoint of the same architecture"):
             start_from(wrong, tmp_path / "a")
+
+
+@pytest.mark.parametrize("architecture", ["plain", "mini_xception"])
+def test_labels_of_the_same_name_keep_their_rows(architecture: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    before = build_network(make_spec(architecture, (FER7_HEAD,), size_px=16))
+    save_checkpoint(before, tmp_path / "a", half=False)
+    mixed = (HeadSpec("mood", ("sad", "engaged", "happy")), HeadSpec("basic3", ("happy", "sad", "neutral")))
+    after = build_network(make_spec(architecture, mixed, size_px=16))
+    fresh = [value.clone() for value in after.heads[0].state_dict().values()]
+    assert start_from(after, tmp_path / "a") == {"mood": ("sad", "happy"), "basic3": ("happy", "sad", "neutral")}
+    of = [FER7_HEAD.labels.index(label) for label in ("sad", "happy")]
+    for old, new, was in zip(before.heads[0].parameters(), after.heads[0].parameters(), fresh, strict=True):
+        assert torch.equal(new[[0, 2]], old[of])
+        assert torch.equal(new[1], was[1])
+    images = torch.rand(3, 1, 16, 16)
+    seven, three = before.eval()(images)[0], after.eval()(images)[1]
+    torch.testing.assert_close(three, seven[:, [FER7_HEAD.labels.index(label) for label in mixed[1].labels]])
+
+
+def test_a_head_on_other_features_starts_anew(tmp_path: Path) -> None:
+    """cnn2 has no global average: at another size its heads read more numbers."""
+    save_checkpoint(build_network(make_spec("cnn2", size_px=16)), tmp_path / "a", half=False)
+    assert start_from(build_network(make_spec("cnn2", size_px=24)), tmp_path / "a") == {"fer7": ()}
 
 
 def test_a_narrower_network_starts_from_the_best_part(network: ExpressionNetwork, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_what_is_left_out_has_its_default(tmp_path):
         ("run: {channels_last: 1}", "channels_last is 1; expected true or false"),
         ("data: {labels: true}", "put the word in quotes"),
         ("run: {loggers: [csv, tensorbord]}", "loggers has 'tensorbord'"),
+        ("model: {pretrained: true, start_from: a.safetensors}", "give one of them"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_the_file_named(tmp_path, text, said):

@@ -18,6 +18,7 @@ from mien.train.architectures import (
     FER7_HEAD,
     FERPLUS_HEAD,
     ExpressionNetwork,
+    HeadSpec,
     NetworkSpec,
     build_network,
     list_architectures,
@@ -109,8 +110,11 @@ def load_checkpoint(path: Path) -> ExpressionNetwork:
     return network.eval()
 
 
-def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
-    """Copy the backbone of a checkpoint, and the heads that both networks have, into a network: to fine-tune from.
+def start_from(network: ExpressionNetwork, path: Path) -> dict[str, tuple[str, ...]]:
+    """Copy the backbone of a checkpoint, and what it knows of a network's labels, into that network: to fine-tune from.
+
+    Labels go by their names: each head takes the rows of its labels from that head of the checkpoint which has most of
+    them. Other labels keep the rows that they have.
 
     Parameters
     ----------
@@ -121,8 +125,9 @@ def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
 
     Returns
     -------
-    tuple of str
-        Outputs of the heads that were copied: those of the same name and labels.
+    dict of str to tuple of str
+        For each output of the network the labels whose rows were copied; none where the checkpoint's heads have none of
+        them, or read features of another number (networks without a global average, of another size).
 
     Raises
     ------
@@ -134,14 +139,6 @@ def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
         found = replace(found, weights=narrowed(found.weights, network.spec))
     mine = network.state_dict()
     copied = {name: value for name, value in found.weights.items() if name.startswith("backbone.")}
-    heads = {head: number for number, head in enumerate(found.spec.heads)}
-    known = []
-    for number, head in enumerate(network.spec.heads):
-        if head in heads:
-            known.append(head.output)
-            prefix = f"heads.{heads[head]}."
-            of_head = {name.removeprefix(prefix): v for name, v in found.weights.items() if name.startswith(prefix)}
-            copied |= {f"heads.{number}.{name}": value for name, value in of_head.items()}
     differs = [name for name, value in copied.items() if name not in mine or mine[name].shape != value.shape]
     if differs or not any(name.startswith("backbone.") for name in copied):
         theirs, ours = found.spec, network.spec
@@ -150,9 +147,34 @@ def start_from(network: ExpressionNetwork, path: Path) -> tuple[str, ...]:
             f"whose weights do not fit '{ours.architecture}' ({ours.channels}, {ours.size_px} px), "
             f"for example {', '.join(differs[:3]) or 'all'}; start from a checkpoint of the same architecture"
         )
-    kept = {name: value for name, value in mine.items() if not name.startswith("backbone.") and name not in copied}
-    _fill(network, copied | kept, path)
-    return tuple(known)
+    known = {}
+    for number, head in enumerate(network.spec.heads):
+        own = {name: value for name, value in mine.items() if name.startswith(f"heads.{number}.")}
+        known[head.output], rows = _known_rows(head, f"heads.{number}.", own, found)
+        copied |= rows
+    _fill(network, {name: value for name, value in mine.items() if name.startswith("heads.")} | copied, path)
+    return known
+
+
+def _known_rows(
+    head: HeadSpec, prefix: str, own: dict[str, torch.Tensor], found: Checkpoint
+) -> tuple[tuple[str, ...], dict[str, torch.Tensor]]:
+    """The labels of a head that a checkpoint knows, and the head's tensors with their rows."""
+
+    def known_by(other: HeadSpec) -> tuple[str, ...]:
+        return tuple(label for label in head.labels if label in other.labels)
+
+    heads = found.spec.heads
+    best = max(range(len(heads)), key=lambda number: (len(known_by(heads[number])), heads[number] == head, -number))
+    labels, rows = known_by(heads[best]), {}
+    to, of = ([labelled.labels.index(label) for label in labels] for labelled in (head, heads[best]))
+    for name, value in own.items():
+        theirs = found.weights.get(f"heads.{best}.{name.removeprefix(prefix)}")
+        if theirs is None or theirs.shape != (len(heads[best].labels), *value.shape[1:]):
+            return (), {}
+        rows[name] = value.clone()
+        rows[name][to] = theirs[of]
+    return labels, rows
 
 
 def save_checkpoint(

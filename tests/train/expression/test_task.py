@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 from mien.evaluate.faces import open_faces
+from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.expression.task import Batch, ExpressionTask, architecture_options
 from mien.train.options import (
@@ -232,6 +233,7 @@ def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Pat
     save_checkpoint(plain_network(size_px=16, convs_per_stage=1), start, half=False)
     model = {"start_from": start, "frozen_backbone": True, "backbone_rate": 0.1}
     task, network = ready(recipe(dataset, model=model, data={"labels": "basic3"}))
+    assert task.facts()["started_with"]["basic3"] == ["happy", "sad", "neutral"]
     kept = load_checkpoint(start).state_dict()
     for name, value in network.state_dict().items():
         if name.startswith("backbone.") and not name.endswith("num_batches_tracked"):
@@ -242,6 +244,13 @@ def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Pat
     assert learning
     assert all(name.startswith("heads.") for name in learning)
     assert (task.rate_of("backbone.features.0.weight"), task.rate_of("heads.0.weight")) == (0.1, 1.0)
+
+
+def test_labels_that_a_checkpoint_lacks_are_told(dataset: Path, tmp_path: Path) -> None:
+    start, known = tmp_path / "start.safetensors", (HeadSpec("some", ("happy", "sad")),)
+    save_checkpoint(plain_network(size_px=16, convs_per_stage=1, heads=known), start, half=False)
+    with pytest.warns(MienWarning, match="knows of happy, sad; neutral starts anew"):
+        ready(recipe(dataset, model={"start_from": start}, data={"labels": "basic3"}, loss={"ferplus_weight": 0.0}))
 
 
 def test_a_saved_network_reads_alike(dataset: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
 import torch
@@ -149,16 +149,17 @@ def _from_file(name: str, arguments: dict[str, Any], path: Path) -> nn.Module:
     overlay = {"file": os.fspath(path), "custom_load": False}
     try:
         # timm loads what fits, leaves the rest random and is silent about it. What two models share is from the file.
-        model, twin = (
+        models: list[nn.Module] = [
             timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments) for _ in range(2)
-        )
+        ]
     except Exception as error:
         raise ModelError(f"{path}: holds no weights of timm's '{name}' ({_first_line(error)})") from error
-    other = dict(twin.named_parameters())
+    model, other = models[0], dict(models[1].named_parameters())
     lacking = [weight for weight, value in model.named_parameters() if not torch.equal(value, other[weight])]
     if lacking:
         raise ModelError(f"{path}: holds no weights of timm's '{name}', or not all: it lacks {_some(lacking)}")
-    classifier = model.pretrained_cfg.get("classifier") or ()
+    settings: Any = model.pretrained_cfg
+    classifier = settings.get("classifier") or ()
     ends = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     own = set(model.state_dict())
     # Where timm renames what it loads, nothing can be said.
@@ -166,7 +167,7 @@ def _from_file(name: str, arguments: dict[str, Any], path: Path) -> nn.Module:
     more = [weight for weight in more if not weight.startswith(ends) and "aux" not in weight.lower()]
     if more:
         raise ModelError(f"{path}: holds another network than timm's '{name}': it also has {_some(more)}")
-    return cast("nn.Module", model)
+    return model
 
 
 def _names_in(path: Path, name: str) -> set[str]:

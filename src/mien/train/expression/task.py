@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from mien.data.balance import class_weights
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 from mien.train.architectures import ExpressionNetwork, HeadSpec, NetworkSpec, build_network, make_spec
 from mien.train.checkpoint import save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
@@ -67,6 +68,7 @@ class ExpressionTask:
         self.recipe = recipe
         self._rows = rows
         self._checksum = ""
+        self._started_with: dict[str, tuple[str, ...]] = {}
 
     def setup(self, place: Place) -> nn.Module:
         """Read the data, bring it to the device, load the teachers and build the network."""
@@ -125,6 +127,8 @@ class ExpressionTask:
                 "kept": "on the device" if isinstance(self._images_of[name], ResidentImages) else "streamed",
             }
         facts["heads"] = {head.output: list(head.labels) for head in self._network_spec.heads}
+        if self._started_with:
+            facts["started_with"] = {output: list(labels) for output, labels in self._started_with.items()}
         facts["teachers"] = [str(path) for path in self.recipe.distill.teachers]
         return facts
 
@@ -214,12 +218,23 @@ class ExpressionTask:
 
     def _make_network(self) -> ExpressionNetwork:
         model = self.recipe.model
-        network = build_network(self._network_spec, pretrained=model.pretrained)
+        network = build_network(self._network_spec, pretrained=model.pretrained_weights or model.pretrained)
         # The network's own specification has every option filled in.
         self._network_spec = network.spec
         self._normalise = network.normalise
         if model.start_from is not None:
-            start_from(network, model.start_from)
+            self._started_with = start_from(network, model.start_from)
+            for head in network.spec.heads:
+                known = self._started_with[head.output]
+                new = [label for label in head.labels if label not in known]
+                if new:
+                    warnings.warn(
+                        f"{model.start_from}: the output '{head.output}' starts with what the checkpoint knows of "
+                        f"{', '.join(known) or 'none of its labels'}; "
+                        f"{', '.join(new)} start{'s' * (len(new) == 1)} anew",
+                        MienWarning,
+                        stacklevel=2,
+                    )
         if model.frozen_backbone:
             network.freeze_backbone()
         return network

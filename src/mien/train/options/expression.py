@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from mien.errors import UsageError
 from mien.options import check_options, option
 from mien.train.options.shared import Recipe
 
@@ -32,8 +33,15 @@ class ModelOptions:
         metavar="NAME=VALUE,...",
     )
     pretrained: bool = option(False, "Start from the pretrained weights of the architecture (fetched once).")
+    pretrained_weights: Path | None = option(
+        None,
+        "Start from the pretrained weights in this file of timm's (.safetensors): nothing is fetched.",
+        metavar="FILE",
+    )
     start_from: Path | None = option(
-        None, "Start from the weights of this checkpoint; heads of other classes start anew.", metavar="FILE"
+        None,
+        "Start from the weights of this checkpoint, or the best part of a wider one; labels that it lacks start anew.",
+        metavar="FILE",
     )
     frozen_backbone: bool = option(False, "Train the heads only, on top of the weights as they are.")
     backbone_rate: float = option(
@@ -42,6 +50,10 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.start_from is not None and (self.pretrained or self.pretrained_weights is not None):
+            raise UsageError(
+                "the network cannot start from a checkpoint (start_from) and from pretrained weights; give one of them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
