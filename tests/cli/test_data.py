@@ -54,7 +54,10 @@ def test_balance_and_split(folder):
     assert len(set(train.values())) == 1
     done = run("data", "split", "fer.parquet", "s.parquet", "--folds", "2", cwd=folder)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split() == ["class", "fold", "0", "fold", "1"]
     assert "12 faces in s.parquet" in done.stdout
+    done = run("data", "split", "fer.parquet", "s.parquet", cwd=folder)
+    assert "the old splits" in done.stdout
 
 
 def test_damaged_rows_are_named_and_the_status_says_so(folder, tmp_path):

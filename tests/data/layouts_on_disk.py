@@ -62,6 +62,18 @@ def write_folders(root, splits, classes, extension=".png"):
     return root
 
 
+def write_table(path, classes, delimiter=",", folder="images", header="path{0}label"):
+    """An image for each class, named as Windows names files."""
+    lines = [header.format(delimiter)]
+    for i, name in enumerate(classes):
+        image = path.parent / folder / "sub" / f"{i}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(jpeg(i, extension=".png"))
+        lines.append(f"sub\\{i}.png{delimiter}{name}")
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n")
+    return path
+
+
 def write_rafdb(root, aligned=True):
     listing = root / "basic" / "EmoLabel" / "list_patition_label.txt"
     listing.parent.mkdir(parents=True)

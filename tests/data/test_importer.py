@@ -186,6 +186,66 @@ def test_parquet_with_class_names_as_text(tmp_path):
     assert [dataset.labels[i] for i in dataset.label] == ["fear", "neutral"]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_of_image_files(tmp_path, delimiter):
+    source = disk.write_table(tmp_path / "val.csv", ["Happiness", "sad", "Happiness"], delimiter)
+    dataset, summary = brought_in(source, tmp_path)
+    assert (summary.layout, dataset.labels, dataset.label.tolist()) == ("table", ("happy", "sad"), [0, 1, 0])
+    assert dataset.splits == {"validation": 3}
+    assert dataset.names() == ["sub/0.png row 0", "sub/1.png row 1", "sub/2.png row 2"]
+
+
+def test_damaged_rows_of_a_table_are_named(tmp_path):
+    source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "puzzled", "fear"])
+    (tmp_path / "images" / "sub" / "3.png").unlink()
+    source.write_bytes(source.read_bytes() + b"a.png\r\n")
+    _, summary = brought_in(source, tmp_path, on_error="skip")
+    assert [(error.source, error.problem.split(";")[0]) for error in summary.damaged] == [
+        ("t.csv row 2 (line 4)", "unknown class name 'puzzled'"),
+        ("t.csv row 3 (line 5), sub/3.png", "no such image beside the table or in images/"),
+        ("t.csv row 4 (line 6)", "1 cells"),
+    ]
+
+
+def test_classes_by_number_or_by_a_name_of_their_own(tmp_path):
+    folders = disk.write_folders(tmp_path / "f", ["train"], ["1", "2", "Wut"])
+    with pytest.raises(InputError, match=r"it holds train/.*--classes"):
+        brought_in(folders, tmp_path)
+    dataset, _ = brought_in(folders, tmp_path, classes="1=surprise, 2=fear, wut=anger")
+    assert (dataset.labels, dataset.label.tolist()) == (("angry", "fear", "surprise"), [2, 2, 1, 1, 0, 0])
+    assert dataset.info.history[0]["classes"] == {"1": "surprise", "2": "fear", "wut": "angry"}
+    pq.write_table(pa.table({"image": [disk.jpeg(0), disk.jpeg(1)], "label": [1, 0]}), tmp_path / "in.parquet")
+    dataset, _ = brought_in(tmp_path / "in.parquet", tmp_path, classes="sad,happy")
+    assert [dataset.labels[i] for i in dataset.label] == ["happy", "sad"]
+    table = disk.write_table(tmp_path / "t.csv", ["0", "1"])
+    dataset, _ = brought_in(table, tmp_path, classes="sad,happy")
+    assert [dataset.labels[i] for i in dataset.label] == ["sad", "happy"]
+
+
+@pytest.mark.parametrize("classes", ["sad,1=happy", "1=sad,1=happy", "sad,glad"])
+def test_classes_that_make_no_sense(tmp_path, classes):
+    with pytest.raises(UsageError, match=r"--classes|unknown expression"):
+        brought_in(disk.write_folders(tmp_path / "f", [""], ["0", "1"]), tmp_path, classes=classes)
+
+
+def test_classes_of_a_layout_that_has_its_own(tmp_path):
+    with pytest.raises(UsageError, match="layout 'fer2013'"):
+        brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, classes="sad,happy")
+
+
+def test_a_row_without_a_split_is_damaged(tmp_path):
+    table = pa.table({"image": [disk.jpeg(0), disk.jpeg(1)], "label": ["sad", "sad"], "split": ["train", None]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="row 1: no split"):
+        brought_in(tmp_path / "in.parquet", tmp_path)
+
+
+def test_a_source_is_never_written_over(tmp_path):
+    brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path)
+    with pytest.raises(UsageError, match="is the source itself"):
+        brought_in(tmp_path / "out.parquet", tmp_path)
+
+
 def test_parquet_with_unexplained_numbers_is_refused(tmp_path):
     pq.write_table(pa.table({"image": [disk.jpeg(0)], "label": [3]}), tmp_path / "in.parquet")
     with pytest.raises(InputError, match="nothing says what they mean"):
@@ -315,6 +375,7 @@ def test_every_layout_is_told_from_all_others(tmp_path):
         "affectnet": disk.write_affectnet(tmp_path / "d"),
         "expw": disk.write_expw(tmp_path / "e"),
         "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),
+        "table": disk.write_table(tmp_path / "g.csv", ["sad", "happy"]),
     }
     brought_in(sources["fer2013"], tmp_path)
     sources["parquet"] = tmp_path / "out.parquet"

@@ -117,11 +117,80 @@ def test_coco_and_yolo_say_the_same(tmp_path: Path) -> None:
     assert (coco.split, yolo.split) == ("train", "validation")
 
 
+def test_yolo_with_folders_of_splits_outside(tmp_path: Path) -> None:
+    for split in ("valid", "train", "test"):
+        save(tmp_path / split / "images" / "a.png", 0)
+        (tmp_path / split / "labels").mkdir()
+        (tmp_path / split / "labels" / "a.txt").write_text("1 0.5 0.5 0.5 0.5 0.9\n\n")
+    dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet")
+    assert summary.layout == "yolo"
+    assert [(one.split, len(one.box_xyxy)) for one in dataset.photos()] == [
+        ("train", 1),
+        ("test", 1),
+        ("validation", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["0 32 24 16 12", "0 0.5 0.5 -0.1 0.1", "0 0.5 nan 0.1 0.1", "0 0.5 0.5", "0 .1 .1 .2 .1 .2 .2 .1 .2"]
+)
+def test_lines_that_are_no_boxes_of_yolo(tmp_path: Path, line: str) -> None:
+    save(tmp_path / "images" / "a.png", 0)
+    save(tmp_path / "images" / "b.png", 1)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text(line)
+    with pytest.raises(InputError, match=r"a\.txt line 1: .*in shares of the photo"):
+        import_photos(tmp_path, tmp_path / "out.parquet")
+    (tmp_path / "images" / "c.png").write_bytes(b"no image")
+    dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet", on_error="skip")
+    assert [one.name for one in dataset.photos()] == ["b.png"]
+    assert [error.source for error in summary.damaged] == ["a.txt line 1", "c.png"]
+
+
+def coco(path: Path, categories: tuple[str, ...] = ("face",), **annotation: object) -> Path:
+    """Two photos, named as Windows names files; the first has a box, and two categories take turns."""
+    for name in ("a", "b"):
+        save(path.parent.parent / path.stem.removeprefix("instances_") / f"{name}.png", ord(name))
+    path.parent.mkdir(exist_ok=True)
+    box = {"image_id": 0, "bbox": [16, 12, 32, 24], "category_id": 0, **annotation}
+    values = {
+        "images": [{"id": i, "file_name": f".\\{name}.png"} for i, name in enumerate("ab")],
+        "annotations": [box, {**box, "category_id": 1}][: len(categories)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(categories)],
+    }
+    path.write_text(json.dumps(values), encoding="utf-8-sig")
+    return path
+
+
+def test_a_folder_as_coco_has_it(tmp_path: Path) -> None:
+    coco(tmp_path / "annotations" / "instances_val2017.json")
+    coco(tmp_path / "annotations" / "instances_train2017.json")
+    dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet")
+    assert summary.layout == "coco"
+    assert [(one.split, len(one.box_xyxy)) for one in dataset.photos()] == [
+        ("train", 1), ("train", 0), ("validation", 1), ("validation", 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("categories", "faces"), [(("face", "car"), 1), (("mask", "no mask"), 2)])
+def test_only_faces_of_coco_are_faces(tmp_path: Path, categories: tuple[str, ...], faces: int) -> None:
+    first, _ = LAYOUTS["coco"](coco(tmp_path / "annotations" / "test.json", categories))
+    assert isinstance(first, Photo)
+    assert (first.split, len(first.box_xyxy)) == ("test", faces)
+
+
+@pytest.mark.parametrize("annotation", [{"image_id": 9}, {"bbox": [1, 2, 3]}, {"bbox": None}])
+def test_damaged_annotations_of_coco_are_named(tmp_path: Path, annotation: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"x\.json annotation 0"):
+        import_photos(coco(tmp_path / "annotations" / "x.json", **annotation), tmp_path / "out.parquet")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("list.txt", "a.png\nmany\n", "followed by its faces"),
         ("list.txt", "a.png\n1\n1 2 3 4\n", "no such photo"),
+        ("list.txt", "a.png\n2\n1 2 3 4\n", "followed by 1 faces; expected 2"),
         ("list.json", "{}", "COCO"),
         ("list.parquet", "no", "Parquet"),
         ("list.csv", "no", "layout is not recognised"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mien.data.audit import Audit
     from mien.data.clean import CleanSummary
     from mien.data.importer import ImportSummary
+    from mien.data.photos.importer import PhotoImportSummary
     from mien.data.report import Report
 
 __all__ = ["data"]
@@ -57,12 +59,7 @@ def import_(
         print_json({"dataset": str(dest), "labels": dataset.labels, **summary.to_dict()})
     else:
         _show_import(console, summary, dataset.labels, dest)
-    for error in summary.damaged[:_NAMED_ROWS]:
-        _say(f"left out {error}")
-    if summary.damaged_rows > _NAMED_ROWS:
-        _say(f"left out {summary.damaged_rows - _NAMED_ROWS:,} more damaged rows (--json names them)")
-    if summary.damaged_rows:
-        raise typer.Exit(1)
+    _name_damaged(summary)
 
 
 @data.command()
@@ -169,7 +166,15 @@ def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Split
     from mien.data import Dataset, split_dataset
 
     _require_other(dataset, dest)
-    _show_counts(split_dataset(Dataset(dataset), dest, options), json)
+    opened = Dataset(dataset)
+    done = split_dataset(opened, dest, options)
+    _show_counts(done, json)
+    if not json and options.folds is None and options.only is None and len(opened.splits) > 1:
+        _console().print(
+            f"the old splits ({', '.join(opened.splits)}) are gone; --only train leaves the evaluation splits as "
+            "they are",
+            style="yellow",
+        )
 
 
 @data.command()
@@ -179,8 +184,8 @@ def photos(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="Photos with boxed faces: .parquet, a .txt list as WIDER FACE has it, a .json file as COCO has it, or "
-            "a folder with images/ and labels/ as YOLO has it.",
+            help="Photos with boxed faces: .parquet, a .txt list as WIDER FACE has it, a .json file (or a folder of "
+            "some) as COCO has it, or a folder with images/ and labels/ as YOLO has it.",
         ),
     ],
     dest: _Dest,
@@ -191,7 +196,7 @@ def photos(
     """Bring photos with boxed faces into one form, to train a detector on and to measure one.
 
     A tenth of the photos of every collection becomes the split 'validation', unless the source has splits of its own;
-    near copies of one picture never sit on both sides.
+    near copies of one picture never sit on both sides. Exit status: as of import.
     """
     from mien.data.photos import import_photos
 
@@ -200,23 +205,41 @@ def photos(
         dataset, summary = import_photos(source, dest, options, progress=bar)
     if json:
         print_json({"dataset": str(dest), "rows": len(dataset), **summary.to_dict()})
-        return
+    else:
+        _show_photos(console, summary, dataset.splits, dest)
+    _name_damaged(summary)
+
+
+def _show_photos(console: Console, summary: PhotoImportSummary, splits: Iterable[str], dest: Path) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("collection")
-    for name in dataset.splits:
+    for name in splits:
         table.add_column(f"{name}: photos", justify="right")
         table.add_column("faces", justify="right")
     for name, own in summary.photos.items():
-        cells = ((own.get(split, 0), summary.faces[name].get(split, 0)) for split in dataset.splits)
+        cells = ((own.get(split, 0), summary.faces[name].get(split, 0)) for split in splits)
         table.add_row(name or "-", *(f"{count:,}" for pair in cells for count in pair))
     console.print(table)
-    console.print(
-        f"{len(dataset):,} photos from the layout '{summary.layout}' in {dest}; "
-        f"{summary.copies:,} are near copies of others",
-        style="dim",
-    )
+    photos = sum(sum(own.values()) for own in summary.photos.values())
+    text = f"{photos:,} photos from the layout '{summary.layout}' in {dest}"
+    text += f"; {summary.copies:,} are near copies of others" if summary.copies else ""
+    console.print(text + _damaged(summary), style="dim", markup=False)
+
+
+def _name_damaged(summary: ImportSummary | PhotoImportSummary) -> None:
+    """Name the first rows that were left out; they make the exit status 1."""
+    for error in summary.damaged[:_NAMED_ROWS]:
+        _say(f"left out {error}")
+    if summary.damaged_rows > _NAMED_ROWS:
+        _say(f"left out {summary.damaged_rows - _NAMED_ROWS:,} more that are damaged (--json names them)")
+    if summary.damaged_rows:
+        raise typer.Exit(1)
+
+
+def _damaged(summary: ImportSummary | PhotoImportSummary) -> str:
+    return f"; {summary.damaged_rows:,} damaged" if summary.damaged_rows else ""
 
 
 def _require_other(dataset: Path, dest: Path) -> None:
@@ -247,17 +270,28 @@ def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:
 
 
 def _show_counts(dataset: Any, json: bool) -> None:
-    counts: dict[str, dict[str, int]] = {name: dict.fromkeys(dataset.labels, 0) for name in dataset.splits}
-    for split_name, label in zip(dataset.split.tolist(), dataset.label.tolist(), strict=True):
-        counts[split_name][dataset.labels[label]] += 1
+    counts = _counts(dataset, dataset.split.tolist(), dataset.splits)
+    fold = dataset.column("fold")
+    folds = [f"fold {number}" for number in sorted({number for number in fold if number is not None})]
     if json:
         print_json(
             {"dataset": str(dataset.path), "rows": len(dataset), "counts": counts, "done": dataset.info.history[-1]}
         )
         return
     console = _console()
+    if folds:
+        kept = [f"fold {n}" if n is not None else name for n, name in zip(fold, dataset.split.tolist(), strict=True)]
+        counts = _counts(dataset, kept, [*folds, *(name for name in dataset.splits if name in kept)])
     _table(console, counts, dataset.labels)
     console.print(f"{len(dataset):,} faces in {dataset.path}", style="dim", markup=False)
+
+
+def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Rows by part and class."""
+    counts: dict[str, dict[str, int]] = {name: dict.fromkeys(dataset.labels, 0) for name in names}
+    for name, label in zip(part, dataset.label.tolist(), strict=True):
+        counts[name][dataset.labels[label]] += 1
+    return counts
 
 
 def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...]) -> None:
@@ -279,17 +313,18 @@ def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ..
         if count:
             console.print(f"{count:,} rows {'of the class ' if ' by ' not in reason else ''}{reason}", style="dim")
     text = f"{summary.rows:,} faces from the layout '{summary.layout}' in {dest}"
-    console.print(text + (f"; {summary.damaged_rows:,} damaged" if summary.damaged_rows else ""), style="dim")
+    console.print(text + _damaged(summary), style="dim", markup=False)
 
 
 def _show_report(console: Console, found: Report) -> None:
     _table(console, found.counts, found.labels)
-    console.print(f"imbalance ratio  {', '.join(f'{n} {r:.2f}' for n, r in found.imbalance.items())}")
+    ratios = {name: f"{ratio:.2f}" if math.isfinite(ratio) else "∞" for name, ratio in found.imbalance.items()}
+    console.print(f"imbalance ratio  {', '.join(f'{name} {ratio}' for name, ratio in ratios.items())}")
     console.print(f"sizes            {found.sizes['common']} px ({found.sizes['share']:.1%} of the images)")
     if found.votes is not None:
         console.print(
             f"votes            labels agree with the majority on {found.votes['agreement']:.1%} of "
-            f"{found.votes['with_majority']:,}; mean entropy {found.votes['mean_entropy_bits']:.2f} bits"
+            f"{found.votes['with_majority']:,};\n{'':17}mean entropy {found.votes['mean_entropy_bits']:.2f} bits"
         )
 
 
@@ -317,8 +352,8 @@ def _show_audit(console: Console, found: Audit) -> None:
         )
     if found.in_sample_rows:
         console.print(
-            f"labels: {found.in_sample_rows:,} of {found.judged_rows:,} rows were judged in-sample, by a model that "
-            "learned from them; give out-of-fold --probabilities for a fair audit",
+            f"labels: {found.in_sample_rows:,} of {found.judged_rows:,} rows are taken for rows that the model learned "
+            "from; if it did, give out-of-fold --probabilities for a fair audit, if not, --trained-on none",
             style="yellow",
         )
     console.print(f"{sum(found.seconds.values()):.1f} s", style="dim")

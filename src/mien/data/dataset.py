@@ -69,7 +69,11 @@ class Dataset:
         except FileNotFoundError:
             raise InputError(name, "no such file; 'mien data import SOURCE DEST' makes a dataset") from None
         except (OSError, pa.ArrowException) as error:
-            raise InputError(name, f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+            raise InputError(
+                name,
+                f"cannot be read as Parquet ({str(error).splitlines()[0]}); 'mien data import SOURCE DEST' makes a "
+                "dataset of any layout",
+            ) from error
         metadata = self._file.metadata.metadata or {}
         if METADATA_KEY not in metadata:
             raise InputError(name, "is no dataset of mien; bring it into its form with 'mien data import'")

@@ -16,7 +16,7 @@ import numpy as np
 from mien.data import ferplus
 from mien.data.dataset import Dataset
 from mien.data.info import DatasetInfo
-from mien.data.layouts import Contents, Item, ReadOptions, find_layout
+from mien.data.layouts import Contents, Item, ReadOptions, find_layout, parse_classes
 from mien.data.options import ImportOptions
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
@@ -31,6 +31,7 @@ __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
 # Some chunks are under way at a time: of photos of 1 MB each that is a third of a gigabyte, of small faces nothing.
 _CHUNK_ITEMS = 64
 _MOST_NAMED = 1000
+_OWN_CLASSES = ("folders", "parquet", "table")
 _PROTOCOLS = {
     "keep": "",
     "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "
@@ -106,10 +107,15 @@ def import_dataset(
     """
     options = options or ImportOptions(**kwargs)
     path = Path(source)
-    layout = find_layout(path, options.layout)
+    if path.exists() and Path(dest).exists() and path.samefile(dest):
+        raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
+    classes = parse_classes(options.classes)
+    layout = find_layout(path, options.layout, classes)
+    if classes and layout.name not in _OWN_CLASSES:
+        raise UsageError(f"--classes is for {', '.join(_OWN_CLASSES)}; {path} has the layout '{layout.name}'")
     if options.votes is not None and layout.name != "fer2013":
         raise UsageError(f"votes are joined row by row to fer2013.csv; {path} has the layout '{layout.name}'")
-    contents = layout.read(path, ReadOptions(votes=options.votes, images=options.images))
+    contents = layout.read(path, ReadOptions(options.votes, options.images, classes))
     if options.ferplus != "keep" and contents.vote_labels != ferplus.VOTE_LABELS:
         raise UsageError(f"--ferplus {options.ferplus} needs FER+ votes, which {path} has not; give --votes FILE")
     info = _info(path, contents, options)
@@ -133,7 +139,7 @@ def import_dataset(
             if progress is not None:
                 progress(done, contents.total)
         if not counts:
-            raise InputError(str(path), f"no row could be read ({summary.damaged_rows} are damaged)")
+            raise InputError(str(path), f"no row can be read; {_why_none(summary)}")
         for (split, label), count in counts.items():
             summary.counts.setdefault(split, dict.fromkeys(info.labels, 0))[label] = count
         summary.rows = sum(counts.values())
@@ -141,6 +147,7 @@ def import_dataset(
             "import",
             layout=layout.name,
             source=path.name,
+            classes=classes or None,
             ferplus=options.ferplus,
             face_px=options.face_px,
             rows=summary.rows,
@@ -150,6 +157,14 @@ def import_dataset(
     dataset = Dataset(dest)
     summary.counts = {name: summary.counts[name] for name in dataset.splits}
     return dataset, summary
+
+
+def _why_none(summary: ImportSummary) -> str:
+    """Why a source gives no row."""
+    if summary.damaged:
+        return f"all {summary.damaged_rows:,} are damaged, such as {summary.damaged[0]}"
+    left_out = sum(summary.excluded.values())
+    return f"all {left_out:,} are of classes that are left out" if left_out else "it has none"
 
 
 def _info(path: Path, contents: Contents, options: ImportOptions) -> DatasetInfo:

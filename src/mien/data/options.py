@@ -21,7 +21,12 @@ class ImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout where it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders.",
+        "Layout where it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders, table.",
+    )
+    classes: str | None = option(
+        None,
+        "What the source's own class numbers or names mean: expressions in the order of the numbers from 0, or pairs "
+        "such as 1=surprise,2=fear or wut=angry.",
     )
     votes: Path | None = option(None, "A file of FER+ votes (fer2013new.csv) to join.", metavar="FILE")
     ferplus: str = option(

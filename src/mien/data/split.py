@@ -125,7 +125,10 @@ def _shares(label: IntArray, groups: IntArray, shares: dict[str, float], seed: i
     wanted = [share for share in shares.values() if share > 0]
     if not wanted:
         return np.full(len(label), TRAIN, object)
-    finest = min(_FINEST, len(np.unique(groups)))
+    # Not finer than the largest class has rows: there the folds could not be spread at all.
+    finest = min(_FINEST, len(np.unique(groups)), int(np.bincount(label).max()))
+    if finest < 2:
+        raise UsageError(f"{len(label)} rows cannot be split: expected two different pictures of a class at least")
     best = min(
         range(2, finest + 1), key=lambda n: (round(sum(abs(s - max(1, round(s * n)) / n) for s in wanted), 6), n)
     )

@@ -1,7 +1,7 @@
 """Readers of the field's layouts, one file a layout; importing this registers them, in the order of recognition."""
 
-from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, parquet, folders  # noqa: I001 - order of recognition
-from mien.data.layouts.base import LAYOUTS, Contents, Item, Layout, ReadOptions, find_layout, register
+from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, parquet, folders, table  # noqa: I001 - order of recognition
+from mien.data.layouts.base import LAYOUTS, Contents, Item, Layout, ReadOptions, find_layout, parse_classes, register
 
 __all__ = [
     "LAYOUTS",
@@ -14,7 +14,9 @@ __all__ = [
     "find_layout",
     "folders",
     "parquet",
+    "parse_classes",
     "pixels_csv",
     "rafdb",
     "register",
+    "table",
 ]

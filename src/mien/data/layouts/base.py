@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
+from mien.labels import EXPRESSIONS, canonical_name
 
 __all__ = [
     "LAYOUTS",
@@ -19,10 +21,14 @@ __all__ = [
     "Layout",
     "ReadOptions",
     "class_index",
+    "class_name",
     "find_layout",
+    "known_class",
+    "parse_classes",
     "read_listing",
     "register",
     "split_name",
+    "split_of_file",
 ]
 
 _SPLITS = {
@@ -95,10 +101,13 @@ class ReadOptions:
         A FER+ file (`fer2013new.csv`) to join.
     images : Path or None
         The folder of the images, where it is not beside the labels.
+    classes : mapping of str to str
+        What class numbers and names of the source's own mean; see `parse_classes`.
     """
 
     votes: Path | None = None
     images: Path | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Layout(Protocol):
@@ -133,8 +142,15 @@ def register(layout: Layout) -> None:
     LAYOUTS[layout.name] = layout
 
 
-def find_layout(path: Path, name: str | None = None) -> Layout:
+def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] | None = None) -> Layout:
     """The layout of that name, or the one that the content looks like.
+
+    Parameters
+    ----------
+    path : Path
+    name : str, optional
+    classes : mapping of str to str, optional
+        As in `ReadOptions`: where there are some, a folder that looks like nothing else holds folders named by them.
 
     Raises
     ------
@@ -152,14 +168,100 @@ def find_layout(path: Path, name: str | None = None) -> Layout:
     for layout in LAYOUTS.values():
         if layout.matches(path):
             return layout
-    known = "; ".join(f"{layout.name} ({layout.summary})" for layout in LAYOUTS.values())
-    raise InputError(str(path), f"its layout is not recognised. Known layouts: {known}. Name one with --layout")
+    if classes and path.is_dir():
+        return LAYOUTS["folders"]
+    raise InputError(
+        str(path),
+        f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ...; for "
+        "folders with other names give --classes), a table of image files and labels, Parquet with images, or one of "
+        f"{', '.join(LAYOUTS)}: name it with --layout",
+    )
+
+
+def _what_is_there(path: Path) -> str:
+    """In a few words, for the error of an unknown layout."""
+    if path.is_file():
+        try:
+            with path.open(encoding="utf-8-sig") as file:
+                line = file.readline(200).strip()
+        except (OSError, UnicodeDecodeError):
+            return "a file that is no text"
+        return f"it starts with '{line[:60]}'" if line else "an empty file"
+    names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
+    names = [name for name in names if not name.startswith(".")]
+    return "it holds " + (
+        ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "") or "nothing"
+    )
+
+
+def parse_classes(text: str | None) -> dict[str, str]:
+    """What the source's own classes mean, from the option ``--classes``.
+
+    Parameters
+    ----------
+    text : str or None
+        Expressions in the order of the source's numbers, from 0 (``"surprise,fear"``), or pairs of the source's own
+        name or number and an expression (``"1=surprise,2=fear"``, ``"wut=angry"``).
+
+    Returns
+    -------
+    dict of str to str
+        From the source's names in lower case to mien's; empty without a text.
+
+    Raises
+    ------
+    UsageError
+        If an expression is unknown, or a class comes twice.
+    """
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    pairs = [part.split("=", 1) if "=" in part else [str(number), part] for number, part in enumerate(parts)]
+    if any("=" in part for part in parts) and not all("=" in part for part in parts):
+        raise UsageError(f"--classes is '{text}'; expected either names in order, or pairs such as 1=surprise,2=fear")
+    classes = {own.strip().lower(): canonical_name(name) for own, name in pairs}
+    if len(classes) < len(pairs):
+        raise UsageError(f"--classes is '{text}', which names a class twice")
+    return classes
+
+
+def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
+    """The project's name of a class that a source names.
+
+    Raises
+    ------
+    InputError
+        If it is unknown.
+    """
+    found = known_class(text, classes)
+    if found is None:
+        raise InputError(
+            where,
+            f"unknown class name '{text.strip()[:60]}'; expected a spelling of {', '.join(EXPRESSIONS)}, or --classes "
+            "to say what it means",
+        )
+    return found
+
+
+def known_class(text: str, classes: Mapping[str, str]) -> str | None:
+    """The project's name of a class that a source names; None if it is unknown."""
+    own = classes.get(text.strip().lower())
+    if own is not None:
+        return own
+    try:
+        return canonical_name(text)
+    except UsageError:
+        return None
 
 
 def split_name(name: str) -> str:
     """A split's name here: ``train``, ``validation`` and ``test`` for the field's names of these, else as it is."""
     key = name.strip().lower()
     return _SPLITS.get(key.replace(" ", "").replace("-", "_"), key)
+
+
+def split_of_file(path: Path) -> str:
+    """The split that a file's name speaks of (``val2017.json``, ``train-00000-of-00002.parquet``), else ``train``."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((split_name(word) for word in words if split_name(word) in ("train", "validation", "test")), "train")
 
 
 def class_index(text: str, count: int, where: str, first: int = 0) -> int:
@@ -194,6 +296,6 @@ def read_listing(path: Path, expected: str) -> list[str]:
         If it cannot be read, or is no text.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(str(path), f"cannot be read; expected {expected} ({error})") from error

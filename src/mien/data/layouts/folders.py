@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, register, split_name
-from mien.errors import InputError, UsageError
-from mien.labels import EXPRESSIONS, canonical_name
+from mien.data.layouts.base import Contents, Item, ReadOptions, class_name, known_class, register, split_name
+from mien.errors import InputError
+from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
 
 __all__ = ["IMAGE_SUFFIXES", "ClassFolders"]
@@ -26,17 +26,19 @@ class ClassFolders:
 
     def matches(self, path: Path) -> bool:
         """A folder in which, four levels down at most, at least two folders are named by expressions."""
-        return path.is_dir() and bool(_class_parents(path))
+        return path.is_dir() and bool(_class_parents(path, {}))
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read all class folders in the order of their names."""
-        del options
+        classes = options.classes
         if not path.is_dir():
             raise InputError(str(path), "is a file; expected a folder of class folders")
-        parents = _class_parents(path)
+        parents = _class_parents(path, classes)
         if not parents:
             raise InputError(
-                str(path), f"holds no folders named by class; expected such as {', '.join(EXPRESSIONS)} in any spelling"
+                str(path),
+                f"holds no two folders named by class; expected such as {', '.join(EXPRESSIONS)} in any spelling, or "
+                "--classes to say what other names mean",
             )
         names = {parent: "train" if parent == path else parent.relative_to(path).as_posix() for parent in parents}
         # "images/train" and "images/validation" are the splits train and validation.
@@ -45,28 +47,26 @@ class ClassFolders:
             names = {parent: "train" if parent == path else parent.name for parent in parents}
         if len(parents) == 1 and split_name(next(iter(names.values()))) not in ("train", "validation", "test"):
             names = dict.fromkeys(names, "train")
-        found = {
-            _known(child.name) for parent in parents for child in _folders(parent) if _known(child.name) is not None
-        }
+        found = {known_class(child.name, classes) for parent in parents for child in _folders(parent)}
         labels = tuple(name for name in EXPRESSIONS if name in found)
         return Contents(
             labels=labels,
-            items=_items(path, names, labels),
+            items=_items(path, names, labels, classes),
             total=sum(1 for parent in parents for child in _folders(parent) for _ in _images(child)),
             splits={split_name(name): name for name in names.values()},
         )
 
 
-def _items(root: Path, names: dict[Path, str], labels: tuple[str, ...]) -> Iterator[Item | InputError]:
+def _items(
+    root: Path, names: dict[Path, str], labels: tuple[str, ...], classes: Mapping[str, str]
+) -> Iterator[Item | InputError]:
     for parent, split in names.items():
         for folder in _folders(parent):
-            label = _known(folder.name)
-            if label is None:
+            try:
+                label = class_name(folder.name, classes, folder.relative_to(root).as_posix())
+            except InputError as error:
                 if any(True for _ in _images(folder)):
-                    yield InputError(
-                        folder.relative_to(root).as_posix(),
-                        f"unknown class name '{folder.name}'; expected a spelling of {', '.join(EXPRESSIONS)}",
-                    )
+                    yield error
                 continue
             for file in _images(folder):
                 relative = file.relative_to(root).as_posix()
@@ -86,13 +86,6 @@ def _load(file: Path, where: str) -> bytes:
         raise InputError(where, error.problem) from error
 
 
-def _known(name: str) -> str | None:
-    try:
-        return canonical_name(name)
-    except UsageError:
-        return None
-
-
 def _folders(path: Path) -> list[Path]:
     try:
         children = sorted(path.iterdir())
@@ -109,11 +102,13 @@ def _images(folder: Path) -> Iterator[Path]:
             yield folder / name
 
 
-def _class_parents(root: Path) -> list[Path]:
+def _class_parents(root: Path, classes: Mapping[str, str]) -> list[Path]:
     """The folders that hold class folders, in order, none of them inside another."""
     level = [root]
     for _ in range(_DEEPEST):
-        known = {folder: sum(_known(child.name) is not None for child in _folders(folder)) for folder in level}
+        known = {
+            folder: sum(known_class(child.name, classes) is not None for child in _folders(folder)) for folder in level
+        }
         if any(count >= 2 for count in known.values()):
             return [folder for folder, count in known.items() if count]
         level = [child for folder in level for child in _folders(folder)][:1000]

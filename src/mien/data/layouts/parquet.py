@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,16 @@ from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
-from mien.data.layouts.base import Contents, Item, ReadOptions, register, split_name
+from mien.data.layouts.base import (
+    Contents,
+    Item,
+    ReadOptions,
+    class_name,
+    known_class,
+    register,
+    split_name,
+    split_of_file,
+)
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS, canonical_name
 from mien.source.image import read_file
@@ -42,6 +50,7 @@ class _Source:
     split: str | None
     split_of_file: str
     info: DatasetInfo | None
+    classes: Mapping[str, str]
 
     @property
     def names(self) -> list[str]:
@@ -65,11 +74,10 @@ class ParquetImages:
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Stream the files, row group by row group."""
-        del options
         files = _files(path)
         if not files:
             raise InputError(str(path), "is no Parquet file, and no folder with Parquet files")
-        sources = [_open(file) for file in files]
+        sources = [_open(file, options.classes) for file in files]
         first = sources[0]
         for other in sources[1:]:
             if other.labels != first.labels or other.vote_labels != first.vote_labels:
@@ -95,7 +103,7 @@ def _files(path: Path) -> list[Path]:
         return []
     found = [*path.glob("*.parquet"), *path.glob("data/*.parquet")]
     rank = {"train": 0, "validation": 1, "test": 2}
-    return sorted(filter(_is_parquet, found), key=lambda file: (rank.get(_file_split(file), 3), file.name))
+    return sorted(filter(_is_parquet, found), key=lambda file: (rank.get(split_of_file(file), 3), file.name))
 
 
 def _is_parquet(path: Path) -> bool:
@@ -106,13 +114,7 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _file_split(path: Path) -> str:
-    """The split that a file's name speaks of: ``train-00000-of-00002.parquet``, ``fer2013-valid.parquet``."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((split_name(word) for word in words if split_name(word) in ("train", "validation", "test")), "train")
-
-
-def _open(path: Path) -> _Source:
+def _open(path: Path, classes: Mapping[str, str]) -> _Source:
     pa = load_pyarrow()
     try:
         file = pa.parquet.ParquetFile(path, memory_map=True)
@@ -136,12 +138,13 @@ def _open(path: Path) -> _Source:
         file=file,
         image=image,
         label=label,
-        labels=info.labels if info else _labels(file, label, metadata, path),
+        labels=info.labels if info else _labels(file, label, metadata, path, classes),
         votes=votes,
         vote_labels=_vote_labels(metadata, info) if votes else (),
         split=next((name for name in _SPLIT if name in schema.names), None),
-        split_of_file=split_name(usage.decode()) if usage else _file_split(path),
+        split_of_file=split_name(usage.decode()) if usage else split_of_file(path),
         info=info,
+        classes={} if info else classes,
     )
 
 
@@ -151,13 +154,18 @@ def _is_image(kind: Any, pa: Any) -> bool:
     return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
 
 
-def _labels(file: Any, column: str, metadata: dict[bytes, bytes], path: Path) -> tuple[str, ...]:
+def _labels(
+    file: Any, column: str, metadata: dict[bytes, bytes], path: Path, classes: Mapping[str, str]
+) -> tuple[str, ...]:
     pa = load_pyarrow()
     kind = file.schema_arrow.field(column).type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        values = file.read(columns=[column]).column(column).unique().to_pylist()
         # A name that is not known will be named with its row.
-        found = {_name_or_none(value) for value in file.read(columns=[column]).column(column).unique().to_pylist()}
+        found = {known_class(str(value), classes) for value in values}
         return tuple(name for name in EXPRESSIONS if name in found)
+    if classes:
+        return tuple(name for name in EXPRESSIONS if name in classes.values())
     names = None
     if HUGGINGFACE_KEY in metadata:
         features = json.loads(metadata[HUGGINGFACE_KEY]).get("info", {}).get("features", {})
@@ -167,19 +175,13 @@ def _labels(file: Any, column: str, metadata: dict[bytes, bytes], path: Path) ->
     if not names:
         raise InputError(
             str(path), f"column '{column}' holds numbers, and nothing says what they mean; expected class names in the "
-            "metadata (as a ClassLabel of Hugging Face datasets, or the key 'label_names'), or a column of names"
+            "metadata (as a ClassLabel of Hugging Face datasets, or the key 'label_names'), a column of names, or "
+            "--classes"
         )  # fmt: skip
     try:
         return tuple(canonical_name(str(name)) for name in names)
     except UsageError as error:
         raise InputError(str(path), f"class names of column '{column}': {error}") from error
-
-
-def _name_or_none(value: Any) -> str | None:
-    try:
-        return canonical_name(str(value))
-    except UsageError:
-        return None
 
 
 def _vote_labels(metadata: dict[bytes, bytes], info: DatasetInfo | None) -> tuple[str, ...]:
@@ -206,7 +208,7 @@ def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputEr
             try:
                 votes = _votes(cells[source.votes], source, where) if source.votes else None
                 label = _label(cells[source.label], source, where)
-                split = source.split_of_file if source.split is None else split_name(str(cells[source.split]))
+                split = source.split_of_file if source.split is None else _split(cells[source.split], where)
             except InputError as error:
                 yield error
                 continue
@@ -223,12 +225,15 @@ def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputEr
         start += len(batch)
 
 
+def _split(value: Any, where: str) -> str:
+    if not value:
+        raise InputError(where, "no split; expected a name such as train")
+    return split_name(str(value))
+
+
 def _label(value: Any, source: _Source, where: str) -> int:
-    if isinstance(value, str):
-        try:
-            return source.labels.index(canonical_name(value))
-        except UsageError as error:
-            raise InputError(where, str(error)) from None
+    if isinstance(value, str) or (source.classes and value is not None):
+        return source.labels.index(class_name(str(value), source.classes, where))
     if not isinstance(value, int) or not 0 <= value < len(source.labels):
         raise InputError(where, f"label {value}; expected a whole number from 0 to {len(source.labels) - 1}")
     return value

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import copy_groups, find_copies
-from mien.data.photos.form import PhotoDataset, write_photos
+from mien.data.photos.form import Photo, PhotoDataset, write_photos
 from mien.data.photos.options import PhotoImportOptions
 from mien.data.photos.sources import LAYOUTS, find_layout
 from mien.data.pixels import decode_gray
@@ -25,20 +25,35 @@ __all__ = ["PhotoImportSummary", "choose_photos", "import_photos"]
 
 TRAIN, VALIDATION = "train", "validation"
 _THUMB_PX = 48
+_MOST_NAMED = 1000
 
 
 @dataclass
 class PhotoImportSummary:
-    """What an import did: photos and faces by source and split, and the number of groups of near copies."""
+    """What an import did.
+
+    Attributes
+    ----------
+    layout : str
+        The layout that was read.
+    photos, faces : dict of str to dict of str to int
+        Counts by source and split.
+    copies : int
+        Photos that are near copies of others.
+    damaged : list of InputError
+        The first 1,000 damaged photos that were left out; `damaged_rows` counts all.
+    """
 
     layout: str
     photos: dict[str, dict[str, int]] = field(default_factory=dict)
     faces: dict[str, dict[str, int]] = field(default_factory=dict)
     copies: int = 0
+    damaged: list[InputError] = field(default_factory=list)
+    damaged_rows: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return dataclasses.asdict(self)
+        return {**vars(self), "damaged": [{"where": error.source, "problem": error.problem} for error in self.damaged]}
 
 
 def import_photos(
@@ -66,7 +81,7 @@ def import_photos(
     Raises
     ------
     InputError
-        If something cannot be read.
+        If the source cannot be read, or at the first damaged photo unless `on_error` is ``"skip"``.
     UsageError
         If nothing can be written at `dest`.
     """
@@ -74,16 +89,29 @@ def import_photos(
     path = Path(source)
     layout = find_layout(path, options.layout)
     tell = progress or (lambda *_: None)
+    summary = PhotoImportSummary(layout)
     thumbs, sources, splits = [], [], []
+    sound: list[bool] = []
     for photo in LAYOUTS[layout](path):
-        gray = decode_gray(photo.image, photo.name)
+        try:
+            if isinstance(photo, InputError):
+                raise photo
+            gray = decode_gray(photo.image, photo.name)
+        except InputError as error:
+            if options.on_error == "stop":
+                raise
+            summary.damaged_rows += 1
+            summary.damaged += [error] if len(summary.damaged) < _MOST_NAMED else []
+            sound.append(False)
+            continue
+        sound.append(True)
         thumbs.append(cv2.resize(gray, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA))
         sources.append(photo.source)
         splits.append(photo.split)
         tell(len(thumbs), None, "looking for copies")
     if not thumbs:
-        raise InputError(str(path), "has no photos")
-    summary = PhotoImportSummary(layout)
+        left_out = f"; {summary.damaged_rows:,} are damaged" if summary.damaged_rows else ""
+        raise InputError(str(path), f"has no photos that can be read{left_out}")
     if set(splits) == {TRAIN} and options.validation:
         groups = copy_groups(len(thumbs), find_copies(np.asarray(thumbs, np.uint8)))
         summary.copies = len(thumbs) - len(np.unique(groups))
@@ -92,10 +120,14 @@ def import_photos(
     facts = {
         "step": "import", "layout": layout, "source": path.name, "validation": options.validation,
         "seed": options.seed, "near_copies": summary.copies,
+        "damaged_rows": summary.damaged_rows,
     }  # fmt: skip
     total = len(thumbs)
+    again = (photo for photo, kept in zip(LAYOUTS[layout](path), sound, strict=True) if kept)
     photos = (
-        dataclasses.replace(photo, split=split) for photo, split in zip(LAYOUTS[layout](path), splits, strict=True)
+        dataclasses.replace(photo, split=split)
+        for photo, split in zip(again, splits, strict=True)
+        if isinstance(photo, Photo)
     )
     dataset = write_photos(dest, photos, facts, lambda done: tell(done, total, "writing"))
     counts: Counter[tuple[str, str]] = Counter()

@@ -25,6 +25,7 @@ class PhotoImportOptions:
         minimum=0.0,
         maximum=0.5,
     )
+    on_error: str = option("stop", "What to do at a damaged photo.", choices=("stop", "skip"))
     seed: int = option(0, "Seed of the choice.", minimum=0)
 
     def __post_init__(self) -> None:

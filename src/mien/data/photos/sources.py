@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.data.info import load_pyarrow
-from mien.data.layouts.base import read_listing, split_name
+from mien.data.layouts.base import read_listing, split_name, split_of_file
 from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, landmarks_array
 from mien.data.pixels import decode_gray
 from mien.errors import InputError
@@ -22,7 +25,11 @@ __all__ = ["LAYOUTS", "find_layout"]
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # In WIDER FACE's list: x, y, width, height, blur, expression, illumination, invalid, occlusion, pose.
 _WIDER_INVALID = 7
-Reader = Callable[[Path], Iterator[Photo]]
+_LEAST_SIDE_PX = 2.0
+# Cells of a line of YOLO: a box, one with a score, one with five landmarks of two or three numbers; else a polygon.
+_YOLO_CELLS = (5, 6, 15, 20)
+_SHARE_SLACK = 0.02
+Reader = Callable[[Path], "Iterator[Photo | InputError]"]
 
 
 def find_layout(path: Path, name: str | None = None) -> str:
@@ -38,8 +45,10 @@ def find_layout(path: Path, name: str | None = None) -> str:
     if name is not None:
         return name
     if path.is_dir():
-        if any((path / folder).is_dir() for folder in ("labels", "images")):
+        if _yolo_folders(path):
             return "yolo"
+        if _coco_files(path):
+            return "coco"
     elif path.suffix.lower() == ".parquet":
         return "parquet"
     elif path.suffix.lower() == ".json":
@@ -49,11 +58,11 @@ def find_layout(path: Path, name: str | None = None) -> str:
     raise InputError(
         str(path),
         "its layout is not recognised; expected a .parquet file with images and boxes, a .txt list as WIDER FACE has "
-        "it, a .json file as COCO has it, or a folder with images/ and labels/ as YOLO has it",
+        "it, a .json file as COCO has it (or a folder of such), or a folder with images/ and labels/ as YOLO has it",
     )
 
 
-def read_parquet(path: Path) -> Iterator[Photo]:
+def read_parquet(path: Path) -> Iterator[Photo | InputError]:
     """Rows of photos: mien's own form, or columns ``image``, ``boxes``, ``landmarks``, ``ignore`` and their like."""
     if PhotoDataset.is_one(path):
         yield from PhotoDataset(path).photos()
@@ -70,7 +79,7 @@ def read_parquet(path: Path) -> Iterator[Photo]:
     start = 0
     for batch in file.iter_batches(256):
         for offset, row in enumerate(batch.to_pylist()):
-            yield _from_columns(row, f"{path.name} row {start + offset}")
+            yield _made(partial(_from_columns, row, f"{path.name} row {start + offset}"))
         start += len(batch)
 
 
@@ -102,79 +111,141 @@ def _from_columns(row: dict[str, Any], where: str) -> Photo:
         raise InputError(where, f"its boxes or landmarks have another form than expected ({error})") from error
 
 
-def read_wider(path: Path) -> Iterator[Photo]:
+def read_wider(path: Path) -> Iterator[Photo | InputError]:
     """A list as WIDER FACE has it: a file name, the number of faces, and a line ``x y w h ...`` for each face.
 
     Faces that the list marks as invalid, and those below 2 px, are places to ignore.
     """
     lines = [line.strip() for line in read_listing(path, "a list of photos and faces")]
-    split = next((split_name(word) for word in path.stem.split("_") if split_name(word) != word), "train")
+    split = split_of_file(path)
     index = 0
     while index < len(lines):
-        name = lines[index]
+        name = lines[index].replace("\\", "/")
         index += 1
         if not name:
             continue
         where = f"{path.name} line {index}"
         try:
             count = int(lines[index])
+            # A photo without a face has one line of zeros.
             rows = [[float(value) for value in line.split()] for line in lines[index + 1 : index + 1 + max(count, 1)]]
             faces = np.asarray([row[:4] for row in rows], np.float32).reshape(-1, 4)
         except (IndexError, ValueError) as error:
             raise InputError(where, f"expected '{name}' to be followed by its faces, 'x y w h' a line") from error
+        if len(rows) < count:
+            raise InputError(where, f"'{name}' is followed by {len(rows)} faces; expected {count}")
         index += 1 + max(count, 1)
-        faces = np.concatenate((faces[:, :2], faces[:, :2] + faces[:, 2:]), axis=1)[: len(rows) if count else 0]
         invalid = np.asarray([len(row) > _WIDER_INVALID and row[_WIDER_INVALID] != 0 for row in rows], bool)
-        tiny = (faces[:, 2:] - faces[:, :2]).min(axis=1, initial=np.inf) < 2
-        left_out = invalid[: len(faces)] | tiny
-        yield _labelled(_beside(path, name), name, split, Path(name).parent.name, faces[~left_out], faces[left_out])
+        kept, left_out = faces[:count][~invalid[:count]], faces[:count][invalid[:count]]
+        yield _made(partial(_beside, path, name, split, Path(name).parent.name, _corners(kept), _corners(left_out)))
 
 
-def read_coco(path: Path) -> Iterator[Photo]:
-    """A JSON file as COCO has it: every annotation is a face (``iscrowd`` ones are places to ignore)."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        faces: dict[Any, list[list[float]]] = defaultdict(list)
-        crowds: dict[Any, list[list[float]]] = defaultdict(list)
-        for annotation in values["annotations"]:
-            left, top, width, height = (float(value) for value in annotation["bbox"])
-            kind = crowds if annotation.get("iscrowd") else faces
-            kind[annotation["image_id"]].append([left, top, left + width, top + height])
-        images = [(image["id"], str(image["file_name"])) for image in values["images"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            str(path), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({error})"
-        ) from error
-    split = next((split_name(word) for word in path.stem.split("_") if split_name(word) != word), "train")
-    for number, name in images:
-        file = _beside(path, name)
-        yield _labelled(file, name, split, path.stem, boxes_array(faces[number]), boxes_array(crowds[number]))
+def read_coco(path: Path) -> Iterator[Photo | InputError]:
+    """A JSON file as COCO has it, or a folder with some.
 
-
-def read_yolo(path: Path) -> Iterator[Photo]:
-    """A folder with ``images/`` and ``labels/``: a text file a photo, ``class x y w h`` in shares of the photo a line.
-
-    Every class is taken for a face.
+    Every annotation is a face (``iscrowd`` ones are places to ignore), unless one of several categories is called
+    "face": then only those are.
     """
-    root = path / "images" if (path / "images").is_dir() else path
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in _SUFFIXES)
+    files = _coco_files(path) if path.is_dir() else [path]
     if not files:
-        raise InputError(str(path), "has no photos in images/")
+        raise InputError(str(path), "has no .json file as COCO has it; expected one here or in annotations/")
     for file in files:
-        inner = file.relative_to(root)
-        listing = (path / "labels" / inner).with_suffix(".txt")
-        # Decoded, since the shares are of the upright photo.
-        height, width = decode_gray(read_file(str(file)), inner.as_posix()).shape
-        boxes = []
-        for number, line in enumerate(read_listing(listing, "a label file") if listing.is_file() else [], 1):
-            try:
-                x, y, w, h = (float(value) for value in line.split()[1:5])
-            except ValueError as error:
-                raise InputError(f"{listing.name} line {number}", "expected 'class x y w h'") from error
-            boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
-        scale = np.asarray([width, height] * 2, np.float32)
-        split = split_name(inner.parts[0]) if len(inner.parts) > 1 else "train"
-        yield _labelled(file, inner.as_posix(), split, path.name, boxes_array(boxes) * scale, boxes_array([]))
+        yield from _read_coco_file(file)
+
+
+def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        images = [(image["id"], str(image["file_name"]).replace("\\", "/")) for image in values["images"]]
+        annotations = list(values["annotations"])
+        names = {entry["id"]: str(entry.get("name")).lower() for entry in values.get("categories") or []}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            str(path), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({error!r})"
+        ) from error
+    known = {number for number, _ in images}
+    faces: dict[Any, list[list[float]]] = defaultdict(list)
+    crowds: dict[Any, list[list[float]]] = defaultdict(list)
+    for number, annotation in enumerate(annotations):
+        where = f"{path.name} annotation {number}"
+        try:
+            left, top, width, height = (float(value) for value in annotation["bbox"])
+            image = annotation["image_id"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(where, "expected 'image_id' and 'bbox', the numbers [x, y, width, height]") from error
+        if image not in known:
+            raise InputError(where, f"is of image_id {image}, which is not among the file's images")
+        if "face" in names.values() and names.get(annotation.get("category_id"), "face") != "face":
+            continue
+        (crowds if annotation.get("iscrowd") else faces)[image].append([left, top, width, height])
+    split = split_of_file(path)
+    for number, name in images:
+        kept, left_out = _corners(boxes_array(faces[number])), _corners(boxes_array(crowds[number]))
+        yield _made(partial(_beside, path, name, split, path.stem, kept, left_out))
+
+
+def _coco_files(path: Path) -> list[Path]:
+    """The JSON files with images and annotations in a folder or its ``annotations``, those for training first."""
+    found = [file for file in (*path.glob("*.json"), *path.glob("annotations/*.json")) if _is_coco(file)]
+    return sorted(found, key=lambda file: (split_of_file(file) != "train", file.name))
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return file.read(1).strip() == "{" and path.stem.lower() not in ("package", "dataset_infos")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read_yolo(path: Path) -> Iterator[Photo | InputError]:
+    """Folders ``images/`` and ``labels/``: a text file a photo, ``class x y w h`` in shares of the photo a line.
+
+    Splits are folders inside the two, or (as Roboflow writes it) folders that hold the two. Every class is taken for a
+    face; a photo without a text file has none.
+    """
+    some = False
+    for root, labels, split in _yolo_folders(path):
+        for file in sorted(file for file in root.rglob("*") if file.suffix.lower() in _SUFFIXES):
+            some = True
+            inner = file.relative_to(root)
+            own = split or (split_name(inner.parts[0]) if len(inner.parts) > 1 else "train")
+            yield _made(partial(_read_yolo_photo, file, (labels / inner).with_suffix(".txt"), inner, own, path.name))
+    if not some:
+        raise InputError(str(path), "has no photos; expected them in images/, and their boxes in labels/")
+
+
+def _yolo_folders(path: Path) -> list[tuple[Path, Path, str | None]]:
+    """Folders of photos and of their labels, and the split where the folders say it."""
+    if (path / "labels").is_dir():
+        return [(path / "images" if (path / "images").is_dir() else path, path / "labels", None)]
+    nested = [child for child in path.iterdir() if (child / "images").is_dir() and (child / "labels").is_dir()]
+    found = [(child / "images", child / "labels", split_name(child.name)) for child in nested]
+    return sorted(found, key=lambda item: (item[2] != "train", item[2]))
+
+
+def _read_yolo_photo(file: Path, listing: Path, inner: Path, split: str, source: str) -> Photo:
+    data = read_file(str(file))
+    boxes = []
+    for number, line in enumerate(read_listing(listing, "a label file") if listing.is_file() else [], 1):
+        if not line.strip():
+            continue
+        try:
+            x, y, w, h = values = [float(value) for value in line.split()[1:5]]
+        except ValueError:
+            values = [math.nan]
+        inside = all(-_SHARE_SLACK <= value <= 1 + _SHARE_SLACK for value in values)
+        if not inside or len(line.split()) not in _YOLO_CELLS:
+            raise InputError(
+                f"{listing.name} line {number}",
+                f"'{line.strip()[:60]}'; expected 'class x y w h', the middle and the size of a box in shares of the "
+                "photo from 0 to 1",
+            )
+        boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+    # Decoded, since the shares are of the upright photo.
+    height, width = decode_gray(data, inner.as_posix()).shape
+    scale = np.asarray([width, height] * 2, np.float32)
+    return _labelled(data, inner.as_posix(), split, source, boxes_array(boxes) * scale, boxes_array([]))
 
 
 LAYOUTS: dict[str, Reader] = {
@@ -183,10 +254,29 @@ LAYOUTS: dict[str, Reader] = {
 """The readers by the name of their layout."""
 
 
-def _labelled(file: Path, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
+def _made(make: Callable[[], Photo]) -> Photo | InputError:
+    """What a function makes, or why it cannot."""
+    try:
+        return make()
+    except InputError as error:
+        return error
+
+
+def _corners(box_xywh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Left, top, width and height (N, 4) as left, top, right and bottom."""
+    return np.concatenate((box_xywh[:, :2], box_xywh[:, :2] + box_xywh[:, 2:]), axis=1)
+
+
+def _labelled(image: bytes, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
+    """A photo whose boxes a person drew; those below 2 px are places to ignore."""
+    if not np.isfinite(box_xyxy).all():
+        raise InputError(name, "one of its boxes has a number that is not finite")
+    tiny = (box_xyxy[:, 2:] - box_xyxy[:, :2]).min(axis=1, initial=np.inf) < _LEAST_SIDE_PX
+    ignore_xyxy = np.concatenate((ignore_xyxy, box_xyxy[tiny]))
+    box_xyxy = box_xyxy[~tiny]
     count = len(box_xyxy)
     return Photo(
-        image=read_file(str(file)),
+        image=image,
         name=name,
         source=source,
         split=split,
@@ -200,10 +290,14 @@ def _labelled(file: Path, name: str, split: str, source: str, box_xyxy: Any, ign
     )
 
 
-def _beside(listing: Path, name: str) -> Path:
-    """A photo that a list names: beside the list, or in a folder ``images`` there or one level up."""
-    places = (listing.parent, listing.parent / "images", listing.parent.parent / "images", listing.parent.parent)
+def _beside(listing: Path, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
+    """A photo that a list names: beside the list or one level up, there also in ``images`` or a folder named alike."""
+    own = listing.stem.removeprefix("instances_")
+    places = [base / folder for base in (listing.parent, listing.parent.parent) for folder in (".", "images", own)]
+    places += [listing.parent.parent / "images" / own]
     for folder in places:
         if (folder / name).is_file():
-            return folder / name
-    raise InputError(f"{listing.name}: {name}", f"no such photo in {', '.join(str(place) for place in places)}")
+            return _labelled(read_file(str(folder / name)), name, split, source, box_xyxy, ignore_xyxy)
+    raise InputError(
+        f"{listing.name}: {name}", "no such photo beside the list, in images/ there, or in either place one level up"
+    )

@@ -1,0 +1,139 @@
+"""Tables of image files and their labels: a CSV file beside the images, as many datasets of the field come."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from mien.data.layouts.base import (
+    Contents,
+    Item,
+    ReadOptions,
+    class_name,
+    known_class,
+    register,
+    split_name,
+    split_of_file,
+)
+from mien.errors import InputError
+from mien.labels import EXPRESSIONS
+from mien.source.image import read_file
+
+__all__ = ["Table"]
+
+_PATH = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name", "img",
+         "pth")  # fmt: skip
+_LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
+_SPLIT = ("split", "usage", "set")
+_DELIMITERS = ",;\t"
+_PLACES = (".", "images", "imgs")
+
+
+class Table:
+    """A CSV file with a column of image files and a column of labels, or a folder with some (``train.csv``, ...).
+
+    Between its cells are commas, semicolons or tabs. Files are meant from the folder of the table or from its
+    ``images``; Windows' separators are understood. The split is a column, or what the table's name says.
+    """
+
+    name = "table"
+    summary = "CSV of image files and labels, or the folder that holds it"
+
+    def matches(self, path: Path) -> bool:
+        """A file whose header names the columns, or a folder with such files."""
+        return bool(_tables(path))
+
+    def read(self, path: Path, options: ReadOptions) -> Contents:
+        """Read the tables one after the other; the labels are looked through first."""
+        tables = _tables(path)
+        if not tables:
+            raise InputError(
+                str(path),
+                f"no CSV file with a column of image files ({', '.join(_PATH)}) and one of labels "
+                f"({', '.join(_LABEL)})",
+            )
+        rows = [row for table in tables for row in _rows(table)]
+        found = {known_class(row[2], options.classes) for row in rows if not isinstance(row, InputError)}
+        labels = tuple(name for name in EXPRESSIONS if name in found)
+        root = path if path.is_dir() else path.parent
+        roots = [options.images] if options.images else [root / place for place in _PLACES]
+        return Contents(labels=labels, items=_items(rows, labels, roots, options), total=len(rows))
+
+
+def _tables(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".csv", ".tsv") and _columns(file)]
+        return sorted(found, key=lambda file: split_of_file(file) != "train")
+    return [path] if path.is_file() and _columns(path) else []
+
+
+def _columns(path: Path) -> tuple[str, list[str]] | None:
+    """What stands between the cells, and the names in the header; None where this is no such table."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            line = file.readline(4096)
+    except (OSError, UnicodeDecodeError):
+        return None
+    for delimiter in _DELIMITERS:
+        names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        if _first(_PATH, names) and _first(_LABEL, names):
+            return delimiter, names
+    return None
+
+
+def _first(wanted: tuple[str, ...], names: list[str]) -> str | None:
+    return next((name for name in wanted if name in names), None)
+
+
+def _rows(table: Path) -> Iterator[tuple[str, str, str, str, int] | InputError]:
+    """Of each row: what to call it, the file, the label, the split, the number."""
+    delimiter, names = _columns(table) or (",", [])
+    split_column = _first(_SPLIT, names)
+    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        next(reader)
+        for number, cells in enumerate(row for row in reader if any(cell.strip() for cell in row)):
+            where = f"{table.name} row {number} (line {reader.line_num})"
+            if len(cells) != len(names):
+                yield InputError(where, f"{len(cells)} cells; expected {len(names)} ({', '.join(names)})")
+                continue
+            row = dict(zip(names, cells, strict=True))
+            split = split_name(row[split_column]) if split_column else split_of_file(table)
+            yield where, row[_first(_PATH, names) or ""], row[_first(_LABEL, names) or ""], split, number
+
+
+def _items(
+    rows: list[tuple[str, str, str, str, int] | InputError],
+    labels: tuple[str, ...],
+    roots: list[Path],
+    options: ReadOptions,
+) -> Iterator[Item | InputError]:
+    for row in rows:
+        if isinstance(row, InputError):
+            yield row
+            continue
+        where, cell, label, split, number = row
+        name = PurePosixPath(cell.strip().replace("\\", "/")).as_posix()
+        try:
+            index = labels.index(class_name(label, options.classes, where))
+            if not split:
+                raise InputError(where, "no split; expected a name such as train")
+        except InputError as error:
+            yield error
+            continue
+        yield Item(f"{where}, {name}", partial(_load, name, roots, where), index, split, name, number)
+
+
+def _load(name: str, roots: list[Path], where: str) -> bytes:
+    for root in roots:
+        if (root / name).is_file():
+            return read_file(os.fspath(root / name))
+    raise InputError(
+        f"{where}, {name}", "no such image beside the table or in images/; name the folder of the images with --images"
+    )
+
+
+register(Table())
