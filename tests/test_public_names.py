@@ -69,4 +69,4 @@ def test_reading_a_photo_loads_nothing_heavy(astronaut_path):
 
 def test_the_command_line_starts_without_the_stages():
     loaded = loaded_after("import mien.cli")
-    assert not loaded & {*HEAVY, "cv2", "onnxruntime"}
+    assert not loaded & {*HEAVY, "numpy", "cv2", "onnxruntime"}

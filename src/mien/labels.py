@@ -9,11 +9,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["EXPRESSIONS", "FER7", "SCHEMES", "LabelScheme", "canonical_name", "find_scheme"]
 
@@ -104,6 +106,8 @@ class LabelScheme:
             How much of the model's probability lay on this scheme's classes, in [0, 1]. A low value means that
             the model saw something that the scheme has no label for.
         """
+        import numpy as np  # the command line starts without it
+
         column = {label: index for index, label in enumerate(head_labels)}
         merge = np.zeros((len(head_labels), len(self.members)))
         for index, names in enumerate(self.members.values()):

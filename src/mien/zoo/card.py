@@ -12,18 +12,18 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal
 
 from mien.errors import ModelError
 from mien.files import write_json
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 __all__ = ["Head", "InputSpec", "ModelCard", "PerChannel", "TrainingData"]
 
 SCHEMA_VERSION = 1
-T = TypeVar("T")
 
 PerChannel = float | tuple[float, float, float]
 """One number for all channels, or one for each of red, green and blue."""
@@ -66,12 +66,14 @@ class InputSpec:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if isinstance(values, tuple) and self.channels != "rgb":
                 raise ValueError(f"{name} is {values}; expected one number for {self.channels} input")
-        if not np.all(np.asarray(self.std) > 0):
+        if not all(value > 0 for value in (self.std if isinstance(self.std, tuple) else (self.std,))):
             raise ValueError(f"std is {self.std}; expected more than 0")
 
     @property
     def mean_and_std(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The normalisation, float64 of shape (1, 1, 1) or (3, 1, 1): against channels, rows and columns."""
+        import numpy as np  # the command line starts without it
+
         mean, std = (np.reshape(np.asarray(values, np.float64), (-1, 1, 1)) for values in (self.mean, self.std))
         return mean, std
 
@@ -102,6 +104,8 @@ class Head:
 
     def temperature_at(self, crop_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """The temperature for crops of these sides in pixels of the photo, float64 of the same shape."""
+        import numpy as np
+
         if not self.temperature_by_px:
             return np.full(np.shape(crop_px), self.temperature)
         sides_px, temperatures = np.array(self.temperature_by_px).T
