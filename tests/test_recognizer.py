@@ -1,6 +1,10 @@
 """The recognizer composes the stages; fakes stand in for the slow ones where only the composition is tested."""
 
+import dataclasses
+import inspect
 import io
+import pickle
+import re
 import threading
 
 import cv2
@@ -96,8 +100,30 @@ def test_a_bad_input_raises_alone_and_is_recorded_in_a_list():
 
 
 def test_wrong_types_raise_even_in_a_list():
-    with pytest.raises(UsageError, match="NoneType"):
-        fake_recognizer(threads=2).recognize([paint_face(0), None])
+    with pytest.raises(UsageError, match="from int"):
+        fake_recognizer(threads=2).recognize([paint_face(0), 3])
+
+
+def test_what_could_not_be_read_is_told_at_the_callers_line():
+    for recognize in (fake_recognizer().recognize, mien.recognize):
+        with pytest.warns(MienWarning, match="cv2.imread gives None") as told:
+            recognize([cv2.imread("missing.jpg")])
+        assert told[0].filename == __file__
+    with pytest.raises(InputError, match="missing"):
+        mien.recognize(["missing.jpg"], on_error="raise")
+
+
+def test_a_pickled_recognizer_takes_its_options_along(astronaut_path):
+    recognizer = Recognizer(model="tiny", labels=["happy", "sad"])
+    reading = recognizer.recognize(astronaut_path)
+    other = pickle.loads(pickle.dumps(recognizer))
+    assert other.recognize(astronaut_path) == reading
+
+
+def test_the_docstring_tells_what_each_option_means():
+    for kind in (Recognizer, mien.RecognizerOptions, mien.VideoOptions):
+        documented = re.findall(r"^(\w+) : .*\n    \w", inspect.getdoc(kind), re.MULTILINE)
+        assert documented == [item.name for item in dataclasses.fields(kind)]
 
 
 def test_cropped_images_are_read_whole():

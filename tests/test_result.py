@@ -58,6 +58,12 @@ def test_dict_has_the_documented_keys_and_is_json():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
+def test_what_is_shown_fits_a_line():
+    assert repr(make_face(track_id=3)) == "Face(happy 70%, box_xyxy=(10, 20, 60, 80), track_id=3)"
+    assert repr(make_reading()) == "Reading('photo.jpg', size_wh=(120, 100), faces=[])"
+    assert repr(make_reading(error="broken")).endswith(", faces=[], error='broken')")
+
+
 def test_no_face_is_an_empty_list():
     reading = make_reading()
     assert reading.faces == []
@@ -87,7 +93,9 @@ def test_to_supervision_keeps_boxes_and_names():
     assert detections.class_id.tolist() == [FER7.index("happy"), FER7.index("sad")]
     assert detections.data["landmarks_xy"].shape == (2, 5, 2)
     assert np.isclose(detections.confidence, 0.7).all()
-    assert len(make_reading().to_supervision()) == 0
+    empty = make_reading().to_supervision()  # the same shape without a face
+    assert empty.xyxy.shape == (0, 4)
+    assert {name: len(values) for name, values in empty.data.items()} == dict.fromkeys(detections.data, 0)
 
 
 @pytest.mark.parametrize(("library", "method"), [("pandas", "to_pandas"), ("supervision", "to_supervision")])

@@ -12,6 +12,7 @@ import functools
 import inspect
 import math
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ from mien.errors import UsageError
 __all__ = [
     "check_options",
     "coerce_option",
+    "document_options",
     "nearest_hint",
     "option",
     "option_facts",
@@ -137,6 +139,20 @@ def option_help(item: dataclasses.Field[Any]) -> str:
     """What a field's declaration says of it, with the allowed values."""
     declared: _Declaration = item.metadata[_KEY]
     return declared.help + (f" One of {', '.join(declared.choices)}." if declared.choices else "")
+
+
+def document_options(kind: type[T]) -> type[T]:
+    """Give the docstring of an options dataclass a section of parameters, made of their declarations; a decorator."""
+    if kind.__doc__ is None:  # python -OO
+        return kind
+    lines = ["Parameters", "----------"]
+    for item in dataclasses.fields(typing.cast("Any", kind)):
+        if option_facts(item) is not None:
+            lines.append(f"{item.name} : {item.type}, default {item.default!r}")
+            lines.append(textwrap.indent(textwrap.fill(option_help(item), 108), "    "))
+    head, *sections = inspect.cleandoc(kind.__doc__).split("\n\nRaises\n")
+    kind.__doc__ = "\n\nRaises\n".join([head + "\n\n" + "\n".join(lines), *sections])
+    return kind
 
 
 def coerce_option(kind: type[Any], name: str, value: Any) -> Any:

@@ -17,7 +17,7 @@ from mien.classify import Classifier, OnnxClassifier, face_batch, face_sides_px,
 from mien.detect import Detector, open_detector
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7, LabelScheme, find_scheme
-from mien.options import options_from_dict
+from mien.options import document_options, options_from_dict
 from mien.parallel import ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
 from mien.recognizer_options import RecognizerOptions
@@ -41,12 +41,14 @@ def count_threads(wanted: int | None) -> int:
     return max(1, min(cores, 8))
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recognizer(RecognizerOptions):
-    """Finds the faces of images and reads their expressions. Safe to use from several threads.
+    """Finds the faces of images and reads their expressions.
 
-    Parameters are those of `RecognizerOptions`, by keyword. `model` and `detector` may also be objects of one's own
-    that follow the `mien.classify.Classifier` and `mien.detect.Detector` protocols.
+    Safe to use from several threads; pickled, as for another process, it takes its options along and opens the models
+    anew. `model` and `detector` may also be objects of one's own that follow the `mien.classify.Classifier` and
+    `mien.detect.Detector` protocols.
 
     Raises
     ------
@@ -74,6 +76,10 @@ class Recognizer(RecognizerOptions):
             self._classifier(self._threads)
         if self.detector not in shipped:
             self._detector(self._threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The options alone: another process opens the models for itself.
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
 
     @functools.cached_property
     def _threads(self) -> int:
@@ -171,13 +177,18 @@ class Recognizer(RecognizerOptions):
         -------
         Reading, or list of Reading in the order of the list
         """
+        return self._recognize(images, on_error)
+
+    def _recognize(
+        self, images: ImageLike | list[Any] | tuple[Any, ...], on_error: Literal["raise", "record"] | None
+    ) -> Reading | list[Reading]:
         if on_error not in (None, "raise", "record"):
             raise UsageError(f"on_error is {on_error!r}; expected 'raise' or 'record'")
         if isinstance(images, (list, tuple)):
             readings = list(self.stream(images, on_error=on_error or "record"))
             for reading in readings:
-                if reading.error is not None:
-                    warnings.warn(f"not read: {reading.source}: {reading.error}", MienWarning, stacklevel=2)
+                if reading.error is not None:  # told at the line of whoever called either `recognize`
+                    warnings.warn(f"not read: {reading.source}: {reading.error}", MienWarning, stacklevel=3)
             return readings
         (reading,) = self.stream([images], on_error=on_error or "raise", threads=1)
         return reading
@@ -277,22 +288,29 @@ class Recognizer(RecognizerOptions):
 
 
 @overload
-def recognize(images: list[Any] | tuple[Any, ...], **options: Any) -> list[Reading]: ...
+def recognize(images: list[Any] | tuple[Any, ...], *, on_error: Any = None, **options: Any) -> list[Reading]: ...
 @overload
-def recognize(images: ImageLike, **options: Any) -> Reading: ...
-def recognize(images: ImageLike | list[Any] | tuple[Any, ...], **options: Any) -> Reading | list[Reading]:
+def recognize(images: ImageLike, *, on_error: Any = None, **options: Any) -> Reading: ...
+def recognize(
+    images: ImageLike | list[Any] | tuple[Any, ...],
+    *,
+    on_error: Literal["raise", "record"] | None = None,
+    **options: Any,
+) -> Reading | list[Reading]:
     """Read one image or a list of them with a recognizer that is kept for the next call.
 
     Parameters
     ----------
     images : path, bytes, array or PIL image, or a list of them
         See `Recognizer.recognize`.
+    on_error : {"raise", "record"}, optional
+        What to do with an input that cannot be read: see `Recognizer.recognize`.
     **options
-        See `RecognizerOptions`.
+        Those of `Recognizer`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
     """
     if isinstance(options.get("labels"), list):
         options["labels"] = tuple(options["labels"])
-    return _kept_recognizer(RecognizerOptions(**options)).recognize(images)
+    return _kept_recognizer(RecognizerOptions(**options))._recognize(images, on_error)
 
 
 @functools.lru_cache(maxsize=4)

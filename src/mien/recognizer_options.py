@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.options import check_options, option
+from mien.options import check_options, document_options, option
 
 if TYPE_CHECKING:
     from mien.classify import Classifier
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["RecognizerOptions"]
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class RecognizerOptions:
     """What a `Recognizer` can be told; each is also a flag of the command line."""

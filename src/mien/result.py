@@ -70,6 +70,11 @@ class Face:
         if abs(total - 1.0) > 1e-3:
             raise ValueError(f"Face.probabilities sum to {total:.4f}; expected 1")
 
+    def __repr__(self) -> str:
+        who = "" if self.track_id is None else f", track_id={self.track_id}"
+        box = ", ".join(f"{value:.0f}" for value in self.box_xyxy)
+        return f"Face({self.expression} {self.confidence:.0%}, box_xyxy=({box}){who})"
+
     @property
     def expression(self) -> str:
         """The most probable label."""
@@ -134,6 +139,11 @@ class Reading:
         if self.error is not None and self.faces:
             raise ValueError("Reading with an error cannot have faces")
 
+    def __repr__(self) -> str:
+        beside = {"time_s": _rounded(self.time_s), "note": self.note, "error": self.error}
+        said = "".join(f", {name}={value!r}" for name, value in beside.items() if value is not None)
+        return f"Reading({self.source!r}, size_wh={self.size_wh}, faces={self.faces}{said})"
+
     def to_dict(self) -> dict[str, Any]:
         """The reading as plain Python values, ready for JSON, with its faces nested."""
         return {
@@ -182,21 +192,19 @@ class Reading:
             raise MissingExtraError("Reading.to_supervision", "supervision", "supervision") from error
         import numpy as np
 
-        if not self.faces:
-            return supervision.Detections.empty()
-        labels = list(self.faces[0].probabilities)
+        labels = list(self.faces[0].probabilities) if self.faces else []
         tracks = [face.track_id for face in self.faces]
         landmarks = np.full((len(self.faces), 5, 2), np.nan, np.float32)
         for index, face in enumerate(self.faces):
             if face.landmarks_xy:
                 landmarks[index] = face.landmarks_xy
         return supervision.Detections(
-            xyxy=np.array([face.box_xyxy for face in self.faces], np.float32),
+            xyxy=np.array([face.box_xyxy for face in self.faces], np.float32).reshape(-1, 4),
             confidence=np.array([face.confidence for face in self.faces], np.float32),
             class_id=np.array([labels.index(face.expression) for face in self.faces], int),
-            tracker_id=None if None in tracks else np.array(tracks, int),
+            tracker_id=None if None in tracks or not tracks else np.array(tracks, int),
             data={
-                "class_name": np.array([face.expression for face in self.faces]),
+                "class_name": np.array([face.expression for face in self.faces], str),
                 "score": np.array([math.nan if f.score is None else f.score for f in self.faces], np.float32),
                 "landmarks_xy": landmarks,
             },

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import check_options, document_options, option
 
 __all__ = ["VideoOptions"]
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
     """What `Recognizer.stream` can be told about a video; each is also a flag of the command line."""

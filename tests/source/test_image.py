@@ -188,9 +188,30 @@ def test_array_dtypes(picture):
     assert load_image(gray).bgr.shape == (40, 60, 3)
 
 
-@pytest.mark.parametrize("thing", [None, 3, {"path": "x"}, object()])
-def test_other_types_are_wrong_usage(thing):
-    with pytest.raises(UsageError, match="expected a path"):
+@pytest.mark.parametrize(
+    ("thing", "hint"),
+    [
+        (3, "or a list of them$"),
+        (object(), "or a list of them$"),
+        (io.BytesIO(), r"file\.read\(\)"),
+        ((name for name in "ab"), "make a list"),
+    ],
+)
+def test_other_types_are_wrong_usage(thing, hint):
+    with pytest.raises(UsageError, match=f"expected a path.*{hint}"):
+        load_image(thing)
+
+
+@pytest.mark.parametrize(
+    ("thing", "hint"),
+    [
+        (None, "cv2.imread gives None"),
+        ("shots/*.jpg", "no such file or folder; in Python .* glob.glob"),
+        (".", "is a folder; expected an image file, or a list"),
+    ],
+)
+def test_common_slips_are_told_what_to_do(thing, hint):
+    with pytest.raises(InputError, match=hint):
         load_image(thing)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -54,9 +56,16 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
         return Frame("<array>", array_to_image(image, "<array>"))
     if type(image).__module__.partition(".")[0] == "PIL":
         return _from_pil(image)
+    if image is None:
+        raise InputError("<None>", "is no image; cv2.imread gives None for a file that it cannot read: pass the path")
+    hint = ""
+    if hasattr(image, "read"):
+        hint = "; of an open file pass the bytes: file.read()"
+    elif isinstance(image, Iterable):
+        hint = "; of other iterables make a list, or give them to Recognizer.stream"
     raise UsageError(
         f"cannot read an image from {type(image).__name__}; expected a path, bytes, a numpy array (gray or BGR), "
-        "a PIL image, or a list of them"
+        f"a PIL image, or a list of them{hint}"
     )
 
 
@@ -67,9 +76,10 @@ def read_file(name: str) -> bytes:
     except FileNotFoundError:
         if "://" in name:
             raise InputError(name, "is an address; mien fetches nothing: download it first") from None
-        raise InputError(name, "no such file or folder") from None
+        hint = "; in Python list what a pattern names with glob.glob" if glob.has_magic(name) else ""
+        raise InputError(name, f"no such file or folder{hint}") from None
     except IsADirectoryError:
-        raise InputError(name, "is a folder; expected an image file") from None
+        raise InputError(name, "is a folder; expected an image file, or a list of them") from None
     except PermissionError:
         raise InputError(name, "no permission to read it") from None
     except (OSError, ValueError) as error:
@@ -171,7 +181,10 @@ def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8
             )
         array = (array * 255.0 + 0.5).astype(np.uint8)
     elif array.dtype != np.uint8:
-        raise InputError(source, f"an array of {array.dtype} is no image; expected uint8, uint16, bool or float")
+        raise InputError(
+            source,
+            f"an array of {array.dtype} is no image; expected uint8, uint16, bool or float: array.astype('uint8')",
+        )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim == 3 and array.shape[2] == 4:
