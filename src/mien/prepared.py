@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import Classifier
+from mien.classify import Classifier, take_views
 from mien.classify.calibration import softmax
 from mien.detect import Detections
 from mien.errors import InputError
@@ -83,7 +83,7 @@ def group_prepared(items: Iterable[Prepared], most_images: int = BATCH_IMAGES) -
 
 
 def read_prepared(
-    group: list[Prepared], classifier: Classifier, served: tuple[LabelScheme, Head], max_not_face: float
+    group: list[Prepared], classifier: Classifier, served: tuple[LabelScheme, Head], max_not_face: float, views: int = 1
 ) -> Iterator[Reading]:
     """Read the faces of several images in one batch.
 
@@ -95,14 +95,20 @@ def read_prepared(
         The labels of the readings, and the head of the classifier that serves them.
     max_not_face : float
         A detector's find that is no face with a higher probability is dropped, if it is large enough to tell.
+    views : int
+        How many views of each face are averaged: see `mien.classify.take_views`.
     """
     waiting = [item for item in group if item.faces]
     probabilities: dict[str, npt.NDArray[np.floating]] = {}
     if waiting:
-        logits = classifier.logits(np.concatenate([item.batch for item in waiting if item.batch is not None]))
+        batch = np.concatenate([item.batch for item in waiting if item.batch is not None])
         sides_px = np.concatenate([item.sides_px for item in waiting if item.sides_px is not None])
+        answers = [classifier.logits(view) for view in take_views(batch, views)]
         for head in classifier.card.heads:
-            probabilities[head.output] = softmax(logits[head.output], head.temperature_at(sides_px))
+            # Means of calibrated probabilities are calibrated best, too: better than means of logits.
+            temperature = head.temperature_at(sides_px)
+            each = [softmax(logits[head.output], temperature) for logits in answers]
+            probabilities[head.output] = each[0] if views == 1 else np.mean(each, axis=0)
     start = 0
     for item in group:
         rows = {name: values[start : start + item.faces] for name, values in probabilities.items()}

@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import Classifier, whole_batch
+from mien.classify import Classifier, take_views, whole_batch
 from mien.classify.calibration import softmax
 from mien.errors import ModelError
 from mien.evaluate.faces import Faces
 
-__all__ = ["Outputs", "predict", "ten_views"]
+__all__ = ["Outputs", "predict"]
 
 _CHUNK = 256
-_VIEWS = 10
-Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -41,29 +39,6 @@ class Outputs:
     side_px: npt.NDArray[np.float64]
 
 
-def ten_views(images: Pixels, shift_px: int = 2) -> list[Pixels]:
-    """Shifts by nothing and by `shift_px` to each side (the edge is repeated), and the mirror image of each.
-
-    Parameters
-    ----------
-    images : array of shape (..., H, W)
-
-    Returns
-    -------
-    list of ten arrays of shape (..., H, W)
-        The first is `images`.
-    """
-    height, width = images.shape[-2:]
-    by = shift_px
-    padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + [(by, by), (by, by)], mode="edge")
-    shifted = [
-        padded[..., by + dy : by + dy + height, by + dx : by + dx + width]
-        for dx, dy in ((0, 0), (by, 0), (-by, 0), (0, by), (0, -by))
-    ]
-    views: Any = [np.ascontiguousarray(view) for image in shifted for view in (image, image[..., ::-1])]
-    return list(views)
-
-
 def predict(
     models: Sequence[Classifier],
     faces: Faces,
@@ -79,7 +54,7 @@ def predict(
     faces : Faces
         At least one.
     views : bool
-        Also read ten views. They are shifted by a twenty-fourth of the input's side: two pixels of 48.
+        Also read ten views (`mien.classify.take_views`).
     progress : callable, optional
         Called with the number of faces done since the last call.
 
@@ -125,11 +100,12 @@ def default_threads() -> int:
 
 
 def _view_means(model: Classifier, batch: npt.NDArray[Any], first: dict[str, Any]) -> dict[str, Any]:
+    views = take_views(batch)
     total = {name: softmax(values).astype(np.float64) for name, values in first.items()}
-    for view in ten_views(batch, max(1, round(batch.shape[-1] / 24)))[1:]:
+    for view in views[1:]:
         for name, values in model.logits(view).items():
             total[name] += softmax(values)
-    return {name: values / _VIEWS for name, values in total.items()}
+    return {name: values / len(views) for name, values in total.items()}
 
 
 def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:

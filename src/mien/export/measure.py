@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
 from mien.classify.preprocess import whole_batch
+from mien.classify.views import take_views
 from mien.data.ferplus import VOTE_LABELS
 from mien.evaluate.calibration import calibration_scores
 from mien.evaluate.metrics import classification_scores
-from mien.evaluate.predict import ten_views
 from mien.evaluate.votes import ferplus_majority
 from mien.export.run import run_logits
 from mien.train.architectures import HeadSpec, NetworkSpec
@@ -107,8 +107,7 @@ def measure(
         "one_pass": classification_scores(logits[first.output], faces.label, first.labels, faces.copied, faces.leaked)
     }
     if full:
-        shift_px = max(1, round(spec.size_px / 24))
-        views = [softmax(run_logits(exported, view)[first.output]) for view in ten_views(faces.images, shift_px)]
+        views = [softmax(run_logits(exported, view)[first.output]) for view in take_views(faces.images)]
         own["ten_views"] = classification_scores(
             np.mean(views, axis=0), faces.label, first.labels, faces.copied, faces.leaked
         )

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.classify import OnnxClassifier
+from mien.classify import OnnxClassifier, take_views
 from mien.errors import ModelError
-from mien.evaluate.predict import ten_views as numpy_views
 from mien.export.graph import to_onnx
 from mien.train.architectures import FER7_HEAD, FERPLUS_HEAD, HeadSpec
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
@@ -42,7 +41,7 @@ def saved(path: Path, seed: int = 0, **spec: object) -> Path:
 
 def test_views_are_those_of_the_evaluation() -> None:
     images = pictures()
-    for got, wanted in zip(ten_views(images), numpy_views(images.numpy()), strict=True):
+    for got, wanted in zip(ten_views(images), take_views(images.numpy()), strict=True):
         np.testing.assert_array_equal(got.numpy(), wanted)
 
 
@@ -62,7 +61,7 @@ def test_the_ensemble_is_the_mean_of_its_members(tmp_path: Path) -> None:
 def test_ten_views_are_averaged(tmp_path: Path) -> None:
     path = saved(tmp_path / "a", 1)
     network = load_checkpoint(path)
-    views = ten_views(pictures(), 1)
+    views = ten_views(pictures())
     with torch.no_grad():
         answers = [functional.softmax(network((view - 0.5077) / 0.255)[0] / 2, dim=1) for view in views]
     got = Teachers([path], BOTH, CPU, views=True)(pictures(), 2.0)[0]

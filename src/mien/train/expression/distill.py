@@ -2,7 +2,7 @@
 
 Teachers and student see the same augmented picture (Beyer et al. 2022, arXiv:2106.05237); each teacher gets it in its
 own size, colour and normalisation. Optionally each teacher answers by the mean over ten views, as
-`mien.evaluate.predict.ten_views` makes them: the student then learns in one pass what its teachers need ten for.
+`mien.classify.take_views` makes them: the student then learns in one pass what its teachers need ten for.
 
 Models of the zoo and exported files teach as well as checkpoints do. On a CPU an int8 file answers several times faster
 than its checkpoint.
@@ -104,7 +104,7 @@ class Teachers:
         counts = [0] * self._head_count
         for member, columns in zip(self._members, self._columns, strict=True):
             own = fitted(pictures, member.size_px, member.in_channels)
-            views = ten_views(own, max(1, round(member.size_px / 24))) if self._views else [own]
+            views = ten_views(own) if self._views else [own]
             for view in views:
                 logits = member.logits(view)
                 for index, chosen in enumerate(columns):
@@ -221,10 +221,10 @@ def fitted(pictures: torch.Tensor, size_px: int, in_channels: int) -> torch.Tens
     return larger.clamp(0.0, 1.0)
 
 
-def ten_views(pictures: torch.Tensor, shift_px: int = 2) -> list[torch.Tensor]:
-    """`mien.evaluate.predict.ten_views` for tensors of shape (N, C, H, W)."""
+def ten_views(pictures: torch.Tensor) -> list[torch.Tensor]:
+    """`mien.classify.take_views` for tensors of shape (N, C, H, W)."""
     height, width = pictures.shape[-2:]
-    by = shift_px
+    by = max(1, round(width / 24))
     padded = functional.pad(pictures, (by, by, by, by), mode="replicate")
     shifted = [
         padded[..., by + dy : by + dy + height, by + dx : by + dx + width]

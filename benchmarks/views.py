@@ -1,0 +1,57 @@
+"""What the mean over several views of each face brings (`mien recognize --views`): accuracy, and truer confidence.
+
+    python benchmarks/views.py DATA [--split validation] [--model base --model wide]
+
+DATA is labelled faces in any layout, such as FER2013 (its PublicTest). Views cost as many passes through the network as
+there are: the time for reading a face grows with them, that for finding it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from mien.classify import take_views, whole_batch
+from mien.classify.calibration import expected_calibration_error, softmax
+from mien.data.balance import map_labels
+from mien.evaluate import open_faces
+from mien.evaluate.models import open_model
+from mien.labels import LabelScheme
+
+_CHUNK = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--split", default=None)
+    parser.add_argument("--model", action="append", help="a name, an .onnx file or a checkpoint; several times")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    faces = open_faces(arguments.data, arguments.split)
+    print(f"{len(faces):,} faces of {faces.source} ({faces.split})\n")
+    print("| model | views | accuracy | calibration error |\n| --- | --- | --- | --- |")
+    for name in arguments.model or ["tiny", "small", "base", "wide"]:
+        _, model = open_model(name, arguments.threads)
+        head = model.card.heads[0]
+        label = map_labels(faces.label, faces.labels, LabelScheme.of(head.labels))
+        views: list[np.ndarray] = []
+        for start in range(0, len(faces), _CHUNK):
+            images = faces.images(
+                np.arange(start, min(start + _CHUNK, len(faces))), color=model.card.input.channels == "rgb"
+            )
+            temperature = head.temperature_at(np.array([max(image.shape[:2]) for image in images], np.float64))
+            batch = whole_batch(images, model.card.input)
+            views.append(
+                np.stack([softmax(model.logits(view)[head.output], temperature) for view in take_views(batch)])
+            )
+        every, known = np.concatenate(views, axis=1), label >= 0
+        for count in (1, 2, 10):
+            mean = every[:count, known].mean(axis=0)
+            accuracy = (mean.argmax(axis=1) == label[known]).mean()
+            print(f"| `{name}` | {count} | {accuracy:.1%} | {expected_calibration_error(mean, label[known]):.3f} |")
+
+
+if __name__ == "__main__":
+    main()
