@@ -52,6 +52,17 @@ def test_a_clip_gives_rows_a_video_a_page_and_a_summary(clip, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_what_cannot_be_drawn_is_told_before_anything_is_read(clip, tmp_path, astronaut_path):
+    script = "import sys; sys.modules['av'] = None; from mien.cli import main; main()"
+    command = [sys.executable, "-c", script, "recognize", str(astronaut_path), str(clip), "--draw", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'mien[video]'" in done.stderr
+    done = run("recognize", clip, "--draw", clip)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "would overwrite the video itself" in done.stderr
+
+
 def test_json_lines_and_thinning(clip):
     done = run("recognize", clip, "--json", "--every", "0.5")
     assert (done.returncode, done.stderr) == (0, "")

@@ -147,7 +147,10 @@ def _check_video_usage(
     if draw.suffix.lower() == ".mp4" and (videos != 1 or photos):
         raise UsageError(f"--draw {draw} is one video; for other inputs name a folder")
     from mien.sink.draw import names_picture
+    from mien.sink.video import import_av
 
+    if videos:
+        import_av()
     if names_picture(draw) and (photos != 1 or videos):
         raise UsageError(f"--draw {draw} is one photo; for other inputs name a folder")
 

@@ -92,11 +92,11 @@ class VideoRun:
             readings = stack.enter_context(VideoReadings(self.recognizer, video.path, self.options))
             info = readings.info
             own: list[Sink] = []
+            if target is not None:  # first: where it cannot be written, nothing is said of the video
+                own.append(stack.enter_context(VideoSink(target, None if info.live else video.path)))
             if self.table:
                 self.console.print(_heading(info), style="bold", highlight=False, soft_wrap=True)
                 own.append(stack.enter_context(SummarySink(self.console, self.recognizer.scheme)))
-            if target is not None:
-                own.append(stack.enter_context(VideoSink(target, None if info.live else video.path)))
             shown = self.console.is_terminal and self.table
             progress = stack.enter_context(_Progress(self.console, readings, shown))
             start_s = time.monotonic()

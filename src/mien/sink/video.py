@@ -19,7 +19,7 @@ from mien.result import Reading
 from mien.sink.draw import draw_reading
 from mien.source import Frame
 
-__all__ = ["VideoSink"]
+__all__ = ["VideoSink", "import_av"]
 
 _CLOCK = 90_000
 _KEY_FRAME_S = 1.0
@@ -54,7 +54,7 @@ class VideoSink:
     """
 
     def __init__(self, path: str | os.PathLike[str], sound_from: str | os.PathLike[str] | None = None) -> None:
-        self._av = _import_av()
+        self._av = import_av()
         self._path = Path(path)
         self._sound_from = None if sound_from is None else Path(sound_from)
         if self._path.suffix.lower() != ".mp4":
@@ -206,7 +206,8 @@ class VideoSink:
             raise OutputError(f"{self._path}: cannot be written ({reason}){left}") from error
 
 
-def _import_av() -> Any:
+def import_av() -> Any:
+    """PyAV (MissingExtraError where it is not installed)."""
     try:
         import av
         import av.error
