@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.evaluate.metrics import class_scores, classification_scores, confusion_matrix, detailed_scores
+from mien.evaluate.metrics import (
+    class_scores,
+    classification_scores,
+    confusion_matrix,
+    detailed_scores,
+    share_interval,
+)
 
 NAMES = ("a", "b", "c")
 ANSWERS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
@@ -78,14 +84,20 @@ def test_intervals_of_means_are_those_of_drawing_images_again() -> None:
     np.testing.assert_allclose(found["macro_f1_interval_95"], wanted[:, 1], atol=0.012)
 
 
-def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
+@pytest.mark.parametrize(("images", "share"), [(400, 0.72), (12, 0.95)])
+def test_an_interval_covers_the_truth_as_often_as_it_says(images: int, share: float) -> None:
     rng = np.random.default_rng(1)
     covered = 0
-    for _ in range(300):
-        right = rng.random(400) < 0.72
-        low, high = detailed_scores(np.zeros(400, int), np.where(right, 0, 1), NAMES)["accuracy_interval_95"]
-        covered += low <= 0.72 <= high
-    assert 0.91 <= covered / 300 <= 0.98
+    for _ in range(1000):
+        low, high = share_interval(rng.random(images) < share)
+        covered += low <= share <= high
+    assert 0.92 <= covered / 1000 <= 0.99
+
+
+def test_intervals_are_those_of_wilson() -> None:
+    # From scipy.stats.binomtest(k, n).proportion_ci(method="wilson").
+    for right, images, wanted in ((6, 6, (0.60967, 1.0)), (0, 3, (0.0, 0.56150)), (2567, 3589, (0.70025, 0.72977))):
+        assert share_interval(np.arange(images) < right) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_no_image_is_no_score() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,31 +13,36 @@ import numpy as np
 from mien.data.photos import PhotoDataset
 from mien.detect import Detections, Detector
 from mien.detect.base import ImageArray
-from mien.errors import InputError, UsageError
+from mien.errors import UsageError
 from mien.evaluate.detection_conditions import CONDITIONS
 from mien.evaluate.detection_faces import truth_of
 from mien.evaluate.detection_metrics import (
     FALSE_FINDS_A_PHOTO,
-    SIZES_PX,
     Finds,
     Truth,
-    average_precision,
     bootstrap_weights,
     pool,
     recall_at_false_finds,
-    share_found,
 )
+from mien.evaluate.detection_models import open_detector
 from mien.evaluate.detection_options import DetectionOptions
+from mien.evaluate.detection_scores import (
+    IOUS,
+    SAMPLES,
+    condition_scores,
+    landmark_scores,
+    overall_scores,
+    scores_at,
+    size_rows,
+    source_rows,
+)
 from mien.source.image import decode_image
 
 __all__ = ["DetectionEvaluation", "LookedAt", "evaluate_detector", "is_detection", "look_at"]
 
-IOUS = (0.5, 0.3)
 MIN_FACE_PX = 20.0
 """Smaller faces are neutral, unless smaller ones are asked for."""
 
-LOWEST_SCORE = 0.1
-_SAMPLES = 400
 _MOST_FAILURES = 40
 Progress = Callable[[int, "int | None", str], None]
 
@@ -130,7 +133,7 @@ def evaluate_detector(
     started = time.perf_counter()
     dataset = PhotoDataset(data)
     split = _split(dataset, split)
-    detector, shipped, facts = _open(model, threads or 1, options.min_face_px)
+    detector, shipped, facts = open_detector(model, threads or 1, options.min_face_px)
     wanted = None if options.sources is None else {name.strip() for name in options.sources.split(",")}
     photos = [
         (photo.name, photo.source, decode_image(photo.image, photo.name).bgr, truth_of(photo))
@@ -154,15 +157,16 @@ def evaluate_detector(
 
     looked = look_at(detector, images, truths, step)
     pooled = {iou: pool(looked.found, truths, iou_threshold=iou, min_face_px=smallest) for iou in IOUS}
-    weights = bootstrap_weights(len(images), _SAMPLES)
+    weights = bootstrap_weights(len(images), SAMPLES)
     strict = pooled[IOUS[0]]
     _, (threshold,) = recall_at_false_finds(strict)
-    overall = {f"iou_{iou:g}": _overall(finds, weights) for iou, finds in pooled.items()}
+    overall = {f"iou_{iou:g}": overall_scores(finds, weights) for iou, finds in pooled.items()}
     as_shipped = None
     if shipped is not None:
         own = look_at(shipped, images, truths, step)
         as_shipped = {
-            f"iou_{iou:g}": _at(pool(own.found, truths, iou_threshold=iou, min_face_px=smallest), 0.0) for iou in IOUS
+            f"iou_{iou:g}": scores_at(pool(own.found, truths, iou_threshold=iou, min_face_px=smallest), 0.0)
+            for iou in IOUS
         }
     conditions = {}
     for name in names[1:]:
@@ -177,8 +181,10 @@ def evaluate_detector(
             conditions[name] = {
                 "photos": len(kept),
                 "faces": int(finds[IOUS[0]].counts.sum()),
-                **{f"iou_{iou:g}": _condition(one, float(threshold)) for iou, one in finds.items()},
-                "landmarks": _landmarks(finds[IOUS[0]], float(threshold), np.ones(len(finds[IOUS[0]].size_px), bool)),
+                **{f"iou_{iou:g}": condition_scores(one, float(threshold)) for iou, one in finds.items()},
+                "landmarks": landmark_scores(
+                    finds[IOUS[0]], float(threshold), np.ones(len(finds[IOUS[0]].size_px), bool)
+                ),
             }
         done = len(images) * (2 + len(conditions))
     values = {
@@ -197,9 +203,9 @@ def evaluate_detector(
         "overall": overall,
         "as_shipped": as_shipped,
         "threshold": round(float(threshold), 4),
-        "sizes": _sizes(pooled, float(threshold)),
-        "sources": _sources([source for _, source, _, _ in photos], pooled, float(threshold)),
-        "landmarks": _landmarks(strict, float(threshold), np.ones(len(strict.size_px), bool)),
+        "sizes": size_rows(pooled, float(threshold)),
+        "sources": source_rows([source for _, source, _, _ in photos], pooled, float(threshold)),
+        "landmarks": landmark_scores(strict, float(threshold), np.ones(len(strict.size_px), bool)),
         "conditions": conditions,
         "ms_a_photo": {
             "median": round(float(np.median(looked.ms)), 3),
@@ -245,141 +251,6 @@ def _split(dataset: PhotoDataset, split: str | None) -> str:
     return evaluation[0]
 
 
-def _open(
-    model: str | Path, threads: int, min_face_px: float | None
-) -> tuple[Detector, Detector | None, dict[str, Any]]:
-    """The detector with a low bar for the whole curve, the one as it is shipped, and what to say of it."""
-    from mien.detect.mien import MienDetector
-    from mien.detect.yunet import YuNetDetector, yunet_path
-    from mien.zoo.store import find_model, list_models
-
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        return _open_checkpoint(path, threads)
-    if str(model) in list_models() or path.with_suffix(".json").is_file():
-        stored = find_model(model, "detector")
-        card = stored.card
-        detector = MienDetector(stored, threads=threads, min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
-        shipped = MienDetector(stored, threads=threads, min_face_px=min_face_px)
-        return detector, shipped, {
-            "name": card.name, "precision": card.precision, "parameters": card.parameters, "sha256": card.sha256,
-            "file_bytes": stored.weights.stat().st_size, "threads": threads,
-            "score_threshold": card.settings.get("score_threshold"),
-        }  # fmt: skip
-    if str(model) != "yunet" and path.suffix != ".onnx":
-        # Says which detectors there are.
-        find_model(model, "detector")
-    weights = yunet_path(model)
-    return (
-        YuNetDetector(weights, min_face_px=min_face_px, score_threshold=LOWEST_SCORE),
-        YuNetDetector(weights, min_face_px=min_face_px),
-        {
-            "name": "yunet", "precision": "float32", "parameters": None, "threads": None, "score_threshold": None,
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "file_bytes": weights.stat().st_size,
-        },
-    )  # fmt: skip
-
-
-def _open_checkpoint(path: Path, threads: int) -> tuple[Detector, Detector | None, dict[str, Any]]:
-    try:
-        import torch
-    except ImportError as error:
-        from mien.errors import MissingExtraError
-
-        raise MissingExtraError("Evaluating checkpoints", "torch", "train") from error
-    from mien.train.detector.network import load_detector
-    from mien.train.detector.validate import detector_of
-
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from error
-    torch.set_num_threads(threads)
-    network = load_detector(path).eval()
-    return detector_of(network, torch.device("cpu"), LOWEST_SCORE), None, {
-        "name": path.stem, "precision": "float32 (torch)", "parameters": network.parameter_count(),
-        "sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data), "threads": threads,
-        "score_threshold": None,
-    }  # fmt: skip
-
-
-def _overall(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
-    (recall,), (threshold,) = recall_at_false_finds(finds)
-    sampled, _ = recall_at_false_finds(finds, weights=weights)
-    ap = average_precision(finds)
-    return {
-        "ap": None if ap is None else round(ap, 4),
-        "recall": _number(recall),
-        "recall_interval_95": [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))],
-        "threshold": round(float(threshold), 4),
-    }
-
-
-def _at(finds: Finds, threshold: float) -> dict[str, Any]:
-    """Recall and false finds at a score."""
-    hits, faces = share_found(finds, threshold, finds.counts)
-    false = int(((finds.hit == 0) & (finds.score >= threshold)).sum())
-    return {
-        "recall": round(hits / faces, 4) if faces else None,
-        "false_finds_a_photo": round(false / max(finds.photos, 1), 4),
-    }
-
-
-def _condition(finds: Finds, threshold: float) -> dict[str, Any]:
-    """At the score that was chosen on the photos as they are: nobody chooses it again for a dark photo."""
-    ap = average_precision(finds)
-    return {**_at(finds, threshold), "ap": None if ap is None else round(ap, 4)}
-
-
-def _sizes(pooled: dict[float, Finds], threshold: float) -> list[dict[str, Any]]:
-    rows = []
-    for low, high in itertools.pairwise(SIZES_PX):
-        row: dict[str, Any] = {"from_px": low, "to_px": None if np.isinf(high) else high}
-        for iou, finds in pooled.items():
-            of = (finds.size_px >= low) & (finds.size_px < high)
-            hits, faces = share_found(finds, threshold, of)
-            row["faces"] = faces
-            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
-        strict = pooled[IOUS[0]]
-        row["landmarks"] = _landmarks(strict, threshold, (strict.size_px >= low) & (strict.size_px < high))
-        rows.append(row)
-    return rows
-
-
-def _sources(sources: list[str], pooled: dict[float, Finds], threshold: float) -> dict[str, Any]:
-    names = np.asarray(sources)
-    rows = {}
-    for name in dict.fromkeys(sources):
-        row: dict[str, Any] = {"photos": int((names == name).sum())}
-        for iou, finds in pooled.items():
-            of = finds.counts & (names[finds.face_photo] == name)
-            hits, faces = share_found(finds, threshold, of)
-            false = (finds.hit == 0) & (finds.score >= threshold) & (names[finds.photo] == name)
-            row["faces"] = faces
-            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
-            row[f"false_finds_a_photo_iou_{iou:g}"] = round(int(false.sum()) / row["photos"], 4)
-        rows[name] = row
-    return rows
-
-
-def _landmarks(finds: Finds, threshold: float, of: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, Any]:
-    """Landmark errors of found faces whose landmarks a person set."""
-    own = (finds.face >= 0) & (finds.score >= threshold)
-    own[own] = of[finds.face[own]]
-    errors = finds.landmark_error[own]
-    errors = errors[np.isfinite(errors)].astype(np.float64)
-    if not len(errors):
-        return {"faces": 0, "mean": None, "mean_interval_95": None, "median": None}
-    drawn = np.random.default_rng(0).integers(len(errors), size=(_SAMPLES, len(errors)))
-    low, high = np.quantile(errors[drawn].mean(axis=1), (0.025, 0.975))
-    return {
-        "faces": len(errors),
-        "mean": round(float(errors.mean()), 4),
-        "mean_interval_95": [round(float(low), 4), round(float(high), 4)],
-        "median": round(float(np.median(errors)), 4),
-    }
-
-
 def _failures(photos: list[Any], looked: LookedAt, finds: Finds, threshold: float) -> list[Failure]:
     """The surest false finds and the largest missed faces."""
     failures = []
@@ -411,7 +282,3 @@ def _failure(kind: str, photo: Any, box: np.ndarray[Any, Any], score: float) -> 
     )
     picture = cv2.warpAffine(image, matrix, (96, 96), flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
     return Failure(kind, name, round(score, 3), round(side, 1), np.asarray(picture, np.uint8))
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)

@@ -40,8 +40,8 @@ class Evaluation:
     Attributes
     ----------
     values : dict
-        Plain values, as they are written to JSON. Shares lie in [0, 1]; ``interval_95`` are bootstrap intervals over
-        the images.
+        Plain values, as they are written to JSON. Shares lie in [0, 1]; ``interval_95`` are 95 % intervals over
+        the images (`mien.evaluate.metrics`).
     pictures : list of uint8 arrays of shape (H, W)
         The faces of ``values["confidently_wrong"]``, gray.
     """

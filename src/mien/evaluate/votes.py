@@ -46,7 +46,7 @@ def ferplus_majority(logits: FloatArray, votes: ByteArray, expressions: int = 8)
     Returns
     -------
     dict
-        Number of images that count, and where there is one, the accuracy with its 95 % bootstrap interval.
+        Number of images that count, and where there is one, the accuracy with its 95 % interval.
     """
     most = votes.max(axis=1, keepdims=True)
     best = votes.argmax(axis=1)

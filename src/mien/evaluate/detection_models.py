@@ -1,0 +1,73 @@
+"""A detector from a name or a file, as it is measured and as it is shipped."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from mien.detect import Detector
+from mien.errors import InputError
+
+__all__ = ["LOWEST_SCORE", "open_detector"]
+
+LOWEST_SCORE = 0.1
+"""Finds below it are not looked at: the curve ends there."""
+
+
+def open_detector(
+    model: str | Path, threads: int, min_face_px: float | None
+) -> tuple[Detector, Detector | None, dict[str, Any]]:
+    """The detector with a low bar for the whole curve, the one as it is shipped, and what to say of it."""
+    from mien.detect.mien import MienDetector
+    from mien.detect.yunet import YuNetDetector, yunet_path
+    from mien.zoo.store import find_model, list_models
+
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return _open_checkpoint(path, threads)
+    if str(model) in list_models() or path.with_suffix(".json").is_file():
+        stored = find_model(model, "detector")
+        card = stored.card
+        detector = MienDetector(stored, threads=threads, min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
+        shipped = MienDetector(stored, threads=threads, min_face_px=min_face_px)
+        return detector, shipped, {
+            "name": card.name, "precision": card.precision, "parameters": card.parameters, "sha256": card.sha256,
+            "file_bytes": stored.weights.stat().st_size, "threads": threads,
+            "score_threshold": card.settings.get("score_threshold"),
+        }  # fmt: skip
+    if str(model) != "yunet" and path.suffix != ".onnx":
+        # Says which detectors there are.
+        find_model(model, "detector")
+    weights = yunet_path(model)
+    return (
+        YuNetDetector(weights, min_face_px=min_face_px, score_threshold=LOWEST_SCORE),
+        YuNetDetector(weights, min_face_px=min_face_px),
+        {
+            "name": "yunet", "precision": "float32", "parameters": None, "threads": None, "score_threshold": None,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "file_bytes": weights.stat().st_size,
+        },
+    )  # fmt: skip
+
+
+def _open_checkpoint(path: Path, threads: int) -> tuple[Detector, Detector | None, dict[str, Any]]:
+    try:
+        import torch
+    except ImportError as error:
+        from mien.errors import MissingExtraError
+
+        raise MissingExtraError("Evaluating checkpoints", "torch", "train") from error
+    from mien.train.detector.network import load_detector
+    from mien.train.detector.validate import detector_of
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from error
+    torch.set_num_threads(threads)
+    network = load_detector(path).eval()
+    return detector_of(network, torch.device("cpu"), LOWEST_SCORE), None, {
+        "name": path.stem, "precision": "float32 (torch)", "parameters": network.parameter_count(),
+        "sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data), "threads": threads,
+        "score_threshold": None,
+    }  # fmt: skip

@@ -1,0 +1,111 @@
+"""The figures of a detector's report, from finds that were held against the truth."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from mien.evaluate.detection_metrics import SIZES_PX, Finds, average_precision, recall_at_false_finds, share_found
+
+__all__ = [
+    "IOUS",
+    "SAMPLES",
+    "condition_scores",
+    "landmark_scores",
+    "overall_scores",
+    "scores_at",
+    "size_rows",
+    "source_rows",
+]
+
+IOUS = (0.5, 0.3)
+"""Overlaps from which a find counts for a face."""
+
+SAMPLES = 400
+"""Samples of the bootstrap."""
+
+
+def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Average precision, and recall at few false finds with its interval over samples of the photos (`weights`)."""
+    (recall,), (threshold,) = recall_at_false_finds(finds)
+    sampled, _ = recall_at_false_finds(finds, weights=weights)
+    ap = average_precision(finds)
+    return {
+        "ap": None if ap is None else round(ap, 4),
+        "recall": _number(recall),
+        "recall_interval_95": [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))],
+        "threshold": round(float(threshold), 4),
+    }
+
+
+def scores_at(finds: Finds, threshold: float) -> dict[str, Any]:
+    """Recall and false finds at a score."""
+    hits, faces = share_found(finds, threshold, finds.counts)
+    false = int(((finds.hit == 0) & (finds.score >= threshold)).sum())
+    return {
+        "recall": round(hits / faces, 4) if faces else None,
+        "false_finds_a_photo": round(false / max(finds.photos, 1), 4),
+    }
+
+
+def condition_scores(finds: Finds, threshold: float) -> dict[str, Any]:
+    """At the score that was chosen on the photos as they are: nobody chooses it again for a dark photo."""
+    ap = average_precision(finds)
+    return {**scores_at(finds, threshold), "ap": None if ap is None else round(ap, 4)}
+
+
+def size_rows(pooled: dict[float, Finds], threshold: float) -> list[dict[str, Any]]:
+    """Recall and landmark error by size of the face, at a score; `pooled` by overlap, as in `IOUS`."""
+    rows = []
+    for low, high in itertools.pairwise(SIZES_PX):
+        row: dict[str, Any] = {"from_px": low, "to_px": None if np.isinf(high) else high}
+        for iou, finds in pooled.items():
+            of = (finds.size_px >= low) & (finds.size_px < high)
+            hits, faces = share_found(finds, threshold, of)
+            row["faces"] = faces
+            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
+        strict = pooled[IOUS[0]]
+        row["landmarks"] = landmark_scores(strict, threshold, (strict.size_px >= low) & (strict.size_px < high))
+        rows.append(row)
+    return rows
+
+
+def source_rows(sources: list[str], pooled: dict[float, Finds], threshold: float) -> dict[str, Any]:
+    """Recall and false finds of each collection, at a score; `sources` names each photo's."""
+    names = np.asarray(sources)
+    rows = {}
+    for name in dict.fromkeys(sources):
+        row: dict[str, Any] = {"photos": int((names == name).sum())}
+        for iou, finds in pooled.items():
+            of = finds.counts & (names[finds.face_photo] == name)
+            hits, faces = share_found(finds, threshold, of)
+            false = (finds.hit == 0) & (finds.score >= threshold) & (names[finds.photo] == name)
+            row["faces"] = faces
+            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
+            row[f"false_finds_a_photo_iou_{iou:g}"] = round(int(false.sum()) / row["photos"], 4)
+        rows[name] = row
+    return rows
+
+
+def landmark_scores(finds: Finds, threshold: float, of: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, Any]:
+    """Landmark errors of found faces whose landmarks a person set."""
+    own = (finds.face >= 0) & (finds.score >= threshold)
+    own[own] = of[finds.face[own]]
+    errors = finds.landmark_error[own]
+    errors = errors[np.isfinite(errors)].astype(np.float64)
+    if not len(errors):
+        return {"faces": 0, "mean": None, "mean_interval_95": None, "median": None}
+    drawn = np.random.default_rng(0).integers(len(errors), size=(SAMPLES, len(errors)))
+    low, high = np.quantile(errors[drawn].mean(axis=1), (0.025, 0.975))
+    return {
+        "faces": len(errors),
+        "mean": round(float(errors.mean()), 4),
+        "mean_interval_95": [round(float(low), 4), round(float(high), 4)],
+        "median": round(float(np.median(errors)), 4),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
