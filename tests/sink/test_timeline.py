@@ -185,5 +185,12 @@ def test_the_summary_has_a_row_a_person():
     assert "and 1 seen for less than 0.5 s" in text
 
 
+def test_a_video_of_one_frame_has_its_expression():
+    console = Console(record=True, width=100, force_terminal=False)
+    with SummarySink(console, SCHEME) as sink:
+        sink.write(next(readings([{1: "happy"}])))
+    assert console.export_text().splitlines()[-1] == "    1  0:00 to 0:00         0.0  happy 0.0"
+
+
 def test_clock():
     assert [clock(t) for t in (0, 65.9, 7209)] == ["0:00", "1:05", "2:00:09"]

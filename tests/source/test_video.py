@@ -160,6 +160,14 @@ def test_what_is_no_video_is_said(tmp_path, clip):
         assert str(path) in str(caught.value)
 
 
+def test_a_file_that_is_cut_off_within_its_first_frame(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
+    path = write_clip(tmp_path / "noise.mkv", [noise] * 3)
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(InputError, match="holds no video frames that can be decoded: the file is cut off"):
+        VideoSource(str(path))
+
+
 def test_a_codec_that_is_missing_is_said(tmp_path, clip):
     """A sample description of an unknown kind: what FFmpeg finds in a file of a codec it lacks."""
     path = tmp_path / "odd.mp4"

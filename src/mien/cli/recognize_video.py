@@ -120,12 +120,16 @@ class VideoRun:
             share = readings.dropped / max(1, readings.dropped + frames)
             parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")
         if readings.reconnects:
-            parts.append(f"connected again {readings.reconnects:,} time{'' if readings.reconnects == 1 else 's'}")
+            parts.append(f"connected again {_count(readings.reconnects, 'time')}")
         if self.table:
-            rate = f"{frames:,} frames in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
+            rate = f"{_count(frames, 'frame')} in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
             self.console.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)
         elif parts:
             self.say(f"note: {readings.info.source}: {', '.join(parts)}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _heading(info: VideoInfo) -> str:

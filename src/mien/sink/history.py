@@ -23,6 +23,8 @@ _FIRST_BIN_S = 1 / 15
 _PICTURE_PX = 104
 _PICTURE_MARGIN = 0.3
 _BETTER = 0.04
+# How long the frame of a video of a single frame is shown.
+_ONLY_FRAME_S = 0.04
 # A pause of the source itself (a stream that stalls) is nobody's time.
 _LONGEST_FRAME_S = 1.0
 
@@ -110,8 +112,9 @@ class History:
     def finish(self) -> None:
         """Count the last frame too: it is shown for as long as the one before."""
         if self._last is not None and self._last.time_s is not None:
-            self._count_last(self._last.time_s + self._frame_s)
-            self.end_s = self._last.time_s + self._frame_s
+            shown_s = self._frame_s or _ONLY_FRAME_S
+            self._count_last(self._last.time_s + shown_s)
+            self.end_s = self._last.time_s + shown_s
             self._last = None
 
     def _count_last(self, time_s: float) -> None:

@@ -69,7 +69,7 @@ def _row(person: Person) -> Text:
     seen = f"{clock(person.first_s)} to {clock(person.last_s)}"
     line = Text(f"{person.track_id:>5}  {seen:<15} {person.seen_s:>8.1f}  ")
     by_time = sorted(person.seconds.items(), key=lambda item: -item[1])
-    for number, (label, seconds) in enumerate(item for item in by_time if item[1] >= _LEAST_S):
+    for number, (label, seconds) in enumerate([item for item in by_time if item[1] >= _LEAST_S] or by_time[:1]):
         line.append("  " if number else "").append(f"{label} {seconds:.1f}", "rgb({},{},{})".format(*color_rgb(label)))
     return line
 

@@ -113,7 +113,9 @@ class VideoSource:
         first = self._retrieve() if self._capture.grab() else None
         if first is None:
             self._capture.release()
-            raise InputError(shown_name(name), "holds no video frames that can be decoded")
+            cut = not is_live_name(name) and read_container(name).cut
+            hint = ": the file is cut off before its first frame ends" if cut else ""
+            raise InputError(shown_name(name), f"holds no video frames that can be decoded{hint}")
         self._first = first, self._position_s()
         duration_s = None if live or not count else count / self._rate
         self.info = VideoInfo(shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live)
