@@ -67,6 +67,23 @@ def test_reading_a_photo_loads_nothing_heavy(astronaut_path):
     assert {"numpy", "cv2", "onnxruntime"} <= loaded
 
 
-def test_the_command_line_starts_without_the_stages():
-    loaded = loaded_after("import mien.cli")
-    assert not loaded & {*HEAVY, "numpy", "cv2", "onnxruntime"}
+def test_the_help_of_all_commands_loads_no_stage():
+    program = "import sys; sys.argv[1:] = ['--help']; from mien.cli import main\ntry: main()\nexcept SystemExit: pass"
+    assert not loaded_after(program) & {
+        *HEAVY,
+        "numpy",
+        "cv2",
+        "onnxruntime",
+        "cleanlab",
+        "jinja2",
+        "uvicorn",
+        "pydantic",
+    }
+
+
+def test_a_command_does_not_load_the_others():
+    program = "import sys; sys.argv[1:] = ['models']; from mien.cli import main\ntry: main()\nexcept SystemExit: pass"
+    code = f"{program}\nprint(*[name for name in sys.modules if name.startswith('mien.')])"
+    run = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=True)
+    rooms = {name.split(".")[1] for name in run.stdout.splitlines()[-1].split()}
+    assert rooms == {"cli", "errors", "files", "lazy", "zoo"}

@@ -98,15 +98,3 @@ def test_a_source_that_is_not_there_has_status_1(folder):
         done = run("data", *arguments, cwd=folder)
         assert done.returncode == 1
         assert done.stderr.startswith("mien: ")
-
-
-def test_help_starts_without_the_heavy_libraries():
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from mien.cli.app import app\n"
-        "heavy = {'cv2', 'pyarrow', 'sklearn', 'cleanlab', 'jinja2', 'pandas', 'onnxruntime'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

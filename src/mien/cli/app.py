@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mien import __version__
-from mien.cli.batch import batch
-from mien.cli.compare import compare
-from mien.cli.data import data
-from mien.cli.evaluate import evaluate
-from mien.cli.export import export
-from mien.cli.models import models
-from mien.cli.recognize import recognize
-from mien.cli.search import search
-from mien.cli.serve import serve
-from mien.cli.train import train
 from mien.errors import InputError, MienError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = ("recognize", "models", "serve", "batch", "data", "train", "search", "evaluate", "compare", "export")
+"""Each is a function, or a group of them, in the file of its name beside this one."""
 
 EXIT_UNREADABLE = 1
 EXIT_USAGE = 2
@@ -74,33 +69,12 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-app = typer.Typer(
-    name="mien",
-    cls=_Program,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Read facial expressions from photos and videos, on this computer: nothing is uploaded.",
-)
-app.command()(recognize)
-app.command()(models)
-app.command()(serve)
-app.command()(batch)
-app.add_typer(data, name="data")
-app.command()(train)
-app.command()(search)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(export)
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"mien {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def _program(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -109,6 +83,27 @@ def _program(
     del version
 
 
+def _make_app(commands: Iterable[str]) -> typer.Typer:
+    app = typer.Typer(
+        name="mien",
+        cls=_Program,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Read facial expressions from photos and videos, on this computer: nothing is uploaded.",
+    )
+    app.callback()(_program)
+    for name in commands:
+        command = getattr(importlib.import_module(f"mien.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command()(command)
+    return app
+
+
 def main() -> None:
     """Run the program; the entry point of the `mien` script."""
-    app()
+    # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    _make_app([asked] if asked in COMMANDS else COMMANDS)()
