@@ -90,6 +90,7 @@ def parts(recipe: Any, steps: int, gpu: bool) -> dict[str, float]:
     import torch
 
     from mien.train.machine import open_fabric, torch_settings
+    from mien.train.optimizer import make_optimizer
     from mien.train.run import make_task
     from mien.train.task import Place, Step
 
@@ -111,7 +112,7 @@ def parts(recipe: Any, steps: int, gpu: bool) -> dict[str, float]:
         network = task.setup(Place(fabric.device)).to(fabric.device)
         if gpu:
             network = network.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
+        optimizer = make_optimizer(network, recipe.optimizer, task.rate_of, fabric.device)
         network, optimizer = fabric.setup(network, optimizer)
         batch = task.batch(Step(0, 0, 0.0, 1))
 

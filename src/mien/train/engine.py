@@ -169,6 +169,10 @@ class _Run:
     def _build(self) -> None:
         """Everything as it is before the first step."""
         recipe, device = self._recipe, self._fabric.device
+        if recipe.run.compile != "none":
+            # Kernels of an earlier run in this process (a search) count against the few versions that torch keeps of a
+            # function, beyond which it silently runs uncompiled.
+            torch.compiler.reset()
         torch.manual_seed(recipe.run.seed)
         network = self._task.setup(self._place).to(device)
         if recipe.run.channels_last or (recipe.run.channels_last is None and device.type == "cuda"):

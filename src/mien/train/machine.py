@@ -52,7 +52,8 @@ def open_fabric(options: RunOptions) -> Any:
 
 def _is_bf16(options: RunOptions, accelerator: str) -> bool:
     if options.precision == "auto":
-        return accelerator == "cuda" and torch.cuda.is_bf16_supported()
+        # Older GPUs emulate it, slowly, and torch calls that supported.
+        return accelerator == "cuda" and torch.cuda.get_device_capability()[0] >= 8
     return options.precision == "bf16"
 
 
@@ -73,7 +74,8 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision("high")
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        # On a GPU a few operations have no such kernel; torch would end the run at the first of them.
+        torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     try:
         yield
     finally:

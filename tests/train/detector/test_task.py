@@ -12,6 +12,7 @@ from mien.detect import open_detector
 from mien.errors import UsageError
 from mien.export.detector import export_detector
 from mien.train.detector.task import DetectorTask
+from mien.train.detector.validate import detector_of
 from mien.train.options import ExpressionRecipe
 from mien.train.options.detector import DetectorRecipe
 from mien.train.recipe import change_recipe, read_recipe
@@ -104,6 +105,20 @@ def test_the_kind_decides_the_task(recipe: DetectorRecipe) -> None:
         DetectorTask(ExpressionRecipe())
     with pytest.raises(UsageError, match="multiple of 32"):
         change_recipe(recipe, {"mosaic_px": 100})
+
+
+def test_photos_of_all_sizes_wait_for_no_search_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU cuDNN tries its kernels anew for every size that it has not seen, where it is told to."""
+    searched = []
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        searched.append(torch.backends.cudnn.benchmark)
+        return torch.full((1, 15, images.shape[2] * images.shape[3] * 21 // 1024), -9.0)
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    detector_of(network, CPU.device).detect(np.zeros((64, 96), np.uint8))  # type: ignore[arg-type]
+    assert set(searched) == {False}
+    assert torch.backends.cudnn.benchmark
 
 
 def test_processes_share_the_photos_that_choose(recipe: DetectorRecipe) -> None:

@@ -49,7 +49,7 @@ class ExpressionNetwork(nn.Module):
         # Tensors, since numbers that come from Python one a channel would make a GPU wait; not saved: the
         # specification has them.
         for name, values in zip(("_mean", "_std"), spec.input_spec().mean_and_std, strict=True):
-            self.register_buffer(name, torch.from_numpy(values).float(), persistent=False)
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     _mean: torch.Tensor
     _std: torch.Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,8 @@ class DetectorTask:
                     num_workers=workers,
                     collate_fn=list,
                     prefetch_factor=4,
+                    # Forked processes share the decoded photos; others would each be sent a copy of them all.
+                    multiprocessing_context="fork" if sys.platform == "linux" else None,
                 )
             )
             cv2.setNumThreads(threads)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +43,24 @@ def detector_of(network: nn.Module, device: torch.device, score_threshold: float
 
     def run(values: FloatArray) -> FloatArray:
         # Places in half precision would be off by a third of a pixel.
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        with torch.no_grad(), torch.autocast(device.type, enabled=False), _no_search():
             output = network(torch.from_numpy(values).to(device)).float()
             output = torch.cat((output[:, :1].sigmoid(), output[:, 1:]), dim=1)
         result: FloatArray = output.cpu().numpy()
         return result
 
     return MienDetector.with_network(run, DETECTOR_INPUT, score_threshold=score_threshold)
+
+
+@contextlib.contextmanager
+def _no_search() -> Iterator[None]:
+    """Without cuDNN's search for the fastest kernels: each photo has another size, and would wait for it."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class RunOptions:
         "torch.compile the network; 'graphs' also as CUDA graphs. Costs a minute at the start.",
         choices=("none", "network", "graphs"),
     )
-    deterministic: bool = option(False, "Only deterministic kernels, also on a GPU (slower there).")
+    deterministic: bool = option(False, "Deterministic kernels, also on a GPU, as far as it has them (slower there).")
     threads: int | None = option(None, "CPU threads of each process; by default torch's.", minimum=1)
     save_every_s: float = option(
         30.0,
