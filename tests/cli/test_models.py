@@ -11,6 +11,7 @@ import pytest
 from mien.train.architectures import list_architectures
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
+from tests.fakes import make_card
 
 
 @pytest.fixture
@@ -41,6 +42,22 @@ def test_an_architectures_card_tells_what_it_is(run):
     done = run("models", "mien-base")
     assert "64, 128, 256, 512" in done.out
     assert "head ferplus" in done.out
+
+
+def test_a_models_card_tells_what_it_is_worth(run):
+    done = run("models", "base")
+    accuracy = list_models()["base"].card.scores["fer7"]["one_pass"]["accuracy_without_training_copies"]
+    for fact in ("FER2013 PublicTest, 3,589 faces", f"{100 * accuracy:.1f} %", "20 px", "not what the person feels"):
+        assert fact in done.out
+    assert f"{100 * accuracy:.1f} %" in run("models").out
+
+
+def test_a_card_without_scores_and_with_brackets_is_shown(run, tmp_path):
+    card = make_card(file="mine.onnx", summary="[/] [red]mine", notes=("[/]",))
+    card.write(tmp_path / "mine.json")
+    (tmp_path / "mine.onnx").write_bytes(b"")
+    done = run("models", tmp_path / "mine.onnx")
+    assert (done.code, "[/] [red]mine" in done.out) == (0, True)
 
 
 def test_json_is_for_programs(run):

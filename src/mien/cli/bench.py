@@ -1,20 +1,36 @@
-"""What the commands on datasets and models share: a progress bar, checked outputs, JSON."""
+"""What the commands on datasets and models share: progress, warnings, outputs, JSON, numbers as they are read."""
 
 from __future__ import annotations
 
 import contextlib
 import json as json_module
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mien.errors import MienWarning
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_outputs", "print_json", "progress_bar", "write_outputs", "written"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "check_outputs",
+    "percent",
+    "print_json",
+    "progress_bar",
+    "span",
+    "warnings_shown",
+    "write_outputs",
+    "written",
+]
+
+EXIT_INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended (128 + SIGINT)."""
 
 
 def check_outputs(json_file: Path | None, page: Path | None) -> None:
@@ -30,6 +46,16 @@ def check_outputs(json_file: Path | None, page: Path | None) -> None:
             import jinja2  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("Writing pages", "jinja2", "data") from error
+
+
+def percent(value: float | None) -> str:
+    """A share as it is read."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """An interval of shares in percent."""
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def print_json(value: Any) -> None:
@@ -57,6 +83,17 @@ def write_outputs(
     if not json:
         written(console, out)
         written(console, page)
+
+
+@contextlib.contextmanager
+def warnings_shown(shown: bool = True) -> Iterator[None]:
+    """Print our warnings when they come, a line each; those of other libraries are not for users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if shown:
+            warnings.simplefilter("always", MienWarning)
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
+        yield
 
 
 @contextlib.contextmanager

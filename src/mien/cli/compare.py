@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, print_json, progress_bar, write_outputs
+from mien.cli.bench import check_outputs, percent, print_json, progress_bar, span, write_outputs
 from mien.evaluate.options import CompareOptions
 from mien.options import with_options
 
@@ -79,7 +79,6 @@ def _show(console: Console, values: dict[str, Any]) -> None:
 
 
 def _show_models(console: Console, values: dict[str, Any]) -> None:
-    from mien.cli.evaluate import percent, span
     from mien.evaluate.leaks import LEAK_PARTS
 
     models = values["models"]
@@ -140,13 +139,11 @@ def _print_columns(
 
 
 def _leak_cell(part: str, model: dict[str, Any]) -> str:
-    from mien.cli.evaluate import percent
 
     return percent(model["leaks"][part].get("accuracy", {}).get("accuracy"))
 
 
 def _ferplus_cell(protocol: str, read: str, model: dict[str, Any]) -> str:
-    from mien.cli.evaluate import percent
 
     found = model["ferplus"]
     return percent(found and found[read.replace(" ", "_")][protocol].get("accuracy"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, print_json, progress_bar, write_outputs
+from mien.cli.bench import check_outputs, percent, print_json, progress_bar, span, write_outputs
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 from mien.options import with_options
@@ -15,7 +15,7 @@ from mien.options import with_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["evaluate", "percent", "span"]
+__all__ = ["evaluate"]
 
 _BAR_CELLS = 12
 
@@ -92,16 +92,6 @@ def _evaluate_detector(
     else:
         show_detection(console, values)
     write_outputs(console, values, lambda: detection_page(found), out, page, json)
-
-
-def percent(value: float | None) -> str:
-    """A share as it is read."""
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def span(interval: list[float] | None) -> str:
-    """An interval of shares in percent."""
-    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def _show(console: Console, values: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mien.cli.bench import percent
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -34,11 +36,11 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
         low, high = one["recall_interval_95"]
         table.add_row(
             f"IoU {name[4:]}",
-            f"[bold]{_percent(one['recall'])}[/]",
+            f"[bold]{percent(one['recall'])}[/]",
             "" if low is None else f"{100 * low:.1f} to {100 * high:.1f}",
             _three(one["ap"]),
             _three(one["threshold"]),
-            *((_percent(own["recall"]), _three(own["false_finds_a_photo"])) if own else ()),
+            *((percent(own["recall"]), _three(own["false_finds_a_photo"])) if own else ()),
         )
     console.print(table)
     console.print()
@@ -48,8 +50,8 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             table.add_row(
                 size_name(row),
                 f"{row['faces']:,}",
-                _percent(row["recall_iou_0.5"]),
-                _percent(row["recall_iou_0.3"]),
+                percent(row["recall_iou_0.5"]),
+                percent(row["recall_iou_0.3"]),
                 _three(row["landmarks"]["mean"]),
                 f"{row['landmarks']['faces']:,}",
             )
@@ -62,7 +64,7 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             name,
             f"{row['photos']:,}",
             f"{row['faces']:,}",
-            _percent(one["recall"]),
+            percent(one["recall"]),
             _three(one["false_finds_a_photo"]),
             _three(one["ap"]),
             _three(row["landmarks"]["mean"]),
@@ -76,10 +78,6 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
         f"{time_ms['p90']:.1f}); measured in {values['seconds']:.0f} s",
         style="dim",
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def _three(value: float | None) -> str:

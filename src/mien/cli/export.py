@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.bench import print_json, progress_bar, written
-from mien.errors import MienWarning, MissingExtraError
+from mien.cli.bench import percent, print_json, progress_bar, span, warnings_shown, written
+from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,9 +80,7 @@ def export(
         else:
             _show_detector(console, card, out)
         return
-    with warnings.catch_warnings(record=True) as caught, progress_bar(console, "reading faces", json) as progress:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", MienWarning)
+    with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         card = export_checkpoint(
             checkpoint,
             out,
@@ -96,8 +93,6 @@ def export(
             licence=licence,
             progress=progress,
         )
-    for warning in caught:
-        typer.echo(f"mien: {warning.message}", err=True)
     if json:
         print_json(card.to_dict())
     else:
@@ -119,9 +114,9 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     console.print(f"sha256       {card.sha256}", soft_wrap=True)
     difference = card.scores["torch_to_onnx_max_difference"]
     console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e}")
-    recall = "-" if strict["recall"] is None else f"{100 * strict['recall']:.1f} %"
     console.print(
-        f"recall       {recall} at 0.1 false finds a photo, from score {card.settings['score_threshold']:g} on",
+        f"recall       {percent(strict['recall'])} at 0.1 false finds a photo, from score "
+        f"{card.settings['score_threshold']:g} on",
         soft_wrap=True,
     )
     written(console, out)
@@ -130,8 +125,6 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
 
 
 def _show(console: Console, card: ModelCard, out: Path) -> None:
-    from mien.cli.evaluate import percent, span
-
     scores = card.scores[card.heads[0].output]
     one_pass = scores["one_pass"]
     console.print(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, print_json, written
-from mien.errors import MienWarning
+from mien.cli.bench import EXIT_INTERRUPTED, check_outputs, print_json, warnings_shown, written
 from mien.options import with_flags, with_options
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["search"]
 
 _SEARCHES = Path("searches")
-_EXIT_INTERRUPTED = 130
 _MOST_SHOWN = 10
 
 
@@ -66,11 +63,11 @@ def search(
     out = out or _SEARCHES / recipe.stem
     console = Console(highlight=False)
     try:
-        with _warnings_shown(), _bar(console, json) as show:
+        with warnings_shown(), _bar(console, json) as show:
             result = search_recipe(chosen, space, out, options, resume=resume, progress=show)
     except KeyboardInterrupt:
         typer.echo(f"mien: stopped; go on with: mien search {recipe} --resume --out {out}", err=True)
-        raise typer.Exit(_EXIT_INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         print_json(result.to_dict())
     else:
@@ -82,15 +79,6 @@ def search(
         write_page(page, search_page(result))
         if not json:
             written(console, page)
-
-
-@contextlib.contextmanager
-def _warnings_shown() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", MienWarning)
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
-        yield
 
 
 @contextlib.contextmanager

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import print_json, written
-from mien.errors import MienWarning, UsageError
+from mien.cli.bench import EXIT_INTERRUPTED, print_json, warnings_shown, written
+from mien.errors import UsageError
 from mien.options import with_flags
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_EXIT_INTERRUPTED = 130
 _RUNS = Path("runs")
 
 
@@ -88,7 +86,7 @@ def train(
         return
     out = out or _RUNS / _name(recipe, given)
     console = Console(highlight=False)
-    with _warnings_shown(), _Bar(console, json) as bar:
+    with warnings_shown(is_first_process()), _Bar(console, json) as bar:
         result = _run(chosen, out, resume, bar.show)
     if not is_first_process():
         return
@@ -135,19 +133,7 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
     except Interrupted as stopped:
         typer.echo(f"mien: {stopped}", err=True)
         typer.echo(f"mien: go on with: mien train --resume --out {out}", err=True)
-        raise typer.Exit(_EXIT_INTERRUPTED) from None
-
-
-@contextlib.contextmanager
-def _warnings_shown() -> Iterator[None]:
-    """Print our warnings when they come, a line each; those of other libraries are not for users."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", MienWarning)
-        if not is_first_process():
-            warnings.simplefilter("ignore")
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
-        yield
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 class _Bar(contextlib.AbstractContextManager["_Bar"]):
