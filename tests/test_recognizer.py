@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.classify import OnnxClassifier, take_views
+from mien.classify.calibration import softmax
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
 from mien.parallel import ordered_map
 from mien.recognizer import Recognizer
-from mien.source import Frame
-from mien.zoo import Head
+from mien.source import Frame, load_image
+from mien.zoo import Head, find_model
 from tests.fakes import FakeClassifier, FakeDetector, make_card, paint_face
 
 
@@ -269,3 +271,21 @@ def test_the_module_function_keeps_its_recognizer(astronaut_bgr):
     assert list(reading.faces[0].probabilities) == ["happy", "sad"]
     with pytest.raises(TypeError, match="unexpected"):
         mien.recognize(astronaut_bgr, colour="red")
+
+
+def test_views_are_averaged_after_calibration():
+    one = Recognizer(threads=1).recognize("examples/astronaut.jpg")
+    photo = load_image("examples/astronaut.jpg").image
+    classifier = OnnxClassifier(find_model("base", "expression"))
+    head = classifier.card.heads[0]
+    prepared = Recognizer(threads=1).prepare(photo)
+    for views in (2, 10):
+        face = Recognizer(threads=1, views=views).recognize("examples/astronaut.jpg").faces[0]
+        each = [
+            softmax(classifier.logits(view)[head.output], head.temperature_at(prepared.sides_px))[0]
+            for view in take_views(prepared.batch, views)
+        ]
+        assert list(face.probabilities.values()) == pytest.approx(np.mean(each, axis=0).tolist(), abs=1e-6)
+        assert face.probabilities != one.faces[0].probabilities
+    with pytest.raises(UsageError, match="views is 3; expected one of 1, 2, 10"):
+        Recognizer(views=3)

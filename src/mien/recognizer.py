@@ -284,7 +284,7 @@ class Recognizer(RecognizerOptions):
         )
 
     def _read(self, group: list[Prepared], threads: int) -> Iterator[Reading]:
-        return read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face)
+        return read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face, self.views)
 
 
 @overload

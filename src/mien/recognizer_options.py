@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.errors import UsageError
 from mien.options import check_options, document_options, option
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from mien.detect import Detector
 
 __all__ = ["RecognizerOptions"]
+
+_VIEWS = (1, 2, 10)
 
 
 @document_options
@@ -49,6 +52,12 @@ class RecognizerOptions:
         metavar="PX",
         minimum=1,
     )
+    views: int = option(
+        1,
+        "Views of each face whose mean answer is read: 1, 2 (its mirror image too), or 10 (shifted, too). More are "
+        "right a little more often, and take as many times longer to read.",
+        metavar="N",
+    )
     max_not_face: float = option(
         0.5,
         "A find that the expression model takes for no face with more than this probability is dropped, if its crop "
@@ -72,3 +81,5 @@ class RecognizerOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.views not in _VIEWS:
+            raise UsageError(f"views is {self.views}; expected one of {', '.join(map(str, _VIEWS))}")
