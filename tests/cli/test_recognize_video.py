@@ -93,6 +93,10 @@ def test_photos_and_videos_together(clip, astronaut_path, tmp_path):
         tmp_path / "drawn",
     )
     assert (done.returncode, done.stderr) == (0, "")
+    _, row, summary, heading = done.stdout.splitlines()[:4]  # the photos are done with before the video begins
+    assert "happy" in row
+    assert summary.startswith("1 photo, 1 face in ")
+    assert heading.startswith(f"{clip}: ")
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(tmp_path / "all.parquet").to_pylist()

@@ -102,34 +102,33 @@ def recognize(
             one = names_picture(draw)
             relative = {file.path: draw.name if one else file.relative for file in files}
             sinks.append(stack.enter_context(DrawSink(draw.parent if one else draw, relative)))
-        progress = stack.enter_context(_Progress(console, len(items), shown=console.is_terminal and not json))
-        start_s = time.monotonic()
         images = (_image(item, options.max_megapixels) for item in items)
-        readings = faces = 0
         # A single photo gets all threads inside each stage; of many, each gets one, and OpenCV's own threads would
         # only compete with them.
         threads = 1 if len(items) == 1 else None
         if threads is None and not videos:
             cv2.setNumThreads(1)
-        for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
-            if reading.error is not None:
-                unread += 1
-                _say(f"cannot read {InputError(reading.source, reading.error)}")
-            elif reading.note and (json or quiet):
-                _say(f"note: {reading.source}: {reading.note}")
-            for sink in sinks:
-                sink.write(reading, frame)
-            readings += reading.error is None
-            faces += len(reading.faces)
-            progress.advance()
-        seconds = time.monotonic() - start_s
+        start_s = time.monotonic()
+        readings = faces = 0
+        with _Progress(console, len(items), shown=console.is_terminal and not json) as progress:
+            for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
+                if reading.error is not None:
+                    unread += 1
+                    _say(f"cannot read {InputError(reading.source, reading.error)}")
+                elif reading.note and (json or quiet):
+                    _say(f"note: {reading.source}: {reading.note}")
+                for sink in sinks:
+                    sink.write(reading, frame)
+                readings += reading.error is None
+                faces += len(reading.faces)
+                progress.advance()
+        if items and not json and not quiet:
+            _summary(console, readings, faces, unread, time.monotonic() - start_s)
         if videos:
             from mien.cli.recognize_video import VideoRun
 
             run = VideoRun(recognizer, video_options, shared, draw, console, not json and not quiet, _say)
             unread_videos = run.read(videos)
-    if items and not json and not quiet:
-        _summary(console, readings, faces, unread, seconds)
     if unread or unread_videos:
         raise typer.Exit(1)
 
