@@ -201,6 +201,13 @@ def test_a_stream_is_lazy_and_gives_frames():
     assert all(frame is None for frame, _ in recognizer.stream_frames([paint_face(1)], keep_frames=False))
 
 
+@pytest.mark.parametrize("thing", [0, b"bytes", np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.uint8), None])
+def test_a_stream_of_what_is_no_stream_is_told_at_once(thing):
+    with pytest.raises(UsageError, match="expected a video's path, 'camera:0'.* goes to recognize"):
+        fake_recognizer().stream(thing)
+    assert len(list(fake_recognizer().stream(np.zeros((3, 8, 8, 3), np.uint8)))) == 3
+
+
 def test_threads_end_when_the_consumer_stops():
     before = threading.active_count()
     stream = fake_recognizer(threads=4).stream(paint_face(1) for _ in range(500))

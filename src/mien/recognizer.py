@@ -126,7 +126,8 @@ class Recognizer(RecognizerOptions):
             # A model's own classes may be none of the expressions that mien has names for.
             scheme = find_scheme(names) if isinstance(names, str) else LabelScheme.of(names)
         else:
-            scheme = find_scheme(self.labels if isinstance(self.labels, str) else tuple(self.labels))
+            own = [name for head in heads for name in head.labels]
+            scheme = find_scheme(self.labels if isinstance(self.labels, str) else tuple(self.labels), own)
         for head in heads:
             if scheme.classes <= set(head.labels):
                 return scheme, head
@@ -215,6 +216,12 @@ class Recognizer(RecognizerOptions):
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
+        single = isinstance(images, (bytes, bytearray, memoryview)) or getattr(images, "ndim", 4) < 4
+        if single or not isinstance(images, Iterable):
+            raise UsageError(
+                f"stream is given {type(images).__name__}; expected a video's path, 'camera:0', the address of a "
+                "stream, or an iterable of images (a single image goes to recognize)"
+            )
         return (reading for _, reading in self.stream_frames(images, keep_frames=False, **options))
 
     def stream_frames(

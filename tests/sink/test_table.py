@@ -79,3 +79,11 @@ def test_the_common_folder_is_left_out():
     assert lines[1].startswith("a.jpg ")
     assert lines[2].startswith("sea/b.jpg ")
     assert printed([make_reading(make_face(), source="/shots/a.jpg")])[1].startswith("/shots/a.jpg")
+
+
+def test_a_crop_that_is_no_face_says_so():
+    """Where a detector looked, this was its business: what it left is too small to tell."""
+    cropped = make_face(score=None, not_face=0.98)
+    lines = printed([make_reading(cropped), make_reading(make_face(not_face=0.98))])
+    assert "98% no face" in lines[1]
+    assert "no face" not in lines[2]

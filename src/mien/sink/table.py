@@ -37,8 +37,9 @@ class TableSink:
         self._console = console
         self._scheme = scheme
         labels = scheme.labels
-        self._cell = max(4, min(7, max(len(self._short(label)) for label in labels) + 1))
-        self._expression = max(10, max(map(len, labels)))
+        longest = max(len(self._short(label)) for label in labels)
+        self._cell = max(4, min(7, longest + 1))
+        self._expression = max(10, *map(len, labels))
         fixed = 2 + 6 + self._expression + 2 + 7
         bars = self._cell * len(labels)
         room = console.width - 1 - fixed
@@ -74,7 +75,7 @@ class TableSink:
             self._print(Text(f"  {reading.note}", "dim italic"))
 
     def _name(self, source: str) -> str:
-        name = source[len(self._folder) :] if source.startswith(self._folder) else source
+        name = source.removeprefix(self._folder)
         # A line break or an escape code in a file name must not reach the terminal.
         return "".join(letter if letter.isprintable() else "?" for letter in name)
 
@@ -111,6 +112,9 @@ class TableSink:
                 line.append((block * 2).center(self._cell), style)
         if face.coverage < 0.5:
             line.append(f"  only {face.coverage:.0%} within these labels", "dim")
+        # Where a detector looked, finds that are no face are dropped already, unless they are too small to tell.
+        if face.score is None and (face.not_face or 0.0) > 0.5:
+            line.append(f"  {face.not_face:.0%} no face", "dim")
         return line
 
 
