@@ -23,7 +23,7 @@ def quiet_opencv() -> Iterator[None]:
 
     The level is one for the whole process: the last thread that leaves sets it back.
     """
-    global _users, _level_before
+    global _users, _level_before  # noqa: PLW0603 - as the level is
     logging = cv2.utils.logging
     with _lock:
         if _users == 0:

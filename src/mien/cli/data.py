@@ -54,7 +54,7 @@ def import_(
 
     console = _console()
     with progress_bar(console, "importing", json) as bar:
-        dataset, summary = import_dataset(source, dest, options, progress=lambda done, total: bar(done, total))
+        dataset, summary = import_dataset(source, dest, options, progress=bar)
     if json:
         print_json({"dataset": str(dest), "labels": dataset.labels, **summary.to_dict()})
     else:

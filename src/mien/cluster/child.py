@@ -83,7 +83,7 @@ def _photos(
             errors[number] = error.problem
         except MemoryError:
             errors[number] = "too little memory to read it"
-        except Exception as error:  # what no one foresaw costs this image only
+        except Exception as error:  # noqa: BLE001 - what no one foresaw costs this image only
             errors[number] = f"reading failed ({type(error).__name__}: {error})"
     send(answers, {"at": None})
     readings = iter(recognizer.classify(prepared))
@@ -115,7 +115,7 @@ def _video(answers: IO[bytes], recognizer: Any, head: dict[str, Any]) -> None:
                 rows = []
     except InputError as problem:
         error = problem.problem
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 - likewise
         error = f"reading failed ({type(problem).__name__}: {problem})"
     send(answers, {"rows": rows})
     send(answers, {"readings": [{"frames": frames, "size_wh": size_wh, "note": None, "error": error}]})

@@ -120,7 +120,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
     def _run(self) -> None:
         try:
             self._init()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             self._error = error
         self._up.set()
         self._over.wait()
@@ -151,7 +151,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
             try:
                 with _few_processes():
                     ray.init("local", **settings)
-            except Exception:  # its inner parts may have changed: with all processes then
+            except Exception:  # noqa: BLE001 - its inner parts may have changed: with all processes then
                 ray.shutdown()
                 ray.init("local", **settings)
 

@@ -64,7 +64,7 @@ def read_address(address: str, most_bytes: int) -> bytes:
         return bytes(system.cat_file(path, end=most_bytes + 1))
     except (FileNotFoundError, PermissionError):
         raise
-    except Exception:  # such as of an empty file, of which no range can be had
+    except Exception:  # noqa: BLE001 - such as of an empty file, of which no range can be had
         with system.open(path, "rb") as file:
             return bytes(file.read(most_bytes + 1))
 

@@ -189,7 +189,7 @@ class Engine:
                 self._prepare(job)
             except Problem as problem:
                 _settle(job, problem)
-            except Exception as error:  # a worker must survive whatever an image does
+            except Exception as error:  # noqa: BLE001 - a worker must survive whatever an image does
                 _LOG.exception("an image could not be read")
                 _settle(job, _internal(error))
             else:
@@ -235,7 +235,7 @@ class Engine:
                 jobs = self._take_batch()
             try:
                 readings = jobs[0].recognizer.classify([job.prepared for job in jobs if job.prepared is not None])
-            except Exception as error:  # as in _work
+            except Exception as error:  # noqa: BLE001 - as in _work
                 _LOG.exception("a batch of faces could not be read")
                 for job in jobs:
                     _settle(job, _internal(error))

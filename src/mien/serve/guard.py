@@ -147,7 +147,7 @@ class Guard:
         except Problem as problem:
             self._metrics.refused.labels(problem.code).inc()
             await _answer(problem, send_safely)
-        except Exception:
+        except Exception:  # noqa: BLE001 - every request gets an answer
             _LOG.exception("a request failed")
             if not started:
                 await _answer(Problem(500, "internal", "the service failed on this request"), send_safely)

@@ -71,7 +71,7 @@ async def _serve(
     server: uvicorn.Server, listener: socket.socket, options: ServeOptions, say: Callable[[str], None]
 ) -> None:
     running = asyncio.ensure_future(server.serve([listener]))
-    while not server.started and not running.done():
+    while not server.started and not running.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     if server.started:
         address = _address(options, listener)

@@ -131,7 +131,7 @@ class PhotoDataset:
         """Whether this file is of the form; never raises."""
         try:
             PhotoDataset(path)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it is no such dataset
             return False
         return True
 
