@@ -18,6 +18,7 @@ def make_summary(**changes):
     )
     total = Tally(inputs=75, ok=50, no_face=20, unreadable=5, frames=70, faces=80, expressions={"happy": 60, "sad": 20})
     total.reasons = {"is not <an> image": 4, "crashed the reader": 1}
+    total.examples = {"is not <an> image": "a/<i>.jpg", "crashed the reader": "b.jpg"}
     workers = {f"host:{n}": Tally(frames=35, seconds=7.0) for n in range(2)}
     return Summary("out", manifest, parts_done=3, total=total, workers=workers, **changes)
 
@@ -25,10 +26,12 @@ def make_summary(**changes):
 def test_tallies_add_up():
     total = Tally(expressions={"happy": 0, "sad": 0})
     for _ in range(3):
-        total.add(Tally(inputs=4, ok=3, unreadable=1, faces=3, expressions={"happy": 3}, reasons={"x": 1}, seconds=2.0))
+        part = Tally(inputs=4, ok=3, unreadable=1, faces=3, expressions={"happy": 3}, reasons={"x": 1}, seconds=2.0)
+        part.examples = {"x": "a.jpg"}
+        total.add(part)
     assert (total.inputs, total.ok, total.unreadable, total.seconds) == (12, 9, 3, 6.0)
     assert total.expressions == {"happy": 9, "sad": 0}
-    assert total.reasons == {"x": 3}
+    assert (total.reasons, total.examples) == ({"x": 3}, {"x": "a.jpg"})
 
 
 def test_the_text_says_what_matters():
@@ -36,16 +39,18 @@ def test_the_text_says_what_matters():
     assert "out: not finished: 3 of 4 parts" in text
     assert "75 inputs: 50 ok, 20 no face, 5 unreadable" in text
     assert "80 faces: 60 happy, 20 sad" in text
-    assert "4 x is not <an> image" in text
+    assert "4 x is not <an> image (such as a/<i>.jpg)\n" in text
+    assert "1 x crashed the reader (b.jpg)\n" in text
     assert "5.0 images a second a worker (2 workers)" in text
 
 
 def test_the_page_escapes_what_others_wrote_and_loads_nothing():
     page = summary_page(make_summary())
-    assert "<b>" not in page
+    assert "<b>&co" not in page
     assert "<an>" not in page
+    assert "<i>.jpg" not in page
     assert "/photos/&lt;b&gt;&amp;co" in page
-    assert page.count("<svg") == 4
+    assert page.count('class="bars"') == 4
     assert not any(word in page for word in ("http", "src=", "@import", "url("))
 
 

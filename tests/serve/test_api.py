@@ -81,6 +81,7 @@ def test_model_and_labels_are_chosen_by_the_client(client, photo):
         ({"labels": "happy,silly"}, "unknown_labels"),
         ({"labels": "happy"}, "unknown_labels"),
         ({"format": "xml"}, "invalid_parameter"),
+        ({"label": "valence3"}, "invalid_parameter"),
         ({"model": "m" * 200}, "invalid_parameter"),
     ],
 )

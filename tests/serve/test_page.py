@@ -188,6 +188,7 @@ def test_dropped_photos_and_what_cannot_be_read(open_page, astronaut_path, serve
     expect(page.get_by_role("tab", name="Photos")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".photo .error").nth(0)).to_contain_text("is not an image")
     expect(page.locator(".photo .error").nth(1)).to_contain_text("takes 0.5 MB at most")
+    expect(page.locator("#photo-rows")).to_have_text("0 faces in 0 photos; 2 could not be read")
     page.locator("#files").set_input_files([astronaut_path])
     expect(page.locator(".photo .person b")).to_have_text("happy")
 

@@ -1,4 +1,4 @@
-"""The summary of a batch as one self-contained page: charts as inline SVG, nothing is loaded."""
+"""The summary of a batch as one self-contained page: charts of its own elements, nothing is loaded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from mien.sink.palette import color_rgb
 __all__ = ["summary_page"]
 
 _MOST_BARS = 24
-_WIDTH_PX = 720
-_LABEL_PX = 250
-_BAR_PX = 22
-_STEP_PX = 30
 _STATUS_RGB = {"ok": (31, 148, 110), "no face": (140, 147, 158), "unreadable": (214, 69, 65)}
 _PLAIN_RGB = (66, 126, 219)
 
@@ -22,16 +18,19 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667080; --back: #ffffff; --line: #dde2e8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ebef; --soft: #9aa4b2; --back: #14171b; --line: #2c323a; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); margin: 0 auto;
-  padding: 2rem 1rem; max-width: 760px; }
+  padding: 2rem 1rem; max-width: 760px; box-sizing: border-box; }
 h1 { font-size: 1.35rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 2.2rem 0 .4rem; }
 p { color: var(--soft); margin: .3rem 0; overflow-wrap: anywhere; }
 dl { display: flex; flex-wrap: wrap; gap: 1rem 2.2rem; margin: 1.4rem 0 0; }
 dt { color: var(--soft); font-size: .85rem; }
 dd { margin: 0; font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-svg { width: 100%; height: auto; display: block; }
-svg text { fill: var(--ink); font: 14px system-ui, sans-serif; }
-svg text.value { fill: var(--soft); font-variant-numeric: tabular-nums; }
+.bars { display: grid; grid-template-columns: fit-content(45%) 1fr; gap: 8px 12px; align-items: center;
+  font-size: .93rem; line-height: 1.3; margin-top: .6rem; }
+.bars span { text-align: right; overflow-wrap: anywhere; }
+.bars div { display: flex; align-items: center; gap: 8px; }
+.bars i { height: 20px; border-radius: 3px; }
+.bars b { font-weight: 400; color: var(--soft); white-space: nowrap; font-variant-numeric: tabular-nums; }
 """
 
 
@@ -59,7 +58,10 @@ def summary_page(summary: Summary) -> str:
         ),
     ]
     if summary.reasons:
-        reasons = [(name, count, _STATUS_RGB["unreadable"]) for name, count in summary.reasons[:_MOST_BARS]]
+        reasons = [
+            (name + summary.example(name), count, _STATUS_RGB["unreadable"])
+            for name, count in summary.reasons[:_MOST_BARS]
+        ]
         sections.append(
             _chart("Why inputs could not be read", _bars(reasons, total.unreadable), "inputs/ names each of them")
         )
@@ -75,7 +77,7 @@ def summary_page(summary: Summary) -> str:
         f"<title>mien batch: {escape(manifest.source)}</title>\n<style>{_STYLE}</style>\n"
         f"<h1>{escape(manifest.source)}</h1>\n"
         f"<p>{state}; model {escape(_name(summary, 'expression'))}, detector {escape(_name(summary, 'detector'))}, "
-        f"mien {escape(manifest.mien)}, begun {escape(manifest.created)}</p>\n"
+        f"mien {escape(manifest.mien)}, begun {escape(_time(manifest.created))}</p>\n"
         f"<dl>{numbers}</dl>\n" + "\n".join(sections) + "\n</html>\n"
     )
 
@@ -84,27 +86,24 @@ def _name(summary: Summary, kind: str) -> str:
     return summary.manifest.models.get(kind, {}).get("name", "?")
 
 
-def _chart(title: str, svg: str, hint: str = "") -> str:
-    return f"<h2>{escape(title)}</h2>\n" + (f"<p>{escape(hint)}</p>\n" if hint else "") + svg
+def _time(created: str) -> str:
+    return created[:16].replace("T", " ") + " UTC"
+
+
+def _chart(title: str, bars: str, hint: str = "") -> str:
+    return f"<h2>{escape(title)}</h2>\n" + (f"<p>{escape(hint)}</p>\n" if hint else "") + bars
 
 
 def _bars(items: Sequence[tuple[str, float, tuple[int, int, int]]], whole: float | None) -> str:
     """Horizontal bars; with shares where the whole is known."""
     most = max((value for _, value, _ in items), default=0) or 1
-    room = _WIDTH_PX - _LABEL_PX - 130
     lines = []
-    for number, (name, value, (red, green, blue)) in enumerate(items):
-        y = number * _STEP_PX
-        width = room * value / most
+    for name, value, (red, green, blue) in items:
         shown = f"{value:,.0f}" if whole is not None else f"{value:,.1f}"
         share = f" ({100 * value / whole:.1f} %)" if whole else ""
-        short = name if len(name) <= 34 else f"{name[:33]}…"
+        # What is left of the width is for the number behind the bar.
         lines.append(
-            f"<g><title>{escape(name)}: {shown}{share}</title>"
-            f'<text x="{_LABEL_PX - 10}" y="{y + 16}" text-anchor="end">{escape(short)}</text>'
-            f'<rect x="{_LABEL_PX}" y="{y}" width="{max(width, 1 if value else 0):.1f}" height="{_BAR_PX}" rx="3" '
-            f'fill="rgb({red},{green},{blue})"/>'
-            f'<text class="value" x="{_LABEL_PX + width + 8:.1f}" y="{y + 16}">{shown}{share}</text></g>'
+            f'<span>{escape(name)}</span><div><i style="width:{60 * value / most:.2f}%;'
+            f'background:rgb({red},{green},{blue})"></i><b>{shown}{share}</b></div>'
         )
-    height = len(items) * _STEP_PX
-    return f'<svg viewBox="0 0 {_WIDTH_PX} {height}" role="img">{"".join(lines)}</svg>'
+    return f'<div class="bars">{"".join(lines)}</div>'

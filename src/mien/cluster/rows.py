@@ -33,6 +33,8 @@ class Tally:
     expressions : dict of str to int
     reasons : dict of str to int
         Why inputs could not be read, with numbers and names left out.
+    examples : dict of str to str
+        For each reason one input that it holds for.
     seconds : float
         Time that the worker spent.
     worker : str
@@ -47,6 +49,7 @@ class Tally:
     faces: int = 0
     expressions: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     worker: str = ""
 
@@ -58,6 +61,8 @@ class Tally:
             total = Counter(getattr(self, name))
             total.update(getattr(other, name))
             setattr(self, name, dict(total.most_common(_MOST_REASONS)))
+        known = {**other.examples, **self.examples}
+        self.examples = {reason: known[reason] for reason in self.reasons if reason in known}
 
 
 class PartTables:
@@ -127,6 +132,7 @@ class PartTables:
         if error is not None:
             short = _without_details(error)
             tally.reasons[short] = tally.reasons.get(short, 0) + 1
+            tally.examples.setdefault(short, key)
 
     def faces_parquet(self) -> bytes:
         """The faces as a Parquet file."""
@@ -180,4 +186,4 @@ def read_tally(stream: Any) -> Tally:
 def _without_details(error: str) -> str:
     """A reason that many inputs share: numbers, and what stands in brackets, left out."""
     short = re.sub(r"\s*\([^()]*(\([^()]*\)[^()]*)*\)", "", error)
-    return re.sub(r"\d[\d.,]*", "N", short.partition(";")[0])[:120]
+    return re.sub(r"\d[\d.,]*", "…", short.partition(";")[0])[:120]

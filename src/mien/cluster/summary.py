@@ -51,6 +51,11 @@ class Summary:
         """Images (frames of videos too) a second of each worker."""
         return {name: tally.frames / tally.seconds for name, tally in sorted(self.workers.items()) if tally.seconds > 0}
 
+    def example(self, reason: str) -> str:
+        """The end of a line about a reason: an input that it holds for, where one is known."""
+        key = self.total.examples.get(reason)
+        return "" if key is None else f" ({key})" if self.total.reasons[reason] == 1 else f" (such as {key})"
+
     def to_json(self) -> str:
         """All of it as JSON."""
         total = dataclasses.asdict(self.total)
@@ -73,12 +78,18 @@ class Summary:
         lines = [
             f"{self.address}: {state}",
             f"{total.inputs:,} inputs: {total.ok:,} ok, {total.no_face:,} no face, {total.unreadable:,} unreadable",
-            f"{total.faces:,} faces" + (": " if total.faces else "") + self._expressions(),
+            f"{total.faces:,} face{'' if total.faces == 1 else 's'}"
+            + (": " if total.faces else "")
+            + self._expressions(),
         ]
-        lines += [f"  {count:,} x {reason}" for reason, count in self.reasons[:_MOST_REASONS]]
+        lines += [f"  {count:,} x {reason}{self.example(reason)}" for reason, count in self.reasons[:_MOST_REASONS]]
+        if total.unreadable:
+            lines.append(f"  each is named in {self.address}/inputs, with its error")
         rates = list(self.rates().values())
         if rates:
-            lines.append(f"{sum(rates) / len(rates):.1f} images a second a worker ({len(rates)} workers)")
+            lines.append(
+                f"{sum(rates) / len(rates):.1f} images a second a worker ({len(rates):,} worker{'s' if len(rates) > 1 else ''})"
+            )
         if self.complete:
             lines.append(f"charts: {self.address}/summary.html")
         return "\n".join(lines)

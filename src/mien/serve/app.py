@@ -140,6 +140,10 @@ def _add_api(app: FastAPI, service: Service) -> None:
         ] = "json",
     ) -> Response:
         """One image that cannot be read is an error; of several, it becomes a reading with `error`."""
+        unknown = set(request.query_params) - {"model", "labels", "format"}
+        if unknown:
+            name = min(unknown)[:80]
+            raise Problem(422, "invalid_parameter", f"unknown parameter {name!r}; expected model, labels or format")
         service.engine.check_room()
         recognizer = service.models.default
         if model is not None or labels is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.info import load_pyarrow
-from mien.errors import InputError, UsageError
+from mien.errors import InputError
 from mien.files import check_destination, replaced_file
 
 __all__ = ["ACTIONS", "CHECKS", "Finding", "image_id", "read_plan", "write_plan"]
@@ -178,9 +178,3 @@ def _check(finding: Finding, where: str, labels: Sequence[str]) -> None:
         raise InputError(where, f"relabel to '{finding.new_label}'; expected new_label as one of {', '.join(labels)}")
     if finding.action == "merge" and finding.partner is None:
         raise InputError(where, "merge without a partner; expected the row of which it is a copy")
-
-
-def plan_suffix(path: Path) -> None:
-    """Refuse a name for a plan that is neither Parquet nor CSV."""
-    if path.suffix.lower() not in (".parquet", ".csv"):
-        raise UsageError(f"{path}: expected a plan's name to end in .parquet or .csv")

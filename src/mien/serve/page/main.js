@@ -44,7 +44,9 @@ const hooks = {
     const count = all.rows.length;
     const read = all.items.filter((item) => item.reading).length;
     id("photo-tools").hidden = all.items.length === 0;
-    id("photo-rows").textContent = `${count} ${count === 1 ? "face" : "faces"} in ${read} ${read === 1 ? "photo" : "photos"}`;
+    const failed = all.items.filter((item) => item.failed).length;
+    id("photo-rows").textContent = `${count} ${count === 1 ? "face" : "faces"} in ${read} ${read === 1 ? "photo" : "photos"}`
+      + (failed ? `; ${failed} could not be read` : "");
     id("photo-csv").disabled = id("photo-json").disabled = count === 0;
   },
 };

@@ -28,6 +28,7 @@ export class Photos {
 
   read(item) {
     item.reading = null;
+    item.failed = false;
     this.show(item, null);
     this.queue.push(item);
     this.work();
@@ -72,6 +73,7 @@ export class Photos {
   }
 
   fail(item, text) {
+    item.failed = true;
     const { about } = frame(item);
     const line = document.createElement("p");
     line.className = "error";
