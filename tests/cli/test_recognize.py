@@ -260,3 +260,14 @@ def test_one_photo_is_drawn_into_a_file_that_is_named(astronaut_path, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "mien: --draw new.png is one photo; for other inputs name a folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["seen.jpg"]
+
+
+def test_videos_of_a_folder_are_left_out_and_that_is_said(astronaut_bgr, tmp_path):
+    cv2.imwrite(str(tmp_path / "one.jpg"), astronaut_bgr)
+    (tmp_path / "deep").mkdir()
+    for name in ("two.mp4", "THREE.MOV", "deep/four.mkv"):
+        (tmp_path / name).touch()
+    done = run("recognize", tmp_path)
+    assert done.returncode == 0
+    said = f"mien: note: {tmp_path}: 2 videos left out; of folders only photos are read: name videos\n"
+    assert done.stderr == said

@@ -74,6 +74,7 @@ def recognize(
     from mien.sink import DrawSink, JsonLinesSink, TableSink, open_row_sink
     from mien.sink.draw import names_picture
     from mien.source import SourceFile, expand_inputs, is_video
+    from mien.source.expand import count_videos
 
     if include_empty and not json and (out is None or out.suffix.lower() != ".jsonl"):
         raise UsageError("--include-empty writes JSON lines; add --json or --out FILE.jsonl")
@@ -124,6 +125,12 @@ def recognize(
                 progress.advance()
         if items and not json and not quiet:
             _summary(console, readings, faces, unread, time.monotonic() - start_s)
+        for name in inputs:
+            left_out = count_videos(name, recursive) if readings else 0
+            if left_out:
+                _say(
+                    f"note: {name}: {_count(left_out, 'video')} left out; of folders only photos are read: name videos"
+                )
         if videos:
             from mien.cli.recognize_video import VideoRun
 

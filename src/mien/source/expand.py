@@ -12,7 +12,7 @@ from pathlib import Path
 from mien.errors import InputError
 from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name
 
-__all__ = ["SourceFile", "expand_inputs"]
+__all__ = ["SourceFile", "count_videos", "expand_inputs"]
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,15 @@ def _folder(name: str, recursive: bool) -> list[SourceFile | InputError]:
         return files + problems
     below = not recursive and _any_below(name)
     hint = "; its subfolders hold some (add --recursive)" if below else ""
-    if not hint and any(Path(file).suffix.lower() in VIDEO_SUFFIXES for file in os.listdir(name)):  # noqa: PTH208
+    if not hint and count_videos(name, recursive):
         hint = "; it holds videos, which are read when they are named (add /*.mp4 to the folder)"
     return [InputError(name, f"no photos in this folder{hint}")]
+
+
+def count_videos(folder: str, recursive: bool = False) -> int:
+    """How many videos, told by their suffix, lie in a folder: `expand_inputs` leaves them out."""
+    walk = itertools.islice(os.walk(folder), None if recursive else 1)
+    return sum(Path(name).suffix.lower() in VIDEO_SUFFIXES for _, _, names in walk for name in names)
 
 
 def _images(names: Iterable[str]) -> list[str]:
