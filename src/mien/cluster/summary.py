@@ -87,9 +87,8 @@ class Summary:
             lines.append(f"  each is named in {self.address}/inputs, with its error")
         rates = list(self.rates().values())
         if rates:
-            lines.append(
-                f"{sum(rates) / len(rates):.1f} images a second a worker ({len(rates):,} worker{'s' if len(rates) > 1 else ''})"
-            )
+            workers = f"{len(rates):,} worker{'s' if len(rates) > 1 else ''}"
+            lines.append(f"{sum(rates) / len(rates):.1f} images a second a worker ({workers})")
         if self.complete:
             lines.append(f"charts: {self.address}/summary.html")
         return "\n".join(lines)
