@@ -93,7 +93,8 @@ def test_a_folder_in_a_bucket(memory, jpegs):
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_a_table_of_paths_means_them_from_its_folder(album, kind):
-    paths = ["photo01.jpg", "sub/photo05.jpg", "photo01.jpg", None, str(album / "photo02.jpg")]
+    # The second as Windows writes it.
+    paths = ["photo01.jpg", "sub\\photo05.jpg", "photo01.jpg", None, str(album / "photo02.jpg")]
     table = pyarrow.table({"id": ["00012", "b", "c", "d", "e"], "file": paths, "n": range(5)})
     path = album / f"table.{kind}"
     (pyarrow.parquet.write_table if kind == "parquet" else pyarrow.csv.write_csv)(table, str(path))

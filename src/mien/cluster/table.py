@@ -103,11 +103,16 @@ def read_addresses(address: str, columns: Columns) -> Iterator[tuple[str, str]]:
     wanted = [columns.image] if columns.key is None else [columns.image, columns.key]
     with _opened(address) as table:
         for batch in table.batches(wanted):
-            paths = batch.column(columns.image).to_pylist()
+            paths = [path and _slashes(str(path)) for path in batch.column(columns.image).to_pylist()]
             keys = paths if columns.key is None else batch.column(columns.key).to_pylist()
             yield from (
-                (str(path if key is None else key), str(path)) for key, path in zip(keys, paths, strict=True) if path
+                (str(path if key is None else key), path) for key, path in zip(keys, paths, strict=True) if path
             )
+
+
+def _slashes(path: str) -> str:
+    """A path as Windows writes it, with the separators of all other systems."""
+    return path if "/" in path else path.replace("\\", "/")
 
 
 def read_keys(address: str, column: str) -> Iterator[Any]:
