@@ -8,7 +8,7 @@ import pytest
 
 from mien.detect import Detections
 from mien.detect.mien import MienDetector
-from mien.detect.second_look import CELL_PX, FACE_PX, look_upright, tilt_rad
+from mien.detect.second_look import CELL_PX, FACE_PX, look_again, look_upright, tilt_rad
 from tests.photos_on_disk import FACE_XYXY, LANDMARKS_XY
 
 
@@ -80,13 +80,43 @@ def test_what_is_seen_on_the_sheet_comes_back_to_its_place(size: float, angle: f
     assert seen == [(CELL_PX, CELL_PX)]
 
 
-def test_a_face_that_the_second_look_does_not_see_stays_as_it_was() -> None:
+def test_a_face_that_the_turned_look_does_not_see_stays_in_place_with_half_its_score() -> None:
     photo = np.full((200, 200), 127, np.uint8)
     landmarks = np.float32([[[60, 60], [100, 90], [75, 90], [50, 100], [85, 125]]])
     first = Detections(np.float32([[40, 40, 120, 140]]), np.float32([0.7]), landmarks)
     again = look_upright(photo, first, lambda sheet: Detections.empty())
     np.testing.assert_array_equal(again.box_xyxy, first.box_xyxy)
-    np.testing.assert_array_equal(again.score, first.score)
+    np.testing.assert_array_equal(again.landmarks_xy, first.landmarks_xy)
+    assert again.score == pytest.approx([0.35])
+
+
+def test_both_looks_count_alike_where_both_are_good() -> None:
+    """Three faces of 64 px, so that sheet and photo have one scale; the second look sees two, moved by (4, -2)."""
+    photo = np.full((300, 500), 127, np.uint8)
+    box = np.float32([[40, 40, 104, 104], [190, 120, 254, 184], [350, 200, 414, 264]])
+    eyes_and_mouth = np.float32([[20, 20], [44, 20], [32, 32], [22, 46], [42, 46]])
+    first = Detections(box, np.float32([0.9, 0.6, 0.8]), box[:, None, :2] + eyes_and_mouth)
+    moved = np.float32([4, -2])
+
+    def find(sheet: np.ndarray) -> Detections:
+        assert sheet.shape == (CELL_PX, 3 * CELL_PX)
+        corner = np.float32([[32, 32], [CELL_PX + 32, 32]]) + moved
+        seen = Detections(
+            np.concatenate((corner, corner + FACE_PX), axis=1),
+            np.float32([0.7, 0.8]),
+            corner[:, None] + eyes_and_mouth,
+        )
+        # The sheet is mirrored, and so is what is seen there.
+        seen.box_xyxy[:, [0, 2]] = sheet.shape[1] - seen.box_xyxy[:, [2, 0]]
+        seen.landmarks_xy[..., 0] = sheet.shape[1] - seen.landmarks_xy[:, [1, 0, 2, 4, 3], 0]
+        seen.landmarks_xy[..., 1] = seen.landmarks_xy[:, [1, 0, 2, 4, 3], 1]
+        return seen
+
+    again = look_again(photo, first, np.asarray([True, False, True]), find)
+    np.testing.assert_allclose(again.score, [0.8, 0.7, 0.4], atol=1e-6)
+    by = np.stack((moved / 2, moved, np.zeros(2, np.float32)))
+    np.testing.assert_allclose(again.landmarks_xy, first.landmarks_xy + by[:, None], atol=0.01)
+    np.testing.assert_allclose(again.box_xyxy, first.box_xyxy + np.tile(by, 2), atol=0.01)
 
 
 def test_many_tilted_faces_take_more_than_one_sheet(astronaut_bgr: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.detect.base import Detections, FloatArray, ImageArray
 from mien.detect.image import as_gray, brighten_dark, check_image, check_min_face_px
-from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
+from mien.detect.pyramid import PyramidSettings, detect_in_levels, face_size_px, plan_levels
 from mien.detect.second_look import look_again, look_upright
 from mien.detect.suppression import suppress
 from mien.errors import ModelError, UsageError
@@ -32,9 +32,7 @@ class MienSettings(PyramidSettings):
     score_threshold : float
         Faces below are not reported.
     candidate_threshold : float
-        What the first look must give for a second look.
-    sure_threshold : float
-        A face of the best size with this score needs no second look.
+        What the first look must give for a second look, which every face gets.
     default_min_face_px : float
         Where no smallest face is asked for: faces well below this size, in pixels of the photo, are not
         reported, since nobody reads an expression from them.
@@ -42,7 +40,6 @@ class MienSettings(PyramidSettings):
 
     score_threshold: float = 0.5
     candidate_threshold: float = 0.3
-    sure_threshold: float = 0.55
     default_min_face_px: float = 20.0
 
     @classmethod
@@ -64,9 +61,9 @@ class MienSettings(PyramidSettings):
 class MienDetector:
     """Find faces with the shipped network.
 
-    The photo is looked at in a few sizes (`mien.detect.pyramid`); faces seen too small or too large there are cut
-    out of the photo and looked at again, and so are tilted ones, turned upright (`mien.detect.second_look`). Photos
-    without light are brightened before. Safe to call from several threads.
+    The photo is looked at in a few sizes (`mien.detect.pyramid`); the faces found there are cut out of the photo and
+    looked at again, the tilted ones turned upright (`mien.detect.second_look`). Photos without light are brightened
+    before. Safe to call from several threads.
 
     Parameters
     ----------
@@ -76,8 +73,8 @@ class MienDetector:
         Threads for one run of the network.
     min_face_px : float, optional
         The smallest face to be found, in pixels of the photo. By default as small as the time allows that decoding
-        the photo takes: 20 px in a photo of up to a third of a megapixel, 28 px in one of 1, 52 px in one of 12,
-        80 px in one of 50.
+        the photo takes: 20 px in a photo of up to three quarters of a megapixel, 24 px in one of 1, 44 px in one of
+        12, 80 px in one of 50.
     score_threshold : float, optional
         Faces below are not reported; by default what the card says.
 
@@ -166,13 +163,8 @@ class MienDetector:
         settings = self._settings
         levels = plan_levels((gray.shape[1], gray.shape[0]), self._min_face_px, settings)
         found, seen_px = detect_in_levels(gray, levels, self._find, settings)
-        again = (
-            (seen_px < settings.best_face_min_px)
-            | (seen_px > settings.best_face_max_px)
-            | (found.score < settings.sure_threshold)
-        )
-        if again.any():
-            found = concatenate([found.select(~again), look_again(gray, found.select(again), self._find)])
+        well_seen = (seen_px >= settings.best_face_min_px) & (seen_px <= settings.best_face_max_px)
+        found = look_again(gray, found, well_seen, self._find)
         found = look_upright(gray, found, self._find)
         # Below, a face is too small for what was asked; a third less, because sizes are uncertain.
         smallest_px = (self._min_face_px or settings.default_min_face_px) * 0.7

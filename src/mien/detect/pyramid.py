@@ -56,7 +56,7 @@ class PyramidSettings:
     best_face_max_px: float = 160.0
     frame_face_px: float = 160.0
     max_upscale: float = 2.0
-    auto_photo_area_px: float = 500.0 * 500.0
+    auto_photo_area_px: float = 500_000.0
     auto_min_area_px: float = 320.0 * 240.0
     auto_max_area_px: float = 2048.0 * 1536.0
     tile_px: float = 1280.0

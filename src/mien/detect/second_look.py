@@ -1,4 +1,4 @@
-"""A second look: doubtful faces are cut out of the photo and shown to the detector again, in its favourite size.
+"""A second look: faces are cut out of the photo and shown to the detector again, in its favourite size.
 
 Tilted faces are turned upright for another one: the network is best at upright faces, because nearly all that it has
 learned from were.
@@ -6,7 +6,7 @@ learned from were.
 In a big photo the first pass sees a small face with a fraction of its pixels. Its landmarks are rough there, and
 leaves or hands pass for faces. Cut out of the photo itself and scaled, many fit into one sheet, so that a second look
 at all of them is one run of the network. The sheet is mirrored: what passes for a face only by chance seldom does so
-both ways.
+both ways, and where both looks are good, the mean of their landmarks is nearer to the truth than either.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ SURE_UPRIGHT = 0.6
 EMPTY = 127
 
 
-def look_again(gray: ImageArray, first: Detections, find: Callable[[ImageArray], Detections]) -> Detections:
+def look_again(
+    gray: ImageArray,
+    first: Detections,
+    well_seen: npt.NDArray[np.bool_],
+    find: Callable[[ImageArray], Detections],
+) -> Detections:
     """Read faces again from the photo, each scaled to 64 px in a cell of 128 px.
 
     Parameters
@@ -48,6 +53,8 @@ def look_again(gray: ImageArray, first: Detections, find: Callable[[ImageArray],
         The photo.
     first : Detections
         What the first pass found there.
+    well_seen : bool array of shape (N,)
+        Which faces the first pass saw in a size that it is good at.
     find : callable
         Takes a gray image and returns candidates before suppression, in pixels of that image.
 
@@ -55,7 +62,8 @@ def look_again(gray: ImageArray, first: Detections, find: Callable[[ImageArray],
     -------
     Detections
         As many as `first`, in its order. The score is the mean of both looks (the second is 0 where it saw no
-        face there); box and landmarks are those of the second look where it saw the face.
+        face there). Where the second look saw the face, box and landmarks are the mean of both looks if the face was
+        well seen, else those of the second.
     """
     box_xyxy = first.box_xyxy.copy()
     landmarks_xy = first.landmarks_xy.copy()
@@ -75,8 +83,13 @@ def look_again(gray: ImageArray, first: Detections, find: Callable[[ImageArray],
         seen = best_score > 0
         index, best, factor, offset = part[seen], best[seen], factor[seen], offset[seen]
         second_score[index] = best_score[seen]
-        box_xyxy[index] = found.box_xyxy[best] * np.tile(factor, 2) + np.tile(offset, 2)
-        landmarks_xy[index] = found.landmarks_xy[best] * factor[:, None] + offset[:, None]
+        # How much of the first look stays.
+        stays = np.where(well_seen[index], np.float32(0.5), np.float32(0))[:, None]
+        second_box = found.box_xyxy[best] * np.tile(factor, 2) + np.tile(offset, 2)
+        box_xyxy[index] = stays * box_xyxy[index] + (1 - stays) * second_box
+        second_landmarks = found.landmarks_xy[best] * factor[:, None] + offset[:, None]
+        stays = stays[..., None]
+        landmarks_xy[index] = stays * landmarks_xy[index] + (1 - stays) * second_landmarks
     score = ((first.score + second_score) / 2).astype(np.float32)
     return Detections(box_xyxy, score, landmarks_xy)
 
@@ -105,12 +118,14 @@ def look_upright(gray: ImageArray, first: Detections, find: Callable[[ImageArray
     Returns
     -------
     Detections
-        As many as `first`, in its order; faces that are not tilted as they were. Where the turned look sees the face,
-        its box and landmarks count, and the mean of both scores; less than `SURE_UPRIGHT` there does not raise it.
+        As many as `first`, in its order; faces that are not tilted as they were. The score is the mean of both looks
+        (the turned one is 0 where it saw no face there), which less than `SURE_UPRIGHT` does not raise; box and
+        landmarks are those of the turned look where it saw the face.
     """
     box_xyxy, score, landmarks_xy = first.box_xyxy.copy(), first.score.copy(), first.landmarks_xy.copy()
     rows = np.flatnonzero(np.abs(tilt_rad(landmarks_xy)) >= TILTED_RAD)
     a_sheet = CELLS_A_ROW * CELLS_A_ROW
+    score[rows] /= 2
     for _ in range(TURNS):
         more = []
         for start in range(0, len(rows), a_sheet):

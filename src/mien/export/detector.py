@@ -49,7 +49,7 @@ def is_detector_checkpoint(path: Path) -> bool:
     try:
         with safe_open(path, "pt") as file:
             names = set(file.keys())
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is none
         return False
     return names == {name for name in FaceDetectorNetwork().state_dict() if not name.endswith("num_batches_tracked")}
 
@@ -178,9 +178,7 @@ def export_measured(
 def settings_at(threshold: float) -> MienSettings:
     """The usual settings with another bar; within 0.3 and 0.7, whatever a small dataset says."""
     bar = round(min(max(threshold, 0.3), 0.7), 2)
-    return MienSettings(
-        score_threshold=bar, candidate_threshold=round(min(0.3, 0.6 * bar), 2), sure_threshold=round(bar + 0.05, 2)
-    )
+    return MienSettings(score_threshold=bar, candidate_threshold=round(min(0.3, 0.6 * bar), 2))
 
 
 def to_onnx(network: FaceDetectorNetwork) -> onnx.ModelProto:
