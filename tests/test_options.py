@@ -1,6 +1,7 @@
 """One declaration of an option serves the library, the command line and configuration files."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import typer
@@ -11,7 +12,14 @@ from mien.options import check_options, option, options_from_dict, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bake:
+class Shop:
+    HEADLINE: ClassVar[str] = "In the shop"
+
+    queue: int = option(3, "How many wait.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bake(Shop):
     oven: str = option("gas", "Which oven.", choices=("gas", "wood"))
     minutes: float = option(20.0, "How long.", minimum=1, maximum=90)
     glaze: bool = option(False, "Whether to glaze.")
@@ -47,6 +55,14 @@ def test_help_shows_the_declared_text():
     output = run("--help")[0].output
     assert "Which oven." in output
     assert "--tray-number" in output
+
+
+def test_flags_are_under_the_headline_of_the_class_that_declares_them():
+    output = run("--help")[0].output
+    own, shop = output.split("In the shop")
+    assert "--queue" in shop
+    assert "--queue" not in own
+    assert "--oven" in own
 
 
 @pytest.mark.parametrize("bad", [{"oven": "coal"}, {"minutes": 0.5}, {"minutes": 91}, {"minutes": "long"}])

@@ -311,7 +311,8 @@ def _default_text(default: Any) -> str:
 def with_options(kind: type[Any], name: str = "options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a Typer command one flag for each field of an options dataclass.
 
-    The decorated function takes the built dataclass as its keyword argument `name`.
+    The decorated function takes the built dataclass as its keyword argument `name`. In the help, flags are under the
+    `HEADLINE` of the class that declares them, where it has one.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -350,6 +351,7 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
             help=declared.help,
             metavar=declared.metavar or ("{" + ",".join(declared.choices) + "}" if declared.choices else None),
             show_default=item.default is not None,
+            rich_help_panel=_headline(kind, item.name),
         )
         parameters.append(
             inspect.Parameter(
@@ -360,6 +362,11 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
             )
         )
     return parameters
+
+
+def _headline(kind: type[Any], field: str) -> str | None:
+    declaring = next(base for base in kind.__mro__ if field in inspect.get_annotations(base))
+    return vars(declaring).get("HEADLINE")
 
 
 def _resolved(annotation: Any, kind: type[Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mien.errors import UsageError
 from mien.options import check_options, document_options, option
@@ -23,6 +23,8 @@ _VIEWS = (1, 2, 10)
 @dataclass(frozen=True, kw_only=True)
 class RecognizerOptions:
     """What a `Recognizer` can be told; each is also a flag of the command line."""
+
+    HEADLINE: ClassVar[str] = "Models and faces"
 
     model: str | Path | Classifier = option(
         "base",

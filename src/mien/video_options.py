@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mien.errors import UsageError
 from mien.options import check_options, document_options, option
@@ -15,22 +16,24 @@ __all__ = ["VideoOptions"]
 class VideoOptions:
     """What `Recognizer.stream` can be told about a video; each is also a flag of the command line."""
 
+    HEADLINE: ClassVar[str] = "Videos, cameras, streams"
+
     every_s: float | None = option(
         None,
-        "Videos: read one frame in so many seconds. Default: every frame.",
+        "Read one frame in so many seconds. Default: every frame.",
         flag="--every",
         metavar="SECONDS",
         minimum=0.001,
     )
     fps: float | None = option(
         None,
-        "Videos: read so many frames a second at most (the same as --every 1/N).",
+        "Read so many frames a second at most (the same as --every 1/N).",
         metavar="N",
         minimum=0.001,
     )
     smooth_s: float = option(
         0.2,
-        "Videos: average each person's probabilities with this time constant, and keep the expression from flickering. "
+        "Average each person's probabilities with this time constant, and keep the expression from flickering. "
         "0 reports each frame by itself.",
         flag="--smooth",
         metavar="SECONDS",
@@ -39,7 +42,7 @@ class VideoOptions:
     )
     max_gap_s: float = option(
         1.0,
-        "Videos: a person who was not seen for longer, and in two frames that were read, gets a new track id.",
+        "A person who was not seen for longer, and in two frames that were read, gets a new track id.",
         flag="--max-gap",
         metavar="SECONDS",
         minimum=0,

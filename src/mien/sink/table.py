@@ -111,10 +111,10 @@ class TableSink:
                 style = _style(label) if probability >= 0.05 else "dim"
                 line.append((block * 2).center(self._cell), style)
         if face.coverage < 0.5:
-            line.append(f"  only {face.coverage:.0%} within these labels", "dim")
+            line.append(f"  coverage {face.coverage:.0%}", "dim")
         # Where a detector looked, finds that are no face are dropped already, unless they are too small to tell.
         if face.score is None and (face.not_face or 0.0) > 0.5:
-            line.append(f"  {face.not_face:.0%} no face", "dim")
+            line.append(f"  not_face {face.not_face:.0%}", "dim")
         return line
 
 
