@@ -148,6 +148,16 @@ def test_parquet_and_csv_hold_the_same_plan(dataset, audit, tmp_path):
     assert plans[0] == plans[1] == audit.findings
 
 
+def test_a_plan_may_come_from_a_spreadsheet_of_another_country(dataset, audit, tmp_path):
+    write_plan(tmp_path / "plan.csv", audit.findings)
+    with (tmp_path / "plan.csv").open(newline="", encoding="utf-8") as file:
+        rows = [[cell.replace(".", ",") if cell[:1].isdigit() else cell for cell in row] for row in csv.reader(file)]
+    with (tmp_path / "semi.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    assert read_plan(tmp_path / "semi.csv", dataset.labels) == audit.findings
+    assert not any(finding.image_id.replace("e", "", 1).isdigit() for finding in audit.findings)
+
+
 def test_a_plan_that_makes_no_sense_is_refused(dataset, audit, tmp_path):
     path = tmp_path / "plan.parquet"
     write_plan(path, audit.findings)

@@ -75,8 +75,11 @@ class Finding:
 
 
 def image_id(data: bytes) -> str:
-    """A digest of an image's stored bytes: 16 hexadecimal digits."""
-    return blake2b(data, digest_size=8).hexdigest()
+    """A digest of an image's stored bytes: ``id-`` and 16 hexadecimal digits.
+
+    Without the letters before it, one digest in 800 looks like a number to spreadsheets (``6924e88308321665``), and comes back as another one.
+    """
+    return f"id-{blake2b(data, digest_size=8).hexdigest()}"
 
 
 def write_plan(path: str | os.PathLike[str], findings: Sequence[Finding]) -> None:
@@ -124,7 +127,10 @@ def _arrow_type(name: str, pa: Any) -> Any:
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
+            head = file.readline()
+            file.seek(0)
+            # Spreadsheets of many countries put semicolons between cells, and commas into numbers.
+            return list(csv.DictReader(file, delimiter=";" if head.count(";") > head.count(",") else ","))
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -160,7 +166,7 @@ def _finding(row: dict[str, Any], where: str, labels: Sequence[str]) -> Finding:
             partner=int(row["partner"]) if row.get("partner") not in (None, "") else None,
             partner_name=row.get("partner_name") or "",
             kind=row.get("kind") or "",
-            score=float(row.get("score") or 0.0),
+            score=float(str(row.get("score") or 0.0).replace(",", ".")),
             in_sample=str(row.get("in_sample")).lower() == "true",
             note=row.get("note") or "",
             image_id=row["image_id"],
