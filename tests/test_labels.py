@@ -77,3 +77,12 @@ def test_a_misspelt_name_gets_a_hint():
 
 def test_lists_and_strings_are_the_same():
     assert find_scheme(["joy", "sadness"]) == find_scheme("happy, sad")
+
+
+def test_a_model_may_have_classes_of_its_own_names():
+    own = ("bored", "engaged", "happy")
+    assert find_scheme("Engaged, happiness", own).labels == ("engaged", "happy")
+    with pytest.raises(UsageError, match="unknown class 'engagd'; expected some of bored, engaged, happy"):
+        find_scheme("engagd,bored", own)
+    with pytest.raises(UsageError, match="unknown expression 'engaged'"):
+        find_scheme("engaged,happy", FER7)

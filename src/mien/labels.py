@@ -6,7 +6,7 @@ Everything here goes by name, never by index: datasets and models of the field o
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -140,13 +140,15 @@ SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
 """The schemes that can be asked for by name."""
 
 
-def find_scheme(spec: str | Sequence[str]) -> LabelScheme:
+def find_scheme(spec: str | Sequence[str], own: Collection[str] = ()) -> LabelScheme:
     """The scheme of that name, or the subset of the named expressions.
 
     Parameters
     ----------
     spec : str or sequence of str
         A name of `SCHEMES`, or expressions (a sequence, or one comma-separated string) in any spelling.
+    own : collection of str
+        Classes of a dataset or model, which may be other names than those of expressions.
 
     Raises
     ------
@@ -161,7 +163,20 @@ def find_scheme(spec: str | Sequence[str]) -> LabelScheme:
             f"unknown label scheme '{','.join(names)}'; expected one of {', '.join(SCHEMES)}, "
             "or at least two expressions such as happy,sad,neutral"
         )
-    labels = [canonical_name(name) for name in names]
+    labels = [_class_name(name, own) for name in names]
     if len(set(labels)) != len(labels):
         raise UsageError(f"label scheme '{','.join(names)}' names an expression twice")
     return LabelScheme.of(labels)
+
+
+def _class_name(spelling: str, own: Collection[str]) -> str:
+    name = spelling.strip()
+    for known in (name, name.lower()):
+        if known in own:
+            return known
+    try:
+        return canonical_name(name)
+    except UsageError:
+        if set(own) <= set(EXPRESSIONS):
+            raise
+        raise UsageError(f"unknown class '{name}'; expected some of {', '.join(own)}") from None

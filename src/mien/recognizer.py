@@ -120,13 +120,11 @@ class Recognizer(RecognizerOptions):
     def _scheme(self) -> tuple[LabelScheme, Head]:
         """The label scheme, and the model's head that serves it."""
         heads = self.card.heads
+        # A model's own classes may be none of the expressions that mien has names for.
+        own = [name for name in heads[0].labels if name not in ("not_face", "unknown")]
         if self.labels == "auto":
-            own = [name for name in heads[0].labels if name not in ("not_face", "unknown")]
-            names: str | list[str] = "fer7" if set(FER7) <= set(own) else own
-            # A model's own classes may be none of the expressions that mien has names for.
-            scheme = find_scheme(names) if isinstance(names, str) else LabelScheme.of(names)
+            scheme = find_scheme("fer7") if set(FER7) <= set(own) else LabelScheme.of(own)
         else:
-            own = [name for head in heads for name in head.labels]
             scheme = find_scheme(self.labels if isinstance(self.labels, str) else tuple(self.labels), own)
         for head in heads:
             if scheme.classes <= set(head.labels):

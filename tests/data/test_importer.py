@@ -1,5 +1,7 @@
 """Every layout, from files in the exact format to the one form, and what is said of damaged rows."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pyarrow as pa
@@ -120,6 +122,31 @@ def test_an_unknown_class_folder_is_named(tmp_path):
     dataset, summary = brought_in(root, tmp_path, on_error="skip")
     assert summary.damaged_rows == 1
     assert len(dataset) == 4
+
+
+def test_classes_of_other_names_are_their_own(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train", "val"], ["Engaged", "bored", "happy"])
+    dataset, summary = brought_in(root, tmp_path)
+    assert summary.layout == "own-folders"
+    assert dataset.labels == ("happy", "bored", "engaged")
+    assert dataset.splits == {"train": 6, "validation": 6}
+    assert np.bincount(dataset.label).tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ["photos/train", "photos/val"],  # splits without classes
+        ["train/1", "train/2"],  # what do they mean?
+        ["2019/rome", "2019/paris", "2020/berlin"],  # other names in each
+        ["holidays"],
+    ],
+)
+def test_not_every_folder_of_images_is_a_class(tmp_path, folders):
+    for folder in folders:
+        disk.write_folders(tmp_path / "set", [Path(folder).parent], [Path(folder).name])
+    with pytest.raises(InputError, match="layout is not recognised"):
+        brought_in(tmp_path / "set", tmp_path)
 
 
 def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
@@ -376,6 +403,7 @@ def test_every_layout_is_told_from_all_others(tmp_path):
         "expw": disk.write_expw(tmp_path / "e"),
         "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),
         "table": disk.write_table(tmp_path / "g.csv", ["sad", "happy"]),
+        "own-folders": disk.write_folders(tmp_path / "h", ["train"], ["engaged", "bored"]),
     }
     brought_in(sources["fer2013"], tmp_path)
     sources["parquet"] = tmp_path / "out.parquet"

@@ -139,7 +139,7 @@ def balance_dataset(
 
 
 def _scheme(dataset: Dataset, options: BalanceOptions) -> LabelScheme:
-    scheme = LabelScheme.of(dataset.labels) if options.labels is None else find_scheme(options.labels)
+    scheme = LabelScheme.of(dataset.labels) if options.labels is None else find_scheme(options.labels, dataset.labels)
     if options.drop is None:
         return scheme
     # A dropped class may be one of the dataset's or one of the new scheme's.

@@ -71,7 +71,7 @@ def choose_task(
     UsageError
         If `spec` is no label scheme.
     """
-    scheme = find_scheme(spec) if spec is not None else _shared_scheme(cards[0], labels, source)
+    scheme = find_scheme(spec, labels) if spec is not None else _shared_scheme(cards[0], labels, source)
     heads = tuple(_head_for(card, scheme) for card in cards)
     missing = [
         name for merged, names in scheme.members.items() if merged not in labels for name in names if name not in labels

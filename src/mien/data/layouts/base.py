@@ -172,8 +172,8 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
         return LAYOUTS["folders"]
     raise InputError(
         str(path),
-        f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ...; for "
-        "folders with other names give --classes), a table of image files and labels, Parquet with images, or one of "
+        f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
+        "of their own; for numbers give --classes), a table of image files and labels, Parquet with images, or one of "
         f"{', '.join(LAYOUTS)}: name it with --layout",
     )
 
@@ -235,8 +235,8 @@ def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
     if found is None:
         raise InputError(
             where,
-            f"unknown class name '{text.strip()[:60]}'; expected a spelling of {', '.join(EXPRESSIONS)}, or --classes "
-            "to say what it means",
+            f"unknown class name '{text.strip()[:60]}'; expected a spelling of {', '.join(EXPRESSIONS)}; "
+            "'mien data import --classes' says what other names mean",
         )
     return found
 

@@ -12,10 +12,11 @@ from mien.errors import InputError
 from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
 
-__all__ = ["IMAGE_SUFFIXES", "ClassFolders"]
+__all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_in"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".pgm", ".ppm"})
-_DEEPEST = 4
+DEEPEST = 4
+"""How many levels down class folders are looked for."""
 
 
 class ClassFolders:
@@ -47,12 +48,13 @@ class ClassFolders:
             names = {parent: "train" if parent == path else parent.name for parent in parents}
         if len(parents) == 1 and split_name(next(iter(names.values()))) not in ("train", "validation", "test"):
             names = dict.fromkeys(names, "train")
-        found = {known_class(child.name, classes) for parent in parents for child in _folders(parent)}
+        found = {known_class(child.name, classes) for parent in parents for child in folders_in(parent)}
         labels = tuple(name for name in EXPRESSIONS if name in found)
+        labels += tuple(sorted(name for name in found if name is not None and name not in EXPRESSIONS))
         return Contents(
             labels=labels,
             items=_items(path, names, labels, classes),
-            total=sum(1 for parent in parents for child in _folders(parent) for _ in _images(child)),
+            total=sum(1 for parent in parents for child in folders_in(parent) for _ in images_in(child)),
             splits={split_name(name): name for name in names.values()},
         )
 
@@ -61,14 +63,14 @@ def _items(
     root: Path, names: dict[Path, str], labels: tuple[str, ...], classes: Mapping[str, str]
 ) -> Iterator[Item | InputError]:
     for parent, split in names.items():
-        for folder in _folders(parent):
+        for folder in folders_in(parent):
             try:
                 label = class_name(folder.name, classes, folder.relative_to(root).as_posix())
             except InputError as error:
-                if any(True for _ in _images(folder)):
+                if any(True for _ in images_in(folder)):
                     yield error
                 continue
-            for file in _images(folder):
+            for file in images_in(folder):
                 relative = file.relative_to(root).as_posix()
                 yield Item(
                     where=relative,
@@ -86,7 +88,8 @@ def _load(file: Path, where: str) -> bytes:
         raise InputError(where, error.problem) from error
 
 
-def _folders(path: Path) -> list[Path]:
+def folders_in(path: Path) -> list[Path]:
+    """The folders in a folder, by name; those that are hidden are left out."""
     try:
         children = sorted(path.iterdir())
     except OSError:
@@ -94,7 +97,8 @@ def _folders(path: Path) -> list[Path]:
     return [child for child in children if child.is_dir() and not child.name.startswith((".", "__"))]
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def images_in(folder: Path) -> Iterator[Path]:
+    """The image files in a folder, by name."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     for name in names:
@@ -105,13 +109,14 @@ def _images(folder: Path) -> Iterator[Path]:
 def _class_parents(root: Path, classes: Mapping[str, str]) -> list[Path]:
     """The folders that hold class folders, in order, none of them inside another."""
     level = [root]
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         known = {
-            folder: sum(known_class(child.name, classes) is not None for child in _folders(folder)) for folder in level
+            folder: sum(known_class(child.name, classes) is not None for child in folders_in(folder))
+            for folder in level
         }
         if any(count >= 2 for count in known.values()):
             return [folder for folder, count in known.items() if count]
-        level = [child for folder in level for child in _folders(folder)][:1000]
+        level = [child for folder in level for child in folders_in(folder)][:1000]
     return []
 
 

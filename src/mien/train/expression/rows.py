@@ -188,7 +188,7 @@ def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:
     if spec is None:
         same = [labels for labels in (FER7,) if set(labels) == set(classes)]
         return LabelScheme.of(same[0] if same else tuple(classes))
-    scheme = find_scheme(spec)
+    scheme = find_scheme(spec, classes)
     missing = [name for names in scheme.members.values() for name in names if name not in classes]
     if missing:
         raise UsageError(
