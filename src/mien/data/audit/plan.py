@@ -77,7 +77,8 @@ class Finding:
 def image_id(data: bytes) -> str:
     """A digest of an image's stored bytes: ``id-`` and 16 hexadecimal digits.
 
-    Without the letters before it, one digest in 800 looks like a number to spreadsheets (``6924e88308321665``), and comes back as another one.
+    Without the letters before it one in 800 looks like a number to spreadsheets (``6924e88308321665``), and comes back
+    as another one.
     """
     return f"id-{blake2b(data, digest_size=8).hexdigest()}"
 
