@@ -1,9 +1,11 @@
 """How the program ends, whatever ends it: one line on stderr at most, and the exit status that the guide names."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,14 @@ def test_a_full_disk_behind_stdout_is_one_line(astronaut_path):
 def test_ctrl_c_is_one_line(tmp_path):
     os.mkfifo(tmp_path / "photo.jpg")
     process = subprocess.Popen([*MIEN, "recognize", tmp_path / "photo.jpg"], stderr=subprocess.PIPE, text=True)
-    with (tmp_path / "photo.jpg").open("wb"):  # opens when mien, too, has opened it: it waits for the photo now
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+    writing = None
+    while writing is None and process.poll() is None:
+        with contextlib.suppress(OSError):  # until mien, too, has opened it: then it waits for the photo
+            writing = os.open(tmp_path / "photo.jpg", os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    os.close(writing)
     assert (process.returncode, said) == (130, "mien: interrupted\n")
 
 

@@ -105,7 +105,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
         raise InputError(
             source,
             f"{width} x {height} pixels are {width * height / 1e6:.0f} megapixels; the limit is "
-            f"{max_megapixels:g} (raise it with --max-megapixels if you trust the file)",
+            f"{max_megapixels:g} (raise it with --max-megapixels, in Python max_megapixels, if you trust the file)",
         )
     if header.truncated:
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
