@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from mien import __version__
+from mien.cli.shared import EXIT_INTERRUPTED, say
 from mien.errors import InputError, MienError
 
 __all__ = ["COMMANDS", "main"]
@@ -23,7 +24,6 @@ COMMANDS = ("recognize", "models", "serve", "batch", "data", "train", "search", 
 
 EXIT_UNREADABLE = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
 """What a shell reports of a program whose output nobody reads any more (128 + SIGPIPE)."""
 
@@ -37,10 +37,10 @@ class _Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except MienError as error:
-            typer.echo(f"mien: {error}", err=True)
+            say(str(error))
             sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
         except KeyboardInterrupt:
-            typer.echo("mien: interrupted", err=True)
+            say("interrupted")
             sys.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             _drop_output()
@@ -55,7 +55,7 @@ class _Program(TyperGroup):
             if error.errno not in _FULL or error.filename is not None:
                 raise
             _drop_output()
-            typer.echo(f"mien: <stdout>: cannot be written ({error.strerror})", err=True)
+            say(f"<stdout>: cannot be written ({error.strerror})")
             sys.exit(EXIT_USAGE)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.shared import EXIT_INTERRUPTED, say
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
 from mien.options import with_options
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
-_EXIT_INTERRUPTED = 130
 _LINE_S = 60.0
 
 
@@ -68,8 +68,8 @@ def batch(
         except KeyboardInterrupt:
             progress.close()
             command = shlex.join(["mien", *sys.argv[1:]])
-            _say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To go on: {command}")
-            raise typer.Exit(_EXIT_INTERRUPTED) from None
+            say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To go on: {command}")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
     summary = summarize(destination)
     summary.write_page(destination.folder)
     _tell(console, summary, json)
@@ -82,10 +82,6 @@ def _tell(console: Console, summary: Summary, json: bool) -> None:
         typer.echo(summary.to_json())
     else:
         console.print(summary.to_text(), highlight=False, markup=False, soft_wrap=True)
-
-
-def _say(line: str) -> None:
-    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _Progress(contextlib.AbstractContextManager["_Progress"]):
@@ -119,7 +115,7 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         if isinstance(destination, Destination):
             self.parts, self.done = destination.manifest.parts, done
             if done and self._console.is_terminal:
-                _say(f"goes on: {done:,} of {self.parts:,} parts are done")
+                say(f"goes on: {done:,} of {self.parts:,} parts are done")
         if not self._shown:
             return
         bar = Progress(
@@ -152,6 +148,6 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         rate = self._images / max(now_s - self._first_s, 1e-6)
         if self._told and now_s - self._told_s >= _LINE_S:  # for the log of a job
             self._told_s = now_s
-            _say(f"{self.done:,} of {self.parts:,} parts are done, {rate:,.0f} images/s")
+            say(f"{self.done:,} of {self.parts:,} parts are done, {rate:,.0f} images/s")
         if isinstance(self._bar, Progress):
             self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate, description="reading")

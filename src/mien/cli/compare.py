@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, percent, print_json, progress_bar, span, write_outputs
+from mien.cli.shared import check_outputs, percent, print_json, progress_bar, span, write_outputs
 from mien.evaluate.options import CompareOptions
 from mien.options import with_options
 

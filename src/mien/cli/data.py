@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import print_json, progress_bar, written
+from mien.cli.shared import print_json, progress_bar, say, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
@@ -231,9 +230,9 @@ def _show_photos(console: Console, summary: PhotoImportSummary, splits: Iterable
 def _name_damaged(summary: ImportSummary | PhotoImportSummary) -> None:
     """Name the first rows that were left out; they make the exit status 1."""
     for error in summary.damaged[:_NAMED_ROWS]:
-        _say(f"left out {error}")
+        say(f"left out {error}")
     if summary.damaged_rows > _NAMED_ROWS:
-        _say(f"left out {summary.damaged_rows - _NAMED_ROWS:,} more that are damaged (--json names them)")
+        say(f"left out {summary.damaged_rows - _NAMED_ROWS:,} more that are damaged (--json names them)")
     if summary.damaged_rows:
         raise typer.Exit(1)
 
@@ -251,10 +250,6 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
-
-
-def _say(line: str) -> None:
-    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import check_outputs, percent, print_json, progress_bar, span, write_outputs
+from mien.cli.shared import check_outputs, percent, print_json, progress_bar, span, write_outputs
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 from mien.options import with_options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.cli.bench import percent
+from mien.cli.shared import percent
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.bench import percent, print_json, progress_bar, span, warnings_shown, written
+from mien.cli.shared import percent, print_json, progress_bar, span, warnings_shown, written
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import percent, print_json, span
+from mien.cli.shared import percent, print_json, span
 from mien.errors import ModelError, UsageError
 from mien.zoo import ModelCard, StoredModel, find_model, list_models
 

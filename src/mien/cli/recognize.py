@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.shared import counted, say
 from mien.errors import InputError, UsageError
 from mien.options import with_options
 from mien.recognizer_options import RecognizerOptions
@@ -115,9 +116,9 @@ def recognize(
             for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
                 if reading.error is not None:
                     unread += 1
-                    _say(f"cannot read {InputError(reading.source, reading.error)}")
+                    say(f"cannot read {InputError(reading.source, reading.error)}")
                 elif reading.note and (json or quiet):
-                    _say(f"note: {reading.source}: {reading.note}")
+                    say(f"note: {reading.source}: {reading.note}")
                 for sink in sinks:
                     sink.write(reading, frame)
                 readings += reading.error is None
@@ -128,13 +129,13 @@ def recognize(
         for name in inputs:
             left_out = count_videos(name, recursive) if readings else 0
             if left_out:
-                _say(
-                    f"note: {name}: {_count(left_out, 'video')} left out; of folders only photos are read: name videos"
+                say(
+                    f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos"
                 )
         if videos:
             from mien.cli.recognize_video import VideoRun
 
-            run = VideoRun(recognizer, video_options, shared, draw, console, not json and not quiet, _say)
+            run = VideoRun(recognizer, video_options, shared, draw, console, not json and not quiet, say)
             unread_videos = run.read(videos)
     if unread or unread_videos:
         raise typer.Exit(1)
@@ -175,19 +176,11 @@ def _image(item: SourceFile | InputError, max_megapixels: float) -> str | Frame 
         return error
 
 
-def _say(line: str) -> None:
-    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
-
-
 def _summary(console: Console, readings: int, faces: int, unread: int, seconds: float) -> None:
-    parts = [_count(readings, "photo"), _count(faces, "face")]
+    parts = [counted(readings, "photo"), counted(faces, "face")]
     if unread:
         parts.append(f"{unread} not read")
     console.print(f"{', '.join(parts)} in {seconds:.1f} s", style="dim")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 class _Progress(contextlib.AbstractContextManager["_Progress"]):

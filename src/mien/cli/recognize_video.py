@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from mien.cli.shared import EXIT_INTERRUPTED, counted
 from mien.errors import InputError, UsageError
 from mien.opencv import quiet_opencv
 from mien.recognizer import Recognizer
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["VideoRun", "video_target"]
 
-EXIT_INTERRUPTED = 130
 _PROGRESS_AFTER_S = 1.0
 _REFRESH_S = 0.1
 
@@ -120,16 +120,12 @@ class VideoRun:
             share = readings.dropped / max(1, readings.dropped + frames)
             parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")
         if readings.reconnects:
-            parts.append(f"connected again {_count(readings.reconnects, 'time')}")
+            parts.append(f"connected again {counted(readings.reconnects, 'time')}")
         if self.table:
-            rate = f"{_count(frames, 'frame')} in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
+            rate = f"{counted(frames, 'frame')} in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
             self.console.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)
         elif parts:
             self.say(f"note: {readings.info.source}: {', '.join(parts)}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _heading(info: VideoInfo) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import EXIT_INTERRUPTED, check_outputs, print_json, warnings_shown, written
+from mien.cli.shared import EXIT_INTERRUPTED, check_outputs, print_json, say, warnings_shown, written
 from mien.options import with_flags, with_options
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
@@ -66,7 +66,7 @@ def search(
         with warnings_shown(), _bar(console, json) as show:
             result = search_recipe(chosen, space, out, options, resume=resume, progress=show)
     except KeyboardInterrupt:
-        typer.echo(f"mien: stopped; go on with: mien search {recipe} --resume --out {out}", err=True)
+        say(f"stopped; go on with: mien search {recipe} --resume --out {out}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         print_json(result.to_dict())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
-import sys
 
+from mien.cli.shared import say
 from mien.errors import MissingExtraError
 from mien.options import with_options
 from mien.serve.options import ServeOptions
@@ -31,12 +31,8 @@ def serve(*, options: ServeOptions) -> None:
     token = options.token or os.environ.get("MIEN_TOKEN") or None
     options = dataclasses.replace(options, token=secrets.token_urlsafe(24) if token == "auto" else token)  # noqa: S105
     if not options.on_loopback and options.token is None:
-        _say(
+        say(
             f"warning: {options.host} can be reached from other computers and there is no token: whoever reaches it "
             "may use it. Add --token auto, or leave --host out"
         )
-    run(options, _say)
-
-
-def _say(line: str) -> None:
-    print(f"mien: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    run(options, say)

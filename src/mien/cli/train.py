@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.bench import EXIT_INTERRUPTED, print_json, warnings_shown, written
+from mien.cli.shared import EXIT_INTERRUPTED, print_json, say, warnings_shown, written
 from mien.errors import UsageError
 from mien.options import with_flags
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -131,8 +131,8 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
     try:
         return train_model(recipe, out, resume=resume, progress=show)
     except Interrupted as stopped:
-        typer.echo(f"mien: {stopped}", err=True)
-        typer.echo(f"mien: go on with: mien train --resume --out {out}", err=True)
+        say(str(stopped))
+        say(f"go on with: mien train --resume --out {out}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -1,4 +1,4 @@
-"""What the commands on datasets and models share: progress, warnings, outputs, JSON, numbers as they are read."""
+"""What the commands share: lines on stderr, progress, warnings, outputs, JSON, numbers as they are read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 __all__ = [
     "EXIT_INTERRUPTED",
     "check_outputs",
+    "counted",
     "percent",
     "print_json",
     "progress_bar",
+    "say",
     "span",
     "warnings_shown",
     "write_outputs",
@@ -46,6 +48,16 @@ def check_outputs(json_file: Path | None, page: Path | None) -> None:
             import jinja2  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("Writing pages", "jinja2", "data") from error
+
+
+def say(line: str) -> None:
+    """Tell a person something, on stderr."""
+    typer.echo(f"mien: {line}", err=True)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, such as ``"1 face"`` and ``"2,000 faces"``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def percent(value: float | None) -> str:
@@ -92,7 +104,7 @@ def warnings_shown(shown: bool = True) -> Iterator[None]:
         warnings.simplefilter("ignore")
         if shown:
             warnings.simplefilter("always", MienWarning)
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"mien: {message}", err=True)
+        warnings.showwarning = lambda message, *_, **__: say(str(message))
         yield
 
 
