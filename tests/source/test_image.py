@@ -224,6 +224,12 @@ def test_deep_pil_image(picture):
     np.testing.assert_array_equal(load_image(Image.fromarray(gray)).image, (gray >> 8).astype(np.uint8))
 
 
+def test_images_of_pil_plugins_are_pil_images(picture):
+    plugin = type("HeifImageFile", (Image.Image,), {"__module__": "pillow_heif.as_plugin"})()
+    plugin.__dict__.update(Image.fromarray(picture).__dict__)
+    np.testing.assert_array_equal(load_image(plugin).image, picture[:, :, ::-1])
+
+
 def test_a_very_small_webp_is_read():
     data = encode(np.zeros((48, 48, 3), np.uint8), "WebP", lossless=True)
     assert load_image(data).image.max() == 0

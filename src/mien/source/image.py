@@ -54,7 +54,8 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
         return decode_image(bytes(image), "<bytes>", max_megapixels)
     if isinstance(image, np.ndarray):
         return Frame("<array>", array_to_image(image, "<array>"))
-    if type(image).__module__.partition(".")[0] == "PIL":
+    # By the names of its classes, without importing PIL; those of its plugins have modules of their own.
+    if any(kind.__module__.partition(".")[0] == "PIL" for kind in type(image).__mro__):
         return _from_pil(image)
     if image is None:
         raise InputError("<None>", "is no image; cv2.imread gives None for a file that it cannot read: pass the path")
@@ -146,7 +147,7 @@ def _over_white(image_bgr: Any, alpha: Any) -> Any:
 
 def _undecodable(header: ImageHeader, data: bytes) -> str:
     if header.format == "HEIC":
-        return "HEIC photos cannot be decoded here; save it as JPEG or PNG first"
+        return "HEIC photos cannot be decoded here; save it as JPEG or PNG, or in Python open it with pillow-heif"
     if header.format:
         return f"the {header.format} file is damaged or of a kind that cannot be decoded"
     video = container_kind(data[:512])
