@@ -1,5 +1,6 @@
 """The live stream, through the whole application."""
 
+import asyncio
 import json
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
+from mien.serve.engine import Engine
 from tests.serve.conftest import open_client
 
 STREAM = "ws://localhost/v1/stream"
@@ -132,6 +134,18 @@ def test_a_silent_stream_is_closed(frames):
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
         assert closed.value.code == 1000
+
+
+def test_a_stream_that_waits_for_its_answer_is_not_silent(frames, monkeypatch):
+    quick = Engine.read
+
+    async def slow(*arguments, **keywords):
+        await asyncio.sleep(0.7)
+        return await quick(*arguments, **keywords)
+
+    monkeypatch.setattr(Engine, "read", slow)
+    with open_client(stream_idle_s=0.2) as client, client.websocket_connect(STREAM) as socket:
+        assert read(socket, frames[0])["type"] == "reading"
 
 
 @pytest.fixture(scope="module")

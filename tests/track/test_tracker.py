@@ -98,6 +98,16 @@ def test_a_long_gap_makes_a_new_number():
     assert tracker.track_ids == {2}
 
 
+@pytest.mark.parametrize("interval_s", [1.2, 5.0])
+def test_a_slow_network_keeps_the_number(interval_s):
+    tracker = Tracker(max_gap_s=1.0)
+    image, faces = scene({1: (100, 90)})
+    shown = [faces, faces, faces, [], faces, [], [], [], faces]
+    ids = [tracker.update(some, image, n * interval_s) for n, some in enumerate(shown)]
+    # The first interval may still be a pause; three frames without the person are an end.
+    assert ids[2:] == [ids[1], [], ids[1], [], [], [], [ids[1][0] + 1]]
+
+
 def test_another_person_in_the_same_place_is_another_one():
     tracker = Tracker()
     follow([({1: (100, 90)}, [1])] * 10, tracker)

@@ -54,6 +54,7 @@ class Stream:
         self._frames = 0
         self._newest: tuple[int, float, bytes] | None = None
         self._arrived = asyncio.Event()
+        self._reads = False
         self._first_s: float | None = None
         self._next_message_s = 0.0
 
@@ -79,6 +80,8 @@ class Stream:
             try:
                 message = await asyncio.wait_for(self._socket.receive(), wait_s)
             except asyncio.TimeoutError:
+                if self._reads or self._newest is not None:
+                    continue  # the client waits for us
                 problem = Problem(408, "timeout", f"nothing came for {wait_s:g} s; connect again to go on")
                 await self._close(problem, _CLOSE_NORMAL)
                 return
@@ -94,7 +97,7 @@ class Stream:
                 if problem.status == 401:
                     await self._close(problem, _CLOSE_POLICY)
                     return
-                await self._send_problem(problem)
+                await self._send(self._counted(problem))
             await self._pace()
 
     async def _pace(self) -> None:
@@ -139,18 +142,28 @@ class Stream:
             if self._newest is None:
                 continue
             (number, received_s, data), self._newest = self._newest, None
-            persons, time_s = self._persons, received_s - (self._first_s or 0.0)
+            self._reads = True
             try:
-                reading, frame = await self._service.engine.read(
-                    data, "stream", self._recognizer, live=True, index=number, time_s=time_s
-                )
-            except Problem as problem:
-                await self._send_problem(problem, frame=number)
-                continue
-            if frame is not None:
-                reading = await asyncio.to_thread(persons.update, reading, frame.image, time_s)
-            server_s = round(time.monotonic() - received_s, 4)
-            await self._send({"type": "reading", "server_s": server_s, "reading": reading.to_dict()})
+                answer = await self._answer(number, received_s, data)
+            finally:
+                self._reads = False
+            await self._send(answer)
+
+    async def _answer(self, number: int, received_s: float, data: bytes) -> dict[str, Any]:
+        persons, time_s = self._persons, received_s - (self._first_s or 0.0)
+        try:
+            reading, frame = await self._service.engine.read(
+                data, "stream", self._recognizer, live=True, index=number, time_s=time_s
+            )
+        except Problem as problem:
+            return self._counted(problem, number)
+        if frame is not None:
+            reading = await asyncio.to_thread(persons.update, reading, frame.image, time_s)
+        return {
+            "type": "reading",
+            "server_s": round(time.monotonic() - received_s, 4),
+            "reading": reading.to_dict(),
+        }
 
     def _need_token(self) -> None:
         if not self._authorized:
@@ -160,12 +173,12 @@ class Stream:
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
         await asyncio.wait_for(self._socket.send_text(text), self._service.options.client_timeout_s)
 
-    async def _send_problem(self, problem: Problem, frame: int | None = None) -> None:
+    def _counted(self, problem: Problem, frame: int | None = None) -> dict[str, Any]:
         self._service.metrics.refused.labels(problem.code).inc()
-        await self._send({"type": "error", "frame": frame, **problem.to_dict()})
+        return {"type": "error", "frame": frame, **problem.to_dict()}
 
     async def _close(self, problem: Problem, code: int) -> None:
-        await self._send_problem(problem)
+        await self._send(self._counted(problem))
         await self._socket.close(code, problem.code)
 
 

@@ -34,6 +34,8 @@ _ENOUGH = 0.25
 # From this gap on, place alone proves little: the looks must agree.
 _SHORT_GAP_S = 0.3
 _ALIKE = 0.35
+# Intervals of rare frames that a person may be away: two, and a bit for frames that come unevenly.
+_RARE_FRAMES = 2.5
 # Overlapping faces hide each other: what is cut out there is not remembered.
 _COVERED_IOU = 0.1
 
@@ -57,13 +59,16 @@ class Tracker:
     Parameters
     ----------
     max_gap_s : float
-        A person who was not seen for longer gets a new number.
+        A person who was not seen for longer gets a new number; where frames come rarely (a slow network), not before
+        the person was missing from two of them.
     """
 
     def __init__(self, max_gap_s: float = 1.0) -> None:
         self._max_gap_s = max_gap_s
         self._tracks: list[_Track] = []
         self._next_id = 1
+        self._last_s: float | None = None
+        self._interval_s = 0.0
 
     def update(self, faces: Sequence[Face], image: npt.NDArray[np.uint8], time_s: float) -> list[int]:
         """The track id of each face of the next frame.
@@ -76,7 +81,12 @@ class Tracker:
         time_s : float
             Its time in seconds, not before that of the last one.
         """
-        self._tracks = [track for track in self._tracks if time_s - track.time_s <= self._max_gap_s]
+        interval_s = 0.0 if self._last_s is None else time_s - self._last_s
+        # Two long intervals, one after the other, are a slow source; one alone is a pause.
+        rare_s = min(interval_s, self._interval_s)
+        self._last_s, self._interval_s = time_s, interval_s
+        longest_s = max(self._max_gap_s, _RARE_FRAMES * rare_s)
+        self._tracks = [track for track in self._tracks if time_s - track.time_s <= longest_s]
         if not faces:
             return []
         box_xyxy = np.array([face.box_xyxy for face in faces], np.float32)
@@ -114,7 +124,7 @@ class Tracker:
 
     @property
     def track_ids(self) -> set[int]:
-        """Persons who were seen within the last `max_gap_s`."""
+        """Persons who were seen within the last `max_gap_s`, or two frames where frames come rarely."""
         return {track.track_id for track in self._tracks}
 
     def _affinity(

@@ -12,6 +12,7 @@ const GONE_MS = 700;
 const LOST_ANSWER_MS = 5000;
 const QUICK_MS = 60;
 const SURE_AFTER = 6;  // frames: what the detector sees for a blink is not shown, only recorded
+const SURE_MS = 400;  // where frames come slowly, the second one after this is enough
 
 const CAMERA_PROBLEMS = {
   NotAllowedError: ["The camera is blocked", "Allow the camera for this page in the browser’s address bar, then try again."],
@@ -163,7 +164,10 @@ export class Live {
     if (now - this.saidMs > 500) this.updateFigures(reading, now);
   }
 
-  isSure(id) { return this.cards.get(id)?.seen >= SURE_AFTER; }
+  isSure(id) {
+    const card = this.cards.get(id);
+    return card && (card.seen >= SURE_AFTER || card.seenMs - card.firstMs >= SURE_MS);
+  }
 
   updateFigures(reading, now) {
     this.saidMs = now;
@@ -181,22 +185,25 @@ export class Live {
   }
 
   updateCards(reading, now) {
+    // Whoever was in the last frame stays until the next, however long that takes.
+    const goneMs = Math.max(GONE_MS, 1.5 * (now - (this.times.at(-1) ?? now)));
     reading.faces.forEach((face, index) => {
       const id = face.track_id ?? index + 1;
       let card = this.cards.get(id);
       if (!card) {
         card = new PersonCard(`person ${id}`);
         card.seen = 0;
+        card.firstMs = now;
         this.cards.set(id, card);
       }
       card.seen += 1;
-      if (card.seen === SURE_AFTER) this.page.people.append(card.root);
-      card.update(face);
       card.seenMs = now;
+      if (!card.root.isConnected && this.isSure(id)) this.page.people.append(card.root);
+      card.update(face);
     });
     for (const [id, card] of this.cards) {
       card.root.dataset.gone = String(now - card.seenMs > 150);
-      if (now - card.seenMs > GONE_MS) { card.root.remove(); this.cards.delete(id); }
+      if (now - card.seenMs > goneMs) { card.root.remove(); this.cards.delete(id); }
     }
     this.page.nobody.hidden = this.page.people.childElementCount > 0;
     this.page.nobody.textContent = "Nobody in view.";
