@@ -42,7 +42,9 @@ def test_in_a_terminal_it_opens_the_page(flag, opened, tmp_path):
     environment = {**os.environ, "BROWSER": f"{browser} %s"}
     with subprocess.Popen(command, stdout=follower, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert "serving on" in process.stderr.readline()
-        time.sleep(0.7)
+        until_s = time.monotonic() + (20.0 if opened else 0.5)
+        while not note.exists() and time.monotonic() < until_s:
+            time.sleep(0.02)
         process.terminate()
         process.communicate(timeout=20)
     os.close(leader)
