@@ -1,5 +1,6 @@
 """Videos on the command line, as a person runs it."""
 
+import contextlib
 import csv
 import itertools
 import json
@@ -257,26 +258,38 @@ def test_a_network_camera_until_ctrl_c():
     assert "Traceback" not in said
 
 
-def test_a_terminal_has_a_progress_bar(long_clip):
-    """In a terminal of its own; with frames a second and the time that is left."""
+def on_terminal(*arguments, stdout=None):
+    """What a terminal of its own shows, and the exit status; stdout may go elsewhere."""
     screen, end = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "mien", "recognize", str(long_clip), "--fps", "20"],
-        stdout=end, stderr=end, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        [sys.executable, "-m", "mien", *map(str, arguments)],
+        stdout=stdout or end, stderr=end, stdin=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )  # fmt: skip
     os.close(end)
     shown = b""
-    while True:
-        try:
-            part = os.read(screen, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(screen, 65536):
+            shown += part
     os.close(screen)
-    assert child.wait(timeout=60) == 0
-    text = shown.decode(errors="replace")
+    return shown.decode(errors="replace"), child.wait(timeout=60)
+
+
+def test_a_terminal_has_a_progress_bar(long_clip):
+    """With frames a second and the time that is left."""
+    text, status = on_terminal("recognize", long_clip, "--fps", "20")
+    assert status == 0
     assert "a second" in text
     assert "0:00:" in text
     assert "happy" in text
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_rows_that_go_into_a_file_leave_the_bar_on_the_terminal(long_clip, tmp_path, as_json):
+    with (tmp_path / "rows").open("wb") as rows:
+        text, status = on_terminal("recognize", long_clip, "--fps", "20", *(["--json"] if as_json else []), stdout=rows)
+    assert status == 0
+    assert "a second" in text
+    assert "happy" not in text
+    lines = (tmp_path / "rows").read_text(encoding="utf-8").splitlines()
+    assert all(json.loads(line)["expression"] for line in lines) if as_json else lines[-1].startswith("    1  0:00")

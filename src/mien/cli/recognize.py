@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -112,7 +114,8 @@ def recognize(
             cv2.setNumThreads(1)
         start_s = time.monotonic()
         readings = faces = 0
-        with _Progress(console, len(items), shown=console.is_terminal and not json) as progress:
+        bar = _bar_console(console, json)
+        with _Progress(bar, len(items)) as progress:
             for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
                 if reading.error is not None:
                     unread += 1
@@ -135,7 +138,7 @@ def recognize(
         if videos:
             from mien.cli.recognize_video import VideoRun
 
-            run = VideoRun(recognizer, video_options, shared, draw, console, not json and not quiet, say)
+            run = VideoRun(recognizer, video_options, shared, draw, console, bar, not json and not quiet, say)
             unread_videos = run.read(videos)
     if unread or unread_videos:
         raise typer.Exit(1)
@@ -176,6 +179,20 @@ def _image(item: SourceFile | InputError, max_megapixels: float) -> str | Frame 
         return error
 
 
+def _bar_console(console: Console, json: bool) -> Console | None:
+    """Where a progress bar is drawn: on stdout's terminal, on that of stderr if stdout is a file, or nowhere.
+
+    What goes through a pipe may come out on the same terminal, as from jq or less, and the bar would be in its way.
+    """
+    if console.is_terminal:
+        return None if json else console
+    from rich.console import Console
+
+    errors = Console(stderr=True, highlight=False)
+    to_file = errors.is_terminal and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    return errors if to_file else None
+
+
 def _summary(console: Console, readings: int, faces: int, unread: int, seconds: float) -> None:
     parts = [counted(readings, "photo"), counted(faces, "face")]
     if unread:
@@ -186,10 +203,9 @@ def _summary(console: Console, readings: int, faces: int, unread: int, seconds: 
 class _Progress(contextlib.AbstractContextManager["_Progress"]):
     """A progress bar that only shows where there is more than a moment's work."""
 
-    def __init__(self, console: Console, total: int, shown: bool) -> None:
-        self._console = console
+    def __init__(self, console: Console | None, total: int) -> None:
+        self._console = console if total > 1 else None
         self._total = total
-        self._shown = shown and total > 1
         self._start_s = time.monotonic()
         self._done = 0
         self._stack = contextlib.ExitStack()
@@ -201,7 +217,7 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
     def advance(self) -> None:
         """Count one more input as done."""
         self._done += 1
-        if not self._shown:
+        if self._console is None:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -214,7 +230,8 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
-                # An stderr that is a file must stay apart from the terminal.
+                # What goes into a file must stay apart from the terminal.
+                redirect_stdout=not self._console.stderr,
                 redirect_stderr=sys.stderr.isatty(),
             )
             self._stack.enter_context(bar)

@@ -56,6 +56,8 @@ class VideoRun:
     draw : Path or None
         An ``.mp4`` file, or a folder for annotated copies.
     console : rich.console.Console
+    bar : rich.console.Console or None
+        Where a progress bar is drawn.
     table : bool
         Whether to print what was read for a person.
     say : callable
@@ -67,6 +69,7 @@ class VideoRun:
     sinks: list[Sink]
     draw: Path | None
     console: Console
+    bar: Console | None
     table: bool
     say: Callable[[str], None]
 
@@ -97,8 +100,7 @@ class VideoRun:
             if self.table:
                 self.console.print(_heading(info), style="bold", highlight=False, soft_wrap=True)
                 own.append(stack.enter_context(SummarySink(self.console, self.recognizer.scheme)))
-            shown = self.console.is_terminal and self.table
-            progress = stack.enter_context(_Progress(self.console, readings, shown))
+            progress = stack.enter_context(_Progress(self.bar, readings))
             start_s = time.monotonic()
             try:
                 for frame, reading in readings.frames():
@@ -140,10 +142,9 @@ def _heading(info: VideoInfo) -> str:
 class _Progress(contextlib.AbstractContextManager["_Progress"]):
     """A progress bar that appears after a moment; for live sources it only counts."""
 
-    def __init__(self, console: Console, readings: VideoReadings, shown: bool) -> None:
+    def __init__(self, console: Console | None, readings: VideoReadings) -> None:
         self._console = console
         self._readings = readings
-        self._shown = shown
         self._start_s = self._drawn_s = time.monotonic()
         self._bar: Progress | None = None
         self.frames = 0
@@ -157,17 +158,18 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         """Count one more frame, read at this time of the video."""
         self.frames += 1
         now_s = time.monotonic()
-        if not self._shown or now_s - self._start_s < _PROGRESS_AFTER_S or now_s - self._drawn_s < _REFRESH_S:
+        early = now_s - self._start_s < _PROGRESS_AFTER_S or now_s - self._drawn_s < _REFRESH_S
+        if self._console is None or early:
             return
         self._drawn_s = now_s
         if self._bar is None:
-            self._bar = self._open()
+            self._bar = self._open(self._console)
         rate = self.frames / (now_s - self._start_s)
         dropped = f", {self._readings.dropped:,} dropped" if self._readings.info.live else ""
         fields: dict[str, Any] = {"rate": rate, "said": f"{self.frames:,} frames{dropped}"}
         self._bar.update(self._bar.task_ids[0], completed=time_s, **fields)
 
-    def _open(self) -> Progress:
+    def _open(self, console: Console) -> Progress:
         from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
         duration_s = self._readings.info.duration_s
@@ -178,8 +180,14 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         ]
         if duration_s is not None:
             columns.append(TimeRemainingColumn())
-        # An stderr that is a file must stay apart from the terminal.
-        bar = Progress(*columns, console=self._console, transient=True, redirect_stderr=sys.stderr.isatty())
+        # What goes into a file must stay apart from the terminal.
+        bar = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            redirect_stdout=not console.stderr,
+            redirect_stderr=sys.stderr.isatty(),
+        )
         bar.add_task("reading", total=duration_s, rate=0.0, said="")
         bar.start()
         return bar
