@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -85,9 +86,10 @@ def test_without_a_terminal_there_is_a_line_an_epoch(mien, folder, tmp_path):
     done = mien("train", "--data", folder, "--out", tmp_path / "run", *QUICK, "--epochs", 2, "--batch-size", 16)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
-    assert "images/s" in lines[0]
-    assert "accuracy" in lines[0]
+    assert re.match(r"learns from [\d,]+ faces \(\w+ \d+, .*\), chooses by [\d,]+ of '\w+'; on ", lines[0])
+    assert [line.split("  ")[0] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
+    assert "images/s" in lines[1]
+    assert "accuracy" in lines[1]
     assert f"wrote {tmp_path / 'run' / 'best.safetensors'}" in done.out
     assert f"mien export {tmp_path / 'run' / 'best.safetensors'} --data {folder}" in done.out
 

@@ -30,6 +30,7 @@ def test_a_run_learns_and_tells(tmp_path):
     ends = [report for report in reports if report.metrics is not None]
     assert [report.epoch for report in ends] == [1, 2, 3, 4, 5, 6]
     assert [report.progress for report in ends] == pytest.approx([n / 6 for n in range(1, 7)])
+    assert [report.epoch for report in reports if report.validating] == [1, 2, 3, 4, 5, 6]
     assert ends[-1].seconds_left == 0
     assert ends[-1].images_per_s > 0
 

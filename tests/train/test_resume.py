@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mien.errors import ModelError, UsageError
+from mien.errors import MienWarning, ModelError, UsageError
 from mien.train import Interrupted, fit
 from tests.conftest import ROOT
 from tests.train.toy import ToyTask, same_history, same_weights, toy_recipe
@@ -18,11 +18,11 @@ class CrashError(Exception):
 
 
 def crash_at(count):
-    """A progress callback that ends the run at its n-th report."""
+    """A progress callback that ends the run at its n-th report; that it validates does not count."""
     left = [count]
 
     def progress(report):
-        left[0] -= 1
+        left[0] -= not report.validating
         if not left[0]:
             raise CrashError
 
@@ -104,7 +104,7 @@ def test_ctrl_c_saves_and_says_where(tmp_path, undisturbed, step):
                 signal.raise_signal(signal.SIGINT)
             return super().batch(at)
 
-    with pytest.raises(Interrupted) as caught:
+    with pytest.raises(Interrupted) as caught, pytest.warns(MienWarning, match=r"stopping after .*Ctrl\+C again"):
         run(tmp_path / "run", task_class=Stopped)
     # In the last step of an epoch, the epoch is brought to its end.
     assert (caught.value.epoch, caught.value.step) == ((2, 3) if step == 3 else (3, 0))
@@ -120,7 +120,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
             signal.raise_signal(signal.SIGINT)
             raise AssertionError
 
-    with pytest.raises(KeyboardInterrupt) as caught:
+    with pytest.raises(KeyboardInterrupt) as caught, pytest.warns(MienWarning):
         run(tmp_path / "run", task_class=Stopped)
     assert not isinstance(caught.value, Interrupted)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.train.search import SearchResult
-    from mien.train.search.study import SearchReport
+    from mien.train.search.result import SearchReport
 
 __all__ = ["search"]
 

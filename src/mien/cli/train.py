@@ -86,7 +86,7 @@ def train(
         return
     out = out or _RUNS / _name(recipe, given)
     console = Console(highlight=False)
-    with warnings_shown(is_first_process()), _Bar(console, json) as bar:
+    with warnings_shown(is_first_process()), _Bar(console, json, out) as bar:
         result = _run(chosen, out, resume, bar.show)
     if not is_first_process():
         return
@@ -137,11 +137,12 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
 
 
 class _Bar(contextlib.AbstractContextManager["_Bar"]):
-    """A progress bar on a terminal, a line an epoch elsewhere, nothing where JSON goes."""
+    """What is learned from; then a progress bar on a terminal, a line an epoch elsewhere, nothing where JSON goes."""
 
-    def __init__(self, console: Console, json: bool) -> None:
+    def __init__(self, console: Console, json: bool, folder: Path | None = None) -> None:
         self._console = console
         self._quiet = json
+        self._untold = folder
         self._stack = contextlib.ExitStack()
         self._update: Any = None
 
@@ -155,6 +156,9 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
 
     def show(self, report: Report) -> None:
         """Show how far the run is."""
+        if self._untold is not None and not self._quiet:
+            self._console.print(_about(self._untold), style="dim", markup=False, soft_wrap=True)
+            self._untold = None
         if self._update is not None:
             self._update(report)
         elif report.metrics is not None and not self._quiet:
@@ -168,6 +172,8 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
             parts.append(f"{measure} {report.metrics[report.metric]:.4f}")
         if report.best_epoch:
             parts.append(f"best {report.best:.4f} in {report.best_epoch}")
+        if report.validating:
+            return "  ".join([*parts, "validating"])
         parts += [f"{report.images_per_s:,.0f} images/s", f"{_time(report.seconds_left)} left"]
         return "  ".join(parts)
 
@@ -186,6 +192,25 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         self._update = lambda report: bar.update(
             task, total=1.0, completed=report.progress, description=self._line(report)
         )
+
+
+def _about(folder: Path) -> str:
+    """What a run learns from and chooses by, and where, from its record."""
+    from mien.train.folder import RunFolder
+
+    record = RunFolder(folder).read_record()
+    data, on = record["data"], record["parts"][-1]["device"]
+    if "photos" in data:
+        return (
+            f"learns from {data['faces']:,} faces in {data['photos']:,} photos and {data['crops']:,} crops, chooses by "
+            f"{data['choosing_photos']:,} photos; on {on}"
+        )
+    classes = ", ".join(f"{name} {count:,}" for name, count in data["training"]["classes"].items())
+    choosing = data["validation"]
+    return (
+        f"learns from {data['training']['faces']:,} faces ({classes}), chooses by {choosing['faces']:,} of "
+        f"'{choosing['split']}'; on {on}"
+    )
 
 
 def _time(seconds: float) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import math
 import time
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from mien.errors import MienError, TrainingError, UsageError
+from mien.errors import TrainingError, UsageError
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
-from mien.train.machine import open_fabric, torch_settings
+from mien.train.machine import open_fabric, process_group, silent_beside, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, make_optimizer
 from mien.train.options import Recipe
 from mien.train.process import is_first_process
@@ -84,38 +81,8 @@ def fit(
     elif first:
         files.check_new()
     fabric.launch()
-    with _silent_beside(first), _process_group(fabric), torch_settings(recipe.run, fabric.device):
+    with silent_beside(first), process_group(fabric), torch_settings(recipe.run, fabric.device):
         return _Run(fabric, task, recipe, files, progress if first else None).run(resume)
-
-
-@contextlib.contextmanager
-def _process_group(fabric: Any) -> Iterator[None]:
-    """End the group's threads before the process ends, which else aborts at times, with its work done or not."""
-    many = fabric.world_size > 1
-    try:
-        yield
-        if many:
-            fabric.barrier()
-    except BaseException as error:
-        if many:  # The frames hold the wrapped network, and with it the group.
-            traceback.clear_frames(error.__traceback__)
-        raise
-    finally:
-        if many and torch.distributed.is_initialized():
-            gc.collect()
-            torch.distributed.destroy_process_group()
-            gc.collect()
-
-
-@contextlib.contextmanager
-def _silent_beside(first: bool) -> Iterator[None]:
-    """Let the first process alone tell of what ends them all."""
-    try:
-        yield
-    except (MienError, KeyboardInterrupt):
-        if first:
-            raise
-        raise SystemExit(0) from None
 
 
 class _Run:
@@ -247,6 +214,8 @@ class _Run:
     def _end_epoch(self) -> None:
         rows = self._look()
         self._check_weights()
+        means = self._log.means(rows)
+        self._report(means["loss"], None, validating=True)
         trained_s = self._seconds
         kept = self._kept.eval()
         with torch.no_grad(), self._fabric.autocast():
@@ -259,7 +228,6 @@ class _Run:
         self._agree()
         self._budget.reserved_s = self._seconds - trained_s
         self._epoch += 1
-        means = self._log.means(rows)
         row = {
             "epoch": self._epoch,
             **{f"train_{key}": mean for key, mean in means.items()},
@@ -335,7 +303,7 @@ class _Run:
                 f"rate {self._log.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
             )
 
-    def _report(self, loss: float, row: Mapping[str, float] | None) -> None:
+    def _report(self, loss: float, row: Mapping[str, float] | None, *, validating: bool = False) -> None:
         if self._progress is None:
             return
         progress = self._budget.progress(self._steps_done, self._seconds)
@@ -351,6 +319,7 @@ class _Run:
                 images_per_s=self._speed,
                 seconds=self._seconds,
                 seconds_left=per_part * (1.0 - progress),
+                validating=validating,
                 metrics=row,
                 metric=f"validation_{self._task.metric}",
                 best=self._best,

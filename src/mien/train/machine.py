@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import platform
 import subprocess
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ from typing import Any
 import torch
 
 import mien
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import MienError, MissingExtraError, UsageError
 from mien.train.options import RunOptions
 
-__all__ = ["describe_machine", "open_fabric", "torch_settings"]
+__all__ = ["describe_machine", "open_fabric", "process_group", "silent_beside", "torch_settings"]
 
 
 def open_fabric(options: RunOptions) -> Any:
@@ -83,6 +85,36 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[1]
         torch.set_float32_matmul_precision(before[2])
         torch.use_deterministic_algorithms(before[3])
+
+
+@contextlib.contextmanager
+def process_group(fabric: Any) -> Iterator[None]:
+    """End the group's threads before the process ends, which else aborts at times, with its work done or not."""
+    many = fabric.world_size > 1
+    try:
+        yield
+        if many:
+            fabric.barrier()
+    except BaseException as error:
+        if many:  # The frames hold the wrapped network, and with it the group.
+            traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        if many and torch.distributed.is_initialized():
+            gc.collect()
+            torch.distributed.destroy_process_group()
+            gc.collect()
+
+
+@contextlib.contextmanager
+def silent_beside(first: bool) -> Iterator[None]:
+    """Let the first process alone tell of what ends them all."""
+    try:
+        yield
+    except (MienError, KeyboardInterrupt):
+        if first:
+            raise
+        raise SystemExit(0) from None
 
 
 def _accelerator(options: RunOptions) -> str:

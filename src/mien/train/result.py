@@ -29,6 +29,8 @@ class Report:
         Over the last moments, all processes together.
     seconds, seconds_left : float
         Since the run began (without pauses), and estimated until its end.
+    validating : bool
+        The steps of the epoch are done, and the rows that choose are being read, which may take a while.
     metrics : mapping of str to float, or None
         At the end of an epoch: everything that is logged of it; None in between.
     metric : str
@@ -46,6 +48,7 @@ class Report:
     images_per_s: float
     seconds: float
     seconds_left: float
+    validating: bool
     metrics: Mapping[str, float] | None
     metric: str
     best: float

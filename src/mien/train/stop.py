@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from types import FrameType, TracebackType
 from typing import Any
+
+from mien.errors import MienWarning
+from mien.train.process import is_first_process
 
 __all__ = ["StopRequest"]
 
@@ -38,6 +42,12 @@ class StopRequest:
         del number, frame
         self.requested = True
         signal.signal(signal.SIGINT, self._before)
+        if is_first_process():
+            warnings.warn(
+                "stopping after the step or the validation under way; Ctrl+C again stops at once, without saving",
+                MienWarning,
+                stacklevel=2,
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,4 +1,4 @@
-"""What a search found, and the files that keep it."""
+"""What a search tells: while it goes on, and at its end, with the files that keep it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,39 @@ from pathlib import Path
 from typing import Any
 
 from mien.files import write_json
+from mien.train.result import Report
 
-__all__ = ["SearchResult", "Trial", "write_result"]
+__all__ = ["SearchReport", "SearchResult", "Trial", "write_result"]
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """How far a search is.
+
+    Attributes
+    ----------
+    trial, trials : int
+        The one under way, from 1, and the budget.
+    fold, folds : int
+        The one under way, from 1, and how many.
+    values : dict
+        What the trial varies.
+    report : Report
+        Of the training under way.
+    best : float or None
+        Of the trials that are complete.
+    finished : int
+        Trials that are complete or pruned.
+    """
+
+    trial: int
+    trials: int
+    fold: int
+    folds: int
+    values: dict[str, Any]
+    report: Report
+    best: float | None
+    finished: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from mien.train.result import Report
 from mien.train.search.folder import FOLDS, keep_facts, locked, open_folder, open_folds, search_facts
 from mien.train.search.folds import FOLD
 from mien.train.search.options import SearchOptions
-from mien.train.search.result import SearchResult, Trial, write_result
+from mien.train.search.result import SearchReport, SearchResult, Trial, write_result
 from mien.train.search.space import Space
 from mien.train.search.trial import POINTS, FoldScore, Train, run_trial
 
-__all__ = ["SearchReport", "search_recipe"]
+__all__ = ["search_recipe"]
 
 _NAME = "mien"
 _STUDY, _BEST = "study.db", "best.yaml"
@@ -34,36 +33,6 @@ _WARM_UP_POINTS = POINTS // 2
 # What is kept of a trial: whether it is the recipe itself, its folds' scores, its time, why it failed, the folder that
 # it works in, and the trial that it goes on with.
 _OWN, _SCORES, _SECONDS, _NOTE, _PLACE, _REPEATS = "own", "folds", "seconds", "note", "folder", "repeats"
-
-
-@dataclass(frozen=True)
-class SearchReport:
-    """How far a search is.
-
-    Attributes
-    ----------
-    trial, trials : int
-        The one under way, from 1, and the budget.
-    fold, folds : int
-        The one under way, from 1, and how many.
-    values : dict
-        What the trial varies.
-    report : Report
-        Of the training under way.
-    best : float or None
-        Of the trials that are complete.
-    finished : int
-        Trials that are complete or pruned.
-    """
-
-    trial: int
-    trials: int
-    fold: int
-    folds: int
-    values: dict[str, Any]
-    report: Report
-    best: float | None
-    finished: int
 
 
 class _Pruned(Exception):  # noqa: N818 - no error
