@@ -73,8 +73,10 @@ def curves_svg(history: Sequence[Mapping[str, float]], metric: str) -> str:
     """Loss, the metric that chooses, and learning rate over the epochs, side by side; an SVG for light and dark."""
     measure = metric.removeprefix("validation_")
     best = max(history, key=lambda row: row[metric])["epoch"]
+    # What is minimised may be more than the loss of the labels, which is what is validated.
+    learned = "train_label_loss" if "train_label_loss" in history[0] else "train_loss"
     panels = [
-        ("loss", {name: f"{name}_loss" for name in ("train", "validation")}),
+        ("loss", {"train": learned, "validation": "validation_loss"}),
         (measure.replace("_", " "), {name: f"{name}_{measure}" for name in ("train", "validation")}),
         ("learning rate", {"": "learning_rate"}),
     ]
