@@ -296,3 +296,17 @@ def test_views_are_averaged_after_calibration():
         assert face.probabilities != one.faces[0].probabilities
     with pytest.raises(UsageError, match="views is 3; expected one of 1, 2, 10"):
         Recognizer(views=3)
+
+
+def test_a_changed_recognizer_shares_what_stays_the_same():
+    first = Recognizer(threads=1)
+    faces = first.recognize("examples/astronaut.jpg").faces
+    second = first.replace(labels="valence3")
+    assert second._classifier(1) is first._classifier(1)
+    assert second._detector(1) is first._detector(1)
+    third = first.replace(model="small", min_face_px=400.0)
+    assert third._classifier(1) is not first._classifier(1)
+    assert third.recognize("examples/astronaut.jpg").faces == []
+    again = pickle.loads(pickle.dumps(second))
+    assert expressions(again.recognize("examples/astronaut.jpg")) == ["positive"]
+    assert len(faces) == 1

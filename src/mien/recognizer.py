@@ -30,6 +30,8 @@ from mien.zoo import Head, ModelCard, find_model, list_models
 __all__ = ["Recognizer", "recognize"]
 
 _A = TypeVar("_A")
+_MADE_OF = {"classifier": {"model"}, "detector": {"detector", "min_face_px"}}
+"""The options that each stage depends on."""
 
 
 def count_threads(wanted: int | None) -> int:
@@ -147,9 +149,12 @@ class Recognizer(RecognizerOptions):
         return find_model(self.model, "expression").card if isinstance(self.model, (str, Path)) else self.model.card
 
     def replace(self, **changes: Any) -> Recognizer:
-        """A recognizer with some options changed; detector and model are shared where they are not."""
-        shared = {"model": self._classifier(self._threads), "detector": self._detector(self._threads) or "none"}
-        return dataclasses.replace(self, **{**shared, **changes})
+        """A recognizer with some options changed; the models that are open are shared where they are the same."""
+        other = dataclasses.replace(self, **changes)
+        for (name, threads), stage in self._stages.items():
+            if not _MADE_OF[name] & changes.keys():
+                other._stages[name, threads] = stage
+        return other
 
     @overload
     def recognize(self, images: list[Any] | tuple[Any, ...], *, on_error: Any = None) -> list[Reading]: ...
