@@ -149,6 +149,15 @@ def test_not_every_folder_of_images_is_a_class(tmp_path, folders):
         brought_in(tmp_path / "set", tmp_path)
 
 
+def test_files_that_are_no_images_are_counted(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    for name in ("a.heic", "b.HEIC", "Thumbs.db", ".hidden", "notes.txt"):
+        (root / "train" / "sad" / name).write_bytes(b"x")
+    _, summary = brought_in(root, tmp_path)
+    assert summary.rows == 4
+    assert summary.excluded == {"left out by their ending, .heic": 2, "left out by their ending, .txt": 1}
+
+
 def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
     dataset, summary = brought_in(disk.write_rafdb(tmp_path / "raf"), tmp_path)
     assert summary.layout == "rafdb"

@@ -306,7 +306,10 @@ def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ..
     _table(console, summary.counts, labels)
     for reason, count in summary.excluded.items():
         if count:
-            console.print(f"{count:,} rows {'of the class ' if ' by ' not in reason else ''}{reason}", style="dim")
+            console.print(
+                f"{count:,} row{'s' if count > 1 else ''} {'of the class ' if ' by ' not in reason else ''}{reason}",
+                style="dim",
+            )
     text = f"{summary.rows:,} faces from the layout '{summary.layout}' in {dest}"
     console.print(text + _damaged(summary), style="dim", markup=False)
 

@@ -79,7 +79,8 @@ class Contents:
     vote_labels, columns, splits
         As in `DatasetInfo`.
     excluded : dict of str to int
-        Rows that the layout itself marks as no expression, by reason; counted while reading.
+        Rows that the layout itself marks as no expression, and files that are no images, by reason; may be counted
+        while reading.
     """
 
     labels: tuple[str, ...]

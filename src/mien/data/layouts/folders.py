@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mien.source.image import read_file
 __all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_in"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".pgm", ".ppm"})
+_JUNK = ("Thumbs.db", "desktop.ini")
 DEEPEST = 4
 """How many levels down class folders are looked for."""
 
@@ -56,7 +58,16 @@ class ClassFolders:
             items=_items(path, names, labels, classes),
             total=sum(1 for parent in parents for child in folders_in(parent) for _ in images_in(child)),
             splits={split_name(name): name for name in names.values()},
+            excluded=_other_files(child for parent in parents for child in folders_in(parent)),
         )
+
+
+def _other_files(folders: Iterable[Path]) -> dict[str, int]:
+    """Files that no reader is for (HEIC, ...), counted by their endings, so that nobody misses them unawares."""
+    files = (file for folder in folders for file in folder.iterdir() if file.is_file())
+    own = (file for file in files if not file.name.startswith(".") and file.name not in _JUNK)
+    endings = (file.suffix.lower() or "none" for file in own)
+    return dict(Counter(f"left out by their ending, {end}" for end in endings if end not in IMAGE_SUFFIXES))
 
 
 def _items(
