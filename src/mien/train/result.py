@@ -29,14 +29,14 @@ class Report:
         Over the last moments, all processes together.
     seconds, seconds_left : float
         Since the run began (without pauses), and estimated until its end.
-    validating : bool
-        The steps of the epoch are done, and the rows that choose are being read, which may take a while.
     metrics : mapping of str to float, or None
         At the end of an epoch: everything that is logged of it; None in between.
     metric : str
         Name, in `metrics`, of what chooses.
     best, best_epoch : float, int
         The best so far and the epoch, from 1, that it belongs to; NaN and 0 before the first validation.
+    validating : bool
+        The steps of the epoch are done, and the rows that choose are being read, which may take a while.
     """
 
     epoch: int
@@ -48,11 +48,11 @@ class Report:
     images_per_s: float
     seconds: float
     seconds_left: float
-    validating: bool
     metrics: Mapping[str, float] | None
     metric: str
     best: float
     best_epoch: int
+    validating: bool = False
 
 
 Progress = Callable[[Report], None]
