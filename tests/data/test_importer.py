@@ -250,6 +250,10 @@ def test_classes_by_number_or_by_a_name_of_their_own(tmp_path):
     dataset, _ = brought_in(folders, tmp_path, classes="1=surprise, 2=fear, wut=anger")
     assert (dataset.labels, dataset.label.tolist()) == (("angry", "fear", "surprise"), [2, 2, 1, 1, 0, 0])
     assert dataset.info.history[0]["classes"] == {"1": "surprise", "2": "fear", "wut": "angry"}
+    dataset, _ = brought_in(
+        disk.write_folders(tmp_path / "g", [""], ["Wut", "Freude", "Ruhe"]), tmp_path, classes="wut=anger,freude=joy"
+    )
+    assert dataset.labels == ("angry", "happy", "ruhe")
     pq.write_table(pa.table({"image": [disk.jpeg(0), disk.jpeg(1)], "label": [1, 0]}), tmp_path / "in.parquet")
     dataset, _ = brought_in(tmp_path / "in.parquet", tmp_path, classes="sad,happy")
     assert [dataset.labels[i] for i in dataset.label] == ["happy", "sad"]

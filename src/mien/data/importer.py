@@ -31,7 +31,7 @@ __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
 # Some chunks are under way at a time: of photos of 1 MB each that is a third of a gigabyte, of small faces nothing.
 _CHUNK_ITEMS = 64
 _MOST_NAMED = 1000
-_OWN_CLASSES = ("folders", "parquet", "table")
+_OWN_CLASSES = ("folders", "own-folders", "parquet", "table")
 _PROTOCOLS = {
     "keep": "",
     "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "
