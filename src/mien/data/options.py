@@ -21,7 +21,8 @@ class ImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout where it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders, table.",
+        "Layout where it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders, own-folders, "
+        "table.",
     )
     classes: str | None = option(
         None,
