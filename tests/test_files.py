@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -15,13 +16,15 @@ from mien.errors import OutputError, UsageError
 from mien.files import check_destination, replaced_file, write_atomically, write_json
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow past 1000 bytes: what a full disk is to a writer."""
+    """No file may grow past 1000 bytes: what a full disk is to a writer. Not a fixture: pytest writes reports then."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_written_whole_and_replaced(tmp_path: Path) -> None:
@@ -45,10 +48,10 @@ def test_the_users_umask_decides_who_may_read(tmp_path: Path, umask: int) -> Non
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_atomically(path, b"old")
-    with pytest.raises(OutputError, match=r"a: cannot be written \(File too large\)"):
+    with full_disk(), pytest.raises(OutputError, match=r"a: cannot be written \(File too large\)"):
         write_atomically(path, bytes(2000))
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
 
@@ -73,10 +76,10 @@ def test_a_destination_is_checked_before_the_work(tmp_path: Path) -> None:
             check_destination(tmp_path / path, suffix)
 
 
-def test_a_dataset_on_a_full_disk(tmp_path: Path, full_disk: None) -> None:
+def test_a_dataset_on_a_full_disk(tmp_path: Path) -> None:
     from mien.data import import_dataset
     from tests.conftest import ROOT
 
-    with pytest.raises(OutputError, match=r"x.parquet: cannot be written \(File too large\)"):
+    with full_disk(), pytest.raises(OutputError, match=r"x.parquet: cannot be written \(File too large\)"):
         import_dataset(ROOT / "examples" / "tiny-dataset", tmp_path / "x.parquet")
     assert list(tmp_path.iterdir()) == []
