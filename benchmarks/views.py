@@ -12,8 +12,8 @@ import argparse
 
 import numpy as np
 
-from mien.classify import take_views, whole_batch
-from mien.classify.calibration import expected_calibration_error, softmax
+from mien.classify import mean_probabilities, take_views, whole_batch
+from mien.classify.calibration import expected_calibration_error
 from mien.data.balance import map_labels
 from mien.evaluate import open_faces
 from mien.evaluate.models import open_model
@@ -36,21 +36,20 @@ def main() -> None:
         _, model = open_model(name, arguments.threads)
         head = model.card.heads[0]
         label = map_labels(faces.label, faces.labels, LabelScheme.of(head.labels))
-        views: list[np.ndarray] = []
+        answers: list[list[np.ndarray]] = []
+        sides_px: list[int] = []
         for start in range(0, len(faces), _CHUNK):
-            images = faces.images(
-                np.arange(start, min(start + _CHUNK, len(faces))), color=model.card.input.channels == "rgb"
-            )
-            temperature = head.temperature_at(np.array([max(image.shape[:2]) for image in images], np.float64))
+            chosen = np.arange(start, min(start + _CHUNK, len(faces)))
+            images = faces.images(chosen, color=model.card.input.channels == "rgb")
+            sides_px += [max(image.shape[:2]) for image in images]
             batch = whole_batch(images, model.card.input)
-            views.append(
-                np.stack([softmax(model.logits(view)[head.output], temperature) for view in take_views(batch)])
-            )
-        every, known = np.concatenate(views, axis=1), label >= 0
+            answers.append([model.logits(view)[head.output] for view in take_views(batch)])
+        views = [{head.output: np.concatenate(parts)} for parts in zip(*answers, strict=True)]
         for count in (1, 2, 10):
-            mean = every[:count, known].mean(axis=0)
-            accuracy = (mean.argmax(axis=1) == label[known]).mean()
-            print(f"| `{name}` | {count} | {accuracy:.1%} | {expected_calibration_error(mean, label[known]):.3f} |")
+            mean = mean_probabilities([head], views[:count], np.array(sides_px, np.float64))[head.output][label >= 0]
+            accuracy = (mean.argmax(axis=1) == label[label >= 0]).mean()
+            error = expected_calibration_error(mean, label[label >= 0])
+            print(f"| `{name}` | {count} | {accuracy:.1%} | {error:.3f} |")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import Classifier, take_views
-from mien.classify.calibration import softmax
+from mien.classify import Classifier, mean_probabilities, take_views
 from mien.detect import Detections
 from mien.errors import InputError
 from mien.labels import LabelScheme
@@ -104,11 +103,7 @@ def read_prepared(
         batch = np.concatenate([item.batch for item in waiting if item.batch is not None])
         sides_px = np.concatenate([item.sides_px for item in waiting if item.sides_px is not None])
         answers = [classifier.logits(view) for view in take_views(batch, views)]
-        for head in classifier.card.heads:
-            # Means of calibrated probabilities are calibrated best, too: better than means of logits.
-            temperature = head.temperature_at(sides_px)
-            each = [softmax(logits[head.output], temperature) for logits in answers]
-            probabilities[head.output] = each[0] if views == 1 else np.mean(each, axis=0)
+        probabilities = mean_probabilities(classifier.card.heads, answers, sides_px)
     start = 0
     for item in group:
         rows = {name: values[start : start + item.faces] for name, values in probabilities.items()}

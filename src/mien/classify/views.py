@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["take_views"]
+from mien.classify.calibration import softmax
+from mien.zoo.card import Head
+
+__all__ = ["mean_probabilities", "take_views"]
 
 Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 
@@ -39,3 +43,32 @@ def take_views(images: Pixels, count: int = 10) -> list[Pixels]:
         ]
     views: list[Any] = [np.ascontiguousarray(view) for image in shifted for view in (image, image[..., ::-1])]
     return views[:count]
+
+
+def mean_probabilities(
+    heads: Sequence[Head], answers: Sequence[Mapping[str, npt.NDArray[Any]]], sides_px: npt.NDArray[np.floating]
+) -> dict[str, npt.NDArray[np.floating]]:
+    """What several views of each face say together: the mean of their calibrated probabilities.
+
+    Such means are calibrated better than means of logits, and than those of probabilities without temperature
+    (benchmarks/views.py).
+
+    Parameters
+    ----------
+    heads : sequence of Head
+        Of the model's card.
+    answers : sequence of (mapping of str to float array of shape (N, K))
+        The logits of each view by the output of the head, as `Classifier.logits` gives them.
+    sides_px : float array of shape (N,)
+        How many pixels of the photo each face spans, which decides its temperature.
+
+    Returns
+    -------
+    dict of str to float array of shape (N, K)
+        For each head by its output.
+    """
+    means: dict[str, npt.NDArray[np.floating]] = {}
+    for head in heads:
+        temperature = head.temperature_at(sides_px)
+        means[head.output] = np.mean([softmax(logits[head.output], temperature) for logits in answers], axis=0)
+    return means

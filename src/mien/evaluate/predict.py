@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import Classifier, take_views, whole_batch
-from mien.classify.calibration import softmax
+from mien.classify import Classifier, mean_probabilities, take_views, whole_batch
 from mien.errors import ModelError
 from mien.evaluate.faces import Faces
 
@@ -28,14 +27,14 @@ class Outputs:
     ----------
     logits : dict of str to float32 array of shape (N, K)
         Of each head, by the name of its output.
-    views : dict of str to float64 array of shape (N, K), or None
-        The mean of the uncalibrated probabilities over ten views.
+    views : dict of str to float array of shape (N, K), or None
+        The mean of the calibrated probabilities over ten views, as `Recognizer` reads them with ``views=10``.
     side_px : float64 array of shape (N,)
         The longer side of each face as it is stored, which decides the card's temperature.
     """
 
     logits: dict[str, npt.NDArray[np.float32]]
-    views: dict[str, npt.NDArray[np.float64]] | None
+    views: dict[str, npt.NDArray[np.floating]] | None
     side_px: npt.NDArray[np.float64]
 
 
@@ -85,7 +84,10 @@ def predict(
                     f"model '{model.card.name}' gives NaN for faces of {faces.source}: its weights are broken"
                 )
             if views:
-                means[number].append(_view_means(model, batch, logits[number][-1]))
+                answers = [logits[number][-1], *(model.logits(view) for view in take_views(batch)[1:])]
+                means[number].append(
+                    mean_probabilities(model.card.heads, answers, np.array(sides_px[start:], np.float64))
+                )
         if progress is not None:
             progress(len(images))
     return [
@@ -97,15 +99,6 @@ def predict(
 def default_threads() -> int:
     """As many threads as this process may use cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _view_means(model: Classifier, batch: npt.NDArray[Any], first: dict[str, Any]) -> dict[str, Any]:
-    views = take_views(batch)
-    total = {name: softmax(values).astype(np.float64) for name, values in first.items()}
-    for view in views[1:]:
-        for name, values in model.logits(view).items():
-            total[name] += softmax(values)
-    return {name: values / len(views) for name, values in total.items()}
 
 
 def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:

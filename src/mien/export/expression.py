@@ -222,7 +222,8 @@ def _notes(spec: NetworkSpec, split: str, precision: str, full: bool) -> tuple[s
         notes += (
             "'by_face_px' are the images averaged down to so many pixels: what to expect of faces that small. Their "
             "probabilities get a temperature of their own, so that a blurred face is not read with false confidence.",
-            "'ten_views' is the mean of the probabilities of ten shifted and mirrored images, as with --views 10.",
+            "'ten_views' is the mean of the calibrated probabilities of ten shifted and mirrored images, as with "
+            "--views 10.",
         )
     if precision == "int8":
         notes += (

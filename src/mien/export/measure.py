@@ -107,7 +107,8 @@ def measure(
         "one_pass": classification_scores(logits[first.output], faces.label, first.labels, faces.copied, faces.leaked)
     }
     if full:
-        views = [softmax(run_logits(exported, view)[first.output]) for view in take_views(faces.images)]
+        temperature = temperatures[first.output]
+        views = [softmax(run_logits(exported, view)[first.output], temperature) for view in take_views(faces.images)]
         own["ten_views"] = classification_scores(
             np.mean(views, axis=0), faces.label, first.labels, faces.copied, faces.leaked
         )
