@@ -60,6 +60,7 @@ def batch(
         return
     if source is None or dest is None:
         raise UsageError("expected SOURCE and DEST, or --status DEST; see mien batch --help")
+    from mien.cluster.page import summary_page
     from mien.cluster.run import run_batch
 
     with _Progress(console, shown=not json) as progress:
@@ -71,7 +72,7 @@ def batch(
             say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To go on: {command}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     summary = summarize(destination)
-    summary.write_page(destination.folder)
+    destination.folder.write("summary.html", summary_page(summary).encode())
     _tell(console, summary, json)
     if summary.total.unreadable:
         raise typer.Exit(1)

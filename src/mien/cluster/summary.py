@@ -1,4 +1,4 @@
-"""What became of a batch: counts, as text, JSON and a page with charts."""
+"""What became of a batch: counts, as text and JSON; `mien.cluster.page` makes a page of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from mien.cluster.destination import Destination, Manifest
 from mien.cluster.rows import Tally
-from mien.cluster.storage import Folder
 
 __all__ = ["Summary", "summarize"]
 
@@ -92,12 +91,6 @@ class Summary:
         if self.complete:
             lines.append(f"charts: {self.address}/summary.html")
         return "\n".join(lines)
-
-    def write_page(self, folder: Folder) -> None:
-        """Write the charts into the destination."""
-        from mien.cluster.page import summary_page
-
-        folder.write("summary.html", summary_page(self).encode())
 
     def _expressions(self) -> str:
         found = sorted(self.total.expressions.items(), key=lambda item: -item[1])
