@@ -1,4 +1,4 @@
-"""The application: the routes, and what they share."""
+"""The application: the routes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,10 +25,11 @@ from mien.serve.models import Models
 from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem, overloaded
 from mien.serve.schema import UPLOAD_BODY, ErrorAnswer, Health, ModelsAnswer, RecognizeAnswer, complete_document
+from mien.serve.service import Service
 from mien.serve.stream import Stream
 from mien.serve.upload import Upload, Uploads
 
-__all__ = ["Service", "create_app"]
+__all__ = ["create_app"]
 
 _PAGE = Path(__file__).parent / "page"
 _PAGE_TYPES = {
@@ -38,17 +38,6 @@ _PAGE_TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the routes share."""
-
-    options: ServeOptions
-    metrics: Metrics
-    models: Models
-    engine: Engine
-    uploads: Uploads
 
 
 def create_app(options: ServeOptions | None = None) -> FastAPI:

@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.errors import UsageError
 from mien.serve.guard import check_token
 from mien.serve.problem import Problem, bad_request
+from mien.serve.service import Service
 from mien.track import Persons
 from mien.video_options import VideoOptions
-
-if TYPE_CHECKING:
-    from mien.serve.app import Service
 
 __all__ = ["Stream"]
 
