@@ -1,7 +1,7 @@
 """Network architectures: their registry, their cards as data, and one file a family.
 
-`spec` (what a network is), `registry` (names and cards) and `catalogue` (the cards) import no torch; `network` and the
-families do. The names here are loaded at first use.
+`spec` (what a network is), `card` (what is known of an architecture), `catalogue` (mien's own cards) and `registry`
+(names) import no torch; `network` and the families do. The names here are loaded at first use.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mien.train.architectures.card import ArchitectureCard
     from mien.train.architectures.network import Backbone, ExpressionNetwork
     from mien.train.architectures.registry import (
-        ArchitectureCard,
         build_network,
         find_architecture,
         list_architectures,
@@ -41,9 +41,9 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "card": ["ArchitectureCard"],
             "network": ["Backbone", "ExpressionNetwork"],
             "registry": [
-                "ArchitectureCard",
                 "build_network",
                 "find_architecture",
                 "list_architectures",

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
-from mien.train.architectures.registry import ArchitectureCard, register
-from mien.train.architectures.spec import FER7_HEAD, FERPLUS_HEAD
+from mien.train.architectures.card import ArchitectureCard
+from mien.train.architectures.spec import FER7_HEAD, FERPLUS_HEAD, NetworkSpec
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mien.train.architectures.card import Builder
+    from mien.train.architectures.network import Backbone
+
+__all__ = ["CATALOGUE"]
+
+CATALOGUE: list[tuple[ArchitectureCard, Builder | str]] = []
+"""Each card with what builds it, as `mien.train.architectures.register` takes them."""
 
 _DROP_PATH = {"drop_path": 0.0}
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _OURS = "Apache-2.0 (mien's own code)"
 
 
+def _add(card: ArchitectureCard, build: Builder | str) -> None:
+    CATALOGUE.append((card, build))
+
+
 def _plain(
     name: str, summary: str, widths: tuple[int, ...], convs_per_stage: int, parameters: int, min_size_px: int = 16
 ) -> None:
-    register(
+    _add(
         ArchitectureCard(
             name=name,
             summary=summary,
@@ -43,7 +57,7 @@ _plain("plain", "Any such stages: options widths and convs_per_stage.", (32, 64,
 def _classic(
     name: str, summary: str, parameters: int, build: str, *, origin: str, size_px: int = 48, **card: Any
 ) -> None:
-    register(
+    _add(
         ArchitectureCard(
             name=name, summary=summary, origin=origin, size_px=size_px, parameters=parameters, licence=_OURS, **card
         ),
@@ -88,10 +102,16 @@ _classic(
 )
 
 
+def _build_timm(name: str, spec: NetworkSpec, pretrained: bool | Path) -> Backbone:
+    from mien.train.architectures.timm_models import build
+
+    return build(name, spec, pretrained)
+
+
 def _timm(name: str, timm: str, summary: str, parameters: int, *, weights_licence: str, **card: Any) -> None:
     values: dict[str, Any] = {"size_px": 48, "min_size_px": 32, **_IMAGENET, "options": _DROP_PATH}
     values["pretrained"] = "ImageNet-1k (images for research), fetched by timm"
-    register(
+    _add(
         ArchitectureCard(
             name=name,
             summary=summary,
@@ -100,7 +120,7 @@ def _timm(name: str, timm: str, summary: str, parameters: int, *, weights_licenc
             timm=timm,
             **{**values, **card},
         ),
-        "mien.train.architectures.timm_models:build",
+        functools.partial(_build_timm, timm),
     )
 
 

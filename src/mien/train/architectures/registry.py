@@ -5,104 +5,28 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.errors import MissingExtraError, UsageError
-from mien.train.architectures.spec import FER7_HEAD, HeadSpec, NetworkSpec
+from mien.train.architectures.card import TIMM, Architecture, ArchitectureCard
+from mien.train.architectures.catalogue import CATALOGUE
+from mien.train.architectures.spec import HeadSpec, NetworkSpec
 from mien.zoo.card import PerChannel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mien.train.architectures.card import Builder
     from mien.train.architectures.network import Backbone, ExpressionNetwork
 
-    Builder = Callable[["NetworkSpec", "bool | Path"], "Backbone"]
-
 __all__ = [
-    "Architecture",
-    "ArchitectureCard",
     "build_network",
     "find_architecture",
     "list_architectures",
     "make_spec",
     "register",
 ]
-
-TIMM = "timm:"
-"""Prefix of the names that timm knows."""
-
-
-@dataclass(frozen=True)
-class ArchitectureCard:
-    """What there is to know about an architecture before it is built.
-
-    Attributes
-    ----------
-    name : str
-        How it is asked for.
-    summary : str
-        One sentence: its layers.
-    origin : str
-        The project or paper that it comes from.
-    size_px : int
-        Side of the square input that it is meant for, and the default.
-    min_size_px : int
-        The smallest side that it can be built for.
-    channels : {"gray", "rgb"}
-        The default; every architecture can be built for both.
-    parameters : int or None
-        Trained weights at the defaults of this card; None where only building it tells.
-    licence : str
-        Of its code, and of its pretrained weights where there are any.
-    pretrained : str
-        What its pretrained weights learned from and where they are fetched; empty where there are none.
-    heads : tuple of HeadSpec
-        The default.
-    mean, std : float or tuple of three float
-        The default normalisation; of one a channel, gray input takes the mean.
-    dropout : float
-        The default.
-    options : mapping of str to value
-        The architecture's own options with their defaults.
-    timm : str
-        The name that the library timm has for it, where timm builds it.
-    """
-
-    name: str
-    summary: str
-    origin: str
-    size_px: int
-    min_size_px: int
-    parameters: int | None
-    licence: str
-    channels: Literal["gray", "rgb"] = "gray"
-    pretrained: str = ""
-    heads: tuple[HeadSpec, ...] = (FER7_HEAD,)
-    mean: PerChannel = 0.5077
-    std: PerChannel = 0.255
-    dropout: float = 0.0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    timm: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The card as plain Python values, for JSON."""
-        spec = make_spec(self).to_dict()
-        facts = {name: getattr(self, name) for name in ("name", "summary", "origin", "min_size_px", "parameters")}
-        return facts | {key: spec[key] for key in spec if key != "architecture"} | {
-            "licence": self.licence,
-            "pretrained": self.pretrained,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """An entry of the registry: a card, and the function that builds the backbone."""
-
-    card: ArchitectureCard
-    build: Builder
-
 
 _REGISTRY: dict[str, Architecture] = {}
 
@@ -123,7 +47,6 @@ def register(card: ArchitectureCard, build: Builder | str) -> None:
     UsageError
         If the name is taken.
     """
-    _fill()
     if card.name in _REGISTRY or card.name.startswith(TIMM):
         raise UsageError(f"architecture '{card.name}' is registered already; names must be unique")
     _REGISTRY[card.name] = Architecture(card, _later(build) if isinstance(build, str) else build)
@@ -131,7 +54,6 @@ def register(card: ArchitectureCard, build: Builder | str) -> None:
 
 def list_architectures() -> dict[str, ArchitectureCard]:
     """The cards by name, in the order of registration. Any ``timm:NAME`` can be built besides."""
-    _fill()
     return {name: entry.card for name, entry in _REGISTRY.items()}
 
 
@@ -145,7 +67,6 @@ def find_architecture(name: str) -> Architecture:
     MissingExtraError
         If a name of timm is asked for and timm is not installed.
     """
-    _fill()
     if name in _REGISTRY:
         return _REGISTRY[name]
     if name.startswith(TIMM):
@@ -180,17 +101,9 @@ def make_spec(
         If the architecture or an option is unknown, or a value does not fit.
     """
     card = find_architecture(architecture).card if isinstance(architecture, str) else architecture
-    channels = card.channels if channels is None else channels
-    return NetworkSpec(
-        architecture=card.name,
-        heads=card.heads if heads is None else tuple(heads),
-        size_px=card.size_px if size_px is None else size_px,
-        channels=channels,
-        mean=_for_channels(card.mean, channels) if mean is None else mean,
-        std=_for_channels(card.std, channels) if std is None else std,
-        dropout=card.dropout if dropout is None else dropout,
-        options=_complete(card, options or {}),
-    )
+    given = {"heads": heads, "size_px": size_px, "mean": mean, "std": std, "dropout": dropout}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(card.spec(channels), options=_complete(card, options or {}), **changes)
 
 
 def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> ExpressionNetwork:
@@ -242,10 +155,6 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Expr
     return ExpressionNetwork(spec, entry.build(spec, pretrained))
 
 
-def _for_channels(values: PerChannel, channels: str) -> PerChannel:
-    return round(sum(values) / 3, 4) if isinstance(values, tuple) and channels == "gray" else values
-
-
 def _complete(card: ArchitectureCard, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in card.options:
@@ -255,11 +164,6 @@ def _complete(card: ArchitectureCard, given: Mapping[str, Any]) -> dict[str, Any
                 f"architecture '{card.name}' has no option '{name}'; it has {', '.join(card.options) or 'none'}{hint}"
             )
     return {**card.options, **given}
-
-
-def _fill() -> None:
-    """Register mien's own architectures, once (importing a module a second time does nothing)."""
-    importlib.import_module("mien.train.architectures.catalogue")
 
 
 def _later(address: str) -> Builder:
@@ -277,3 +181,8 @@ def _require(library: str) -> None:
         importlib.import_module(library)
     except ImportError as error:
         raise MissingExtraError("Building a network", library, "train") from error
+
+
+# At the end: `register` and what it calls stand above.
+for _card, _build in CATALOGUE:
+    register(_card, _build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import warnings
@@ -16,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mien.errors import DownloadError, ModelError, UsageError
+from mien.train.architectures.card import TIMM, Architecture, ArchitectureCard
 from mien.train.architectures.network import Backbone
-from mien.train.architectures.registry import TIMM, Architecture, ArchitectureCard, find_architecture
 from mien.train.architectures.spec import NetworkSpec
 from mien.zoo.card import PerChannel
 
@@ -84,7 +85,7 @@ def find_timm(name: str) -> Architecture:
         options={"drop_path": 0.0},
         timm=wanted,
     )
-    return Architecture(card, build)
+    return Architecture(card, functools.partial(build, wanted))
 
 
 def _per_channel(values: Sequence[float] | None) -> PerChannel:
@@ -93,13 +94,12 @@ def _per_channel(values: Sequence[float] | None) -> PerChannel:
     return (red, green, blue) if len({red, green, blue}) > 1 else red
 
 
-def build(spec: NetworkSpec, pretrained: bool | Path) -> Backbone:
-    """A backbone from timm: gray or colour, of any size that the network can take.
+def build(name: str, spec: NetworkSpec, pretrained: bool | Path) -> Backbone:
+    """The backbone that timm knows by that name: gray or colour, of any size that the network can take.
 
     Networks of a fixed size (transformers) are made for `spec.size_px`. VGG's two dense layers of 4096, which want
     224 px, give way to the global average.
     """
-    name = find_architecture(spec.architecture).card.timm
     arguments: dict[str, Any] = {"num_classes": 0, "in_chans": spec.in_channels}
     with _quiet():
         settings = timm.get_pretrained_cfg(name)
