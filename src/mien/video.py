@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Protocol
 
 from mien.errors import InputError
 from mien.result import Reading
@@ -13,10 +13,17 @@ from mien.source.capture import Capture, open_capture
 from mien.track import Persons
 from mien.video_options import VideoOptions
 
-if TYPE_CHECKING:
-    from mien.recognizer import Recognizer
+__all__ = ["FrameReader", "VideoReadings"]
 
-__all__ = ["VideoReadings"]
+
+class FrameReader(Protocol):
+    """The part of `mien.Recognizer` that is used here, which stands above this file."""
+
+    def stream_frames(
+        self, images: Iterable[Frame | InputError], *, live: bool
+    ) -> Iterator[tuple[Frame | None, Reading]]:
+        """The readings in the order of the frames, each with its frame; see `mien.Recognizer.stream_frames`."""
+        ...
 
 
 class VideoReadings(Iterator[Reading]):
@@ -44,7 +51,7 @@ class VideoReadings(Iterator[Reading]):
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: FrameReader,
         video: str | os.PathLike[str],
         options: VideoOptions | None = None,
         *,
