@@ -1,14 +1,18 @@
-"""Which room may import which: along the way of a photo, and never back."""
+"""Which room may import which: along the way of a photo, and never back; and no file imports in a circle."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import mien
 
 SOURCE = Path(mien.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
 
 # From the ground up: a room imports only what stands before it.
 LAYERS = [
@@ -44,25 +48,59 @@ def test_every_room_has_its_place():
 
 def test_imports_go_one_way():
     wrong = [
-        f"{file.relative_to(SOURCE)}:{line}: {room} imports {target}"
-        for file in sorted(SOURCE.rglob("*.py"))
-        for room in [file.relative_to(SOURCE).parts[0].removesuffix(".py")]
-        for target, line, inside in imports(ast.parse(file.read_text(encoding="utf-8")))
-        if target != room and HEIGHT[target] >= HEIGHT[room] and not (inside and (room, target) in UPWARDS)
-        if room != "__init__"
+        f"{file.relative_to(SOURCE)}:{line}: {room_of(file)} imports {room_of(target)}"
+        for file in FILES
+        if file != SOURCE / "__init__.py"
+        for target, line, where in imports(file)
+        if where != "types" and room_of(target) != room_of(file) and HEIGHT[room_of(target)] >= HEIGHT[room_of(file)]
+        if not (where == "function" and (room_of(file), room_of(target)) in UPWARDS)
     ]
     assert wrong == []
 
 
-def imports(tree: ast.AST, inside: bool = False) -> Iterator[tuple[str, int, bool]]:
-    """Rooms of mien that a file imports, with the line, and whether a function does; not for type checkers alone."""
+def test_files_import_each_other_in_no_circle():
+    """Not inside a room either, and not by imports in functions or for type checkers alone.
+
+    So there is an order in which each file is read after all that it uses. The package itself is left out: it names files of
+    all rooms, and gives them its version.
+    """
+    package = SOURCE / "__init__.py"
+    needs = {file: {target for target, _, _ in imports(file)} - {file, package} for file in FILES if file != package}
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" is imported by ".join(str(file.relative_to(SOURCE)) for file in error.args[1]))
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[tuple[Path, int, str]]:
+    """Files of mien that a file imports, with the line, and where: "module", "function" or for "types" alone."""
+    return _imports(ast.parse(file.read_text(encoding="utf-8")), "module")
+
+
+def _imports(tree: ast.AST, where: str) -> Iterator[tuple[Path, int, str]]:
     for node in ast.iter_child_nodes(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from ((file_of(name), node.lineno, where) for name in names if name.split(".")[0] == "mien")
+        inner = where
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.split(".")[0] == "mien":
-            full = [node.module] if node.module != "mien" else [f"mien.{alias.name}" for alias in node.names]
-            for name in full:
-                room = name.split(".")[1]
-                known = (SOURCE / room).is_dir() or (SOURCE / f"{room}.py").is_file()
-                yield room if known else "__init__", node.lineno, inside
-        yield from imports(node, inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+            inner = "types"
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and where == "module":
+            inner = "function"
+        yield from _imports(node, inner)
+
+
+def file_of(name: str) -> Path:
+    """The file that holds a name of mien."""
+    place = SOURCE.parent.joinpath(*name.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return file
+    return file_of(name.rpartition(".")[0])
