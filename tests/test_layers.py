@@ -61,8 +61,8 @@ def test_imports_go_one_way():
 def test_files_import_each_other_in_no_circle():
     """Not inside a room either, and not by imports in functions or for type checkers alone.
 
-    So there is an order in which each file is read after all that it uses. The package itself is left out: it names files of
-    all rooms, and gives them its version.
+    So there is an order in which each file is read after all that it uses. The package itself is left out: it names
+    files of all rooms, and gives them its version.
     """
     package = SOURCE / "__init__.py"
     needs = {file: {target for target, _, _ in imports(file)} - {file, package} for file in FILES if file != package}
