@@ -50,6 +50,18 @@ def test_a_program_reads_json_and_nothing_else(run, dataset, tmp_path):
     assert values == written
 
 
+def test_groups_of_faces_are_shown_and_drawn(run, tmp_path):
+    made = write_dataset(tmp_path / "made.parquet", IMAGES, attributes={"skin [x]": ["dark", "light"]})
+    done = run("evaluate", "tiny", "--data", made, "--no-ten-views", "--by", "Skin [x]", "--page", tmp_path / "r.html")
+    assert (done.code, done.err) == (0, "")
+    for part in ("by skin [x]", "dark", "light", "same labels", "±"):
+        assert part in done.out
+    assert "Taken for, by skin [x]." in (tmp_path / "r.html").read_text(encoding="utf-8")
+    bad = run("evaluate", "tiny", "--data", made, "--by", "age")
+    assert (bad.code, bad.err.count("\n")) == (2, 1)
+    assert "has no attribute age; it has skin [x]" in bad.err
+
+
 @pytest.mark.parametrize("form", ["huggingface", "folders"])
 def test_other_forms_are_read_and_copies_found(run, form, tmp_path, dataset):
     write = write_huggingface if form == "huggingface" else write_class_folders

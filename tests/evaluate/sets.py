@@ -28,14 +28,22 @@ def write_dataset(
     splits: tuple[str, ...] = ("validation",),
     leaked: bool = False,
     votes: bool = False,
+    attributes: dict[str, list[str]] | None = None,
 ) -> Path:
-    """A dataset of mien; row i has class i modulo the classes, and split i modulo the splits."""
-    columns = [name for name, wanted in (("leaked", leaked), ("votes", votes)) if wanted]
-    info = DatasetInfo(labels=labels, name="made", vote_labels=VOTE_LABELS if votes else (), columns=tuple(columns))
+    """A dataset of mien; row i has class i modulo the classes, and so splits and the values of attributes."""
+    wanted = {"leaked": leaked, "votes": votes, "attributes": bool(attributes)}
+    info = DatasetInfo(
+        labels=labels,
+        name="made",
+        vote_labels=VOTE_LABELS if votes else (),
+        attribute_names=tuple(attributes or ()),
+        columns=tuple(name for name, there in wanted.items() if there),
+    )
     rng = np.random.default_rng(3)
     with DatasetWriter(path, info) as writer:
         for i, image in enumerate(images):
             row = Row(encode_png(image), i % len(labels), splits[i % len(splits)], "made.csv", i)
+            row.attributes = {name: values[i % len(values)] for name, values in (attributes or {}).items()}
             row.leaked = i % 3 == 0 if leaked else None
             row.votes = rng.multinomial(10, [0.1] * 10).tolist() if votes else None
             writer.write(row)

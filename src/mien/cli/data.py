@@ -289,15 +289,16 @@ def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, di
     return counts
 
 
-def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...]) -> None:
+def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...], title: str = "class") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("class")
+    table.add_column(escape(title))
     for name in counts:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for label in labels:
-        table.add_row(label, *(f"{own.get(label, 0):,}" for own in counts.values()))
+        table.add_row(escape(label), *(f"{own.get(label, 0):,}" for own in counts.values()))
     table.add_row("all", *(f"{sum(own.values()):,}" for own in counts.values()), style="bold")
     console.print(table)
 
@@ -324,6 +325,9 @@ def _show_report(console: Console, found: Report) -> None:
             f"votes            labels agree with the majority on {found.votes['agreement']:.1%} of "
             f"{found.votes['with_majority']:,};\n{'':17}mean entropy {found.votes['mean_entropy_bits']:.2f} bits"
         )
+    for attribute, groups in found.attributes.items():
+        console.print()
+        _table(console, groups, found.labels, f"by {attribute}")
 
 
 def _show_audit(console: Console, found: Audit) -> None:

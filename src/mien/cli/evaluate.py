@@ -110,6 +110,7 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     console.print()
     _show_calibration(console, values["calibration"])
     _show_ferplus(console, values["ferplus"])
+    _show_groups(console, values["by"])
     if values["leaks"] is None:
         console.print("leaks        not looked for; --training PATH finds copies of training faces")
     else:
@@ -177,6 +178,40 @@ def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
                 f"{'FER+ ' + name:16} [bold]{percent(part['accuracy'])}[/] ({span(part['accuracy_interval_95'])}) of "
                 f"{part['images']:,} faces" + (f"; ten views {percent(views)}" if views is not None else ""),
             )
+
+
+def _show_groups(console: Console, found: dict[str, Any]) -> None:
+    """Each group's scores, and what sets it apart from the other groups at the same labels."""
+    from rich.markup import escape
+
+    from mien.evaluate.page import apart, most_taken_for, p_text
+
+    for attribute, part in found.items():
+        table = _table((f"by {escape(attribute)}", "left"), ("faces", "right"), ("accuracy", "right"),
+                       ("95 % interval", "right"), ("same labels", "right"), ("p", "right"),
+                       ("taken for", "left"))  # fmt: skip
+        for name, own in part["groups"].items():
+            right = own["right"]
+            table.add_row(
+                escape(name),
+                f"{own['images']:,}",
+                f"[bold]{percent(own['accuracy'])}[/]",
+                span(own["accuracy_interval_95"]),
+                apart(right),
+                "" if right is None else p_text(right["p_value_holm"]),
+                most_taken_for(own),
+            )
+        console.print()
+        console.print(table)
+        if part["unknown"]:
+            console.print(f"{part['unknown']:,} faces are in no group", style="dim")
+    if found:
+        console.print(
+            "same labels: points better than the other groups, each class held against itself; p after Holm, for all "
+            "groups. taken for: what faces of other classes are read as more often than in the other groups, in points",
+            style="dim",
+        )
+        console.print()
 
 
 def _table(*columns: tuple[str, str]) -> Any:

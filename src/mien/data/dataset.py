@@ -39,8 +39,9 @@ class Dataset:
     ==================  ================================================================================
 
     and, where there is any, ``votes`` of annotators, a label ``distribution``, ``box_xyxy`` and ``landmarks_xy``
-    (pixels of the stored image), ``valence`` and ``arousal`` in [-1, 1], ``leaked`` (an evaluation row with a copy in
-    training), ``mirrored`` (added by oversampling), ``weight`` (for sampling), ``fold`` (from 0).
+    (pixels of the stored image), ``valence`` and ``arousal`` in [-1, 1], other ``attributes`` (texts, by
+    `info.attribute_names`), ``leaked`` (an evaluation row with a copy in training), ``mirrored`` (added by
+    oversampling), ``weight`` (for sampling), ``fold`` (from 0).
 
     Parameters
     ----------
@@ -126,6 +127,19 @@ class Dataset:
         known = ~column.is_null().to_numpy()
         values[known] = column.drop_null().combine_chunks().flatten().to_numpy().reshape(-1, count)
         return values
+
+    @functools.cached_property
+    def attributes(self) -> dict[str, npt.NDArray[np.str_]]:
+        """What is known of each face besides its expression, such as gender and age.
+
+        Returns
+        -------
+        dict of str to str array of shape (N,)
+            By the names in `info.attribute_names`; empty texts where nothing is known.
+        """
+        names = self.info.attribute_names
+        rows = [value or {} for value in self.column("attributes")]
+        return {name: np.array([row.get(name) or "" for row in rows], np.str_) for name in names}
 
     def row_groups(self) -> IntArray:
         """The number of the row group in which each row is stored, ascending; int64 of shape (N,).

@@ -16,7 +16,7 @@ import numpy as np
 from mien.data import ferplus
 from mien.data.dataset import Dataset
 from mien.data.info import DatasetInfo
-from mien.data.layouts import Contents, Item, ReadOptions, find_layout, parse_classes
+from mien.data.layouts import Contents, Item, ReadOptions, find_layout, parse_attributes, parse_classes
 from mien.data.options import ImportOptions
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
@@ -32,6 +32,7 @@ __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
 _CHUNK_ITEMS = 64
 _MOST_NAMED = 1000
 _OWN_CLASSES = ("folders", "own-folders", "parquet", "table")
+_OWN_COLUMNS = ("parquet", "table")
 _PROTOCOLS = {
     "keep": "",
     "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "
@@ -113,9 +114,12 @@ def import_dataset(
     layout = find_layout(path, options.layout, classes)
     if classes and layout.name not in _OWN_CLASSES:
         raise UsageError(f"--classes is for {', '.join(_OWN_CLASSES)}; {path} has the layout '{layout.name}'")
+    attributes = parse_attributes(options.attributes)
+    if attributes and layout.name not in _OWN_COLUMNS:
+        raise UsageError(f"--attributes is for {', '.join(_OWN_COLUMNS)}; {path} has the layout '{layout.name}'")
     if options.votes is not None and layout.name != "fer2013":
         raise UsageError(f"votes are joined row by row to fer2013.csv; {path} has the layout '{layout.name}'")
-    contents = layout.read(path, ReadOptions(options.votes, options.images, classes))
+    contents = layout.read(path, ReadOptions(options.votes, options.images, classes, attributes))
     if options.ferplus != "keep" and contents.vote_labels != ferplus.VOTE_LABELS:
         raise UsageError(f"--ferplus {options.ferplus} needs FER+ votes, which {path} has not; give --votes FILE")
     info = _info(path, contents, options)
@@ -148,6 +152,7 @@ def import_dataset(
             layout=layout.name,
             source=path.name,
             classes=classes or None,
+            attributes=list(contents.attribute_names) or None,
             ferplus=options.ferplus,
             face_px=options.face_px,
             rows=summary.rows,
@@ -177,10 +182,13 @@ def _info(path: Path, contents: Contents, options: ImportOptions) -> DatasetInfo
         columns.add("distribution")
     if options.face_px is not None:
         columns -= {"box_xyxy", "landmarks_xy"}
+    if contents.attribute_names:
+        columns.add("attributes")
     return DatasetInfo(
         labels=labels,
         name=path.stem,
         vote_labels=contents.vote_labels,
+        attribute_names=contents.attribute_names,
         protocol=_PROTOCOLS[options.ferplus],
         columns=tuple(columns),
         splits=contents.splits,
@@ -234,7 +242,7 @@ def _target(item: Item, options: ImportOptions) -> tuple[int, Any]:
 def _row(item: Item, label: int, distribution: Any, info: DatasetInfo, options: ImportOptions) -> Row:
     pixels = item.load()
     row = Row(b"", label, item.split, item.source, item.row, item.votes, distribution)
-    row.valence, row.arousal = item.valence, item.arousal
+    row.valence, row.arousal, row.attributes = item.valence, item.arousal, item.attributes
     if options.face_px is not None:
         gray = decode_gray(pixels, item.where) if isinstance(pixels, bytes) else pixels
         row.image = encode_png(fit_square(cut_face(gray, item.box_xyxy), options.face_px))

@@ -24,7 +24,8 @@ FORMAT_VERSION = 1
 
 REQUIRED_COLUMNS = ("image", "label", "split", "source", "row")
 OPTIONAL_COLUMNS = (
-    "votes", "distribution", "box_xyxy", "landmarks_xy", "valence", "arousal", "leaked", "mirrored", "weight", "fold",
+    "votes", "distribution", "box_xyxy", "landmarks_xy", "valence", "arousal", "attributes", "leaked", "mirrored",
+    "weight", "fold",
 )  # fmt: skip
 
 
@@ -51,6 +52,9 @@ class DatasetInfo:
     vote_labels : tuple of str
         What annotators could choose, in the order of the column ``votes``; empty without votes. May hold
         ``"unknown"`` and ``"not_face"``.
+    attribute_names : tuple of str
+        What is known of a face besides its expression (``"gender"``, ``"age"``), the fields of the column
+        ``attributes``; empty without.
     protocol : str
         How labels came from votes; empty where they did not.
     columns : tuple of str
@@ -64,6 +68,7 @@ class DatasetInfo:
     labels: tuple[str, ...]
     name: str = ""
     vote_labels: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
     protocol: str = ""
     columns: tuple[str, ...] = ()
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -105,6 +110,7 @@ class DatasetInfo:
                 )
             for name in ("labels", "vote_labels", "columns", "history"):
                 values[name] = tuple(values[name])
+            values["attribute_names"] = tuple(values.get("attribute_names", ()))
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(source, f"its metadata under the key 'mien' cannot be read ({error})") from error
@@ -140,6 +146,10 @@ class DatasetInfo:
             "landmarks_xy": (pa.list_(pa.list_(pa.float32(), 2)), list_of(list_of(value("float32"), 2))),
             "valence": (pa.float32(), value("float32")),
             "arousal": (pa.float32(), value("float32")),
+            "attributes": (
+                pa.struct([(name, pa.string()) for name in self.attribute_names]),
+                {name: value("string") for name in self.attribute_names},
+            ),
             "leaked": (pa.bool_(), value("bool")),
             "mirrored": (pa.bool_(), value("bool")),
             "weight": (pa.float32(), value("float32")),

@@ -29,6 +29,12 @@ class ImportOptions:
         "What the source's own class numbers or names mean: expressions in the order of the numbers from 0, or pairs "
         "such as 1=surprise,2=fear or wut=angry.",
     )
+    attributes: str | None = option(
+        None,
+        "Columns of the source to keep that tell of a face besides its expression, such as gender,age: reports show "
+        "who is in the data, and 'mien evaluate --by' how well each group is read.",
+        metavar="NAMES",
+    )
     votes: Path | None = option(None, "A file of FER+ votes (fer2013new.csv) to join.", metavar="FILE")
     ferplus: str = option(
         "keep",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data import ferplus
+from mien.data.attributes import split_groups
 from mien.data.dataset import Dataset
 from mien.data.pixels import fit_square
 from mien.labels import EXPRESSIONS
@@ -41,6 +42,9 @@ class Report:
         ``brightness``, ``contrast`` and ``sharpness`` in gray levels of 255; with votes ``entropy_bits``.
     sizes : dict
         Sizes of the faces in pixels.
+    attributes : dict of str to dict of str to dict of class to int
+        Faces by attribute, group (`mien.data.attributes.split_groups`) and class; the last group, ``"not known"``, has
+        the rest. Attributes without groups are left out.
     votes : dict or None
         ``rows`` with votes, ``with_majority``, ``agreement`` of labels and majorities, ``mean_entropy_bits``,
         ``disagreement``: counts of labels (rows) by majority (columns, the last is "none").
@@ -60,6 +64,7 @@ class Report:
     seed: int
     medians: dict[str, dict[str, float]] = field(default_factory=dict)
     sizes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     votes: dict[str, Any] | None = None
     pictures: dict[str, Any] = field(default_factory=dict, repr=False)
     measures: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
@@ -134,6 +139,7 @@ def report_dataset(dataset: Dataset, *, seed: int = 0, progress: Callable[[int],
     )
     _look(dataset, report, progress)
     _count_votes(dataset, report)
+    _count_attributes(dataset, report)
     for index, name in enumerate(dataset.labels):
         own = label == index
         if own.any():
@@ -187,6 +193,26 @@ def _look(dataset: Dataset, report: Report, progress: Callable[[int], None] | No
         "largest": max(min(size) for size in sizes),
         "table": {f"{w} x {h}": number for (w, h), number in sizes.most_common(_MOST_SIZES)},
     }
+
+
+def _count_attributes(dataset: Dataset, report: Report) -> None:
+    for name, values in dataset.attributes.items():
+        groups = split_groups(values)
+        if not groups:
+            continue
+        unknown = ~np.logical_or.reduce(list(groups.values()))
+        if unknown.any():
+            groups["not known"] = unknown
+        report.attributes[name] = {
+            group: dict(
+                zip(
+                    dataset.labels,
+                    np.bincount(dataset.label[rows], minlength=len(dataset.labels)).tolist(),
+                    strict=True,
+                )
+            )
+            for group, rows in groups.items()
+        }
 
 
 def _count_votes(dataset: Dataset, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,8 @@ class Row:
         In pixels of the stored image.
     valence, arousal : float or None
         In [-1, 1].
+    attributes : mapping of str to str or None
+        Of `DatasetInfo.attribute_names`; None, or a name that is missing, where it is not known.
     leaked, mirrored, weight, fold
         See `Dataset`.
     """
@@ -62,6 +64,7 @@ class Row:
     landmarks_xy: Sequence[Sequence[float]] | None = None
     valence: float | None = None
     arousal: float | None = None
+    attributes: Mapping[str, str] | None = None
     leaked: bool | None = None
     mirrored: bool | None = None
     weight: float | None = None

@@ -53,6 +53,8 @@ class Faces:
         Those of them with an exact copy there; None where that is not known.
     leaked_by : str
         How that is known.
+    attributes : dict of str to str array of shape (N,)
+        What else is known of each face, by the names that were asked for; empty texts where nothing is.
     groups : int64 array of shape (N,) or None
         Ascending numbers of rows that are stored together and only cheap to read together; None where every row is
         cheap to read.
@@ -69,6 +71,7 @@ class Faces:
     leaked_by: str
     _fetch: Callable[[IntArray], list[Stored]] = dataclasses.field(repr=False)
     _rows: IntArray = dataclasses.field(repr=False)
+    attributes: Mapping[str, npt.NDArray[np.str_]] = dataclasses.field(default_factory=dict)
     groups: IntArray | None = None
 
     def __len__(self) -> int:
@@ -83,6 +86,7 @@ class Faces:
             leaked=None if self.leaked is None else self.leaked[kept],
             leaked_exactly=None if self.leaked_exactly is None else self.leaked_exactly[kept],
             _rows=self._rows[kept],
+            attributes={name: values[kept] for name, values in self.attributes.items()},
             groups=None if self.groups is None else self.groups[kept],
         )
 
@@ -127,7 +131,7 @@ class Faces:
             return [where for _, _, where in self._fetch(self._rows[index])]
 
 
-def open_faces(path: str | os.PathLike[str], split: str | None = None) -> Faces:
+def open_faces(path: str | os.PathLike[str], split: str | None = None, attributes: Sequence[str] = ()) -> Faces:
     """Open one split of a dataset.
 
     Parameters
@@ -138,15 +142,18 @@ def open_faces(path: str | os.PathLike[str], split: str | None = None) -> Faces:
     split : str, optional
         Its name, here or in the field (``"PublicTest"`` is ``"validation"``). By default the only one, or the only one
         that is not for training.
+    attributes : sequence of str
+        What else to read of each face: names, in small letters, of the dataset's attributes or of a table's columns.
 
     Raises
     ------
     InputError
         If the dataset cannot be read, a row is damaged, or the split is empty.
     UsageError
-        If there is no such split, or several could be meant; those that there are, are named.
+        If there is no such split, or several could be meant, or there is no such attribute; those that there are, are
+        named.
     """
-    return _open(Path(path), lambda counts: _evaluation_split(counts, split, str(path)))
+    return _open(Path(path), lambda counts: _evaluation_split(counts, split, str(path)), tuple(attributes))
 
 
 def open_training(path: str | os.PathLike[str]) -> Faces:
@@ -157,12 +164,13 @@ def open_training(path: str | os.PathLike[str]) -> Faces:
     InputError, UsageError
         As `open_faces`.
     """
-    return _open(Path(path), lambda counts: _training_split(counts, str(path)))
+    return _open(Path(path), lambda counts: _training_split(counts, str(path)), ())
 
 
-def _open(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
+def _open(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tuple[str, ...]) -> Faces:
     with _readable(str(path)):
-        return _open_dataset(path, choose) if is_dataset(path) else _open_layout(path, choose)
+        opened = _open_dataset if is_dataset(path) else _open_layout
+        return opened(path, choose, attributes)
 
 
 class _readable:  # noqa: N801 - used like a function
@@ -197,8 +205,18 @@ def is_dataset(path: Path) -> bool:
     return METADATA_KEY in (load_pyarrow().parquet.ParquetFile(path).metadata.metadata or {})
 
 
-def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
+def _require_attributes(wanted: tuple[str, ...], there: tuple[str, ...], source: Path) -> None:
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise UsageError(
+            f"{source} has no attribute {', '.join(missing)}; it has {', '.join(there) or 'none'}. "
+            "'mien data import --attributes' keeps columns of a source"
+        )
+
+
+def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tuple[str, ...]) -> Faces:
     dataset = Dataset(path)
+    _require_attributes(attributes, dataset.info.attribute_names, path)
     split = choose(dataset.splits)
     rows = np.flatnonzero(dataset.split == split)
     known = "leaked" in dataset.info.columns
@@ -216,6 +234,7 @@ def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Fac
         leaked_by="the dataset's column 'leaked'" if known else "",
         _fetch=_DatasetRows(dataset),
         _rows=rows,
+        attributes={name: dataset.attributes[name][rows] for name in attributes},
         groups=dataset.row_groups()[rows],
     )
 
@@ -238,8 +257,9 @@ class _DatasetRows:
         return _DatasetRows, (self._dataset,)
 
 
-def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Faces:
-    contents = find_layout(path).read(path, ReadOptions())
+def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tuple[str, ...]) -> Faces:
+    contents = find_layout(path).read(path, ReadOptions(attributes=attributes))
+    _require_attributes(attributes, contents.attribute_names, path)
     items: list[Item] = []
     for item in contents.items:
         if isinstance(item, InputError):
@@ -262,6 +282,9 @@ def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str]) -> Face
         leaked_by="",
         _fetch=_ItemRows(items),
         _rows=np.arange(len(items)),
+        attributes={
+            name: np.array([(item.attributes or {}).get(name, "") for item in items], np.str_) for name in attributes
+        },
     )
 
 

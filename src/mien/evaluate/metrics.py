@@ -24,7 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 SEED, RESAMPLES = 0, 10_000
 INTERVAL = (0.025, 0.975)
 _BLOCK = 2_000
-_QUANTILE_975 = 1.959963984540054  # of the normal distribution
+QUANTILE_975 = 1.959963984540054  # of the normal distribution
 
 
 class ClassScores(NamedTuple):
@@ -104,9 +104,9 @@ def share_interval(right: BoolArray) -> list[float]:
         Lower and upper bound, in [0, 1].
     """
     count, share = len(right), float(right.mean())
-    spread = _QUANTILE_975**2 / count
+    spread = QUANTILE_975**2 / count
     middle = share + spread / 2
-    half = _QUANTILE_975 * (share * (1 - share) / count + spread / (4 * count)) ** 0.5
+    half = QUANTILE_975 * (share * (1 - share) / count + spread / (4 * count)) ** 0.5
     return [rounded(max((middle + side) / (1 + spread), 0.0)) for side in (-half, half)]
 
 

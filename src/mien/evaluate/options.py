@@ -42,6 +42,12 @@ class _RowOptions:
 class EvaluateOptions(_RowOptions):
     """How a model is evaluated."""
 
+    by: str | None = option(
+        None,
+        "Also score each group of faces by these attributes (such as gender,age): what 'mien data import' kept of "
+        "each face, or columns of a table.",
+        metavar="NAMES",
+    )
     ten_views: bool = option(True, "Also read ten shifted and mirrored views of each face (takes ten times as long).")
 
 

@@ -13,7 +13,16 @@ from mien.evaluate.report import Evaluation
 from mien.page import picture_uri, render
 from mien.sink.palette import color_rgb
 
-__all__ = ["comparison_page", "evaluation_page", "most_mistaken", "verdict"]
+__all__ = [
+    "apart",
+    "comparison_page",
+    "evaluation_page",
+    "most_mistaken",
+    "most_taken_for",
+    "p_text",
+    "score_rows",
+    "verdict",
+]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -34,6 +43,9 @@ def evaluation_page(evaluation: Evaluation) -> str:
         mistakes=most_mistaken(values["one_pass"]["confusion"], names),
         confusion=confusion_chart(values["one_pass"]["confusion"], names),
         reliability=reliability_chart(values["calibration"]["reliability"]),
+        groups=values["by"],
+        apart=apart,
+        p_text=p_text,
         faces=[(face, picture_uri(picture)) for face, picture in zip(wrong, evaluation.pictures, strict=True)],
         **{key: values[key] for key in ("model", "data", "one_pass", "ten_views", "leaks", "calibration", "ferplus")},
     )
@@ -84,6 +96,27 @@ def most_mistaken(confusion: Sequence[Sequence[int]], names: Sequence[str], most
         others = sorted(((count, names[j]) for j, count in enumerate(row) if j != i and count), reverse=True)[:most]
         found[name] = ", ".join(f"{other} {100 * count / sum(row):.0f} %" for count, other in others)
     return found
+
+
+def apart(found: dict[str, Any] | None) -> str:
+    """A group's difference from the other groups in points, and how far its 95 % interval reaches to each side."""
+    if found is None:
+        return ""
+    low, high = found["interval_95"]
+    return f"{100 * found['difference']:+.1f} ± {50 * (high - low):.1f}"
+
+
+def most_taken_for(group: dict[str, Any]) -> str:
+    """The class that a group's other faces are most clearly taken for, such as ``"angry +3.1"``; often none."""
+    clear = {
+        name: found["difference"]
+        for name, found in group["taken_for"].items()
+        if found is not None and found["interval_95"][0] > 0
+    }
+    if not clear:
+        return ""
+    name = max(clear, key=lambda other: clear[other])
+    return f"{name} {100 * clear[name]:+.1f}"
 
 
 def verdict(pair: dict[str, Any]) -> str:

@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from mien import __version__
 from mien.classify.calibration import softmax
+from mien.data.layouts import parse_attributes
 from mien.evaluate.calibration import scheme_calibration
 from mien.evaluate.faces import Faces, open_faces
+from mien.evaluate.groups import group_scores
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.models import CHECKPOINT, open_model
@@ -85,12 +87,12 @@ def evaluate_model(
     ModelError
         If the model cannot be loaded, or lacks classes that were asked for.
     UsageError
-        If there is no such split or label scheme.
+        If there is no such split, label scheme or attribute.
     """
     options = options or EvaluateOptions(**kwargs)
     start_s = time.monotonic()
     stored, classifier = open_model(model, options.threads or default_threads())
-    faces = open_faces(data, options.split)
+    faces = open_faces(data, options.split, parse_attributes(options.by))
     task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
     if options.leaks:
         faces = mark_leaks(faces, data, options.training, options.threads)
@@ -173,6 +175,7 @@ def _assemble(
         "leaks": leak_scores(labelled, right),
         "calibration": scheme_calibration(logits, truth, task.scheme, head.labels, temperature),
         "ferplus": ferplus_scores(stored.card, faces, outputs),
+        "by": group_scores(labelled.attributes, truth, one_pass, probabilities.max(axis=1), names),
         "confidently_wrong": [
             {
                 "row": name,

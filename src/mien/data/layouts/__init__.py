@@ -1,7 +1,17 @@
 """Readers of the field's layouts, one file a layout; importing this registers them, in the order of recognition."""
 
 from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, parquet, folders, table, own_folders  # noqa: I001 - order of recognition
-from mien.data.layouts.base import LAYOUTS, Contents, Item, Layout, ReadOptions, find_layout, parse_classes, register
+from mien.data.layouts.base import (
+    LAYOUTS,
+    Contents,
+    Item,
+    Layout,
+    ReadOptions,
+    find_layout,
+    parse_attributes,
+    parse_classes,
+    register,
+)
 
 __all__ = [
     "LAYOUTS",
@@ -15,6 +25,7 @@ __all__ = [
     "folders",
     "own_folders",
     "parquet",
+    "parse_attributes",
     "parse_classes",
     "pixels_csv",
     "rafdb",

@@ -24,6 +24,8 @@ __all__ = [
     "class_name",
     "find_layout",
     "known_class",
+    "known_columns",
+    "parse_attributes",
     "parse_classes",
     "read_listing",
     "register",
@@ -48,6 +50,8 @@ class Item:
         The row or path, for errors.
     load : callable
         Gives an image file's bytes, or a uint8 array; raises InputError.
+    attributes : mapping of str to str or None
+        What is known of the face besides its expression, by `Contents.attribute_names`.
     """
 
     where: str
@@ -62,6 +66,7 @@ class Item:
     landmarks_xy: Sequence[Sequence[float]] | None = None
     valence: float | None = None
     arousal: float | None = None
+    attributes: Mapping[str, str] | None = None
 
 
 @dataclass
@@ -76,7 +81,7 @@ class Contents:
         The rows; an InputError in the place of a row that is damaged.
     total : int or None
         How many there will be, where it is known; only for the progress bar.
-    vote_labels, columns, splits
+    vote_labels, attribute_names, columns, splits
         As in `DatasetInfo`.
     excluded : dict of str to int
         Rows that the layout itself marks as no expression, and files that are no images, by reason; may be counted
@@ -87,6 +92,7 @@ class Contents:
     items: Iterator[Item | InputError]
     total: int | None = None
     vote_labels: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     splits: dict[str, str] = field(default_factory=dict)
     excluded: dict[str, int] = field(default_factory=dict)
@@ -104,11 +110,15 @@ class ReadOptions:
         The folder of the images, where it is not beside the labels.
     classes : mapping of str to str
         What class numbers and names of the source's own mean; see `parse_classes`.
+    attributes : tuple of str
+        Columns that tell of a face besides its expression, in small letters; for layouts that have columns of the
+        user's own.
     """
 
     votes: Path | None = None
     images: Path | None = None
     classes: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
 
 
 class Layout(Protocol):
@@ -224,6 +234,12 @@ def parse_classes(text: str | None) -> dict[str, str]:
     return classes
 
 
+def parse_attributes(text: str | None) -> tuple[str, ...]:
+    """The names of attributes between commas, as they are kept: in small letters, each once."""
+    names = (name.strip().lower() for name in (text or "").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
     """The project's name of a class that a source names.
 
@@ -263,6 +279,26 @@ def split_of_file(path: Path) -> str:
     """The split that a file's name speaks of (``val2017.json``, ``train-00000-of-00002.parquet``), else ``train``."""
     words = re.split(r"[^a-z]+", path.stem.lower())
     return next((split_name(word) for word in words if split_name(word) in ("train", "validation", "test")), "train")
+
+
+def known_columns(wanted: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:
+    """Find the columns that tell of attributes, whatever the case of their names.
+
+    Returns
+    -------
+    dict of str to str
+        From the attribute's name to the column's own.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    """
+    own = {name.strip().lower(): name for name in columns}
+    missing = [name for name in wanted if name not in own]
+    if missing:
+        raise UsageError(f"{where} has no column {', '.join(missing)}; it has {', '.join(columns)}")
+    return {name: own[name] for name in wanted}
 
 
 def class_index(text: str, count: int, where: str, first: int = 0) -> int:

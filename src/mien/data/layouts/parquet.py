@@ -18,6 +18,7 @@ from mien.data.layouts.base import (
     ReadOptions,
     class_name,
     known_class,
+    known_columns,
     register,
     split_name,
     split_of_file,
@@ -51,6 +52,7 @@ class _Source:
     split_of_file: str
     info: DatasetInfo | None
     classes: Mapping[str, str]
+    attributes: Mapping[str, str]
 
     @property
     def names(self) -> list[str]:
@@ -77,10 +79,12 @@ class ParquetImages:
         files = _files(path)
         if not files:
             raise InputError(str(path), "is no Parquet file, and no folder with Parquet files")
-        sources = [_open(file, options.classes) for file in files]
+        sources = [_open(file, options) for file in files]
         first = sources[0]
         for other in sources[1:]:
-            if other.labels != first.labels or other.vote_labels != first.vote_labels:
+            if (other.labels, other.vote_labels, [*other.attributes]) != (
+                first.labels, first.vote_labels, [*first.attributes]
+            ):  # fmt: skip
                 raise InputError(
                     str(other.path), f"classes {', '.join(other.labels)}; those of {first.path.name} are "
                     f"{', '.join(first.labels)}: import the files one by one"
@@ -91,6 +95,7 @@ class ParquetImages:
             items=(item for source in sources for item in _items(source, carried)),
             total=sum(source.file.metadata.num_rows for source in sources),
             vote_labels=first.vote_labels,
+            attribute_names=tuple(first.attributes),
             columns=(*carried, *(("votes",) if first.votes else ())),
             splits={source.split_of_file: source.split_of_file for source in sources if source.split is None},
         )
@@ -114,7 +119,7 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _open(path: Path, classes: Mapping[str, str]) -> _Source:
+def _open(path: Path, options: ReadOptions) -> _Source:
     pa = load_pyarrow()
     try:
         file = pa.parquet.ParquetFile(path, memory_map=True)
@@ -138,14 +143,22 @@ def _open(path: Path, classes: Mapping[str, str]) -> _Source:
         file=file,
         image=image,
         label=label,
-        labels=info.labels if info else _labels(file, label, metadata, path, classes),
+        labels=info.labels if info else _labels(file, label, metadata, path, options.classes),
         votes=votes,
         vote_labels=_vote_labels(metadata, info) if votes else (),
         split=next((name for name in _SPLIT if name in schema.names), None),
         split_of_file=split_name(usage.decode()) if usage else split_of_file(path),
         info=info,
-        classes={} if info else classes,
+        classes={} if info else options.classes,
+        attributes=_attributes(options.attributes, schema.names, info, path),
     )
+
+
+def _attributes(wanted: tuple[str, ...], columns: list[str], info: DatasetInfo | None, path: Path) -> dict[str, str]:
+    """The column of each attribute; of a dataset of mien, which has one for all, the field."""
+    if info is None:
+        return known_columns(wanted, columns, path.name)
+    return known_columns(wanted or info.attribute_names, info.attribute_names, path.name)
 
 
 def _is_image(kind: Any, pa: Any) -> bool:
@@ -196,7 +209,9 @@ def _vote_labels(metadata: dict[bytes, bytes], info: DatasetInfo | None) -> tupl
 def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputError]:
     wanted = [source.image, source.label, source.votes, source.split, *carried]
     wanted += [name for name in ("source", "row") if name in source.names]
-    columns = [name for name in wanted if name is not None]
+    own_attributes = source.info is not None and bool(source.attributes)
+    wanted += ["attributes"] if own_attributes else source.attributes.values()
+    columns = list(dict.fromkeys(name for name in wanted if name is not None))
     own_row = "row" in columns
     start = 0
     for batch in source.file.iter_batches(1024, columns=columns):
@@ -220,9 +235,15 @@ def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputEr
                 source=str(cells.get("source") or source.path.name),
                 row=cells["row"] if own_row else index,
                 votes=votes,
+                attributes=_told(cells["attributes"] or {} if own_attributes else cells, source.attributes),
                 **{name: cells[name] for name in carried},
             )
         start += len(batch)
+
+
+def _told(cells: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+    values = {name: cells.get(column) for name, column in columns.items()}
+    return {name: str(value).strip() for name, value in values.items() if value is not None and str(value).strip()}
 
 
 def _split(value: Any, where: str) -> str:

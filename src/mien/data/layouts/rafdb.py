@@ -16,12 +16,19 @@ __all__ = ["RafDb"]
 _LIST = "list_patition_label.txt"
 _CLASSES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
 _LANDMARKS = 5
+# After five lines of landmarks a line each, as the readme of the dataset says.
+_ATTRIBUTES = {
+    "gender": ("male", "female", ""),
+    "race": ("Caucasian", "African-American", "Asian"),
+    "age": ("0 to 3", "4 to 19", "20 to 39", "40 to 69", "70 and more"),
+}
 
 
 class RafDb:
     """The folder ``basic`` of RAF-DB, or one above or below it: aligned images where they are there, else originals.
 
-    The five landmarks and the box belong to the original photos, and are only kept with these.
+    The five landmarks and the box belong to the original photos, and are only kept with these. Gender, race and age, as
+    annotators saw them, are kept with both.
     """
 
     name = "rafdb"
@@ -38,10 +45,12 @@ class RafDb:
         base = listing.parent.parent if listing.parent.name == "EmoLabel" else listing.parent
         folder, aligned = _find_images(base, options.images)
         own = () if aligned else ("box_xyxy", "landmarks_xy")
+        annotated = (base / "Annotation" / "manual").is_dir()
         return Contents(
             labels=_CLASSES,
             items=_items(lines, listing.name, folder, aligned, base / "Annotation"),
             total=sum(1 for line in lines if line.strip()),
+            attribute_names=tuple(_ATTRIBUTES) if annotated else (),
             columns=own if (base / "Annotation").is_dir() or (base / "boundingbox").is_dir() else (),
         )
 
@@ -82,6 +91,7 @@ def _items(lines: list[str], name: str, folder: Path, aligned: bool, annotation:
             stem, suffix = Path(cells[0]).stem, Path(cells[0]).suffix
             file = folder / (f"{stem}_aligned{suffix}" if aligned else cells[0])
             item = Item(where, partial(read_file, os.fspath(file)), label, split_name(split), file.name)
+            item.attributes = _attributes(annotation / "manual" / f"{stem}_manu_attri.txt")
             if not aligned:
                 item.landmarks_xy = _landmarks(annotation, stem)
                 item.box_xyxy = _box(annotation, stem)
@@ -101,6 +111,20 @@ def _landmarks(annotation: Path, stem: str) -> list[list[float]] | None:
     return None
 
 
+def _attributes(file: Path) -> dict[str, str] | None:
+    if not file.is_file():
+        return None
+    numbers = _numbers(file)[2 * _LANDMARKS :]
+    if len(numbers) < len(_ATTRIBUTES):
+        return None
+    found = {}
+    for (name, values), number in zip(_ATTRIBUTES.items(), numbers, strict=False):
+        if number not in range(len(values)):
+            raise InputError(file.name, f"{name} {number:g}; expected a whole number from 0 to {len(values) - 1}")
+        found[name] = values[int(number)]
+    return {name: value for name, value in found.items() if value}
+
+
 def _box(annotation: Path, stem: str) -> list[float] | None:
     for folder in (annotation / "boundingbox", annotation.parent / "boundingbox"):
         file = folder / f"{stem}_boundingbox.txt"
@@ -109,12 +133,13 @@ def _box(annotation: Path, stem: str) -> list[float] | None:
     return None
 
 
-def _numbers(file: Path, count: int) -> list[float]:
+def _numbers(file: Path, count: int | None = None) -> list[float]:
+    """The first numbers of a file, so many; without a count all."""
     try:
         values = [float(word) for word in file.read_text(encoding="utf-8").split()[:count]]
     except (OSError, ValueError) as error:
-        raise InputError(file.name, f"cannot be read ({error}); expected {count} numbers") from error
-    if len(values) != count:
+        raise InputError(file.name, f"cannot be read ({error}); expected {count or 'only'} numbers") from error
+    if count is not None and len(values) != count:
         raise InputError(file.name, f"{len(values)} numbers; expected {count}")
     return values
 

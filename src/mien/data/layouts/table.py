@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from mien.data.layouts.base import (
     Contents,
@@ -14,6 +15,7 @@ from mien.data.layouts.base import (
     ReadOptions,
     class_name,
     known_class,
+    known_columns,
     register,
     split_name,
     split_of_file,
@@ -30,6 +32,17 @@ _LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
 _SPLIT = ("split", "usage", "set")
 _DELIMITERS = ",;\t"
 _PLACES = (".", "images", "imgs")
+
+
+class _Row(NamedTuple):
+    """What a line of a table says; `where` is what to call it."""
+
+    where: str
+    image: str
+    label: str
+    split: str
+    number: int
+    attributes: dict[str, str]
 
 
 class Table:
@@ -55,12 +68,17 @@ class Table:
                 f"no CSV file with a column of image files ({', '.join(_PATH)}) and one of labels "
                 f"({', '.join(_LABEL)})",
             )
-        rows = [row for table in tables for row in _rows(table)]
-        found = {known_class(row[2], options.classes) for row in rows if not isinstance(row, InputError)}
+        rows = [row for table in tables for row in _rows(table, options.attributes)]
+        found = {known_class(row.label, options.classes) for row in rows if not isinstance(row, InputError)}
         labels = tuple(name for name in EXPRESSIONS if name in found)
         root = path if path.is_dir() else path.parent
         roots = [options.images] if options.images else [root / place for place in _PLACES]
-        return Contents(labels=labels, items=_items(rows, labels, roots, options), total=len(rows))
+        return Contents(
+            labels=labels,
+            items=_items(rows, labels, roots, options),
+            total=len(rows),
+            attribute_names=options.attributes,
+        )
 
 
 def _tables(path: Path) -> list[Path]:
@@ -88,9 +106,9 @@ def _first(wanted: tuple[str, ...], names: list[str]) -> str | None:
     return next((name for name in wanted if name in names), None)
 
 
-def _rows(table: Path) -> Iterator[tuple[str, str, str, str, int] | InputError]:
-    """Of each row: what to call it, the file, the label, the split, the number."""
+def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputError]:
     delimiter, names = _columns(table) or (",", [])
+    known = known_columns(attributes, names, table.name)
     split_column = _first(_SPLIT, names)
     with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file, delimiter=delimiter)
@@ -102,11 +120,18 @@ def _rows(table: Path) -> Iterator[tuple[str, str, str, str, int] | InputError]:
                 continue
             row = dict(zip(names, cells, strict=True))
             split = split_name(row[split_column]) if split_column else split_of_file(table)
-            yield where, row[_first(_PATH, names) or ""], row[_first(_LABEL, names) or ""], split, number
+            yield _Row(
+                where,
+                row[_first(_PATH, names) or ""],
+                row[_first(_LABEL, names) or ""],
+                split,
+                number,
+                {name: row[column].strip() for name, column in known.items() if row[column].strip()},
+            )
 
 
 def _items(
-    rows: list[tuple[str, str, str, str, int] | InputError],
+    rows: list[_Row | InputError],
     labels: tuple[str, ...],
     roots: list[Path],
     options: ReadOptions,
@@ -115,16 +140,24 @@ def _items(
         if isinstance(row, InputError):
             yield row
             continue
-        where, cell, label, split, number = row
-        name = PurePosixPath(cell.strip().replace("\\", "/")).as_posix()
+        where = row.where
+        name = PurePosixPath(row.image.strip().replace("\\", "/")).as_posix()
         try:
-            index = labels.index(class_name(label, options.classes, where))
-            if not split:
+            index = labels.index(class_name(row.label, options.classes, where))
+            if not row.split:
                 raise InputError(where, "no split; expected a name such as train")
         except InputError as error:
             yield error
             continue
-        yield Item(f"{where}, {name}", partial(_load, name, roots, where), index, split, name, number)
+        yield Item(
+            f"{where}, {name}",
+            partial(_load, name, roots, where),
+            index,
+            row.split,
+            name,
+            row.number,
+            attributes=row.attributes,
+        )
 
 
 def _load(name: str, roots: list[Path], where: str) -> bytes:
