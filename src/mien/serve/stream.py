@@ -60,13 +60,15 @@ class Stream:
         """Serve until one side closes."""
         tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._work())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            error = task.exception()
+            # Not gather: cancelled itself meanwhile, it raises its tasks' cancellation in place of its own, which the
+            # scope that cancelled us (Starlette runs us in one of anyio's) does not know, and lets pass as an error.
+            await asyncio.wait(tasks)
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
             # A client that is gone, or takes nothing: there is nobody to tell.
             if error is not None and not isinstance(error, (WebSocketDisconnect, asyncio.TimeoutError, RuntimeError)):
                 raise error
