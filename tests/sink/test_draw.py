@@ -3,8 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from mien.errors import UsageError
+from mien.errors import InputError, UsageError
 from mien.sink import DrawSink, draw_reading
 from mien.sink.draw import _text_size
 from mien.sink.palette import color_rgb, text_rgb
@@ -30,6 +31,22 @@ def test_box_and_label_are_drawn_in_the_colour_of_the_expression(size):
     # The label above the box is at least a thirtieth of the picture's height: legible when it is shown small.
     label_px = size[1] * 0.3 - rows.min()
     assert label_px >= max(14, size[1] / 40)
+
+
+def test_it_takes_what_recognize_takes(tmp_path):
+    image = np.full((200, 300, 3), 90, np.uint8)
+    image[:, :150] = (200, 30, 60)
+    reading = make_reading(face_in(300, 200))
+    wanted = draw_reading(image, reading)
+    path = tmp_path / "photo.png"
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    clear = np.dstack([image, np.full((200, 300), 255, np.uint8)])
+    for same in (path, str(path), path.read_bytes(), Image.open(path), clear, image / 255.0):
+        assert (draw_reading(same, reading) == wanted).all()
+    with pytest.raises(InputError, match="missing.jpg: no such file"):
+        draw_reading(tmp_path / "missing.jpg", reading)
+    with pytest.raises(UsageError, match="from Reading; expected a path"):
+        draw_reading(reading, image)
 
 
 def test_a_small_face_in_a_large_picture_keeps_a_small_label():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -14,7 +15,7 @@ from mien.errors import UsageError
 from mien.files import write_atomically
 from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
-from mien.source import Frame
+from mien.source import Frame, ImageLike, load_image
 
 __all__ = ["DrawSink", "draw_reading", "names_picture"]
 
@@ -27,22 +28,29 @@ def names_picture(path: Path) -> bool:
     return path.suffix.lower() in _KEPT_SUFFIXES and not path.is_dir()
 
 
-def draw_reading(image_bgr: npt.NDArray[np.uint8], reading: Reading) -> npt.NDArray[np.uint8]:
+def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     """Draw the faces of a reading onto a copy of its image.
 
     Parameters
     ----------
-    image_bgr : uint8 array of shape (H, W, 3) or (H, W)
-        The image that was read.
+    image : path, bytes, array or PIL image
+        The image that was read, as `mien.recognize` takes it.
     reading : Reading
 
     Returns
     -------
     uint8 array of shape (H, W, 3)
         BGR. Lines and letters grow with the image and with each face.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read.
+    UsageError
+        If it is of a type that is no image.
     """
-    gray = image_bgr.ndim == 2
-    canvas = np.array(cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if gray else image_bgr, np.uint8, copy=True)
+    # Of any size: what was allowed to be read may be drawn.
+    canvas = np.array(load_image(image, math.inf).bgr, np.uint8, copy=True)
     # The best find is drawn last, so that its label lies on top where faces overlap.
     for face in reversed(reading.faces):
         _draw_face(canvas, face)
