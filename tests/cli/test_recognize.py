@@ -93,6 +93,20 @@ def test_recursive_out_and_draw(album, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("name", ["missing.jpg", "broken.mp4"])
+def test_where_nothing_can_be_read_an_older_file_stays(name, suffix, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video" * 9)
+    keep = tmp_path / f"keep.{suffix}"
+    keep.write_bytes(b"rows of yesterday")
+    done = run("recognize", name, "--out", keep.name, cwd=tmp_path)
+    assert (done.returncode, keep.read_bytes()) == (1, b"rows of yesterday")
+    refused, told = done.stderr.splitlines()
+    assert refused.startswith(f"mien: cannot read {name}: ")
+    assert told == f"mien: {keep.name}: not written, since nothing could be read"
+    assert {path.name for path in tmp_path.iterdir()} == {"broken.mp4", keep.name}
+
+
 def test_images_without_a_face_are_said_when_asked(album):
     done = run("recognize", album / "pixel.png", "--json", "--include-empty")
     assert json.loads(done.stdout) == {"source": str(album / "pixel.png"), "frame": None, "time_s": None, "faces": 0}

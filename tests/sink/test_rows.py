@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -74,9 +76,38 @@ def test_parquet_keeps_what_was_read_before_an_error(tmp_path):
 
 def test_parquet_of_nothing_has_its_columns(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    with open_row_sink(tmp_path / "x.parquet", SCHEMES["basic3"]):
-        pass
+    with open_row_sink(tmp_path / "x.parquet", SCHEMES["basic3"]) as sink:
+        sink.write(make_reading(source="empty.jpg"))
     assert tuple(parquet.read_table(tmp_path / "x.parquet").column_names) == columns(SCHEMES["basic3"].labels)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_an_older_file_stays_until_something_was_read(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"x.{suffix}"
+    for before in (None, b"rows of yesterday"):
+        if before is not None:
+            path.write_bytes(before)
+        with open_row_sink(path, SCHEMES["fer7"]) as sink:
+            sink.write(make_reading(error="broken"))
+            assert not sink.begun
+        with pytest.raises(KeyboardInterrupt), open_row_sink(path, SCHEMES["fer7"]):
+            raise KeyboardInterrupt
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if before is None else [before])
+    with open_row_sink(path, SCHEMES["fer7"]) as sink:
+        sink.write(make_reading(source="no face.jpg"))
+        assert sink.begun
+    assert before not in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_rows_go_through_a_pipe(tmp_path, suffix):
+    path = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(path)
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as reader:
+        write(path)
+        assert reader.communicate(timeout=60)[0].count(b"clip.mp4") == 1
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.sink import Sink
+    from mien.sink.rows import RowFile
     from mien.source import Frame, SourceFile
 
 __all__ = ["recognize"]
@@ -89,6 +90,7 @@ def recognize(
     recognizer = Recognizer(**vars(options))
     console = Console(highlight=False)
     unread = unread_videos = 0
+    rows: RowFile | None = None
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
         if json:
@@ -96,7 +98,8 @@ def recognize(
         elif not quiet:
             sinks.append(stack.enter_context(TableSink(console, recognizer.scheme, [file.path for file in files])))
         if out is not None:
-            sinks.append(stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty)))
+            rows = stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty))
+            sinks.insert(0, rows)  # a screen that takes no more costs no row of what was read
         if timeline is not None:
             from mien.sink import TimelineSink
 
@@ -140,6 +143,8 @@ def recognize(
 
             run = VideoRun(recognizer, video_options, shared, draw, console, bar, not json and not quiet, say)
             unread_videos = run.read(videos)
+    if rows is not None and not rows.begun:
+        say(f"{out}: not written, since nothing could be read")
     if unread or unread_videos:
         raise typer.Exit(1)
 

@@ -1,8 +1,9 @@
 """Files with one row a face: JSON lines, CSV, Parquet.
 
-Lines are written as they come and flushed at least once a second, so that a kill loses no more than that. A Parquet
-file is only readable when it is complete: it appears under its name when the sink closes. Until then the rows are also
-written as JSON lines beside it (``faces.parquet.partial.jsonl``), which is what a kill leaves behind.
+A file that is there already stays as it is until there is something to put in its place: the first reading. Lines are
+written as they come and flushed at least once a second, so that a kill loses no more than that. A Parquet file is only
+readable when it is complete: it appears under its name when the sink closes. Until then the rows are also written as
+JSON lines beside it (``faces.parquet.partial.jsonl``), which is what a kill leaves behind.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -23,7 +24,7 @@ from mien.result import Reading, columns
 from mien.sink.base import Sink
 from mien.source import Frame
 
-__all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "face_schema", "open_row_sink"]
+__all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "RowFile", "face_schema", "open_row_sink"]
 
 _FLUSH_EVERY_S = 1.0
 # File names may hold bytes that are no UTF-8; in files they are written as escapes, here and in JSON alike.
@@ -31,13 +32,13 @@ _NOT_UTF8 = "backslashreplace"
 _PARQUET_ROWS = 4096
 
 
-def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_empty: bool = False) -> Sink:
+def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_empty: bool = False) -> RowFile:
     """The sink for a file, chosen by its suffix: ``.jsonl``, ``.csv`` or ``.parquet``.
 
     Parameters
     ----------
     path : path
-        An existing file is replaced.
+        An existing file is replaced as soon as something was read.
     scheme : LabelScheme
         Of the recognizer: its labels become columns.
     include_empty : bool
@@ -55,12 +56,60 @@ def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_emp
     if include_empty and suffix != ".jsonl":
         raise UsageError(f"{path}: lines for images without a face only exist in .jsonl, not in '{suffix}'")
     if suffix == ".jsonl":
-        return JsonLinesSink(_open_text(path), include_empty=include_empty, owned=True)
+        return RowFile(path, lambda: JsonLinesSink(_open_text(path), include_empty=include_empty, owned=True))
     if suffix == ".csv":
-        return CsvSink(path, scheme)
+        return RowFile(path, lambda: CsvSink(path, scheme))
     if suffix == ".parquet":
-        return ParquetSink(path, scheme)
+        face_schema(scheme.labels)  # whether pyarrow is there must be known now
+        return RowFile(path, lambda: ParquetSink(path, scheme))
     raise UsageError(f"{path}: unknown suffix '{path.suffix}'; expected .jsonl, .csv or .parquet")
+
+
+class RowFile:
+    """A file of rows that is begun at the first reading, so that a run which can read nothing costs no older file.
+
+    Parameters
+    ----------
+    path : path
+        Whether it can be written is found out at once, without changing what is there.
+    begin : callable
+        Makes the sink that replaces the file.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: Path, begin: Callable[[], Sink]) -> None:
+        self._begin = begin
+        self._sink: Sink | None = None
+        if path.exists() and not path.is_file() and not path.is_dir():
+            self._sink = begin()  # a pipe has nothing to keep, and its reader waits for the end
+        else:
+            _check_writable(path)
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sink is not None:
+            self._sink.__exit__(kind, error, trace)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was read, with faces or without: else no file was made or changed."""
+        return self._sink is not None
+
+    def write(self, reading: Reading, frame: Frame | None = None) -> None:
+        """Write the reading's faces; an input that could not be read is passed over."""
+        if reading.error is not None:
+            return
+        if self._sink is None:
+            self._sink = self._begin()
+        self._sink.write(reading, frame)
 
 
 @contextlib.contextmanager
@@ -78,6 +127,17 @@ def _writing(name: str) -> Iterator[None]:
 def _open_text(path: Path) -> IO[str]:
     try:
         return path.open("w", encoding="utf-8", errors=_NOT_UTF8, newline="")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def _check_writable(path: Path) -> None:
+    """Open a file without emptying it; one that was not there is gone again (UsageError)."""
+    new = not os.path.lexists(path)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666))
+        if new:
+            path.unlink()
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
 
