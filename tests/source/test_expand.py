@@ -4,6 +4,7 @@ import pytest
 
 from mien.errors import InputError
 from mien.source import SourceFile, expand_inputs
+from mien.source.expand import OutputFolder, count_videos
 
 
 @pytest.fixture
@@ -56,3 +57,35 @@ def test_a_folder_without_photos_is_an_error(album, tmp_path):
     assert "--recursive" in problem.problem
     (problem,) = expand_inputs([str(album / "sub" / ".trash" / "..")])
     assert isinstance(problem, SourceFile)
+
+
+def left_out(inputs, output, recursive=True):
+    output = OutputFolder(str(output))
+    return names(expand_inputs(map(str, inputs), recursive, output)), [path[-6:] for path in output.left_out]
+
+
+def test_a_folder_that_is_written_to_is_left_out_of_those_around_it(album):
+    kept = ["a.PNG", "b.jpg", "ü.jpg"]
+    assert left_out([album], album / "sub") == (kept, ["c.webp"])
+    assert left_out([album], album / "sub" / ".." / "sub") == (kept, ["c.webp"])
+    assert left_out([f"{album}/**/*.webp"], album / "sub") == (["the pattern matches no file"], ["c.webp"])
+    assert left_out([album], album / "sub", recursive=False) == (kept, [])  # not looked into: nothing to say
+    (album / "link").symlink_to(album / "sub")
+    assert left_out([album], album / "link") == (kept, ["c.webp"])
+
+
+def test_what_is_named_is_read_though_it_is_written_to(album):
+    assert left_out([album / "sub"], album / "sub") == (["c.webp"], [])
+    assert left_out([album / "sub" / "c.webp"], album / "sub") == (["c.webp"], [])
+    assert left_out([f"{album}/sub/*"], album / "sub") == (["c.webp"], [])
+    assert left_out([album / "sub"], album) == (["c.webp"], [])
+
+
+def test_a_folder_of_nothing_but_outputs_is_empty(album):
+    (album / "new" / "out").mkdir(parents=True)
+    for name in ("x.jpg", "x.mp4"):
+        (album / "new" / "out" / name).touch()
+    assert left_out([album / "new"], album / "new" / "out") == (["no photos in this folder"], ["/x.jpg"])
+    assert left_out([album / "new"], album / "new" / "out", recursive=False) == (["no photos in this folder"], [])
+    assert count_videos(str(album / "new"), True) == 1
+    assert count_videos(str(album / "new"), True, OutputFolder(str(album / "new" / "out"))) == 0

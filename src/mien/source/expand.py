@@ -6,13 +6,13 @@ import glob
 import itertools
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.errors import InputError
 from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name
 
-__all__ = ["SourceFile", "count_videos", "expand_inputs"]
+__all__ = ["OutputFolder", "SourceFile", "count_videos", "expand_inputs"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,40 @@ class SourceFile:
     relative: str
 
 
-def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[SourceFile | InputError]:
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that is written to: what lies in it is not found by looking into a folder around it.
+
+    What is named itself, or the folder itself, is read all the same.
+
+    Attributes
+    ----------
+    path : str
+        It need not exist yet.
+    left_out : list of str
+        Photos and matches of a pattern that were left out so far.
+    """
+
+    path: str
+    left_out: list[str] = field(default_factory=list)
+
+    def is_below(self, root: str) -> bool:
+        """Whether the folder lies below another, and is not that folder itself."""
+        return _lies_in(self.path, root) and not _lies_in(root, self.path)
+
+    def holds(self, name: str) -> bool:
+        """Whether a file or folder is this folder, or lies in it."""
+        return _lies_in(name, self.path)
+
+
+def _lies_in(name: str, folder: str) -> bool:
+    inner, outer = Path(name).resolve(), Path(folder).resolve()
+    return inner == outer or outer in inner.parents
+
+
+def expand_inputs(
+    inputs: Iterable[str], recursive: bool = False, output: OutputFolder | None = None
+) -> list[SourceFile | InputError]:
     """List the files that the inputs name, each once, in the order given (sorted by name within a folder).
 
     Parameters
@@ -40,11 +73,13 @@ def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[Source
         Files, folders, and patterns with ``*``, ``?``, ``[...]`` and ``**``.
     recursive : bool
         Look into the subfolders of folders too.
+    output : OutputFolder, optional
+        Left out of what folders and patterns hold; what that cost is noted in it.
     """
     found: list[SourceFile | InputError] = []
     seen: set[str] = set()
     for name in inputs:
-        for item in _expand(name, recursive):
+        for item in _expand(name, recursive, output):
             key = item.path if isinstance(item, SourceFile) else str(item)
             if key not in seen:
                 seen.add(key)
@@ -52,23 +87,31 @@ def expand_inputs(inputs: Iterable[str], recursive: bool = False) -> list[Source
     return found
 
 
-def _expand(name: str, recursive: bool) -> list[SourceFile | InputError]:
+def _expand(name: str, recursive: bool, output: OutputFolder | None) -> list[SourceFile | InputError]:
     if is_live_name(name):  # before patterns: an address may hold a "?"
         return [SourceFile(name, shown_name(name))]
     if os.path.isdir(name):  # noqa: PTH112 - Path would change how the name is shown
-        return _folder(name, recursive)
+        return _folder(name, recursive, output)
     if not os.path.lexists(name) and glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - likewise
-        files: list[SourceFile | InputError] = [
-            SourceFile(match, Path(match).name)
-            for match in matches
-            if os.path.isfile(match)  # noqa: PTH113
-        ]
+        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - likewise
+        matches = [match for match in found if os.path.isfile(match)]  # noqa: PTH113
+        if output is not None and output.is_below(_fixed_part(name)):
+            output.left_out.extend(match for match in matches if output.holds(match))
+            matches = [match for match in matches if not output.holds(match)]
+        files: list[SourceFile | InputError] = [SourceFile(match, Path(match).name) for match in matches]
         return files or [InputError(name, "the pattern matches no file")]
     return [SourceFile(name, Path(name).name)]
 
 
-def _folder(name: str, recursive: bool) -> list[SourceFile | InputError]:
+def _fixed_part(pattern: str) -> str:
+    """The folder that a pattern starts from."""
+    parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    return str(Path(*parts))
+
+
+def _folder(name: str, recursive: bool, output: OutputFolder | None) -> list[SourceFile | InputError]:
+    if output is not None and not output.is_below(name):
+        output = None
     problems: list[SourceFile | InputError] = []
 
     def blocked(error: OSError) -> None:
@@ -77,29 +120,37 @@ def _folder(name: str, recursive: bool) -> list[SourceFile | InputError]:
     files: list[SourceFile | InputError] = []
     for folder, subfolders, names in os.walk(name, onerror=blocked):
         subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
+        if output is not None and folder != name and output.holds(folder):
+            output.left_out.extend(os.path.join(folder, image) for image in _images(names))  # noqa: PTH118
+            continue
         paths = [os.path.join(folder, image) for image in _images(names)]  # noqa: PTH118
         files += [SourceFile(path, Path(path).relative_to(name).as_posix()) for path in paths]
         if not recursive:
             break
     if files or problems:
         return files + problems
-    below = not recursive and _any_below(name)
+    below = not recursive and _any_below(name, output)
     hint = "; its subfolders hold some (add --recursive)" if below else ""
-    if not hint and count_videos(name, recursive):
+    if not hint and count_videos(name, recursive, output):
         hint = "; it holds videos, which are read when they are named (add /*.mp4 to the folder)"
     return [InputError(name, f"no photos in this folder{hint}")]
 
 
-def count_videos(folder: str, recursive: bool = False) -> int:
+def count_videos(folder: str, recursive: bool = False, output: OutputFolder | None = None) -> int:
     """How many videos, told by their suffix, lie in a folder: `expand_inputs` leaves them out."""
     walk = itertools.islice(os.walk(folder), None if recursive else 1)
-    return sum(Path(name).suffix.lower() in VIDEO_SUFFIXES for _, _, names in walk for name in names)
+    return sum(
+        Path(name).suffix.lower() in VIDEO_SUFFIXES
+        for path, _, names in walk
+        if path == folder or output is None or not output.holds(path)
+        for name in names
+    )
 
 
 def _images(names: Iterable[str]) -> list[str]:
     return [n for n in sorted(names) if Path(n).suffix.lower() in IMAGE_SUFFIXES and not n.startswith(".")]
 
 
-def _any_below(name: str, most_folders: int = 1000) -> bool:
+def _any_below(name: str, output: OutputFolder | None, most_folders: int = 1000) -> bool:
     walk = itertools.islice(os.walk(name), most_folders)
-    return any(_images(names) for _, _, names in walk)
+    return any(_images(names) for path, _, names in walk if output is None or not output.holds(path))
