@@ -276,6 +276,39 @@ def test_one_photo_is_drawn_into_a_file_that_is_named(astronaut_path, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["seen.jpg"]
 
 
+@pytest.mark.parametrize("inputs", [["-r", "."], ["-r", "shots"], ["shots/**/*.jpg"]])
+def test_annotated_copies_are_not_read_as_photos(inputs, astronaut_path, tmp_path):
+    (tmp_path / "shots" / "sub").mkdir(parents=True)
+    for name in ("one.jpg", "sub/two.jpg"):
+        (tmp_path / "shots" / name).write_bytes(astronaut_path.read_bytes())
+    said = []
+    for _ in range(2):
+        done = run("recognize", *inputs, "--draw", "shots/out", "--json", cwd=tmp_path)
+        sources = [Path(json.loads(line)["source"]).name for line in done.stdout.splitlines()]
+        assert (done.returncode, sorted(sources)) == (0, ["one.jpg", "two.jpg"])
+        said.append(done.stderr)
+    assert said == ["", "mien: note: 2 files in shots/out left out, since --draw writes there\n"]
+    done = run("recognize", "shots/out", "-r", "--draw", "again", "--json", cwd=tmp_path)  # named: they are read
+    assert len({json.loads(line)["source"] for line in done.stdout.splitlines()}) == 2
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["seen.mkv", "seen.webm", "seen.GIF", "seen.txt", "seen.avif"])
+def test_a_drawing_of_a_kind_that_is_not_written_is_wrong_usage(name, tmp_path):
+    done = run("recognize", "missing.jpg", "--draw", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--draw {name}: '{name[4:].lower()}' cannot be drawn; expected a video (.mp4), a photo (" in done.stderr
+    assert "missing.jpg" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_folders_to_draw_into(astronaut_path, tmp_path):
+    (tmp_path / "there.v2").mkdir()
+    for name in ("plain", "new.v2/", "there.v2", "seen.jpg/"):
+        assert run("recognize", astronaut_path, "--draw", name, "-q", cwd=tmp_path).returncode == 0
+        assert (tmp_path / name / "astronaut.jpg").is_file()
+
+
 def test_videos_of_a_folder_are_left_out_and_that_is_said(astronaut_bgr, tmp_path):
     cv2.imwrite(str(tmp_path / "one.jpg"), astronaut_bgr)
     (tmp_path / "deep").mkdir()

@@ -47,7 +47,7 @@ def recognize(
         typer.Option(metavar="FILE", help="Write a row a face to FILE: .jsonl, .csv or .parquet."),
     ] = None,
     draw: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="DIR",
             help="Write annotated copies into DIR; for one input also a file such as seen.jpg or seen.mp4.",
@@ -76,17 +76,21 @@ def recognize(
 
     from mien.recognizer import Recognizer
     from mien.sink import DrawSink, JsonLinesSink, TableSink, open_row_sink
-    from mien.sink.draw import names_picture
+    from mien.sink.draw import drawn_kind
     from mien.source import SourceFile, expand_inputs, is_video
-    from mien.source.expand import count_videos
+    from mien.source.expand import OutputFolder, count_videos
 
     if include_empty and not json and (out is None or out.suffix.lower() != ".jsonl"):
         raise UsageError("--include-empty writes JSON lines; add --json or --out FILE.jsonl")
-    items = expand_inputs(inputs, recursive)
+    drawn, kind = (None, None) if draw is None else (Path(draw), drawn_kind(draw))
+    output = None if draw is None or kind != "folder" else OutputFolder(draw)
+    items = expand_inputs(inputs, recursive, output)
     videos = [item for item in items if isinstance(item, SourceFile) and is_video(item.path)]
     items = [item for item in items if item not in videos]
     files = [item for item in items if isinstance(item, SourceFile)]
-    _check_video_usage(video_options, draw, timeline, len(videos), len(items))
+    _check_video_usage(video_options, drawn, kind, timeline, len(videos), len(items))
+    if output is not None and output.left_out:
+        say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")
     recognizer = Recognizer(**vars(options))
     console = Console(highlight=False)
     unread = unread_videos = 0
@@ -105,10 +109,10 @@ def recognize(
 
             sinks.append(stack.enter_context(TimelineSink(timeline, recognizer.scheme)))
         shared = [sink for sink in sinks if not isinstance(sink, TableSink)]
-        if draw is not None and items:
-            one = names_picture(draw)
-            relative = {file.path: draw.name if one else file.relative for file in files}
-            sinks.append(stack.enter_context(DrawSink(draw.parent if one else draw, relative)))
+        if drawn is not None and items:
+            one = kind == "photo"
+            relative = {file.path: drawn.name if one else file.relative for file in files}
+            sinks.append(stack.enter_context(DrawSink(drawn.parent if one else drawn, relative)))
         images = (_image(item, options.max_megapixels) for item in items)
         # A single photo gets all threads inside each stage; of many, each gets one, and OpenCV's own threads would
         # only compete with them.
@@ -119,7 +123,7 @@ def recognize(
         readings = faces = 0
         bar = _bar_console(console, json)
         with _Progress(bar, len(items)) as progress:
-            for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=draw is not None):
+            for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=drawn is not None):
                 if reading.error is not None:
                     unread += 1
                     say(f"cannot read {InputError(reading.source, reading.error)}")
@@ -133,7 +137,7 @@ def recognize(
         if items and not json and not quiet:
             _summary(console, readings, faces, unread, time.monotonic() - start_s)
         for name in inputs:
-            left_out = count_videos(name, recursive) if readings else 0
+            left_out = count_videos(name, recursive, output) if readings else 0
             if left_out:
                 say(
                     f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos"
@@ -141,7 +145,7 @@ def recognize(
         if videos:
             from mien.cli.recognize_video import VideoRun
 
-            run = VideoRun(recognizer, video_options, shared, draw, console, bar, not json and not quiet, say)
+            run = VideoRun(recognizer, video_options, shared, drawn, console, bar, not json and not quiet, say)
             unread_videos = run.read(videos)
     if rows is not None and not rows.begun:
         say(f"{out}: not written, since nothing could be read")
@@ -150,23 +154,20 @@ def recognize(
 
 
 def _check_video_usage(
-    options: VideoOptions, draw: Path | None, timeline: Path | None, videos: int, photos: int
+    options: VideoOptions, draw: Path | None, kind: str | None, timeline: Path | None, videos: int, photos: int
 ) -> None:
     """Refuse what only fits videos where there is none, before any file is made."""
     if timeline is not None and not videos:
         raise UsageError("--timeline shows videos, and no input is one")
     if options.interval_s is not None and not videos:
         raise UsageError("--every and --fps thin out videos, and no input is one")
-    if draw is None:
-        return
-    if draw.suffix.lower() == ".mp4" and (videos != 1 or photos):
+    if kind == "video" and (videos != 1 or photos):
         raise UsageError(f"--draw {draw} is one video; for other inputs name a folder")
-    from mien.sink.draw import names_picture
-    from mien.sink.video import import_av
+    if kind is not None and videos:
+        from mien.sink.video import import_av
 
-    if videos:
         import_av()
-    if names_picture(draw) and (photos != 1 or videos):
+    if kind == "photo" and (photos != 1 or videos):
         raise UsageError(f"--draw {draw} is one photo; for other inputs name a folder")
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path, PurePosixPath
 from types import TracebackType
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,15 +18,34 @@ from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
 from mien.source import Frame, ImageLike, load_image
 
-__all__ = ["DrawSink", "draw_reading", "names_picture"]
+__all__ = ["DrawSink", "draw_reading", "drawn_kind"]
 
-_KEPT_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _JPEG_QUALITY = 92
 
 
-def names_picture(path: Path) -> bool:
-    """Whether a path is meant as a picture to be written, and not as a folder of pictures."""
-    return path.suffix.lower() in _KEPT_SUFFIXES and not path.is_dir()
+def drawn_kind(name: str) -> Literal["folder", "photo", "video"]:
+    """What is meant by the name of something to draw into, which need not exist.
+
+    A folder is one that is there, or a name without a suffix, or with a slash at its end.
+
+    Raises
+    ------
+    UsageError
+        If it has a suffix of which nothing is written.
+    """
+    path = Path(name)
+    suffix = path.suffix.lower()
+    if not suffix or name.endswith(("/", os.sep)) or path.is_dir():
+        return "folder"
+    if suffix == ".mp4":
+        return "video"
+    if suffix in _KEPT_SUFFIXES:
+        return "photo"
+    raise UsageError(
+        f"--draw {name}: '{suffix}' cannot be drawn; expected a video (.mp4), a photo ({', '.join(_KEPT_SUFFIXES)}), "
+        "or a folder (with a slash at its end, where its name has a dot)"
+    )
 
 
 def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
