@@ -40,7 +40,7 @@ def test_a_clip_gives_rows_a_video_a_page_and_a_summary(clip, tmp_path):
     assert heading == f"{clip}: 2.0 s, 640 x 360, 30 frames a second"
     assert rate.startswith("60 frames in ")
     assert header.split()[:2] == ["track", "seen"]
-    assert row.split() == ["1", "0:00", "to", "0:01", "2.0", "happy", "2.0"]
+    assert row.split() == ["1", "0.0", "to", "2.0", "s", "2.0", "happy", "2.0"]
     with out.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["frame"]) for row in rows] == list(range(60))
@@ -292,4 +292,4 @@ def test_rows_that_go_into_a_file_leave_the_bar_on_the_terminal(long_clip, tmp_p
     assert "a second" in text
     assert "happy" not in text
     lines = (tmp_path / "rows").read_text(encoding="utf-8").splitlines()
-    assert all(json.loads(line)["expression"] for line in lines) if as_json else lines[-1].startswith("    1  0:00")
+    assert all(json.loads(line)["expression"] for line in lines) if as_json else lines[-1].startswith("    1  0.")

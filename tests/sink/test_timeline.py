@@ -20,11 +20,12 @@ SCHEME = find_scheme("fer7")
 PICTURE = np.full((100, 120, 3), 128, np.uint8)
 
 
-def readings(plan, rate=10, **changes):
+def readings(plan, rate=10, times_s=None, **changes):
     """`plan` gives for each frame the expression of each person: ``{track_id: label}``."""
     for number, persons in enumerate(plan):
         faces = [make_face(label, track_id=track_id) for track_id, label in persons.items()]
-        yield make_reading(*faces, frame=number, time_s=number / rate, **{"source": "clip.mp4", **changes})
+        time_s = number / rate if times_s is None else times_s[number]
+        yield make_reading(*faces, frame=number, time_s=time_s, **{"source": "clip.mp4", **changes})
 
 
 PLAN = [{1: "happy"}] * 20 + [{1: "sad", 2: "neutral"}] * 10 + [{2: "neutral"}] * 5 + [{}] * 5
@@ -40,7 +41,7 @@ def page_of(path, plan=PLAN, **changes):
 class Page(HTMLParser):
     """Checks that what opens also closes, and gathers what is loaded from elsewhere."""
 
-    EMPTY = ("meta", "img", "line", "path", "i", "b")
+    EMPTY = ("meta", "img", "line", "path", "i", "b", "br")
 
     def __init__(self, text):
         super().__init__()
@@ -71,8 +72,37 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
     assert "Person 1" in text
     assert "Person 2" in text
     assert text.count("<article") == 2
-    assert "happy 2.0 s, sad 1.0 s" in text
+    assert "happy 2.0 s, sad 1.0 s" in text.replace("\u00a0", " ")
     assert text.count("data:image/jpeg;base64,") >= 3
+
+
+def test_each_expression_that_the_seconds_name_has_its_picture(tmp_path):
+    """Also of moments that lie close together, as neutral and happy at the start do."""
+    plan = [{1: "neutral"}, {1: "happy"}, {1: "fear"}, *[{1: "happy"}] * 57]
+    text = page_of(tmp_path / "page.html", plan)
+    moments = re.findall(r"<figcaption>(\w+)<br>([\d.]+) s</figcaption>", text)
+    assert moments == [("neutral", "0.0"), ("happy", "0.1"), ("fear", "0.2")]
+
+
+def areas(text):
+    """The stretches of time of each plot, in shares of its width, by label."""
+    stretches = set()
+    for path in re.findall(r'<path style="fill:var\(--x-happy\)" d="M(.*?)Z"/>', text):
+        x = [float(point.split()[0]) / 1000 for point in path.split("L")]
+        stretches.add((round(min(x), 2), round(max(x), 2)))
+    return sorted(stretches)
+
+
+def test_a_reading_holds_until_the_next_frame_that_was_read(tmp_path):
+    """Two frames a second: nothing is known of what is between them, and nobody is away."""
+    path = tmp_path / "page.html"
+    assert areas(page_of(path, [{1: "happy"}] * 20, rate=2)) == [(0, 1)]
+    assert areas(page_of(path, [{1: "happy"}] * 20, rate=0.5)) == [(0, 1)]
+    plan = [{1: "happy"}] * 5 + [{}] + [{1: "happy"}] * 14
+    assert areas(page_of(path, plan, rate=2)) == [(0, 0.25), (0.3, 1)]
+    values = json.loads(Page(path.read_text(encoding="utf-8")).scripts[0])
+    bin_s = 1 / 15
+    assert [place for place in range(150) if str(place) not in values] == list(range(round(2.5 / bin_s), 45))
 
 
 def test_the_plot_stacks_to_one_and_is_empty_where_nobody_is(tmp_path):
@@ -80,7 +110,7 @@ def test_the_plot_stacks_to_one_and_is_empty_where_nobody_is(tmp_path):
     first = json.loads(page.scripts[0])
     assert all(97 <= sum(values) <= 103 for values in first.values())
     bin_s = 1 / 15
-    assert max(int(place) for place in first) == int(2.9 / bin_s)
+    assert max(int(place) for place in first) == round(3.0 / bin_s) - 1
     assert FER7[int(np.argmax(first["0"]))] == "happy"
 
 
@@ -126,10 +156,12 @@ def test_wrong_names_are_refused(tmp_path):
         (tmp_path / "page.html").mkdir()
 
 
-def history_of(plan, rate=10):
+def history_of(plan, rate=10, until_s=None, **changes):
+    """`until_s` gives for each frame how long it stands, as the frames of files do."""
     history = History(FER7, with_pictures=False)
-    for reading in readings(plan, rate):
-        history.add(reading)
+    for number, reading in enumerate(readings(plan, rate, **changes)):
+        known = None if until_s is None else until_s[number]
+        history.add(reading, Frame("clip.mp4", PICTURE, number, reading.time_s, until_s=known))
     history.finish()
     return history
 
@@ -138,7 +170,26 @@ def test_seconds_by_expression():
     persons = history_of(PLAN).persons
     assert persons[1].seconds == pytest.approx({"happy": 2.0, "sad": 1.0})
     assert persons[2].seconds == pytest.approx({"neutral": 1.5})
-    assert (persons[2].first_s, persons[2].last_s) == pytest.approx((2.0, 3.4))
+    assert (persons[2].first_s, persons[2].last_s) == pytest.approx((2.0, 3.5))
+
+
+def test_nobody_is_seen_for_longer_than_the_video():
+    """One frame a second of 15.5 s, then one of a whole minute, and a variable rate."""
+    history = history_of([{1: "happy"}] * 16, rate=1, until_s=[*range(1, 16), 15.5])
+    assert (history.persons[1].seen_s, history.persons[1].last_s, history.end_s) == pytest.approx((15.5, 15.5, 15.5))
+    assert history_of([{1: "happy"}], until_s=[15.5]).persons[1].seen_s == pytest.approx(15.5)
+    times_s = [0, 0.033, 0.066, 0.5, 1.5, 1.6, 3.0]
+    plan = [{1: "happy"}] * 4 + [{1: "sad"}] * 3
+    history = history_of(plan, times_s=times_s, until_s=[t + 0.43 for t in times_s[:-1]] + [3.03])
+    assert history.persons[1].seconds == pytest.approx({"happy": 1.5, "sad": 1.53})
+    assert history.persons[1].held_s.sum() == pytest.approx(3.03)
+
+
+def test_a_stream_that_stalls_is_nobodys_time():
+    history = history_of([{1: "happy"}] * 4, times_s=[0, 0.1, 60.1, 60.2])
+    assert history.persons[1].seen_s == pytest.approx(0.1 + 1.0 + 2 * 0.1)
+    slow = history_of([{1: "happy"}] * 4, times_s=[0, 5, 10, 15])
+    assert slow.persons[1].seen_s == pytest.approx(20)
 
 
 def test_seconds_do_not_depend_on_the_frame_rate():
@@ -153,13 +204,14 @@ def test_memory_stays_flat_and_shares_are_kept():
     history = History(FER7, with_pictures=False)
     for reading in readings([{1: "happy"}] * 9000 + [{1: "sad"}] * 9000, rate=5):
         history.add(reading)
+    history.finish()
     person = history.persons[1]
     assert person.sums.shape == (MOST_BINS, 7)
-    assert person.counts.sum() == 18000
+    assert person.held_s.sum() == pytest.approx(3600)
     assert history.bin_s * MOST_BINS >= 3600
-    used = person.counts > 0
+    used = person.held_s > 1e-6
     assert used.sum() >= MOST_BINS // 2 - 1
-    assert person.sums[used].sum(axis=1) == pytest.approx(person.counts[used], rel=1e-4)
+    assert person.sums[used].sum(axis=1) == pytest.approx(person.held_s[used], rel=1e-4)
     best = person.sums[used].argmax(axis=1)
     assert best[0] == FER7.index("happy")
     assert best[-1] == FER7.index("sad")
@@ -181,7 +233,7 @@ def test_the_summary_has_a_row_a_person():
         for reading in readings(plan):
             sink.write(reading)
     text = console.export_text()
-    assert "    1  0:00 to 0:09        10.0  happy 10.0" in text
+    assert "    1  0.0 to 10.0 s       10.0  happy 10.0" in text
     assert "and 1 seen for less than 0.5 s" in text
 
 
@@ -189,7 +241,29 @@ def test_a_video_of_one_frame_has_its_expression():
     console = Console(record=True, width=100, force_terminal=False)
     with SummarySink(console, SCHEME) as sink:
         sink.write(next(readings([{1: "happy"}])))
-    assert console.export_text().splitlines()[-1] == "    1  0:00 to 0:00         0.0  happy 0.0"
+    assert console.export_text().splitlines()[-1] == "    1  0.0 to 0.0 s         0.0  happy 0.0"
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_expression_is_cut_off_at_the_end_of_the_line(width):
+    console = Console(record=True, width=width, force_terminal=False)
+    with SummarySink(console, SCHEME) as sink:
+        for reading in readings([{1: label} for number, label in enumerate(FER7) for _ in range(16 - number)]):
+            sink.write(reading)
+    _, *rows = console.export_text().splitlines()
+    assert " ".join(rows).split()[6:] == [
+        word for n, label in enumerate(FER7) for word in (label, f"{1.6 - n / 10:.1f}")
+    ]
+    assert len(rows) == {40: 7, 80: 2, 200: 1}[width]
+    assert width < 80 or max(map(len, rows)) <= width
+
+
+def test_a_long_video_is_told_in_minutes():
+    console = Console(record=True, width=100, force_terminal=False)
+    with SummarySink(console, SCHEME) as sink:
+        for reading in readings([{}] * 62 + [{1: "happy"}] * 10, rate=1):
+            sink.write(reading)
+    assert "    1  1:02 to 1:12        10.0  happy 10.0" in console.export_text()
 
 
 def test_clock():

@@ -67,6 +67,18 @@ def test_thinning_keeps_its_pace_where_the_frame_rate_varies(tmp_path):
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.25, 0.5, 0.8, 1.0, 1.3, 1.5], abs=0.011)
 
 
+def test_a_frame_stands_until_the_next_is_due_or_the_video_ends(clip, tmp_path):
+    frames, _ = frames_of(clip)
+    assert [frame.until_s for frame in frames] == pytest.approx([n / 30 for n in range(1, 61)], abs=1e-3)
+    frames, _ = frames_of(clip, every_s=0.75)
+    assert [frame.until_s for frame in frames] == pytest.approx([0.75, 1.5, 2.0], abs=1e-3)
+    frames, _ = frames_of(clip, every_s=30)
+    assert [frame.until_s for frame in frames] == pytest.approx([2.0], abs=1e-3)
+    times_s = [0, 0.033, 0.066, 0.5, 1.5, 1.6, 3.0]
+    frames, _ = frames_of(write_clip(tmp_path / "uneven.mp4", plain(7), times_s=times_s))
+    assert frames[-1].until_s == pytest.approx(3.0, abs=0.05)
+
+
 def turned(data: bytes) -> bytes:
     """The MP4 file with a track matrix that says: show it turned by 90 degrees, clockwise."""
     place = data.index(b"tkhd") + 4 + 40

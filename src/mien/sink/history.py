@@ -6,6 +6,7 @@ long; of very many persons those who were seen for the longest time are kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import cv2
@@ -25,7 +26,7 @@ _PICTURE_MARGIN = 0.3
 _BETTER = 0.04
 # How long the frame of a video of a single frame is shown.
 _ONLY_FRAME_S = 0.04
-# A pause of the source itself (a stream that stalls) is nobody's time.
+# A pause of a live source (a stream that stalls) is nobody's time. The next frame of a file is due when it comes.
 _LONGEST_FRAME_S = 1.0
 
 
@@ -46,13 +47,13 @@ class Person:
     ----------
     track_id : int
     first_s, last_s : float
-        When the person was first and last seen.
+        From when and until when the person was seen.
     seconds : dict of str to float
         How long each expression was shown.
     sums : float array of shape (MOST_BINS, L)
-        Sum of the probabilities in each bin of time, by label.
-    counts : int array of shape (MOST_BINS,)
-        Readings in each bin.
+        The probabilities in each bin of time, by label, times the seconds for which they were held there.
+    held_s : float array of shape (MOST_BINS,)
+        For how long of each bin the person was seen, in seconds.
     pictures : dict of str to Picture
         The best one for each expression.
     """
@@ -61,7 +62,7 @@ class Person:
     first_s: float
     last_s: float
     sums: npt.NDArray[np.float32]
-    counts: npt.NDArray[np.int64]
+    held_s: npt.NDArray[np.float64]
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
 
@@ -72,7 +73,7 @@ class Person:
 
 
 class History:
-    """Takes the readings of one video.
+    """Takes the readings of one video. Each one holds until the next frame that was read, or the end of the video.
 
     Parameters
     ----------
@@ -92,53 +93,63 @@ class History:
         self.size_wh = (0, 0)
         self._with_pictures = with_pictures
         self._last: Reading | None = None
+        self._until_s: float | None = None
         self._frame_s = 0.0
 
     def add(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take the next reading; those without a time are passed over."""
         if reading.time_s is None:
             return
-        self._count_last(reading.time_s)
+        self._hold_last(reading.time_s)
         self._last = reading
+        self._until_s = None if frame is None else frame.until_s
         self.frames += 1
         self.end_s = max(self.end_s, reading.time_s)
         self.size_wh = reading.size_wh
-        while reading.time_s >= self.bin_s * MOST_BINS:
-            self._merge_bins()
         for face in reading.faces:
             if face.track_id is not None:
                 self._add_face(face, reading.time_s, frame)
 
     def finish(self) -> None:
-        """Count the last frame too: it is shown for as long as the one before."""
+        """Count the last frame too: until the video ends, or for as long as the one before."""
         if self._last is not None and self._last.time_s is not None:
-            shown_s = self._frame_s or _ONLY_FRAME_S
-            self._count_last(self._last.time_s + shown_s)
-            self.end_s = self._last.time_s + shown_s
+            self._hold_last(self._until_s or self._last.time_s + (self._frame_s or _ONLY_FRAME_S))
             self._last = None
 
-    def _count_last(self, time_s: float) -> None:
+    def _hold_last(self, next_s: float) -> None:
+        """Hold the last reading until the next one."""
         if self._last is None or self._last.time_s is None:
             return
-        passed_s = max(0.0, time_s - self._last.time_s)
-        # Frames that were thinned out to one in 5 s count for 5 s.
-        self._frame_s = min(passed_s, max(_LONGEST_FRAME_S, 3 * self._frame_s)) if self._frame_s else passed_s
+        start_s = self._last.time_s
+        frame_s = max(0.0, next_s - start_s)
+        if self._until_s is None and self._frame_s:
+            # Frames that come once in 5 s count for 5 s.
+            frame_s = min(frame_s, max(_LONGEST_FRAME_S, 3 * self._frame_s))
+        self._frame_s = frame_s
+        stop_s = start_s + frame_s
+        self.end_s = max(self.end_s, stop_s)
+        while stop_s > self.bin_s * MOST_BINS:
+            self._merge_bins()
         for face in self._last.faces:
             if face.track_id is not None:
-                seconds = self.persons[face.track_id].seconds
-                seconds[face.expression] = seconds.get(face.expression, 0.0) + self._frame_s
+                self._hold_face(self.persons[face.track_id], face, start_s, stop_s)
+
+    def _hold_face(self, person: Person, face: Face, start_s: float, stop_s: float) -> None:
+        person.last_s = max(person.last_s, stop_s)
+        person.seconds[face.expression] = person.seconds.get(face.expression, 0.0) + stop_s - start_s
+        bins = slice(int(start_s / self.bin_s), min(math.ceil(stop_s / self.bin_s), MOST_BINS))
+        edges_s = np.arange(bins.start, bins.stop + 1) * self.bin_s
+        held_s = np.maximum(np.minimum(edges_s[1:], stop_s) - np.maximum(edges_s[:-1], start_s), 0.0)
+        person.held_s[bins] += held_s
+        person.sums[bins] += held_s[:, None] * np.array([face.probabilities[label] for label in self.labels])
 
     def _add_face(self, face: Face, time_s: float, frame: Frame | None) -> None:
         person = self.persons.get(face.track_id or 0)
         if person is None:
             self._make_room()
             sums = np.zeros((MOST_BINS, len(self.labels)), np.float32)
-            person = Person(face.track_id or 0, time_s, time_s, sums, np.zeros(MOST_BINS, np.int64))
+            person = Person(face.track_id or 0, time_s, time_s, sums, np.zeros(MOST_BINS))
             self.persons[person.track_id] = person
-        person.last_s = time_s
-        place = int(time_s / self.bin_s)
-        person.sums[place] += np.array([face.probabilities[label] for label in self.labels], np.float32)
-        person.counts[place] += 1
         if self._with_pictures and frame is not None:
             self._take_picture(person, face, time_s, frame)
 
@@ -173,6 +184,6 @@ class History:
         self.bin_s *= 2
         half = MOST_BINS // 2
         for person in self.persons.values():
-            for values in (person.sums, person.counts):
+            for values in (person.sums, person.held_s):
                 values[:half] = values[0::2] + values[1::2]
                 values[half:] = 0

@@ -13,10 +13,11 @@ from mien.sink.history import History, Person
 from mien.sink.palette import color_rgb
 from mien.source import Frame
 
-__all__ = ["SummarySink", "clock"]
+__all__ = ["SummarySink", "clock", "shown_seconds", "stretch"]
 
 _SHORT_S = 0.5
 _MOST_ROWS = 30
+_SEEN_WIDTH = 15
 _LEAST_S = 0.05
 
 
@@ -48,9 +49,15 @@ class SummarySink:
         if not shown:
             self._print(Text("no face" if not persons else "no face for longer than a moment", "dim"))
             return
-        self._print(Text(f"{'track':>5}  {'seen':<15} {'seconds':>8}  seconds by expression", "bold"))
-        for person in shown[:_MOST_ROWS]:
-            self._print(_row(person))
+        seen = [stretch(person, self._history.end_s) for person in shown[:_MOST_ROWS]]
+        width = max(_SEEN_WIDTH, *map(len, seen))
+        head = Text(f"{'track':>5}  {'seen':<{width}} {'seconds':>8}  ", "bold")
+        self._print(head.copy().append("seconds by expression"))
+        for person, when in zip(shown[:_MOST_ROWS], seen, strict=True):
+            row = Text(f"{person.track_id:>5}  {when:<{width}} {person.seen_s:>8.1f}  ")
+            for line in _lines(person, self._console.width - len(head)):
+                self._print(row.append(line))
+                row = Text(" " * len(head))
         hidden = max(0, len(shown) - _MOST_ROWS) + self._history.forgotten
         if hidden > 0:
             self._print(Text(f"and {hidden:,} more", "dim"))
@@ -62,16 +69,33 @@ class SummarySink:
         self._history.add(reading, frame)
 
     def _print(self, line: Text) -> None:
-        self._console.print(line, overflow="ellipsis", no_wrap=True, highlight=False, soft_wrap=True)
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
-def _row(person: Person) -> Text:
-    seen = f"{clock(person.first_s)} to {clock(person.last_s)}"
-    line = Text(f"{person.track_id:>5}  {seen:<15} {person.seen_s:>8.1f}  ")
-    by_time = sorted(person.seconds.items(), key=lambda item: -item[1])
-    for number, (label, seconds) in enumerate([item for item in by_time if item[1] >= _LEAST_S] or by_time[:1]):
-        line.append("  " if number else "").append(f"{label} {seconds:.1f}", "rgb({},{},{})".format(*color_rgb(label)))
-    return line
+def _lines(person: Person, width: int) -> list[Text]:
+    """The seconds of each expression, in as many lines as it takes for none to be cut."""
+    lines: list[Text] = []
+    for label, seconds in shown_seconds(person).items():
+        word = Text(f"{label} {seconds:.1f}", "rgb({},{},{})".format(*color_rgb(label)))
+        if lines and len(lines[-1]) + 2 + len(word) <= width:
+            lines[-1].append("  ").append(word)
+        else:
+            lines.append(Text().append(word))
+    return lines
+
+
+def shown_seconds(person: Person) -> dict[str, float]:
+    """How long each expression was shown, the longest first; those that would be 0.0 are left out."""
+    seconds = dict(sorted(person.seconds.items(), key=lambda item: -item[1]))
+    longest = dict(list(seconds.items())[:1])
+    return {label: value for label, value in seconds.items() if value >= _LEAST_S} or longest
+
+
+def stretch(person: Person, end_s: float) -> str:
+    """From when until when a person was seen; of a video of less than a minute as exact as the seconds beside it."""
+    if end_s < 60:
+        return f"{person.first_s:.1f} to {person.last_s:.1f} s"
+    return f"{clock(round(person.first_s))} to {clock(round(person.last_s))}"
 
 
 def clock(time_s: float) -> str:

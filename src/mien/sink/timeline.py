@@ -20,16 +20,16 @@ from mien.labels import LabelScheme
 from mien.result import Reading
 from mien.sink.history import History, Person, Picture
 from mien.sink.palette import color_rgb
-from mien.sink.summary import clock
+from mien.sink.summary import clock, shown_seconds, stretch
 from mien.source import Frame
 
 __all__ = ["TimelineSink"]
 
 _MOST_PERSONS = 60
 _SHORT_S = 0.3
+# Less of a bin is a rounding error.
+_LEAST_HELD_S = 1e-6
 _TICKS = 8
-# Pictures below a plot keep this far apart, as a share of its width.
-_PICTURE_SHARE = 0.065
 _NICE_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
@@ -132,16 +132,17 @@ def _card(person: Person, history: History) -> str:
         f'title="{html.escape(label)} {value:.1f} s"></b>'
         for label, value in seconds.items()
     )
-    words = ", ".join(f"{html.escape(label)} {value:.1f} s" for label, value in seconds.items() if value >= 0.05)
+    # Spaces that a line does not end at.
+    words = ", ".join(f"{html.escape(label)}\u00a0{value:.1f}\u00a0s" for label, value in shown_seconds(person).items())
     portrait = person.pictures.get(longest) or next(iter(person.pictures.values()), None)
     image = _image(portrait, f"person {person.track_id}") if portrait else ""
     return (
         f'<article class="person"><div class="who">{image}<div><h3>Person {person.track_id}</h3>'
-        f"<p>{clock(person.first_s)} to {clock(person.last_s)}, {person.seen_s:.1f} s</p></div></div>"
+        f"<p>{stretch(person, history.end_s)}, seen for {person.seen_s:.1f}\u00a0s</p></div></div>"
         f'<div class="plot" data-end="{history.end_s:.3f}" data-bin="{history.bin_s:.6f}">{_plot(person, history)}'
         f'<div class="axis">{_axis(history.end_s)}</div>'
         f'<div class="moments">{_moments(person, history.end_s)}</div></div>'
-        f'<div class="bar">{bar}</div><p class="seconds">{words}</p></article>'
+        f'<div class="shares"><div class="bar">{bar}</div><p class="seconds">{words}</p></div></article>'
     )
 
 
@@ -149,15 +150,15 @@ def _plot(person: Person, history: History) -> str:
     """Stacked areas, one group for each stretch of time in which the person was seen; heights in percent."""
     end_s = max(history.end_s, 1e-6)
     used = max(1, math.ceil(end_s / history.bin_s))
-    seen = person.counts[:used] > 0
+    seen = person.held_s[:used] > _LEAST_HELD_S
     mean = np.zeros((used, len(history.labels)))
-    mean[seen] = person.sums[:used][seen] / person.counts[:used][seen, None]
+    mean[seen] = person.sums[:used][seen] / person.held_s[:used][seen, None]
     areas = []
     for start, stop in _runs(seen, max(1, round(0.2 / history.bin_s))):
         part = mean[start:stop][seen[start:stop]]
         place = np.flatnonzero(seen[start:stop]) + start
         # The middle of each bin, and the edges of the stretch.
-        x = np.concatenate([[start], place + 0.5, [stop]]) * history.bin_s / end_s * 1000
+        x = np.minimum(np.concatenate([[start], place + 0.5, [stop]]) * history.bin_s / end_s, 1.0) * 1000
         tops = np.cumsum(np.concatenate([part[:1], part, part[-1:]]), axis=1)
         lower = np.zeros(len(x))
         for index, label in enumerate(history.labels):
@@ -202,17 +203,17 @@ def _axis(end_s: float) -> str:
 
 
 def _moments(person: Person, end_s: float) -> str:
-    """The best picture of each expression at its time; of two that would overlap the better one."""
-    shown: list[tuple[float, str, Picture]] = []
-    for label, picture in sorted(person.pictures.items(), key=lambda item: -item[1].quality):
-        share = picture.time_s / max(end_s, 1e-6)
-        if person.seconds.get(label, 0) > 0 and all(abs(share - other) >= _PICTURE_SHARE for other, _, _ in shown):
-            shown.append((share, label, picture))
+    """The best picture of each expression that the seconds name, in the order of their times."""
+    pictures = [(label, person.pictures[label]) for label in shown_seconds(person) if label in person.pictures]
     return "".join(
-        f'<figure style="--at:{100 * share:.2f}%;border-color:var(--{_css(label)})">'
-        f"{_image(picture, f'{label} at {picture.time_s:.1f} s')}</figure>"
-        for share, label, picture in sorted(shown, key=lambda item: item[0])
+        f'<figure style="--of:var(--{_css(label)})">{_image(picture, f"{label} at {picture.time_s:.1f} s")}'
+        f"<figcaption>{html.escape(label)}<br>{_moment(picture.time_s, end_s)}</figcaption></figure>"
+        for label, picture in sorted(pictures, key=lambda item: item[1].time_s)
     )
+
+
+def _moment(time_s: float, end_s: float) -> str:
+    return f"{time_s:.1f} s" if end_s < 60 else clock(time_s)
 
 
 def _image(picture: Picture, text: str) -> str:

@@ -28,6 +28,9 @@ class Frame:
         Time from the start of the video in seconds; None for photos.
     note : str or None
         What one should know about how it was read.
+    until_s : float or None
+        When the next frame that is to be read is due, or the video ends, as far as its file says; None for photos,
+        and for live sources, of which nobody knows.
     """
 
     source: str
@@ -35,6 +38,7 @@ class Frame:
     index: int | None = None
     time_s: float | None = None
     note: str | None = None
+    until_s: float | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:

@@ -165,9 +165,10 @@ class VideoSource:
         last_s, due_s, index = time_s, time_s, 0
         while True:
             if image is not None:
-                if not self._buffer.put(Frame(self.info.source, image, index, time_s)):
-                    return ""
                 due_s = self._next_due(time_s)
+                until_s = self._until(time_s, due_s)
+                if not self._buffer.put(Frame(self.info.source, image, index, time_s, until_s=until_s)):
+                    return ""
             if not self._capture.grab():
                 break
             index += 1
@@ -240,6 +241,13 @@ class VideoSource:
         if not self._every_s:
             return -math.inf
         return (math.floor((time_s + _EARLY_S) / self._every_s) + 1) * self._every_s
+
+    def _until(self, time_s: float, due_s: float) -> float:
+        """How long a frame of a file stands for the video: until the next one is due, or the video ends."""
+        next_s = max(due_s, time_s + 1.0 / self._rate)
+        end_s = self.info.duration_s
+        # The length is counted in frames of the average rate; one that is over already is wrong.
+        return next_s if end_s is None or end_s <= time_s else min(next_s, end_s)
 
     def _position_s(self) -> float:
         position_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
