@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import OutputError, UsageError
-from mien.files import check_destination, replaced_file, write_atomically, write_json
+from mien.files import check_destination, json_text, replaced_file, write_atomically, write_json
 
 
 @contextlib.contextmanager
@@ -83,3 +83,17 @@ def test_a_dataset_on_a_full_disk(tmp_path: Path) -> None:
     with full_disk(), pytest.raises(OutputError, match=r"x.parquet: cannot be written \(File too large\)"):
         import_dataset(ROOT / "examples" / "tiny-dataset", tmp_path / "x.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", [None, "utf8", "UTF-8", "ascii", "cp1252", "utf-16"])
+def test_json_is_read_in_every_encoding(encoding: str | None) -> None:
+    for value in ({"name": "ü写"}, ["\udcff"]):
+        text = json_text(value, encoding)
+        assert json.loads(text) == value
+        text.encode()
+        assert text.isascii() == (value == ["\udcff"] or encoding not in (None, "utf8", "UTF-8"))
+
+
+def test_names_that_are_no_text_are_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": os.fsdecode(b"\xff.jpg")})
+    assert os.fsencode(json.loads((tmp_path / "a.json").read_bytes())["name"]) == b"\xff.jpg"

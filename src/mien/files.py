@@ -1,7 +1,8 @@
-"""Writing files so that they are there complete, or not at all."""
+"""Writing files so that they are there complete, or not at all; and JSON that can be written anywhere."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 from mien.errors import OutputError, UsageError
 
-__all__ = ["check_destination", "replaced_file", "write_atomically", "write_json"]
+__all__ = ["check_destination", "json_text", "replaced_file", "write_atomically", "write_json"]
 
 
 @contextlib.contextmanager
@@ -45,9 +46,30 @@ def write_atomically(path: Path, content: bytes) -> None:
         part.write_bytes(content)
 
 
+def json_text(value: Any, encoding: str | None = None, *, indent: int | None = None, finite: bool = False) -> str:
+    """Plain values as JSON that every decoder reads, whatever bytes a file name holds.
+
+    Parameters
+    ----------
+    value : plain values
+    encoding : str, optional
+        Of the stream that it goes to. JSON is UTF-8: in another one whatever is not ASCII is written as escapes.
+    indent : int, optional
+        As in `json.dumps`.
+    finite : bool
+        Whether a number that is none, or endless, is an error (ValueError); JSON itself has no word for it.
+    """
+    if codecs.lookup(encoding or "utf-8").name == "utf-8":
+        text = json.dumps(value, ensure_ascii=False, allow_nan=not finite, indent=indent)
+        with contextlib.suppress(UnicodeEncodeError):
+            text.encode()
+            return text
+    return json.dumps(value, allow_nan=not finite, indent=indent)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, indented, whole or not at all (OutputError)."""
-    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json_text(value, indent=2) + "\n").encode())
 
 
 def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") -> Path:

@@ -1,6 +1,7 @@
 """How the program ends, whatever ends it: one line on stderr at most, and the exit status that the guide names."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -53,5 +54,39 @@ def test_a_photo_in_place_of_a_command(astronaut_path):
     assert "To read it: mien recognize examples/astronaut.jpg" in done.stderr
 
 
-def _text():
-    return {"capture_output": True, "text": True, "timeout": 120, "env": {**os.environ, "COLUMNS": "200"}}
+NO_UNICODE = [
+    {"PYTHONIOENCODING": "cp1252"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+
+
+@pytest.mark.parametrize("environment", NO_UNICODE, ids=["cp1252", "ascii", "posix"])
+@pytest.mark.parametrize("command", [["train", "--help"], ["serve", "--help"], ["--help"], ["models"]])
+def test_a_screen_without_unicode_shows_what_it_can(command, environment):
+    done = subprocess.run([*MIEN, *command], **_text(COLUMNS="80", **environment))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mien" in done.stdout
+
+
+@pytest.mark.parametrize("environment", NO_UNICODE, ids=["cp1252", "ascii", "posix"])
+def test_names_that_the_screen_does_not_have(environment, astronaut_path, tmp_path):
+    (tmp_path / "ü写.jpg").write_bytes(astronaut_path.read_bytes())
+    (tmp_path / "写.png").touch()
+    command = ["recognize", ".", "--out", "rows.csv"]
+    done = subprocess.run([*MIEN, *command], cwd=tmp_path, **_text(**environment))
+    assert done.returncode == 1
+    assert "happy" in done.stdout
+    assert "1 photo, 1 face, 1 not read" in done.stdout
+    assert len(done.stderr.splitlines()) == 1
+    assert len((tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()) == 2
+    # JSON is for programs: no letter may be lost.
+    done = subprocess.run([*MIEN, *command, "--json"], cwd=tmp_path, **_text(**environment))
+    source = json.loads(done.stdout)["source"]
+    assert Path(tmp_path, os.fsdecode(source.encode("utf-8", "surrogateescape"))).exists()
+
+
+def _text(**environment):
+    environment = {"COLUMNS": "200", **environment}
+    return {"capture_output": True, "text": True, "errors": "replace", "timeout": 120,
+            "env": {**os.environ, **environment}}  # fmt: skip

@@ -43,6 +43,10 @@ def test_report(folder):
     assert "imbalance ratio" in done.stdout
     assert "wrote report.html" in done.stdout
     assert json.loads(run("data", "report", "fer.parquet", "--json", cwd=folder).stdout)["rows"] == 12
+    for encoding, endless in (("utf-8", "∞"), ("ascii", "inf")):
+        done = run("data", "report", "fer.parquet", cwd=folder, PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"validation {endless}" in done.stdout
 
 
 def test_balance_and_split(folder):

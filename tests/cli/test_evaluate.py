@@ -42,6 +42,17 @@ def test_a_person_reads_a_summary_and_gets_files(run, dataset, tmp_path):
     assert files(tmp_path) == ["r.html", "r.json"]
 
 
+def test_bars_on_a_screen_without_unicode(dataset, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", "evaluate", "small", "--data", dataset, "--no-ten-views", "--out", "r.json"],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "........" in done.stdout
+    assert "?" not in done.stdout
+    assert files(tmp_path) == ["r.json"]
+
+
 def test_a_program_reads_json_and_nothing_else(run, dataset, tmp_path):
     done = run("evaluate", "small", "--data", dataset, "--json", "--no-ten-views", "--out", tmp_path / "r.json")
     values = json.loads(done.out)

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from mien import __version__
-from mien.cli.shared import EXIT_INTERRUPTED, say
+from mien.cli.shared import EXIT_INTERRUPTED, open_screen, say
 from mien.errors import InputError, MienError
 
 __all__ = ["COMMANDS", "main"]
@@ -104,6 +104,7 @@ def _make_app(commands: Iterable[str]) -> typer.Typer:
 
 def main() -> None:
     """Run the program; the entry point of the `mien` script."""
+    open_screen()
     # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     _make_app([asked] if asked in COMMANDS else COMMANDS)()

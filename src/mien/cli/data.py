@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import print_json, progress_bar, say, written
+from mien.cli.shared import or_plain, print_json, progress_bar, say, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
@@ -317,7 +317,8 @@ def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ..
 
 def _show_report(console: Console, found: Report) -> None:
     _table(console, found.counts, found.labels)
-    ratios = {name: f"{ratio:.2f}" if math.isfinite(ratio) else "∞" for name, ratio in found.imbalance.items()}
+    endless = or_plain("∞", "inf")
+    ratios = {name: f"{ratio:.2f}" if math.isfinite(ratio) else endless for name, ratio in found.imbalance.items()}
     console.print(f"imbalance ratio  {', '.join(f'{name} {ratio}' for name, ratio in ratios.items())}")
     console.print(f"sizes            {found.sizes['common']} px ({found.sizes['share']:.1%} of the images)")
     if found.votes is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import check_outputs, percent, print_json, progress_bar, span, write_outputs
+from mien.cli.shared import check_outputs, or_plain, percent, print_json, progress_bar, span, write_outputs
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 from mien.options import with_options
@@ -139,13 +139,14 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
     from mien.evaluate.page import most_mistaken
     from mien.sink.palette import color_rgb
 
+    full, rest = or_plain("█", "#"), or_plain("░", ".")
     mistakes = most_mistaken(scores["confusion"], names, 1)
     table = _table(("class", "left"), ("faces", "right"), ("recall", "right"), ("", "left"), ("precision", "right"),
                    ("F1", "right"), ("taken for", "left"))  # fmt: skip
     for name, row in scores["classes"].items():
         color = "rgb({},{},{})".format(*color_rgb(name))
         filled = round(_BAR_CELLS * (row["recall"] or 0))
-        bar = f"[{color}]{'█' * filled}[/][dim]{'░' * (_BAR_CELLS - filled)}[/]"
+        bar = f"[{color}]{full * filled}[/][dim]{rest * (_BAR_CELLS - filled)}[/]"
         table.add_row(
             name,
             f"{row['support']:,}",

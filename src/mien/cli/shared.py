@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_module
+import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,8 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "check_outputs",
     "counted",
+    "open_screen",
+    "or_plain",
     "percent",
     "print_json",
     "progress_bar",
@@ -50,6 +52,26 @@ def check_outputs(json_file: Path | None, page: Path | None) -> None:
             raise MissingExtraError("Writing pages", "jinja2", "data") from error
 
 
+def open_screen() -> None:
+    """Let stdout and stderr take every character: what their encoding has not is written as ``?``, for all commands.
+
+    Where a file name, a bar or a sign of the help cannot be shown, that must end no command.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # stderr already writes what it cannot show as an escape.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
+def or_plain(text: str, plain: str) -> str:
+    """The text, or the plain one where stdout's encoding does not have its characters."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return plain
+    return text
+
+
 def say(line: str) -> None:
     """Tell a person something, on stderr."""
     typer.echo(f"mien: {line}", err=True)
@@ -71,8 +93,10 @@ def span(interval: Sequence[float] | None) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print plain values on stdout."""
-    typer.echo(json_module.dumps(value, indent=2, ensure_ascii=False))
+    """Print plain values on stdout, as JSON."""
+    from mien.files import json_text
+
+    typer.echo(json_text(value, sys.stdout.encoding, indent=2))
 
 
 def written(console: Console, path: Path | None) -> None:

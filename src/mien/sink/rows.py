@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mien.errors import MissingExtraError, OutputError, UsageError
+from mien.files import json_text
 from mien.labels import LabelScheme
 from mien.result import Reading, columns
 from mien.sink.base import Sink
@@ -142,16 +142,6 @@ def _check_writable(path: Path) -> None:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
 
 
-def json_line(record: dict[str, Any]) -> str:
-    """A record as one line of JSON that every decoder reads, whatever bytes a file name holds."""
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        line = json.dumps(record, allow_nan=False)
-    return line + "\n"
-
-
 class JsonLinesSink:
     """One JSON object a line and face, with the keys of `Reading.to_records`.
 
@@ -167,6 +157,7 @@ class JsonLinesSink:
 
     def __init__(self, stream: IO[str], include_empty: bool = False, owned: bool = False) -> None:
         self._stream = stream
+        self._encoding: str | None = getattr(stream, "encoding", None)
         self._include_empty = include_empty
         self._owned = owned
         self._name = str(getattr(stream, "name", "<stream>"))
@@ -192,7 +183,7 @@ class JsonLinesSink:
             records = [{"source": reading.source, "frame": reading.frame, "time_s": reading.time_s, "faces": 0}]
         with _writing(self._name):
             for record in records:
-                self._stream.write(json_line(record))
+                self._stream.write(json_text(record, self._encoding, finite=True) + "\n")
             self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
