@@ -20,14 +20,15 @@ class VideoOptions:
 
     every_s: float | None = option(
         None,
-        "Read one frame in so many seconds. Default: every frame.",
+        "Read one frame in so many seconds. Default: every frame. An annotated video (--draw) then holds only the "
+        "frames that were read.",
         flag="--every",
         metavar="SECONDS",
         minimum=0.001,
     )
     fps: float | None = option(
         None,
-        "Read so many frames a second at most (the same as --every 1/N).",
+        "Read so many frames a second at most (the same as --every 1/N, also for an annotated video).",
         metavar="N",
         minimum=0.001,
     )

@@ -17,11 +17,20 @@ from tests.clips import plain, write_clip
 from tests.fakes import make_face, make_reading
 
 
-def copy(source, target, face=None, sound=True):
+def copy(source, target, face=None, sound=True, every_s=None):
     """Annotate a video, as the command does."""
     with VideoSink(target, source if sound else None) as sink:
-        for frame in VideoSource(str(source)):
+        for frame in VideoSource(str(source), every_s=every_s):
             sink.write(make_reading(*([face] if face else []), frame=frame.index, time_s=frame.time_s), frame)
+
+
+def test_of_a_video_that_is_thinned_out_the_sound_goes_on_to_its_end(tmp_path):
+    source = write_clip(tmp_path / "source.mp4", plain(60), sound="aac")
+    copy(source, tmp_path / "seen.mp4", every_s=0.75)
+    assert [time_s for time_s, _ in pictures_of(tmp_path / "seen.mp4")] == pytest.approx([0, 0.77, 1.5], abs=0.02)
+    with av.open(str(tmp_path / "seen.mp4")) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.pts is not None]
+        assert float(packets[-1].pts * packets[-1].time_base) == pytest.approx(2.0, abs=0.1)
 
 
 def pictures_of(path):

@@ -66,7 +66,7 @@ class VideoSink:
         self._stream: Any = None
         self._size_wh = (0, 0)
         self._last_pts = -1
-        self._first_s = self._key_s = 0.0
+        self._first_s = self._key_s = self._until_s = 0.0
         with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -111,7 +111,7 @@ class VideoSink:
             if self._last_pts < 0 or frame.time_s - self._key_s >= _KEY_FRAME_S:
                 picture.pict_type = self._av.video.frame.PictureType.I
                 self._key_s = frame.time_s
-            self._last_pts = pts
+            self._last_pts, self._until_s = pts, frame.until_s or frame.time_s
             self._container.mux(self._stream.encode(picture))
 
     def _start(self, size_wh: tuple[int, int]) -> None:
@@ -169,7 +169,7 @@ class VideoSink:
         stream = source.streams.audio[0]
         video = source.streams.video[0] if source.streams.video else stream
         start_s = float((video.start_time or 0) * video.time_base)
-        end_s = self._last_pts / _CLOCK + 0.1
+        end_s = max(self._last_pts / _CLOCK, self._until_s) + 0.1
         if stream.codec_context.name in _COPIED_SOUND:
             copied = _copied(source, stream, target.add_stream_from_template(stream), start_s)
         else:
