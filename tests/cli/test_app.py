@@ -14,12 +14,20 @@ import pytest
 MIEN = [sys.executable, "-m", "mien"]
 
 
-@pytest.mark.parametrize("as_json", [True, False])
-def test_a_reader_that_has_gone_is_no_traceback(as_json, astronaut_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["recognize", "astronaut.jpg"], ["recognize", "astronaut.jpg", "--json"],
+        ["--help"], ["--version"], ["recognize", "--help"], ["data", "--help"], ["models"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_reader_that_has_gone_is_no_traceback(command, astronaut_path):
     reading, writing = os.pipe()
     os.close(reading)
-    command = [*MIEN, "recognize", astronaut_path, *(["--json"] if as_json else [])]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120)
+    done = subprocess.run(
+        [*MIEN, *command], cwd=astronaut_path.parent, stdout=writing, stderr=subprocess.PIPE, timeout=120
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
 

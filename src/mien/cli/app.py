@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -33,35 +34,45 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 class _Program(TyperGroup):
     """Turns what ends a command into a line and an exit status, before Typer does so in its own way."""
 
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        with _ending():  # the program's own help is printed here
+            return super().make_context(*arguments, **settings)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _ending():
             return super().invoke(ctx)
-        except MienError as error:
-            say(str(error))
-            sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
-        except KeyboardInterrupt:
-            say("interrupted")
-            sys.exit(EXIT_INTERRUPTED)
-        except BrokenPipeError:
-            _drop_output()
-            sys.exit(EXIT_PIPE_CLOSED)
-        except SystemExit as end:
-            if isinstance(end.__context__, BrokenPipeError):  # Rich's way of saying it
-                _drop_output()
-                sys.exit(EXIT_PIPE_CLOSED)
-            raise
-        except OSError as error:
-            # Files have errors of their own: what is left is a table or a report on stdout.
-            if error.errno not in _FULL or error.filename is not None:
-                raise
-            _drop_output()
-            say(f"<stdout>: cannot be written ({error.strerror})")
-            sys.exit(EXIT_USAGE)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):  # noqa: PTH110
             ctx.fail(f"'{args[0]}' is no command. To read it: mien recognize {shlex.join(args)}")
         return super().resolve_command(ctx, args)
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except MienError as error:
+        say(str(error))
+        sys.exit(EXIT_UNREADABLE if isinstance(error, InputError) else EXIT_USAGE)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(EXIT_PIPE_CLOSED)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Rich's way of saying it
+            _drop_output()
+            sys.exit(EXIT_PIPE_CLOSED)
+        raise
+    except OSError as error:
+        # Files have errors of their own: what is left is a table or a report on stdout.
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _drop_output()
+        say(f"<stdout>: cannot be written ({error.strerror})")
+        sys.exit(EXIT_USAGE)
 
 
 def _drop_output() -> None:
