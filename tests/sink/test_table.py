@@ -87,3 +87,19 @@ def test_a_crop_that_is_no_face_says_so():
     lines = printed([make_reading(cropped), make_reading(make_face(not_face=0.98))])
     assert lines[1].endswith("  not_face 98%")
     assert "not_face" not in lines[2]
+
+
+@pytest.mark.parametrize("width", [50, 80, 85, 100, 120])
+@pytest.mark.parametrize("scheme", ["fer7", "basic3"])
+def test_warnings_are_seen_beside_a_long_name(width, scheme):
+    labels = SCHEMES[scheme].labels
+    doubtful = make_face(score=None, not_face=1.0, coverage=0.04, probabilities=dict.fromkeys(labels, 1 / len(labels)))
+    lines = printed([make_reading(doubtful, source="crop/" * 20 + "x.jpg")], scheme, width)
+    assert all(cell_len(line) <= width for line in lines)
+    text = " ".join("\n".join(lines).split())
+    assert "coverage 4%" in text
+    assert "not_face 100%" in text
+    assert "…" in lines[1]
+    assert "x.jpg" in lines[1]
+    for line in lines[2:]:
+        assert line.startswith(" " * lines[0].index("expression"))

@@ -70,7 +70,16 @@ class TableSink:
         if not reading.faces:
             self._print(self._start(reading.source, "", "dim").append("no face", "dim"))
         for number, face in enumerate(reading.faces, start=1):
-            self._print(self._row(reading.source if number == 1 else "", number, face))
+            row = self._row(reading.source if number == 1 else "", number, face)
+            # What casts doubt on a row must be seen: where there is no room beside it, it stands below.
+            below: list[Text] = []
+            for warning in _warnings(face):
+                if not below and row.cell_len + cell_len(warning) + 2 <= self._console.width:
+                    row.append(f"  {warning}", "dim")
+                else:
+                    below.append(self._start("", "").append(warning, "dim"))
+            for line in (row, *below):
+                self._print(line)
         if reading.note:
             self._print(Text(f"  {reading.note}", "dim italic"))
 
@@ -110,12 +119,15 @@ class TableSink:
                 block = self._blocks[min(int(probability * len(self._blocks)), len(self._blocks) - 1)]
                 style = _style(label) if probability >= 0.05 else "dim"
                 line.append((block * 2).center(self._cell), style)
-        if face.coverage < 0.5:
-            line.append(f"  coverage {face.coverage:.0%}", "dim")
-        # Where a detector looked, finds that are no face are dropped already, unless they are too small to tell.
-        if face.score is None and (face.not_face or 0.0) > 0.5:
-            line.append(f"  not_face {face.not_face:.0%}", "dim")
         return line
+
+
+def _warnings(face: Face) -> list[str]:
+    found = [f"coverage {face.coverage:.0%}"] if face.coverage < 0.5 else []
+    # Where a detector looked, finds that are no face are dropped already, unless they are too small to tell.
+    if face.score is None and (face.not_face or 0.0) > 0.5:
+        found.append(f"not_face {face.not_face:.0%}")
+    return found
 
 
 def _common_folder(sources: list[str]) -> str:
