@@ -1,12 +1,14 @@
 """Label schemes go by name and renormalise honestly."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import UsageError
-from mien.labels import EXPRESSIONS, FER7, SCHEMES, canonical_name, find_scheme
+from mien.labels import EXPRESSIONS, FER7, SCHEMES, LabelScheme, canonical_name, find_scheme
 
 HEADS = st.permutations([*EXPRESSIONS, "unknown", "not_face"])
 
@@ -25,6 +27,19 @@ def test_projection_sums_to_one_and_follows_names_in_any_order(data, head, name)
     expected = [sum(given_p[0, head.index(c)] for c in classes) for classes in scheme.members.values()]
     assert coverage[0] == pytest.approx(sum(expected))
     np.testing.assert_allclose(shares[0] * coverage[0], expected, rtol=1e-9)
+
+
+def test_a_scheme_is_a_value():
+    """It goes into sets and other processes, and nobody changes it from outside."""
+    members = {"well": ["happy"], "not": ["sad", "fear"]}
+    scheme = LabelScheme("mine", members)
+    members["well"].append("neutral")
+    assert scheme.members == {"well": ("happy",), "not": ("sad", "fear")}
+    assert pickle.loads(pickle.dumps(scheme)) == scheme
+    assert {scheme, *SCHEMES.values(), pickle.loads(pickle.dumps(scheme))} == {scheme, *SCHEMES.values()}
+    assert scheme != LabelScheme("mine", {"not": ("sad", "fear"), "well": ("happy",)})
+    with pytest.raises(TypeError):
+        scheme.members["other"] = ()
 
 
 def test_a_subset_keeps_the_ratios_and_says_how_much_it_covers():

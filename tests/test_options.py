@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from mien.errors import UsageError
-from mien.options import check_options, option, options_from_dict, with_options
+from mien.options import check_options, coerce_option, option, options_from_dict, with_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,25 @@ def test_flags_are_under_the_headline_of_the_class_that_declares_them():
 def test_values_that_do_not_fit_are_refused(bad):
     with pytest.raises(UsageError, match="expected"):
         Bake(**bad)
+
+
+def test_none_is_no_default():
+    """It would mean nothing, or something else: a detector of None was "no detector"."""
+    with pytest.raises(UsageError, match="oven is None; leave it out for its default, 'gas'"):
+        Bake(oven=None)
+    with pytest.raises(UsageError, match="queue is None"):
+        Bake(queue=None)
+    assert Bake(tray=None).tray is None
+
+
+def test_numbers_of_numpy_are_numbers():
+    made = Bake(queue=np.int64(2), minutes=np.float32(30), tray=np.uint8(4))
+    assert made == Bake(queue=2, minutes=30.0, tray=4)
+    assert [type(value) for value in (made.queue, made.minutes, made.tray)] == [int, float, int]
+    assert type(coerce_option(Bake, "queue", np.int64(2))) is int
+    for bad in (np.float32(91), np.float64("nan"), np.bool_(True), True, np.ones(2)):
+        with pytest.raises(UsageError, match="minutes is .*; expected a number of at least 1 and at most 90"):
+            Bake(minutes=bad)
 
 
 def test_configuration_refuses_unknown_keys_with_a_hint():

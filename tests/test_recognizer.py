@@ -157,6 +157,36 @@ def test_label_schemes():
     assert set(face.probabilities) == {*FER7, "contempt"}
 
 
+def test_a_scheme_itself_is_one_of_labels(astronaut_path):
+    mine = mien.LabelScheme("mine", {"up": ("happy", "surprise"), "down": ("sad", "angry")})
+    recognizer = fake_recognizer(labels=mine)
+    assert list(recognizer.recognize(paint_face(3)).faces[0].probabilities) == ["up", "down"]
+    (face,) = mien.recognize(astronaut_path, model="tiny", labels=mien.find_scheme("valence3")).faces
+    assert face.expression == "positive"
+    again = pickle.loads(pickle.dumps(Recognizer(model="tiny", labels=mine)))
+    assert again.scheme == mine
+    three = FakeClassifier(make_card(heads=(Head("out", ("happy", "sad", "neutral")),)))
+    with pytest.raises(ModelError, match="labels 'mine' need the classes angry, surprise"):
+        fake_recognizer(model=three, labels=mine)
+
+
+def test_none_is_no_way_to_say_the_default(astronaut_path):
+    """`detector=None` read the whole picture as a face."""
+    with pytest.raises(UsageError, match=r"detector is None; leave it out for its default, 'mien', or give 'none'"):
+        mien.recognize(astronaut_path, detector=None)
+    for name in ("model", "labels", "views", "max_not_face", "max_megapixels"):
+        with pytest.raises(UsageError, match=f"{name} is None; leave it out for its default"):
+            Recognizer(**{name: None})
+    assert Recognizer(threads=None, min_face_px=None).threads is None
+
+
+def test_numbers_of_numpy_are_options(astronaut_path):
+    plain = Recognizer(threads=2, min_face_px=30.0, views=2, model="tiny")
+    numpy = Recognizer(threads=np.int64(2), min_face_px=np.float32(30), views=np.int32(2), model="tiny")
+    assert numpy.recognize(astronaut_path) == plain.recognize(astronaut_path)
+    assert vars(mien.RecognizerOptions(threads=np.int64(2))) == vars(mien.RecognizerOptions(threads=2))
+
+
 def test_a_model_without_the_classes_is_told():
     three = FakeClassifier(make_card(heads=(Head("out", ("happy", "sad", "neutral")),)))
     with pytest.raises(ModelError, match=r"angry.*fake.*happy, sad, neutral"):
@@ -181,6 +211,23 @@ def test_a_model_without_the_classes_is_told():
 )
 def test_wrong_options_are_told_when_it_is_built(options, error):
     with pytest.raises(error, match="expected|no such file"):
+        Recognizer(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detector": "skip"}, r"unknown detector 'skip'; expected one of mien, yunet.* recognition takes 'none'"),
+        ({"detector": object()}, r"detector is <object.*expected 'mien', .*'none'.*mien\.detect\.Detector"),
+        ({"detector": FakeDetector}, r"detector is <class.*expected .*wants_gray and detect"),
+        ({"model": object()}, r"model is <object.*expected a name.*mien\.classify\.Classifier"),
+        ({"model": 3}, "model is 3; expected"),
+        ({"labels": 3}, "labels is 3; expected the name of a scheme"),
+        ({"labels": [3, 4]}, r"labels is \[3, 4\]; expected"),
+    ],
+)
+def test_what_no_stage_can_be_is_told_at_once(options, message):
+    with pytest.raises((UsageError, ModelError), match=message):
         Recognizer(**options)
 
 

@@ -70,11 +70,30 @@ class LabelScheme:
     name: str
     members: Mapping[str, tuple[str, ...]]
 
+    def __post_init__(self) -> None:
+        # A copy that nobody changes, so that a scheme can be hashed as an option.
+        object.__setattr__(
+            self, "members", MappingProxyType({label: tuple(names) for label, names in self.members.items()})
+        )
+
+    def __eq__(self, other: object) -> bool:
+        # The order of the labels is a part of it.
+        return (
+            isinstance(other, LabelScheme)
+            and self.name == other.name
+            and tuple(self.members.items()) == tuple(other.members.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.members.items())))
+
+    def __reduce__(self) -> tuple[type[LabelScheme], tuple[str, dict[str, tuple[str, ...]]]]:
+        return LabelScheme, (self.name, dict(self.members))
+
     @classmethod
     def of(cls, labels: Sequence[str], name: str | None = None) -> LabelScheme:
         """The scheme in which each label is the class of the same name."""
-        members = MappingProxyType({label: (label,) for label in labels})
-        return cls(name or ",".join(labels), members)
+        return cls(name or ",".join(labels), {label: (label,) for label in labels})
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -126,13 +145,7 @@ SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
         # Surprise is left out: it has no valence of its own (one may be pleasantly or unpleasantly surprised).
         "valence3": LabelScheme(
             "valence3",
-            MappingProxyType(
-                {
-                    "positive": ("happy",),
-                    "neutral": ("neutral",),
-                    "negative": ("angry", "disgust", "fear", "sad"),
-                }
-            ),
+            {"positive": ("happy",), "neutral": ("neutral",), "negative": ("angry", "disgust", "fear", "sad")},
         ),
         "basic3": LabelScheme.of(("happy", "sad", "neutral"), "basic3"),
     }

@@ -11,6 +11,8 @@ import difflib
 import functools
 import inspect
 import math
+import numbers
+import re
 import sys
 import textwrap
 import types
@@ -86,26 +88,45 @@ def option(
 def check_options(options: Any) -> None:
     """Hold an options dataclass against its declarations.
 
+    Numbers of numpy become Python's.
+
     Raises
     ------
     UsageError
-        If a value is not among the choices or out of bounds.
+        If a value is not among the choices or out of bounds, or is None where that means nothing.
     """
     for item in dataclasses.fields(options):
         declared: _Declaration | None = item.metadata.get(_KEY)
         value = getattr(options, item.name)
-        if declared is None or value is None:
+        if declared is None:
             continue
+        if value is None:
+            # None is no other way to say "the default": a detector of None might as well mean none at all.
+            if not _takes_none(item):
+                raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
+            continue
+        if _is_number(value) and type(value) not in (int, float):
+            value = int(value) if isinstance(value, numbers.Integral) else float(value)
+            object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
         if declared.choices and value not in declared.choices:
             raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
         low, high = declared.minimum, declared.maximum
         if low is None and high is None:
             continue
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not fits or not (low is None or value >= low) or not (high is None or value <= high):
+        if not _is_number(value) or not (low is None or value >= low) or not (high is None or value <= high):
             bounds = [f"at least {low:g}"] if low is not None else []
             bounds += [f"at most {high:g}"] if high is not None else []
             raise UsageError(f"{item.name} is {value!r}; expected a number of {' and '.join(bounds)}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number of Python or numpy; truth values are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _takes_none(item: dataclasses.Field[Any]) -> bool:
+    # By the text of our own source where annotations are postponed: it may name types that only type checkers import.
+    return item.default is None or re.search(r"\bNone\b", str(item.type)) is not None
 
 
 def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -190,7 +211,7 @@ def coerce_option(kind: type[Any], name: str, value: Any) -> Any:
 
 def _coerce_one(name: str, wanted: Any, value: Any, choices: tuple[str, ...]) -> Any:
     misfit = UsageError(f"{name} is {value!r}; expected {_type_name(wanted)}")
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = _is_number(value)
     if wanted is bool:
         words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
         if isinstance(value, str):
@@ -206,7 +227,7 @@ def _coerce_one(name: str, wanted: Any, value: Any, choices: tuple[str, ...]) ->
             raise misfit from None
         if not math.isfinite(read) or (wanted is int and read != int(read)):
             raise misfit
-        return int(value) if wanted is int and isinstance(value, int) else wanted(read)
+        return int(value) if wanted is int and isinstance(value, numbers.Integral) else wanted(read)
     if wanted is str:
         if number and str(value) in choices:
             return str(value)

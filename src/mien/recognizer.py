@@ -124,7 +124,9 @@ class Recognizer(RecognizerOptions):
         heads = self.card.heads
         # A model's own classes may be none of the expressions that mien has names for.
         own = [name for name in heads[0].labels if name not in ("not_face", "unknown")]
-        if self.labels == "auto":
+        if isinstance(self.labels, LabelScheme):
+            scheme = self.labels
+        elif self.labels == "auto":
             scheme = find_scheme("fer7") if set(FER7) <= set(own) else LabelScheme.of(own)
         else:
             scheme = find_scheme(self.labels if isinstance(self.labels, str) else tuple(self.labels), own)
@@ -318,8 +320,6 @@ def recognize(
     **options
         Those of `Recognizer`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
     """
-    if isinstance(options.get("labels"), list):
-        options["labels"] = tuple(options["labels"])
     return _kept_recognizer(RecognizerOptions(**options))._recognize(images, on_error)
 
 

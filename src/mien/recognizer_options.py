@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mien.errors import UsageError
+from mien.labels import LabelScheme
 from mien.options import check_options, document_options, option
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class RecognizerOptions:
         cli_type=str,
         metavar="NAME",
     )
-    labels: str | Sequence[str] = option(
+    labels: str | Sequence[str] | LabelScheme = option(
         "auto",
         "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. "
         "'auto' is fer7 where the model knows it, else the model's own classes.",
@@ -82,6 +83,37 @@ class RecognizerOptions:
     )
 
     def __post_init__(self) -> None:
+        if self.detector is None:
+            raise UsageError(
+                "detector is None; leave it out for its default, 'mien', or give 'none' for images that are cropped to "
+                "the face already"
+            )
         check_options(self)
+        object.__setattr__(self, "labels", _checked_labels(self.labels))
+        _check_stage("model", self.model, "a name of mien.list_models()", "mien.classify.Classifier", "card", "logits")
+        names = "'mien', 'yunet', 'none'"
+        _check_stage("detector", self.detector, names, "mien.detect.Detector", "wants_gray", "detect")
         if self.views not in _VIEWS:
             raise UsageError(f"views is {self.views}; expected one of {', '.join(map(str, _VIEWS))}")
+
+
+def _checked_labels(labels: Any) -> str | tuple[str, ...] | LabelScheme:
+    if isinstance(labels, (str, LabelScheme)):
+        return labels
+    names = tuple(labels) if isinstance(labels, Iterable) else (labels,)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(
+            f"labels is {labels!r}; expected the name of a scheme, such as 'valence3', expressions, such as "
+            "'happy,sad,neutral' or a list of them, or what mien.find_scheme gives"
+        )
+    return names
+
+
+def _check_stage(name: str, stage: object, names: str, protocol: str, *members: str) -> None:
+    """Refuse what is neither a name, nor a path, nor an object of one's own; told by what it has, as a Protocol is."""
+    made = not isinstance(stage, type) and all(hasattr(stage, member) for member in members)
+    if not made and not isinstance(stage, (str, Path)):
+        raise UsageError(
+            f"{name} is {stage!r}; expected {names}, the path of an .onnx file, or an object that follows {protocol} "
+            f"(it has {' and '.join(members)})"
+        )

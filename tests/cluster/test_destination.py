@@ -18,6 +18,7 @@ from mien.cluster.storage import Folder
 from mien.cluster.summary import summarize
 from mien.cluster.worker import PartReader
 from mien.errors import MissingExtraError, OutputError, UsageError
+from mien.labels import LabelScheme, find_scheme
 
 
 def job_of(options):
@@ -107,6 +108,14 @@ def test_the_plan_is_kept(album, tmp_path):
     assert again.manifest == first.manifest
     assert first.manifest.photos == 41
     assert [len(again.read_part(number)) for number in range(3)] == [16, 16, 9]
+
+
+def test_a_label_scheme_goes_to_other_machines_by_its_name():
+    assert BatchOptions(labels=find_scheme("valence3")).recognizer_options()["labels"] == "valence3"
+    assert BatchOptions(labels=find_scheme("joy,sad")).recognizer_options()["labels"] == "happy,sad"
+    for name in ("mine", "basic3"):
+        with pytest.raises(UsageError, match=f"'{name}'; expected one of"):
+            BatchOptions(labels=LabelScheme(name, {"up": ("happy",), "down": ("sad",)})).recognizer_options()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mien.errors import UsageError
+from mien.labels import LabelScheme, find_scheme
 from mien.options import option
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions
@@ -87,7 +88,13 @@ class BatchOptions(RecognizerOptions, VideoOptions):
 
     def recognizer_options(self) -> dict[str, Any]:
         """The keyword arguments of `Recognizer`, as plain values for JSON."""
-        labels = self.labels if isinstance(self.labels, str) else list(self.labels)
+        labels = self.labels if isinstance(self.labels, (str, LabelScheme)) else list(self.labels)
+        if isinstance(labels, LabelScheme):
+            if find_scheme(labels.name) != labels:
+                raise UsageError(
+                    f"labels is a scheme of one's own, '{labels.name}'; expected one of mien's, or expressions by name"
+                )
+            labels = labels.name
         return {
             "model": _place(str(self.model)),
             "detector": _place(str(self.detector)),

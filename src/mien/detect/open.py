@@ -40,5 +40,8 @@ def open_detector(spec: str | Path, threads: int = 1, min_face_px: float | None 
         return MienDetector(find_model(spec, "detector"), threads=threads, min_face_px=min_face_px)
     if spec != "yunet" and Path(spec).suffix.lower() != ".onnx":
         names = ", ".join([*shipped, "yunet"])
-        raise ModelError(f"unknown detector '{spec}'; expected one of {names}, or the path of an .onnx file")
+        raise ModelError(
+            f"unknown detector '{spec}'; expected one of {names}, or the path of an .onnx file; "
+            "for images that are cropped to the face already, recognition takes 'none'"
+        )
     return YuNetDetector(yunet_path(spec), min_face_px=min_face_px)
