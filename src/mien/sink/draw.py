@@ -1,4 +1,4 @@
-"""Annotated copies of photos: a box, the expression and its confidence for each face."""
+"""Annotated copies of photos: a box, the face's number, its expression and confidence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mien.errors import UsageError
 from mien.files import write_atomically
 from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
+from mien.sink.tags import Tag, place_tags
 from mien.source import Frame, ImageLike, load_image
 
 __all__ = ["DrawSink", "draw_reading", "drawn_kind"]
@@ -60,7 +61,9 @@ def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     Returns
     -------
     uint8 array of shape (H, W, 3)
-        BGR. Lines and letters grow with the image and with each face.
+        BGR. Lines and letters grow with the image and with each face. Of several faces each has its number, its
+        place in `reading.faces` from 1 (in a video its `track_id`), in its label. A label covers no other face and
+        is never cut off: where there is no room, it is the number alone, or there is only the coloured box.
 
     Raises
     ------
@@ -71,32 +74,27 @@ def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     """
     # Of any size: what was allowed to be read may be drawn.
     canvas = np.array(load_image(image, math.inf).bgr, np.uint8, copy=True)
-    # The best find is drawn last, so that its label lies on top where faces overlap.
-    for face in reversed(reading.faces):
-        _draw_face(canvas, face)
+    lines_px = [_line_px(face, canvas.shape) for face in reading.faces]
+    # The best find is drawn last, where boxes overlap; and the labels over all boxes.
+    for face, line_px in reversed(list(zip(reading.faces, lines_px, strict=True))):
+        _rounded_rectangle(canvas, face.box_xyxy, color_rgb(face.expression)[::-1], line_px)
+    tags = place_tags(reading, (canvas.shape[1], canvas.shape[0]), lines_px, _text_size)
+    for face, tag in zip(reading.faces, tags, strict=True):
+        if tag is not None:
+            _draw_tag(canvas, tag, color_rgb(face.expression))
     return canvas
 
 
-def _draw_face(canvas: npt.NDArray[np.uint8], face: Face) -> None:
-    height, width = canvas.shape[:2]
-    left, top, right, bottom = face.box_xyxy
-    # Letters follow the picture, but a small face in a large crowd gets a small label.
-    font_px = round(max(12.0, min(max(height, width) / 45, 0.22 * (right - left))))
-    line_px = max(2, font_px // 8)
-    color = color_rgb(face.expression)[::-1]
-    _rounded_rectangle(canvas, (left, top, right, bottom), color, line_px)
+def _line_px(face: Face, shape: tuple[int, ...]) -> int:
+    """How thick the line around a face is: with the picture, but thin around a small face."""
+    width = face.box_xyxy[2] - face.box_xyxy[0]
+    return round(max(1.0, min(max(2.0, max(shape[:2]) / 360), width / 24)))
 
-    who = "" if face.track_id is None else f"{face.track_id}  "
-    text = f"{who}{face.expression} {face.confidence:.0%}"
-    text_width, text_height = _text_size(text, font_px)
-    pad = max(3, font_px // 4)
-    tag_width, tag_height = text_width + 2 * pad, text_height + 2 * pad
-    x = round(min(max(left - line_px / 2, 0), max(0, width - tag_width)))
-    y = round(top - line_px / 2 - tag_height)
-    if y < 0:  # no room above: inside the box, or at the top of the picture
-        y = round(max(0.0, min(top + line_px / 2, height - tag_height)))
-    cv2.rectangle(canvas, (x, y), (x + tag_width, y + tag_height), color, cv2.FILLED)
-    _put_text(canvas, text, (x + pad, y + pad), font_px, text_rgb(color_rgb(face.expression))[::-1])
+
+def _draw_tag(canvas: npt.NDArray[np.uint8], tag: Tag, color: tuple[int, int, int]) -> None:
+    left, top, right, bottom = tag.box_xyxy
+    canvas[top:bottom, left:right] = color[::-1]
+    _put_text(canvas, tag.text, (left + tag.pad_px, top + tag.pad_px), tag.font_px, text_rgb(color)[::-1])
 
 
 def _rounded_rectangle(
