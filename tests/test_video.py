@@ -235,5 +235,16 @@ def test_cropped_faces_are_one_person(head, tmp_path):
 def test_images_are_still_a_stream(recognizer, astronaut_path):
     (reading,) = recognizer.stream([astronaut_path])
     assert reading.faces[0].track_id is None
-    with pytest.raises(TypeError):
-        list(recognizer.stream([astronaut_path], every_s=1))
+    for name in ("every_s", "fps", "smooth_s"):
+        with pytest.raises(UsageError, match=rf"stream of images has no option '{name}'; it has on_error and threads"):
+            recognizer.stream([astronaut_path], **{name: 1})
+    with pytest.raises(UsageError, match="on_error is 'ignore'; expected"):
+        recognizer.stream([astronaut_path], on_error="ignore")
+    with pytest.raises(UsageError, match="threads is 0; expected"):
+        recognizer.stream([astronaut_path], threads=0)
+
+
+def test_a_video_in_a_list_is_told_to_come_by_itself(recognizer, tmp_path):
+    path = write_clip(tmp_path / "clip.mp4", plain(5))
+    (reading,) = recognizer.stream([path])
+    assert "give its path to Recognizer.stream, by itself and not in a list" in reading.error

@@ -32,6 +32,13 @@ __all__ = ["Recognizer", "recognize"]
 _A = TypeVar("_A")
 _MADE_OF = {"classifier": {"model"}, "detector": {"detector", "min_face_px"}}
 """The options that each stage depends on."""
+_IMAGE_OPTIONS = ("on_error", "threads")
+"""What `Recognizer.stream` can be told where it is given images."""
+
+
+def _check_on_error(on_error: object) -> None:
+    if on_error not in ("raise", "record"):
+        raise UsageError(f"on_error is {on_error!r}; expected 'raise' or 'record'")
 
 
 def count_threads(wanted: int | None) -> int:
@@ -188,8 +195,8 @@ class Recognizer(RecognizerOptions):
     def _recognize(
         self, images: ImageLike | list[Any] | tuple[Any, ...], on_error: Literal["raise", "record"] | None
     ) -> Reading | list[Reading]:
-        if on_error not in (None, "raise", "record"):
-            raise UsageError(f"on_error is {on_error!r}; expected 'raise' or 'record'")
+        if on_error is not None:
+            _check_on_error(on_error)
         if isinstance(images, (list, tuple)):
             readings = list(self.stream(images, on_error=on_error or "record"))
             for reading in readings:
@@ -217,7 +224,8 @@ class Recognizer(RecognizerOptions):
             `Reading.time_s`, each face its `Face.track_id`. Or images as for `recognize`, also as
             `mien.source.Frame`, or an InputError in the place of an input that is known to be unreadable.
         **options
-            For a video those of `mien.video_options.VideoOptions`; for images `on_error` and `threads`.
+            For a video those of `mien.VideoOptions`; for images `on_error` (as for `recognize`, ``"record"`` by
+            default) and `threads`.
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
@@ -227,7 +235,17 @@ class Recognizer(RecognizerOptions):
                 f"stream is given {type(images).__name__}; expected a video's path, 'camera:0', the address of a "
                 "stream, or an iterable of images (a single image goes to recognize)"
             )
-        return (reading for _, reading in self.stream_frames(images, keep_frames=False, **options))
+        for name in options:
+            if name not in _IMAGE_OPTIONS:
+                raise UsageError(
+                    f"stream of images has no option '{name}'; it has {' and '.join(_IMAGE_OPTIONS)}. The options of a "
+                    "video (mien.VideoOptions) go with its path: stream('clip.mp4'), and not in a list"
+                )
+        on_error = options.get("on_error", "record")
+        _check_on_error(on_error)
+        threads = RecognizerOptions(threads=options.get("threads")).threads
+        pairs = self.stream_frames(images, on_error=on_error, threads=threads, keep_frames=False)
+        return (reading for _, reading in pairs)
 
     def stream_frames(
         self,

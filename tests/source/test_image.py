@@ -233,3 +233,10 @@ def test_images_of_pil_plugins_are_pil_images(picture):
 def test_a_very_small_webp_is_read():
     data = encode(np.zeros((48, 48, 3), np.uint8), "WebP", lossless=True)
     assert load_image(data).image.max() == 0
+
+
+def test_a_tensor_is_told_to_become_an_array():
+    torch = pytest.importorskip("torch")
+    for tensor in (torch.zeros(8, 8, 3, dtype=torch.uint8), torch.zeros(3, 8, 8)):
+        with pytest.raises(UsageError, match=r"from Tensor; .*tensor\.numpy\(\), as height x width x 3, BGR, uint8"):
+            load_image(tensor)

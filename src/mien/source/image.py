@@ -60,7 +60,12 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
     if image is None:
         raise InputError("<None>", "is no image; cv2.imread gives None for a file that it cannot read: pass the path")
     hint = ""
-    if hasattr(image, "read"):
+    if callable(getattr(image, "numpy", None)):
+        hint = (
+            "; of a tensor pass tensor.numpy(), as height x width x 3, BGR, uint8 (of channels first "
+            "tensor.permute(1, 2, 0).numpy(), of RGB [..., ::-1])"
+        )
+    elif hasattr(image, "read"):
         hint = "; of an open file pass the bytes: file.read()"
     elif isinstance(image, Iterable):
         hint = "; of other iterables make a list, or give them to Recognizer.stream"
@@ -152,7 +157,10 @@ def _undecodable(header: ImageHeader, data: bytes) -> str:
         return f"the {header.format} file is damaged or of a kind that cannot be decoded"
     video = container_kind(data[:512])
     if video:
-        return f"is a video ({video}), not an image; 'mien recognize' and Recognizer.stream read videos"
+        return (
+            f"is a video ({video}), not an image; give its path to Recognizer.stream, by itself and not in a list, "
+            "or to 'mien recognize'"
+        )
     start = data[:16]
     looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
     return f"is not an image ({looks}: it starts with {start!r}); expected JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
