@@ -83,6 +83,8 @@ def test_to_pandas_has_one_row_a_face():
     table = to_pandas([make_reading(make_face(), make_face("sad")), make_reading()])
     assert list(table["expression"]) == ["happy", "sad"]
     assert make_reading().to_pandas().empty
+    one = make_reading(make_face(), make_face("sad"))
+    assert to_pandas(one).equals(to_pandas([one]))
 
 
 def test_to_supervision_keeps_boxes_and_names():

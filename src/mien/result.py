@@ -173,7 +173,7 @@ class Reading:
         MissingExtraError
             If pandas is not installed.
         """
-        return to_pandas([self])
+        return to_pandas(self)
 
     def to_supervision(self) -> supervision.Detections:
         """The faces as `supervision.Detections`, for its trackers and annotators.
@@ -211,8 +211,8 @@ class Reading:
         )
 
 
-def to_pandas(readings: Iterable[Reading]) -> pandas.DataFrame:
-    """One table of the faces of many readings, a row a face.
+def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
+    """One table of the faces of one reading or many, a row a face.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def to_pandas(readings: Iterable[Reading]) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise MissingExtraError("to_pandas", "pandas", "pandas") from error
-    rows = [row for reading in readings for row in reading.to_rows()]
+    rows = [row for reading in ([readings] if isinstance(readings, Reading) else readings) for row in reading.to_rows()]
     return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=list(columns(())))
 
 
