@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_LONGEST_NAME = 400
+
+
 class MienError(Exception):
     """Base class of all errors that mien raises on purpose."""
 
@@ -40,13 +43,17 @@ class InputError(MienError):
     Attributes
     ----------
     source : str
-        The input as it was named by the caller.
+        The input as it was named by the caller; the message shortens a name of more than 400 characters.
     problem : str
         What is wrong with it, without the name.
     """
 
     def __init__(self, source: str, problem: str) -> None:
-        super().__init__(f"{source}: {problem}")
+        # What is given as a path may be a text of any length.
+        name = (
+            source if len(source) <= _LONGEST_NAME else f"{source[:200]}…{source[-100:]} ({len(source):,} characters)"
+        )
+        super().__init__(f"{name}: {problem}")
         self.source = source
         self.problem = problem
 

@@ -201,7 +201,7 @@ class Recognizer(RecognizerOptions):
             readings = list(self.stream(images, on_error=on_error or "record"))
             for reading in readings:
                 if reading.error is not None:  # told at the line of whoever called either `recognize`
-                    warnings.warn(f"not read: {reading.source}: {reading.error}", MienWarning, stacklevel=3)
+                    warnings.warn(f"not read: {InputError(reading.source, reading.error)}", MienWarning, stacklevel=3)
             return readings
         (reading,) = self.stream([images], on_error=on_error or "raise", threads=1)
         return reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterable
@@ -89,7 +90,9 @@ def read_file(name: str) -> bytes:
     except PermissionError:
         raise InputError(name, "no permission to read it") from None
     except (OSError, ValueError) as error:
-        raise InputError(name, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        hint = "; an image as base64 text is bytes first: base64.b64decode(text)" if long else ""
+        raise InputError(name, f"cannot be read ({getattr(error, 'strerror', None) or error}){hint}") from error
 
 
 def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Frame:
