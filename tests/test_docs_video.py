@@ -14,9 +14,10 @@ def test_the_snippets_run(tmp_path, monkeypatch, astronaut_bgr, capsys):
         tmp_path / "clip.mp4", moving(head_of(astronaut_bgr), 30, lambda share: (200 + 200 * share, 180)), sound="aac"
     )
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     exec("\n".join(snippets), {})
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "(640, 360) 30.0 1.0"
-    assert [line.split()[:4:3] for line in printed[1:]] == [["0", "happy"], ["15", "happy"]]
+    assert [line.split()[:4:3] for line in printed[1:3]] == [["0", "happy"], ["15", "happy"]]
+    assert printed[3:] == ["<frames> 0 0.0 [1]", "<frames> 15 0.5 [1]"]
     assert {"faces.csv", "seen.mp4", "page.html"} <= {path.name for path in tmp_path.iterdir()}

@@ -244,6 +244,40 @@ def test_images_are_still_a_stream(recognizer, astronaut_path):
         recognizer.stream([astronaut_path], threads=0)
 
 
+def test_frames_of_ones_own_are_a_video_where_their_rate_is_given(recognizer, head, tmp_path):
+    """The same persons, times and steady probabilities as of a file of these frames."""
+    pictures = list(moving(head, 30, lambda share: (120 + 400 * share, 180)))
+    path = write_clip(tmp_path / "walk.mp4", pictures)
+    capture = cv2.VideoCapture(str(path))
+    decoded = [image for _, image in iter(capture.read, (False, None))]
+    for options in ({}, {"fps": 5}, {"smooth_s": 0}):
+        wanted = list(recognizer.stream(path, **options))
+        found = list(recognizer.stream(iter(decoded), frame_rate=np.float32(30), **options))
+        assert [reading.frame for reading in found] == [reading.frame for reading in wanted]
+        assert [reading.time_s for reading in found] == pytest.approx([reading.time_s for reading in wanted], abs=1e-3)
+        for a, b in zip(found, wanted, strict=True):
+            assert [face.track_id for face in a.faces] == [face.track_id for face in b.faces] == [1]
+            assert a.faces[0].probabilities == pytest.approx(b.faces[0].probabilities, abs=0.02)
+    with recognizer.stream(decoded, frame_rate=30) as stream:
+        frame, reading = next(stream.frames())
+    assert (frame.image == decoded[0]).all()
+    assert (reading.source, stream.info.size_wh, stream.dropped, stream.reconnects) == ("<frames>", (640, 360), 0, 0)
+
+
+def test_frames_of_ones_own_are_told_what_is_wrong(recognizer):
+    for rate in (0, -5, "fast", np.nan):
+        with pytest.raises(UsageError, match="frame_rate is .*; expected a number of at least 0.001"):
+            recognizer.stream(plain(3), frame_rate=rate)
+    with pytest.raises(UsageError, match=r"unknown option 'on_error'; expected one of .*frame_rate"):
+        recognizer.stream(plain(3), frame_rate=30, on_error="record")
+    with pytest.raises(UsageError, match=r"unknown option 'frame_rate'"):
+        recognizer.stream("clip.mp4", frame_rate=30)
+    readings = recognizer.stream([*plain(3), np.zeros(3)], frame_rate=30)
+    with pytest.raises(InputError, match="<frames>: frame 3: <array>: an array of shape"):
+        list(readings)
+    assert [reading.frame for reading in recognizer.stream(plain(3), frame_rate=None)] == [None] * 3
+
+
 def test_a_video_in_a_list_is_told_to_come_by_itself(recognizer, tmp_path):
     path = write_clip(tmp_path / "clip.mp4", plain(5))
     (reading,) = recognizer.stream([path])

@@ -22,9 +22,9 @@ from mien.parallel import ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
 from mien.recognizer_options import RecognizerOptions
 from mien.result import Reading
-from mien.source import Frame, ImageLike, load_image
+from mien.source import Frame, FrameSource, ImageLike, load_image
 from mien.video import VideoReadings
-from mien.video_options import VideoOptions
+from mien.video_options import FrameOptions, VideoOptions
 from mien.zoo import Head, ModelCard, find_model, list_models
 
 __all__ = ["Recognizer", "recognize"]
@@ -209,6 +209,8 @@ class Recognizer(RecognizerOptions):
     @overload
     def stream(self, images: str | os.PathLike[str], **options: Any) -> VideoReadings: ...
     @overload
+    def stream(self, images: Iterable[Any], *, frame_rate: float, **options: Any) -> VideoReadings: ...
+    @overload
     def stream(self, images: Iterable[Any], *, on_error: Any = "record", threads: Any = None) -> Iterator[Reading]: ...
     def stream(
         self,
@@ -222,10 +224,11 @@ class Recognizer(RecognizerOptions):
         images : path or str, or iterable
             A video file, ``camera:0`` or the address of a stream: each reading has `Reading.frame` and
             `Reading.time_s`, each face its `Face.track_id`. Or images as for `recognize`, also as
-            `mien.source.Frame`, or an InputError in the place of an input that is known to be unreadable.
+            `mien.source.Frame`, or an InputError in the place of an input that is known to be unreadable: with a
+            `frame_rate` they are the frames of a video, else photos that have nothing to do with each other.
         **options
-            For a video those of `mien.VideoOptions`; for images `on_error` (as for `recognize`, ``"record"`` by
-            default) and `threads`.
+            For a video those of `mien.VideoOptions`, also beside a `frame_rate` in frames a second; for photos
+            `on_error` (as for `recognize`, ``"record"`` by default) and `threads`.
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
@@ -235,11 +238,17 @@ class Recognizer(RecognizerOptions):
                 f"stream is given {type(images).__name__}; expected a video's path, 'camera:0', the address of a "
                 "stream, or an iterable of images (a single image goes to recognize)"
             )
+        frame_rate = options.pop("frame_rate", None)
+        if frame_rate is not None:
+            own = options_from_dict(FrameOptions, {**options, "frame_rate": frame_rate})
+            frames = FrameSource(images, own.frame_rate, own.interval_s, self.max_megapixels)
+            return VideoReadings(self, frames, own)
         for name in options:
             if name not in _IMAGE_OPTIONS:
                 raise UsageError(
                     f"stream of images has no option '{name}'; it has {' and '.join(_IMAGE_OPTIONS)}. The options of a "
-                    "video (mien.VideoOptions) go with its path: stream('clip.mp4'), and not in a list"
+                    "video (mien.VideoOptions) go with its path: stream('clip.mp4'), and not in a list; or with the "
+                    "frame_rate of frames of your own: stream(frames, frame_rate=30)"
                 )
         on_error = options.get("on_error", "record")
         _check_on_error(on_error)

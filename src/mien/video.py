@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mien.errors import InputError
 from mien.result import Reading
-from mien.source import Frame, VideoInfo, VideoSource
+from mien.source import Frame, FrameSource, VideoInfo, VideoSource
 from mien.source.capture import Capture, open_capture
 from mien.track import Persons
 from mien.video_options import VideoOptions
@@ -27,7 +27,7 @@ class FrameReader(Protocol):
 
 
 class VideoReadings(Iterator[Reading]):
-    """The readings of a video, a camera or a stream, frame by frame; what `Recognizer.stream` returns for one.
+    """The readings of a video, a camera, a stream or frames of one's own; what `Recognizer.stream` returns for one.
 
     Leave it early with `close` (or by a ``with`` block); it also closes at its end.
 
@@ -35,8 +35,8 @@ class VideoReadings(Iterator[Reading]):
     ----------
     recognizer : Recognizer
         Reads the frames.
-    video : path or str
-        A video file, ``camera:0``, or the address of a stream.
+    video : path, str or FrameSource
+        A video file, ``camera:0``, the address of a stream, or frames of one's own.
     options : VideoOptions
         Thinning, averaging and tracking.
     opener : callable
@@ -52,15 +52,17 @@ class VideoReadings(Iterator[Reading]):
     def __init__(
         self,
         recognizer: FrameReader,
-        video: str | os.PathLike[str],
+        video: str | os.PathLike[str] | FrameSource,
         options: VideoOptions | None = None,
         *,
         opener: Callable[[str], Capture] = open_capture,
     ) -> None:
         options = options or VideoOptions()
         self._recognizer = recognizer
-        self._source = VideoSource(
-            os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener
+        self._source = (
+            video
+            if isinstance(video, FrameSource)
+            else VideoSource(os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener)
         )
         # Between frames that are thinned out nobody is away: a person is gone who is missing in two of them.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from mien.errors import UsageError
 from mien.options import check_options, document_options, option
 
-__all__ = ["VideoOptions"]
+__all__ = ["FrameOptions", "VideoOptions"]
 
 
 @document_options
@@ -65,3 +65,11 @@ class VideoOptions:
     def interval_s(self) -> float | None:
         """Seconds between the frames to read; None for every frame."""
         return 1.0 / self.fps if self.fps is not None else self.every_s
+
+
+@document_options
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions(VideoOptions):
+    """What `Recognizer.stream` can be told about frames of one's own, where it is given their rate."""
+
+    frame_rate: float = option(30.0, "Frames a second.", minimum=0.001, maximum=1000)

@@ -20,7 +20,7 @@ from mien.source.container import read_container
 from mien.source.frame import Frame
 from mien.source.name import is_live_name, is_network, shown_name
 
-__all__ = ["VideoInfo", "VideoSource"]
+__all__ = ["EARLY_S", "VideoInfo", "VideoSource", "next_due_s"]
 
 _BUFFER_BYTES = 48 << 20
 _BUFFER_FRAMES = 16
@@ -29,7 +29,7 @@ _LIVE_FRAMES = 2
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 # Time stamps are rounded in many files; a frame this little before its turn is taken.
-_EARLY_S = 0.002
+EARLY_S = 0.002
 _FALLBACK_RATE = 25.0
 
 
@@ -165,7 +165,7 @@ class VideoSource:
         last_s, due_s, index = time_s, time_s, 0
         while True:
             if image is not None:
-                due_s = self._next_due(time_s)
+                due_s = next_due_s(time_s, self._every_s)
                 until_s = self._until(time_s, due_s)
                 if not self._buffer.put(Frame(self.info.source, image, index, time_s, until_s=until_s)):
                     return ""
@@ -176,7 +176,7 @@ class VideoSource:
             if not time_s > last_s:  # no time stamps, or damaged ones
                 time_s = last_s + 1.0 / self._rate
             last_s = time_s
-            image = self._retrieve() if time_s >= due_s - _EARLY_S else None
+            image = self._retrieve() if time_s >= due_s - EARLY_S else None
         return self._missing_end(index + 1, last_s)
 
     def _missing_end(self, frames: int, last_s: float) -> str:
@@ -203,7 +203,7 @@ class VideoSource:
             if image is not None:
                 if not self._buffer.put(Frame(self.info.source, image, index, time_s)):
                     return ""
-                due_s = self._next_due(time_s)
+                due_s = next_due_s(time_s, self._every_s)
             index += 1
             while not self._capture.grab():
                 if self._buffer.stopped:
@@ -214,7 +214,7 @@ class VideoSource:
                     return "" if self._buffer.stopped else self._gave_up(index)
             if self._buffer.stopped:
                 return ""
-            image = self._retrieve() if time.monotonic() - start_s >= due_s - _EARLY_S else None
+            image = self._retrieve() if time.monotonic() - start_s >= due_s - EARLY_S else None
 
     def _gave_up(self, frames: int) -> str:
         return f"the stream ended after {frames} frames and did not come back within {self._give_up_s:g} s"
@@ -236,12 +236,6 @@ class VideoSource:
             return True
         return False
 
-    def _next_due(self, time_s: float) -> float:
-        """The time from which on the next frame is wanted."""
-        if not self._every_s:
-            return -math.inf
-        return (math.floor((time_s + _EARLY_S) / self._every_s) + 1) * self._every_s
-
     def _until(self, time_s: float, due_s: float) -> float:
         """How long a frame of a file stands for the video: until the next one is due, or the video ends."""
         next_s = max(due_s, time_s + 1.0 / self._rate)
@@ -258,6 +252,11 @@ class VideoSource:
         if not done or image is None or not image.size:
             return None
         return np.asarray(image, np.uint8)
+
+
+def next_due_s(time_s: float, every_s: float | None) -> float:
+    """From when on the next frame is wanted, where one is read in so many seconds."""
+    return (math.floor((time_s + EARLY_S) / every_s) + 1) * every_s if every_s else -math.inf
 
 
 def _number(capture: Any, property_id: int, low: float, high: float) -> float:

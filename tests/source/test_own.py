@@ -1,0 +1,68 @@
+"""Frames of one's own get the numbers and times of a video's."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import InputError, UsageError
+from mien.source import Frame, FrameSource
+from tests.clips import plain
+
+
+def test_numbers_and_times_go_by_the_rate():
+    frames = list(FrameSource(iter(plain(5)), 25))
+    assert [(frame.index, frame.source) for frame in frames] == [(n, "<frames>") for n in range(5)]
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+    assert [frame.until_s for frame in frames] == pytest.approx([0.04, 0.08, 0.12, 0.16, 0.2])
+    for frame, picture in zip(frames, plain(5), strict=True):
+        assert (frame.image == picture).all()
+
+
+def test_what_is_thinned_out_is_not_decoded(tmp_path):
+    """Only the frames of whole half seconds are pictures at all."""
+    data = cv2.imencode(".png", plain(1)[0])[1].tobytes()
+    source = FrameSource((data if n % 15 == 0 else b"no picture" for n in range(60)), 30, every_s=0.5)
+    assert source.info.size_wh == (160, 120)
+    assert (source.info.frame_rate, source.info.duration_s, source.info.live) == (30, None, False)
+    frames = list(source)
+    assert [frame.index for frame in frames] == [0, 15, 30, 45]
+    assert [frame.until_s for frame in frames] == pytest.approx([0.5, 1, 1.5, 2])
+
+
+def test_all_that_are_images_are_frames(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(cv2.imencode(".png", plain(1)[0])[1].tobytes())
+    given = [path, path.read_bytes(), plain(1)[0], Frame("mine", plain(1)[0], index=70, time_s=9.0)]
+    frames = list(FrameSource(given, 10))
+    assert [(frame.index, frame.source) for frame in frames] == [(n, "<frames>") for n in range(4)]
+    assert all((frame.image == frames[0].image).all() for frame in frames)
+
+
+def test_a_frame_that_cannot_be_read_is_the_last_one():
+    good, *rest, problem = FrameSource([plain(1)[0], plain(1)[0], "missing.png", plain(1)[0]], 10)
+    assert good.index == 0
+    assert len(rest) == 1
+    assert str(problem) == "<frames>: frame 2: missing.png: no such file or folder"
+    with pytest.raises(InputError, match="frame 0: <array>: an array of shape"):
+        FrameSource([np.zeros(3)], 10)
+    with pytest.raises(InputError, match="holds no frames"):
+        FrameSource([], 10)
+    with pytest.raises(UsageError, match="from int"):
+        FrameSource([3], 10)
+
+
+def test_frames_are_read_once_and_a_generator_is_closed():
+    closed = []
+
+    def made():
+        try:
+            yield from plain(5)
+        finally:
+            closed.append(True)
+
+    source = FrameSource(made(), 10)
+    next(iter(source))
+    with pytest.raises(UsageError, match="read once"):
+        next(iter(source))
+    source.close()
+    assert closed == [True]
