@@ -266,5 +266,11 @@ def test_a_long_video_is_told_in_minutes():
     assert "    1  1:02 to 1:12        10.0  happy 10.0" in console.export_text()
 
 
+def test_the_page_rounds_lengths_and_times_alike(tmp_path):
+    text = page_of(tmp_path / "page.html", [{1: "happy"}] * 796)
+    assert "1:20 min" in text
+    assert "0:00 to 1:20, seen for 79.6" in text
+
+
 def test_clock():
     assert [clock(t) for t in (0, 65.9, 7209)] == ["0:00", "1:05", "2:00:09"]

@@ -109,7 +109,7 @@ def _video(name: str, history: History) -> str:
     shown = sorted(long, key=lambda person: -person.seen_s)[:_MOST_PERSONS]
     width, height = history.size_wh
     facts = [
-        f"{clock(history.end_s)} min" if history.end_s >= 60 else f"{history.end_s:.1f} s",
+        f"{clock(round(history.end_s))} min" if history.end_s >= 60 else f"{history.end_s:.1f} s",
         f"{history.frames:,} frames read",
         f"{width} × {height}",  # noqa: RUF001 - the sign that pages use
         f"{len(shown)} person{'' if len(shown) == 1 else 's'}",
