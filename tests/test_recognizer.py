@@ -207,6 +207,7 @@ def test_a_model_without_the_classes_is_told():
         ({"threads": 0}, UsageError),
         ({"min_face_px": -3}, UsageError),
         ({"max_not_face": 2}, UsageError),
+        ({"min_score": 0}, UsageError),
     ],
 )
 def test_wrong_options_are_told_when_it_is_built(options, error):
@@ -343,6 +344,19 @@ def test_views_are_averaged_after_calibration():
         assert face.probabilities != one.faces[0].probabilities
     with pytest.raises(UsageError, match="views is 3; expected one of 1, 2, 10"):
         Recognizer(views=3)
+
+
+def test_the_least_score_of_a_face_can_be_chosen():
+    """Asked for more than the portrait's own score, the detector finds nobody; asked for less, as many or more."""
+    usual = Recognizer(max_not_face=1.0)
+    (face,) = usual.recognize("examples/astronaut.jpg").faces
+    above = usual.replace(min_score=(face.score + 1) / 2)
+    assert above.recognize("examples/astronaut.jpg").faces == []
+    below = usual.replace(min_score=0.05).recognize("examples/astronaut.jpg").faces
+    assert below[0].score == pytest.approx(face.score, abs=0.02)
+    assert len(below) > 1
+    assert [found.score for found in below] == sorted((found.score for found in below), reverse=True)
+    assert below[-1].score >= 0.05
 
 
 def test_a_changed_recognizer_shares_what_stays_the_same():

@@ -30,7 +30,7 @@ from mien.zoo import Head, ModelCard, find_model, list_models
 __all__ = ["Recognizer", "recognize"]
 
 _A = TypeVar("_A")
-_MADE_OF = {"classifier": {"model"}, "detector": {"detector", "min_face_px"}}
+_MADE_OF = {"classifier": {"model"}, "detector": {"detector", "min_face_px", "min_score"}}
 """The options that each stage depends on."""
 _IMAGE_OPTIONS = ("on_error", "threads")
 """What `Recognizer.stream` can be told where it is given images."""
@@ -110,7 +110,7 @@ class Recognizer(RecognizerOptions):
             return None
         if isinstance(self.detector, (str, Path)):
             spec = self.detector
-            return self._stage("detector", threads, lambda n: open_detector(spec, n, self.min_face_px))
+            return self._stage("detector", threads, lambda n: open_detector(spec, n, self.min_face_px, self.min_score))
         return self.detector
 
     def _stage(self, name: str, threads: int, build: Callable[[int], _A]) -> _A:

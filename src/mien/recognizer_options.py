@@ -55,6 +55,14 @@ class RecognizerOptions:
         metavar="PX",
         minimum=1,
     )
+    min_score: float | None = option(
+        None,
+        "Least score of the detector for a find to count as a face. Lower finds more hidden and turned faces, and more "
+        "that are none. Default: the detector's own, 0.5 of 'mien' and 0.7 of 'yunet'.",
+        metavar="SCORE",
+        minimum=0.01,
+        maximum=0.99,
+    )
     views: int = option(
         1,
         "Views of each face whose mean answer is read: 1, 2 (its mirror image too), or 10 (shifted, too). More are "

@@ -121,6 +121,13 @@ def test_open_detector_takes_a_path_without_a_card_for_yunet(weights: Path) -> N
     assert isinstance(open_detector(str(weights)), YuNetDetector)
 
 
+def test_a_gray_spot_is_a_face_where_a_low_score_is_enough(weights: Path) -> None:
+    image = (spots((20, 10)) // 255) * np.uint8(229)  # its score lies just below one half
+    assert len(open_detector(weights).detect(image)) == 0
+    (score,) = open_detector(weights, score_threshold=0.2).detect(image).score
+    assert 0.2 <= score < 0.5
+
+
 @pytest.mark.parametrize("content", [b"", b"no model at all", bytes(range(256)) * 40])
 def test_a_file_that_is_no_model_is_refused_quietly(
     tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]

@@ -100,6 +100,7 @@ class BatchOptions(RecognizerOptions, VideoOptions):
             "detector": _place(str(self.detector)),
             "labels": labels,
             "min_face_px": self.min_face_px,
+            "min_score": self.min_score,
             "views": self.views,
             "max_not_face": self.max_not_face,
             "max_megapixels": self.max_megapixels,

@@ -13,7 +13,9 @@ from mien.zoo.store import find_model, list_models
 __all__ = ["open_detector"]
 
 
-def open_detector(spec: str | Path, threads: int = 1, min_face_px: float | None = None) -> Detector:
+def open_detector(
+    spec: str | Path, threads: int = 1, min_face_px: float | None = None, score_threshold: float | None = None
+) -> Detector:
     """Open a detector.
 
     Parameters
@@ -25,6 +27,8 @@ def open_detector(spec: str | Path, threads: int = 1, min_face_px: float | None 
         Threads for one run of the network.
     min_face_px : float, optional
         The smallest face to be found, in pixels of the photo.
+    score_threshold : float, optional
+        Finds below are not reported; by default the detector's own.
 
     Raises
     ------
@@ -33,15 +37,17 @@ def open_detector(spec: str | Path, threads: int = 1, min_face_px: float | None 
     DownloadError
         If YuNet has to be fetched and cannot be.
     UsageError
-        If `threads` or `min_face_px` make no sense.
+        If `threads`, `min_face_px` or `score_threshold` make no sense.
     """
     shipped = [name for name, model in list_models().items() if model.card.kind == "detector"]
     if spec in shipped or Path(spec).with_suffix(".json").is_file():
-        return MienDetector(find_model(spec, "detector"), threads=threads, min_face_px=min_face_px)
+        return MienDetector(
+            find_model(spec, "detector"), threads=threads, min_face_px=min_face_px, score_threshold=score_threshold
+        )
     if spec != "yunet" and Path(spec).suffix.lower() != ".onnx":
         names = ", ".join([*shipped, "yunet"])
         raise ModelError(
             f"unknown detector '{spec}'; expected one of {names}, or the path of an .onnx file; "
             "for images that are cropped to the face already, recognition takes 'none'"
         )
-    return YuNetDetector(yunet_path(spec), min_face_px=min_face_px)
+    return YuNetDetector(yunet_path(spec), min_face_px=min_face_px, score_threshold=score_threshold)

@@ -83,8 +83,8 @@ class YuNetDetector:
         YuNet's ``.onnx`` file; see `yunet_path`.
     min_face_px : float, optional
         The smallest face to be found, in pixels of the photo; by default chosen by the photo's size.
-    score_threshold : float
-        Faces below are not reported.
+    score_threshold : float, optional
+        Faces below are not reported; by default `SCORE_THRESHOLD`.
 
     Raises
     ------
@@ -101,11 +101,11 @@ class YuNetDetector:
         weights: Path,
         *,
         min_face_px: float | None = None,
-        score_threshold: float = SCORE_THRESHOLD,
+        score_threshold: float | None = None,
     ) -> None:
         check_min_face_px(min_face_px)
         self._min_face_px = min_face_px
-        self._score_threshold = score_threshold
+        self._score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
         self._path = weights
         try:
             self._weights = np.frombuffer(weights.read_bytes(), np.uint8)
