@@ -1,6 +1,8 @@
 import io
 import json
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,7 +93,76 @@ def test_without_a_terminal_there_is_a_line_an_epoch(mien, folder, tmp_path):
     assert "images/s" in lines[1]
     assert "accuracy" in lines[1]
     assert f"wrote {tmp_path / 'run' / 'best.safetensors'}" in done.out
-    assert f"mien export {tmp_path / 'run' / 'best.safetensors'} --data {folder}" in done.out
+    assert f"mien export {tmp_path / 'run' / 'best.safetensors'} --data {folder} --split val" in done.out
+
+
+def next_steps(mien, out):
+    """Run what the end of a run says comes next, as it is printed."""
+    found = [line.partition("mien ")[2] for line in out.splitlines() if line.startswith(("measure it:", "use it:"))]
+    assert len(found) == 2
+    evaluated, exported = (mien(*shlex.split(line)) for line in found)
+    assert (evaluated.code, exported.code) == (0, 0), (evaluated.err, exported.err)
+    return evaluated, exported
+
+
+@pytest.mark.parametrize("place", ["flat", "two words"])
+def test_what_was_held_out_of_the_only_split_measures_the_model(mien, folder, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "train", tmp_path / place)
+    done = mien("train", "--data", place, "--out", "run", *QUICK, *LEARN)
+    assert done.code == 0, done.err
+    held_out = json.loads((tmp_path / "run" / "run.json").read_text())["data"]["validation"]["faces"]
+    assert f"chooses by {held_out} that are held out; on " in done.out
+    what = f"the tenth of {place} that training held out"
+    evaluated, exported = next_steps(mien, done.out)
+    assert f"on {what}: {held_out} faces" in evaluated.out
+    assert f"on {held_out} faces of {what}" in exported.out
+    assert evaluated.err == ""
+    card = json.loads((tmp_path / "run" / "best-int8.json").read_text())
+    assert card["scores"]["split"] == what
+    assert card["learned_from"]["held_out"] == held_out
+    assert card["scores"]["basic3"]["one_pass"]["images"] == held_out
+    # The exported model, and a comparison, know it too.
+    best = "run/best.safetensors"
+    again = json.loads(mien("evaluate", "run/best-int8.onnx", "--data", place, "--no-ten-views", "--json").out)
+    assert (again["data"]["held_out"], again["one_pass"]["images"]) == (what, held_out)
+    done = mien("compare", best, "run/best-int8.onnx", "--data", place, "--timed-faces", 0, "--page", "both.html")
+    assert f"{what}: {held_out} faces, the same for all" in done.out
+    assert what in (tmp_path / "both.html").read_text()
+    # Faces that are not quite the same.
+    next((tmp_path / place / "sad").iterdir()).unlink()
+    done = mien("evaluate", best, "--data", place, "--no-ten-views", "--json", "--page", "one.html")
+    assert "may be on faces that it learned from" in done.err
+    values = json.loads(done.out)
+    assert (values["data"]["held_out"], values["one_pass"]["images"]) == (None, 95)
+    assert values["data"]["warning"] in done.err
+    assert "may be on faces that it learned from" in (tmp_path / "one.html").read_text()
+
+
+def test_the_next_steps_name_the_faces_that_chose(mien, folder, tmp_path):
+    """A split among several, a fold, or faces elsewhere."""
+    three = shutil.copytree(folder, tmp_path / "three")
+    shutil.copytree(folder / "val", three / "test")
+    once = ("--epochs", 1, "--batch-size", 16)
+    done = mien("train", "--data", three, "--validation-split", "val", "--out", tmp_path / "a", *QUICK, *once)
+    evaluated, _ = next_steps(mien, done.out)
+    assert "on three, validation: 36 faces" in evaluated.out
+
+    for arguments in (("import", three, "plain.parquet"), ("split", "plain.parquet", "folds.parquet", "--folds", 4)):
+        paths = [tmp_path / part if str(part).endswith(".parquet") else part for part in arguments]
+        done = mien("data", *paths)
+        assert done.code == 0, done.err
+    folds = tmp_path / "folds.parquet"
+    done = mien("train", "--data", folds, "--fold", 2, "--out", tmp_path / "b", *QUICK, *once)
+    evaluated, exported = next_steps(mien, done.out)
+    assert "on fold 2 of folds.parquet, which training held out: " in evaluated.out
+    assert "of fold 2 of folds.parquet, which training held out" in exported.out
+
+    done = mien(
+        "train", "--data", folder / "train", "--validation-data", folder / "val", "--out", tmp_path / "c", *QUICK, *once
+    )
+    evaluated, _ = next_steps(mien, done.out)
+    assert "on val, train: 36 faces" in evaluated.out
 
 
 def test_a_run_is_named_after_its_recipe_or_data(mien, folder, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 
 from mien.errors import ModelError
 from mien.zoo import Head, InputSpec, ModelCard, list_models
+from mien.zoo.card import LearnedFrom
 from tests.fakes import make_card
 
 INPUT = {"name": "image", "size_wh": [8, 8], "channels": "gray", "dtype": "uint8", "mean": 0.5, "std": 0.25}
@@ -16,6 +17,17 @@ def test_a_card_survives_writing_and_reading(tmp_path):
     card = make_card(scores={"accuracy": 0.7}, settings={"threshold": 0.5}, notes=("one",))
     card.write(tmp_path / "card.json")
     assert ModelCard.read(tmp_path / "card.json") == card
+
+
+def test_what_a_model_was_trained_on_survives_too(tmp_path):
+    learned = LearnedFrom("faces", "train", faces=467, held_out=47, checksum="00ff", share=0.1, seed=3)
+    make_card(learned_from=learned).write(tmp_path / "card.json")
+    assert ModelCard.read(tmp_path / "card.json").learned_from == learned
+    assert LearnedFrom.from_json(learned.to_json(), "here") == learned
+    for text in ("no", "[]", '{"source": "faces"}', learned.to_json().replace("467", '"many"')):
+        with pytest.raises(ModelError, match="here: what it was trained on cannot be read"):
+            LearnedFrom.from_json(text, "here")
+    assert "learned_from" not in make_card().to_dict(), "cards that do not know it stay as they are"
 
 
 def test_every_shipped_card_survives_too(tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import check_outputs, percent, print_json, progress_bar, span, write_outputs
+from mien.cli.shared import check_outputs, percent, print_json, progress_bar, span, warnings_shown, write_outputs
 from mien.evaluate.options import CompareOptions
 from mien.options import with_options
 
@@ -48,7 +48,7 @@ def compare(
 
     check_outputs(out, page)
     console = Console(highlight=False)
-    with progress_bar(console, "reading faces", json) as progress:
+    with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         comparison = compare_models(models, data, options, progress=progress)
     values = comparison.to_dict()
     if json:
@@ -60,7 +60,11 @@ def compare(
 
 def _show(console: Console, values: dict[str, Any]) -> None:
     data = values["data"]
-    console.print(f"{data['source']}, {data['split']}: {data['images']:,} faces, the same for all; {values['read']}")
+    console.print(
+        f"{data['held_out'] or data['source'] + ', ' + data['split']}: {data['images']:,} faces, the same for all; "
+        f"{values['read']}",
+        soft_wrap=True,
+    )
     if data["left_out"]:
         classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
         console.print(f"left out, since '{data['labels']}' has no label for them: {classes}", style="yellow")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import check_outputs, or_plain, percent, print_json, progress_bar, span, write_outputs
+from mien.cli.shared import (
+    check_outputs,
+    or_plain,
+    percent,
+    print_json,
+    progress_bar,
+    span,
+    warnings_shown,
+    write_outputs,
+)
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 from mien.options import with_options
@@ -58,7 +67,7 @@ def evaluate(
     if is_detection(model, data):
         _evaluate_detector(console, model, data, options, detection, out, page, json)
         return
-    with progress_bar(console, "reading faces", json) as progress:
+    with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         evaluation = evaluate_model(model, data, options, progress=progress)
     values = evaluation.to_dict()
     if json:
@@ -98,7 +107,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     model, data = values["model"], values["data"]
     console.print(
         f"[bold]{model['name']}[/] ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
-        f"on {data['source']}, {data['split']}: {data['images']:,} faces"
+        f"on {data['held_out'] or data['source'] + ', ' + data['split']}: {data['images']:,} faces",
+        soft_wrap=True,
     )
     if data["left_out"]:
         classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())

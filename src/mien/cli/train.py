@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.shared import EXIT_INTERRUPTED, print_json, say, warnings_shown, written
+from mien.data.info import TRAIN
 from mien.errors import UsageError
 from mien.options import with_flags
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -205,12 +207,11 @@ def _about(folder: Path) -> str:
             f"learns from {data['faces']:,} faces in {data['photos']:,} photos and {data['crops']:,} crops, chooses by "
             f"{data['choosing_photos']:,} photos; on {on}"
         )
-    classes = ", ".join(f"{name} {count:,}" for name, count in data["training"]["classes"].items())
-    choosing = data["validation"]
-    return (
-        f"learns from {data['training']['faces']:,} faces ({classes}), chooses by {choosing['faces']:,} of "
-        f"'{choosing['split']}'; on {on}"
-    )
+    training, choosing = data["training"], data["validation"]
+    classes = ", ".join(f"{name} {count:,}" for name, count in training["classes"].items())
+    held_out = all(training[name] == choosing[name] for name in ("source", "split"))
+    whose = "that are held out" if held_out else f"of '{choosing['split']}'"
+    return f"learns from {training['faces']:,} faces ({classes}), chooses by {choosing['faces']:,} {whose}; on {on}"
 
 
 def _time(seconds: float) -> str:
@@ -234,9 +235,24 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
     )
     for path in (result.best_path, result.last_path, result.folder / "run.html"):
         written(console, path)
-    data = getattr(getattr(recipe, "data", None), "dataset", None)
-    if recipe.kind == ExpressionRecipe.kind:
-        line = f"measure it: mien evaluate {result.best_path} --data {data}"
-        console.print(line, style="dim", markup=False, soft_wrap=True)
-        line = f"use it:     mien export {result.best_path} --data {data}"
-        console.print(line, style="dim", markup=False, soft_wrap=True)
+    if isinstance(recipe, ExpressionRecipe):
+        measured, learned = _next(recipe, result.folder)
+        best = shlex.quote(str(result.best_path))
+        for line in (
+            f"measure it: mien evaluate {best} {measured}",
+            f"use it:     mien export {best} {measured}{learned}",
+        ):
+            console.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+def _next(recipe: ExpressionRecipe, folder: Path) -> tuple[str, str]:
+    """The options that name the faces that chose, for what comes after a run; and for the export what was learned."""
+    from mien.train.folder import RunFolder
+
+    data = recipe.data
+    chose = RunFolder(folder).read_record()["data"]["validation"]["split"]
+    elsewhere = data.validation_data if data.fold is None else None
+    # Without other splits it is what was held out of the only one, which the checkpoint knows.
+    named = elsewhere is not None or data.fold is not None or chose != TRAIN
+    measured = f"--data {shlex.quote(str(elsewhere or data.dataset))}{f' --split {shlex.quote(chose)}' * named}"
+    return measured, f" --training {shlex.quote(str(data.dataset))}" * (elsewhere is not None)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from mien import __version__
 from mien.classify.calibration import expected_calibration_error, softmax
 from mien.errors import UsageError
-from mien.evaluate.faces import Faces, open_faces
+from mien.evaluate.faces import Faces
+from mien.evaluate.held_out import open_measured
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.models import open_model
@@ -84,14 +85,15 @@ def compare_models(
     opened = [open_model(model, threads) for model in models]
     stored, classifiers = [model for model, _ in opened], [classifier for _, classifier in opened]
     names = _names(stored)
-    faces = open_faces(data, options.split)
+    measured = open_measured(data, options.split, [model.card.learned_from for model in stored])
+    faces = measured.faces
     task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
     kept = target >= 0
     truth, labelled = target[kept], faces.take(kept)
     if options.leaks:
-        labelled = mark_leaks(labelled, data, options.training, options.threads)
+        labelled = mark_leaks(labelled, data, measured.training(options.training), options.threads)
     done = 0
 
     def advance(more: int) -> None:
@@ -128,7 +130,7 @@ def compare_models(
     return Comparison(
         {
             "mien": __version__,
-            "data": row_facts(faces, task, len(truth)),
+            "data": row_facts(measured, task, len(truth)),
             "read": "ten views" if options.ten_views else "one pass",
             "models": rows,
             "pairs": _pairs(names, rights),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import threading
 from collections import Counter
@@ -58,6 +59,9 @@ class Faces:
     groups : int64 array of shape (N,) or None
         Ascending numbers of rows that are stored together and only cheap to read together; None where every row is
         cheap to read.
+    part : str
+        Which of the split's rows these are, such as ``"the tenth of faces that training held out"``; empty where they
+        are all of them.
     """
 
     source: str
@@ -73,9 +77,15 @@ class Faces:
     _rows: IntArray = dataclasses.field(repr=False)
     attributes: Mapping[str, npt.NDArray[np.str_]] = dataclasses.field(default_factory=dict)
     groups: IntArray | None = None
+    part: str = ""
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def title(self) -> str:
+        """What to call these rows, such as ``"fer2013 (validation)"``."""
+        return self.part or f"{Path(self.source).name} ({self.split})"
 
     def take(self, kept: npt.NDArray[np.bool_]) -> Faces:
         """Only the rows where `kept`, a bool array of shape (N,), is true."""
@@ -124,6 +134,15 @@ class Faces:
             if progress is not None:
                 progress(len(part))
         return squares
+
+    def digests(self, index: IntArray) -> list[bytes]:
+        """A checksum of what is stored of each of some rows: a file's bytes, or pixels."""
+        with _readable(self.source):
+            stored = self._fetch(self._rows[index])
+        return [
+            hashlib.blake2b(pixels if isinstance(pixels, bytes) else pixels.tobytes(), digest_size=16).digest()
+            for pixels, _, _ in stored
+        ]
 
     def names(self, index: IntArray) -> list[str]:
         """What to call some rows."""

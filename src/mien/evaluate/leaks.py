@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,10 @@ LEAK_PARTS = {
 
 
 def mark_leaks(
-    faces: Faces, data: str | os.PathLike[str], training: str | os.PathLike[str] | None, threads: int | None = None
+    faces: Faces,
+    data: str | os.PathLike[str],
+    training: str | os.PathLike[str] | Faces | None,
+    threads: int | None = None,
 ) -> Faces:
     """Mark faces with a copy in training: exact, near (scaled, cropped, recompressed, retouched) or mirrored.
 
@@ -39,8 +41,8 @@ def mark_leaks(
     data : path
         Where they are from; its split ``train`` is searched if `training` is None, unless it has more than
         `LOOKED_FOR` faces.
-    training : path or None
-        What the model was trained on.
+    training : path, Faces or None
+        What the model was trained on; as faces, the rest of the split that `faces` were held out of.
     threads : int, optional
         All cores by default.
 
@@ -54,7 +56,11 @@ def mark_leaks(
     InputError, UsageError
         If the training faces cannot be read.
     """
-    if training is not None:
+    if isinstance(training, Faces):
+        learned = training
+        if len(learned) > LOOKED_FOR:
+            return faces
+    elif training is not None:
         learned = open_training(training)
     else:
         try:
@@ -65,7 +71,7 @@ def mark_leaks(
             return faces
     kind = copied_rows(faces.squares(), learned.squares(), threads=threads)
     copied, exact = kind >= 0, kind == COPY_KINDS.index("exact")
-    found = f"exact, near and mirrored copies in {Path(learned.source).name} ({learned.split})"
+    found = f"exact, near and mirrored copies in {learned.title}"
     if faces.leaked is not None:
         copied, found = faces.leaked | copied, f"{faces.leaked_by}, and {found}"
     return dataclasses.replace(faces, leaked=copied, leaked_exactly=exact, leaked_by=found)

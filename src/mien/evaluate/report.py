@@ -16,8 +16,9 @@ from mien import __version__
 from mien.classify.calibration import softmax
 from mien.data.layouts import parse_attributes
 from mien.evaluate.calibration import scheme_calibration
-from mien.evaluate.faces import Faces, open_faces
+from mien.evaluate.faces import Faces
 from mien.evaluate.groups import group_scores
+from mien.evaluate.held_out import Measured, open_measured
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.models import CHECKPOINT, open_model
@@ -67,7 +68,8 @@ def evaluate_model(
     """Measure what a model is worth on labelled faces.
 
     The faces go through the same preprocessing as everywhere (`mien.classify.preprocess`), as faces that are cropped
-    already.
+    already. Of the split that the model was trained on, those that training held out are measured
+    (`mien.evaluate.held_out`).
 
     Parameters
     ----------
@@ -92,10 +94,11 @@ def evaluate_model(
     options = options or EvaluateOptions(**kwargs)
     start_s = time.monotonic()
     stored, classifier = open_model(model, options.threads or default_threads())
-    faces = open_faces(data, options.split, parse_attributes(options.by))
+    measured = open_measured(data, options.split, [stored.card.learned_from], parse_attributes(options.by))
+    faces = measured.faces
     task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
     if options.leaks:
-        faces = mark_leaks(faces, data, options.training, options.threads)
+        faces = mark_leaks(faces, data, measured.training(options.training), options.threads)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
     done = 0
@@ -107,7 +110,8 @@ def evaluate_model(
             progress(done, len(faces))
 
     (outputs,) = predict([classifier], faces, views=options.ten_views, progress=advance)
-    return _assemble(stored, faces, task, target, outputs, time.monotonic() - start_s)
+    rows = row_facts(measured, task, int((target >= 0).sum()))
+    return _assemble(stored, faces, task, target, outputs, rows, time.monotonic() - start_s)
 
 
 def wanted_rows(faces: Faces, task: Task) -> npt.NDArray[np.bool_]:
@@ -139,11 +143,14 @@ def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
     }
 
 
-def row_facts(faces: Faces, task: Task, rows: int) -> dict[str, Any]:
+def row_facts(measured: Measured, task: Task, rows: int) -> dict[str, Any]:
     """What a report says of the rows."""
+    faces = measured.faces
     return {
         "source": Path(faces.source).name,
         "split": faces.split,
+        "held_out": faces.part or None,
+        "warning": measured.warning or None,
         "images": rows,
         "labels": task.scheme.name,
         "classes": list(task.scheme.labels),
@@ -152,7 +159,13 @@ def row_facts(faces: Faces, task: Task, rows: int) -> dict[str, Any]:
 
 
 def _assemble(
-    stored: StoredModel, faces: Faces, task: Task, target: IntArray, outputs: Outputs, seconds: float
+    stored: StoredModel,
+    faces: Faces,
+    task: Task,
+    target: IntArray,
+    outputs: Outputs,
+    rows: dict[str, Any],
+    seconds: float,
 ) -> Evaluation:
     (head,) = task.heads
     kept = target >= 0
@@ -169,7 +182,7 @@ def _assemble(
     values = {
         "mien": __version__,
         "model": model_facts(stored, head),
-        "data": row_facts(faces, task, len(truth)),
+        "data": rows,
         "one_pass": detailed_scores(truth, one_pass, names),
         "ten_views": None if ten_views is None else detailed_scores(truth, ten_views[kept], names),
         "leaks": leak_scores(labelled, right),

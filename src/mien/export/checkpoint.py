@@ -13,13 +13,14 @@ from mien.classify.preprocess import whole_batch
 from mien.data.copies import COPY_KINDS, copied_rows
 from mien.data.ferplus import VOTE_LABELS
 from mien.errors import InputError, UsageError
-from mien.evaluate.faces import Faces, open_faces, open_training
+from mien.evaluate.faces import Faces, open_training
+from mien.evaluate.held_out import Measured, open_measured
 from mien.evaluate.scheme import NO_EXPRESSION
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_rows
 from mien.train.architectures import HeadSpec, NetworkSpec
-from mien.train.checkpoint import load_checkpoint
+from mien.train.checkpoint import make_network, read_checkpoint
 from mien.zoo.card import ModelCard, TrainingData
 
 __all__ = ["export_checkpoint"]
@@ -51,7 +52,8 @@ def export_checkpoint(
         The ``.onnx`` file; its card gets the same name with ``.json``.
     data : Path
         Labelled faces, in any layout that `mien data import` reads, to measure on and to fit the temperatures. They
-        must have every expression of the first head.
+        must have every expression of the first head. Of the split that the checkpoint was trained on, those that
+        training held out are taken for it, and the rest are the training faces.
     split : str, optional
         Of `data`; as in `mien.evaluate.open_faces`.
     training : Path, optional
@@ -75,9 +77,11 @@ def export_checkpoint(
     UsageError
         If there are no training faces for int8, or the split is unknown.
     """
-    spec = load_checkpoint(checkpoint).spec
+    found = read_checkpoint(checkpoint)
+    spec = make_network(found, checkpoint).spec
     first = spec.heads[0]
-    faces = open_faces(data, split)
+    measured = open_measured(data, split, [found.learned_from])
+    faces = measured.faces
     missing = [name for name in first.labels if name not in (*faces.labels, *NO_EXPRESSION)]
     if missing:
         raise InputError(
@@ -87,7 +91,7 @@ def export_checkpoint(
     known = faces.take(np.isin(faces.label, [i for i, name in enumerate(faces.labels) if name in first.labels]))
     if not len(known):
         raise InputError(str(data), f"no row of '{faces.split}' has one of the labels {', '.join(first.labels)}")
-    learned = _training_faces(faces, data, training)
+    learned = _training_faces(measured, data, training)
     if learned is None and precision == "int8":
         raise UsageError(
             f"{data} has no other split to learn the ranges of int8 numbers from; give --training PATH, or export "
@@ -115,23 +119,27 @@ def export_checkpoint(
             licence=licence or NOT_STATED,
             training_data=(TrainingData(source, "see where the dataset came from"),),
             made_by=f"mien export {checkpoint.name} --data {data.name} --precision {precision}",
+            learned_from=found.learned_from,
         ),
         calibration_images=_prepared(learned or known, calibration, spec, advance),
         faces=_labelled(known, learned, spec, advance),
-        split=f"{Path(faces.source).name} ({faces.split})",
+        split=faces.title,
         precision=precision,
         full=full,
     )
 
 
-def _training_faces(faces: Faces, data: Path, training: Path | None) -> Faces | None:
+def _training_faces(measured: Measured, data: Path, given: Path | None) -> Faces | None:
+    training = measured.training(given)
+    if isinstance(training, Faces):
+        return training
     if training is not None:
         return open_training(training)
     try:
         learned = open_training(data)
     except UsageError:  # several splits, and none of them is for training
         return None
-    return None if learned.split == faces.split else learned
+    return None if learned.split == measured.faces.split else learned
 
 
 def _labelled(faces: Faces, learned: Faces | None, spec: NetworkSpec, advance: Callable[[int], None]) -> LabelledFaces:

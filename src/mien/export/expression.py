@@ -20,7 +20,7 @@ from mien.export.run import run_logits
 from mien.files import write_atomically
 from mien.train.architectures import ExpressionNetwork, NetworkSpec
 from mien.train.checkpoint import load_checkpoint
-from mien.zoo.card import ModelCard, TrainingData
+from mien.zoo.card import LearnedFrom, ModelCard, TrainingData
 
 __all__ = ["FER2013_FRAMING_XY", "ModelDescription", "convert", "export_expression_model"]
 
@@ -44,6 +44,8 @@ class ModelDescription:
         Put before the notes that the export adds.
     framing_xy : five (float, float)
         Where the landmarks lie in the training faces, as fractions of width and height.
+    learned_from : LearnedFrom or None
+        As the checkpoint has it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelDescription:
     made_by: str
     notes: tuple[str, ...] = ()
     framing_xy: tuple[tuple[float, float], ...] = FER2013_FRAMING_XY
+    learned_from: LearnedFrom | None = None
 
 
 def convert(
@@ -180,6 +183,7 @@ def export_expression_model(
             **scores,
         },
         notes=description.notes + _notes(spec, split, precision, full),
+        learned_from=description.learned_from,
     )
     _write(card, exported, destination, cards or destination)
     return card

@@ -25,11 +25,22 @@ from mien.train.architectures import (
     make_spec,
 )
 from mien.train.narrow import can_narrow, narrowed
+from mien.zoo.card import LearnedFrom
 
-__all__ = ["KIND_KEY", "SPEC_KEY", "Checkpoint", "load_checkpoint", "read_checkpoint", "save_checkpoint", "start_from"]
+__all__ = [
+    "KIND_KEY",
+    "LEARNED_KEY",
+    "SPEC_KEY",
+    "Checkpoint",
+    "load_checkpoint",
+    "make_network",
+    "read_checkpoint",
+    "save_checkpoint",
+    "start_from",
+]
 
-KIND_KEY, SPEC_KEY = "mien.kind", "mien.network"
-"""Metadata that say what a file holds (``"expression"``), and the specification of the network as JSON."""
+KIND_KEY, SPEC_KEY, LEARNED_KEY = "mien.kind", "mien.network", "mien.learned_from"
+"""Metadata: what a file holds (``"expression"``), the specification of the network as JSON, what it was trained on."""
 
 _OLD_INPUT = re.compile(r"1x(\d+)x(\d+) gray in \[0,1\], then \(x-([0-9.e-]+)\)/([0-9.e-]+)")
 _OLD_NAMES = {"features.": "backbone.features.", "fer_head.": "heads.0.", "ferplus_head.": "heads.1."}
@@ -48,11 +59,14 @@ class Checkpoint:
         By the names of `ExpressionNetwork`; floating ones in float32.
     extra : dict of str to str
         What the writer added: where the weights come from, what they score.
+    learned_from : LearnedFrom or None
+        The split that it was trained on, where that was kept.
     """
 
     spec: NetworkSpec
     weights: dict[str, torch.Tensor]
     extra: dict[str, str]
+    learned_from: LearnedFrom | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -90,7 +104,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(
             f"{path}: no checkpoint of an expression network ({error}); expected one that 'mien train' wrote"
         ) from error
-    return Checkpoint(spec, weights, metadata)
+    learned = metadata.pop(LEARNED_KEY, None)
+    return Checkpoint(spec, weights, metadata, None if learned is None else LearnedFrom.from_json(learned, str(path)))
 
 
 def load_checkpoint(path: Path) -> ExpressionNetwork:
@@ -101,7 +116,11 @@ def load_checkpoint(path: Path) -> ExpressionNetwork:
     ModelError
         If the file cannot be read, is no checkpoint of an expression network, or its weights do not fit.
     """
-    found = read_checkpoint(path)
+    return make_network(read_checkpoint(path), path)
+
+
+def make_network(found: Checkpoint, path: Path) -> ExpressionNetwork:
+    """Build the network of a checkpoint that was read from `path`; as `load_checkpoint`."""
     try:
         network = build_network(found.spec)
     except UsageError as error:

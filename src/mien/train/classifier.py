@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mien.errors import ModelError
-from mien.train.checkpoint import load_checkpoint
+from mien.train.checkpoint import make_network, read_checkpoint
 from mien.zoo.card import Head, ModelCard
 from mien.zoo.store import StoredModel
 
@@ -47,7 +47,8 @@ class TorchClassifier:
             raise ModelError(f"{path}: cannot read the checkpoint ({error.strerror})") from error
         self._threads = threads
         self._device = torch.device("cuda" if gpu else "cpu")
-        self._network = load_checkpoint(path).to(self._device)
+        found = read_checkpoint(path)
+        self._network = make_network(found, path).to(self._device)
         spec = self._network.spec
         card = ModelCard(
             name=path.stem,
@@ -62,6 +63,7 @@ class TorchClassifier:
             parameters=self._network.parameter_count,
             precision="float32",
             made_by="mien train",
+            learned_from=found.learned_from,
         )
         self._stored = StoredModel(card, path)
 

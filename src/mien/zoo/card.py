@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Head", "InputSpec", "ModelCard", "PerChannel", "TrainingData"]
+__all__ = ["Head", "InputSpec", "LearnedFrom", "ModelCard", "PerChannel", "TrainingData"]
 
 SCHEMA_VERSION = 1
 
@@ -121,6 +121,53 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class LearnedFrom:
+    """The split that a model was trained on, so that it can be told again which of its faces were held out.
+
+    `mien.evaluate.held_out` writes it, and finds the faces again by it.
+
+    Attributes
+    ----------
+    source : str
+        Name of the dataset's file or folder.
+    split : str
+    faces : int
+        Of the whole split, with those that were held out.
+    held_out : int
+        How many of them chose the best epoch and were not learned from; 0 where other faces chose.
+    checksum : str
+        Of the faces, and of which were held out.
+    share : float or None
+        They are this share of the faces, drawn with `seed`; None otherwise.
+    seed : int
+    fold : int or None
+        They are this fold of the dataset's column ``fold``; None otherwise.
+    """
+
+    source: str
+    split: str
+    faces: int
+    held_out: int
+    checksum: str
+    share: float | None = None
+    seed: int = 0
+    fold: int | None = None
+
+    def to_json(self) -> str:
+        """As text, for the metadata of a file."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> LearnedFrom:
+        """What `to_json` wrote (ModelError, naming `where`, if it is something else)."""
+        try:
+            found: LearnedFrom = _build(cls, json.loads(text), "learned_from")
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{where}: what it was trained on cannot be read ({error})") from error
+        return found
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A model of the zoo.
 
@@ -156,6 +203,8 @@ class ModelCard:
         Numbers that the code around the network needs (thresholds, sizes), by name.
     notes : tuple of str
         Limits and remarks, a sentence each.
+    learned_from : LearnedFrom or None
+        The split that it was trained on, where training kept it in the checkpoint.
     """
 
     name: str
@@ -173,6 +222,7 @@ class ModelCard:
     scores: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    learned_from: LearnedFrom | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "expression" and (not self.heads or self.input.size_wh is None):
@@ -203,7 +253,10 @@ class ModelCard:
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain Python values, as it is written to JSON."""
-        return {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        values = dataclasses.asdict(self)
+        if self.learned_from is None:
+            del values["learned_from"]
+        return {"schema": SCHEMA_VERSION, **values}
 
     def write(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all (OutputError)."""

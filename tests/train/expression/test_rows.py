@@ -28,6 +28,8 @@ def test_the_splits_of_a_dataset(tmp_path: Path) -> None:
     training, validation = open_rows(options(path), 0)
     assert (len(training), len(validation)) == (21, 21)
     assert (training.faces.split, validation.faces.split) == ("train", "validation")
+    assert training.learned_from is not None
+    assert (training.learned_from.faces, training.learned_from.held_out) == (21, 0)
     assert training.scheme.labels == validation.scheme.labels == FER7
     assert len(open_rows(options(path, validation_split="other"), 0)[1]) == 21
     with pytest.raises(UsageError, match="learned from and choose"):
@@ -44,6 +46,10 @@ def test_without_a_second_split_a_part_is_held_out_and_copies_stay_together(tmp_
     assert 6 <= len(validation) <= 18
     own = {image.tobytes() for image in training.faces.images(np.arange(len(training)))}
     assert not own & {image.tobytes() for image in validation.faces.images(np.arange(len(validation)))}
+    learned = training.learned_from
+    assert learned is not None
+    assert (learned.source, learned.split, learned.share) == ("folder", "train", 0.2)
+    assert (learned.faces, learned.held_out) == (60, len(validation))
     again = open_rows(options(path, validation_share=0.2), 0)[1]
     assert again.faces.names(np.arange(len(again))) == validation.faces.names(np.arange(len(validation)))
 
@@ -57,6 +63,8 @@ def test_folds(tmp_path: Path) -> None:
     plain.write_rows(tmp_path / "b.parquet", np.arange(63), info, replace={"fold": fold})
     training, validation = open_rows(options(tmp_path / "b.parquet", fold=1), 0)
     assert (len(training), len(validation)) == (42, 21)
+    assert training.learned_from is not None
+    assert (training.learned_from.fold, training.learned_from.share, training.learned_from.held_out) == (1, None, 21)
     np.testing.assert_array_equal(validation.faces.images(np.array([0]))[0], FACES[7])
     with pytest.raises(UsageError, match="no fold 5"):
         open_rows(options(tmp_path / "b.parquet", fold=5), 0)

@@ -10,24 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.balance import map_labels
-from mien.data.copies import copied_rows, copy_groups, find_copies
-from mien.data.dataset import Dataset
+from mien.data.copies import copied_rows
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import TRAIN
-from mien.data.split import make_folds
 from mien.errors import InputError, UsageError
-from mien.evaluate.faces import Faces, is_dataset, open_faces, open_training
+from mien.evaluate.faces import Faces, open_faces, open_training
+from mien.evaluate.held_out import dataset_column, fold_rows, remember, shared_rows
 from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
 from mien.train.architectures.spec import FERPLUS_HEAD, HeadSpec
 from mien.train.options import DataOptions
 from mien.train.task import derived_seed
+from mien.zoo.card import LearnedFrom
 
 __all__ = ["Rows", "head_of", "open_rows", "vote_head"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-# Near copies are found by comparing all pairs; above this only exact ones are looked for.
-_MOST_COMPARED = 100_000
 _NOT_FACE = "not_face"
 
 
@@ -46,6 +44,8 @@ class Rows:
         Rows of the split that are not among them, by reason.
     weight : float64 array of shape (N,) or None
         The dataset's own weights for sampling; None where they are not asked for.
+    learned_from : LearnedFrom or None
+        Of rows to learn from: their split, and which of its rows were held out.
     """
 
     faces: Faces
@@ -53,6 +53,7 @@ class Rows:
     scheme: LabelScheme
     left_out: dict[str, int]
     weight: npt.NDArray[np.float64] | None = None
+    learned_from: LearnedFrom | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -100,12 +101,16 @@ def open_rows(options: DataOptions, seed: int) -> tuple[Rows, Rows]:
         else open_faces(options.dataset, options.train_split)
     )
     weight = _weights(options, learned) if options.sampling == "weights" else None
-    held = _validation(options, learned, seed)
-    if not isinstance(held, Faces):
+    other = _other_faces(options, learned)
+    if other is not None:
+        origin = remember(learned, None)
+    else:
+        held, origin = _held_out(options, learned, seed)
         weight = None if weight is None else weight[~held]
-        learned, held = learned.take(~held), learned.take(held)
+        learned, other = learned.take(~held), learned.take(held)
     scheme = _scheme(options.labels, learned.labels)
-    training, validation = _labelled(learned, scheme, weight), _labelled(held, scheme, None)
+    training, validation = _labelled(learned, scheme, weight), _labelled(other, scheme, None)
+    training = dataclasses.replace(training, learned_from=origin)
     training, validation = _without_leaks(options.leaked, training, validation)
     if options.not_faces == "drop":
         training = training.take(~_not_faces(training.faces), "not a face")
@@ -134,14 +139,11 @@ def vote_head(faces: Faces) -> HeadSpec | None:
     return HeadSpec("votes", faces.vote_labels)
 
 
-def _validation(options: DataOptions, learned: Faces, seed: int) -> Faces | BoolArray:
-    """What chooses: other faces, or which of those to learn from are held out for it."""
+def _other_faces(options: DataOptions, learned: Faces) -> Faces | None:
+    """What chooses, where it is none of the faces to learn from."""
     assert options.dataset is not None  # noqa: S101 - checked by the caller
     if options.fold is not None:
-        held = _column(options, learned, "fold", -1, "mien data split --folds N") == options.fold
-        if not held.any():
-            raise UsageError(f"{options.dataset} has no fold {options.fold} among its rows to learn from")
-        return np.asarray(held)
+        return None
     if options.validation_data is not None:
         return open_faces(options.validation_data, options.validation_split)
     if options.validation_split is not None:
@@ -153,35 +155,26 @@ def _validation(options: DataOptions, learned: Faces, seed: int) -> Faces | Bool
         return open_faces(options.dataset, "validation")
     except UsageError:
         chosen = open_faces(options.dataset)
-    if chosen.split != learned.split:
-        return chosen
-    images = learned.squares()
-    groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
-    most = min(len(np.unique(groups)), int(np.bincount(learned.label).max()))
-    count = max(2, min(round(1.0 / options.validation_share), most))
-    return np.asarray(make_folds(learned.label, groups, count, derived_seed(seed, "validation") >> 32) == 0)
+    return chosen if chosen.split != learned.split else None
+
+
+def _held_out(options: DataOptions, learned: Faces, seed: int) -> tuple[BoolArray, LearnedFrom]:
+    """Which of the faces to learn from are held out to choose by, and how to find them again."""
+    if options.fold is not None:
+        held = fold_rows(learned, options.fold)
+        if not held.any():
+            raise UsageError(f"{options.dataset} has no fold {options.fold} among its rows to learn from")
+        return held, remember(learned, held, fold=options.fold)
+    share, seed = options.validation_share, derived_seed(seed, "validation") >> 32
+    held = shared_rows(learned, share, seed)
+    return held, remember(learned, held, share=share, seed=seed)
 
 
 def _weights(options: DataOptions, learned: Faces) -> npt.NDArray[np.float64]:
-    weight = _column(options, learned, "weight", 0.0, "mien data balance --weights").astype(np.float64)
+    weight = dataset_column(learned, "weight", 0.0, "mien data balance --weights")
     if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():
         raise InputError(f"{options.dataset}", "its column 'weight' holds no weights: negative, not finite, or all 0")
     return np.asarray(weight)
-
-
-def _column(options: DataOptions, learned: Faces, name: str, missing: float, command: str) -> npt.NDArray[np.float64]:
-    """A column of the rows to learn from, which only a dataset of mien can have."""
-    assert options.dataset is not None  # noqa: S101 - checked by the caller
-    if not is_dataset(options.dataset):
-        raise UsageError(
-            f"{options.dataset} is no dataset of mien, and so has no column '{name}'; "
-            f"'mien data import' makes one of it, '{command}' adds the column"
-        )
-    dataset = Dataset(options.dataset)
-    if name not in dataset.info.columns:
-        raise UsageError(f"{options.dataset} has no column '{name}'; '{command}' writes one")
-    values = [missing if value is None else value for value in dataset.column(name)]
-    return np.asarray(np.array(values, np.float64)[dataset.split == learned.split])
 
 
 def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from mien.data.balance import class_weights
 from mien.errors import MienWarning, UsageError
 from mien.train.architectures import ExpressionNetwork, HeadSpec, NetworkSpec, build_network, make_spec
-from mien.train.checkpoint import save_checkpoint, start_from
+from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
@@ -204,8 +204,12 @@ class ExpressionTask:
         return _scores(total[:-1].reshape(2, classes, classes), float(total[-1]), self._leaks_known)
 
     def save_checkpoint(self, network: nn.Module, path: Path, extra: Mapping[str, str]) -> None:
-        """Write the network with its specification, in half precision."""
+        """Write the network with its specification and what it was trained on, in half precision."""
         assert isinstance(network, ExpressionNetwork)  # noqa: S101 - the engine gives what `setup` built
+        assert self._rows is not None  # noqa: S101 - `setup` comes first
+        learned = self._rows[0].learned_from
+        if learned is not None:
+            extra = {**extra, LEARNED_KEY: learned.to_json()}
         save_checkpoint(network, path, extra=extra)
 
     def rate_of(self, name: str) -> float:

@@ -1,0 +1,233 @@
+"""Which faces of a split training held out: chosen for training, remembered with the model, found again to measure it.
+
+A model that was trained on a dataset without other splits chose its best epoch by some faces of the one split, and
+learned from the rest. Only those that were held out say what it is worth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.copies import copy_groups, find_copies
+from mien.data.dataset import Dataset
+from mien.data.split import make_folds
+from mien.errors import MienWarning, UsageError
+from mien.evaluate.faces import Faces, is_dataset, open_faces
+from mien.zoo.card import LearnedFrom
+
+__all__ = ["Measured", "dataset_column", "fold_rows", "open_measured", "remember", "shared_rows"]
+
+BoolArray = npt.NDArray[np.bool_]
+# Near copies are found by comparing all pairs; above this only exact ones are looked for.
+_MOST_COMPARED = 100_000
+_CHECKED_PICTURES = 256
+_SHARES = {
+    2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth", 10: "tenth",
+    20: "twentieth",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The faces to measure models on.
+
+    Attributes
+    ----------
+    faces : Faces
+        A split, or what was held out of it.
+    learned : Faces or None
+        The rest of the split, which was learned from; None where `faces` is all of it.
+    warning : str
+        Why the faces may be some that a model learned from; empty where nothing says so.
+    """
+
+    faces: Faces
+    learned: Faces | None = None
+    warning: str = ""
+
+    def training(self, given: Path | None) -> Path | Faces | None:
+        """What the models learned from: the rest of the split, unless other faces are `given`."""
+        if self.learned is None or (given is not None and not _same_place(given, self.faces.source)):
+            return given
+        return self.learned
+
+
+def shared_rows(faces: Faces, share: float, seed: int) -> BoolArray:
+    """Hold a share of some faces out: classes spread evenly, copies of one picture on one side.
+
+    Parameters
+    ----------
+    faces : Faces
+        N rows.
+    share : float
+    seed : int
+        The same faces, share and seed give the same rows.
+
+    Returns
+    -------
+    bool array of shape (N,)
+        Which rows are held out.
+    """
+    images = faces.squares()
+    groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
+    most = min(len(np.unique(groups)), int(np.bincount(faces.label).max()))
+    return np.asarray(make_folds(faces.label, groups, max(2, min(round(1.0 / share), most)), seed) == 0)
+
+
+def fold_rows(faces: Faces, fold: int) -> BoolArray:
+    """Hold one fold of a dataset's column ``fold`` out.
+
+    Raises
+    ------
+    UsageError
+        If the faces are of no dataset of mien, or it has no such column.
+    """
+    return np.asarray(dataset_column(faces, "fold", -1, "mien data split --folds N") == fold)
+
+
+def dataset_column(faces: Faces, name: str, missing: float, command: str) -> npt.NDArray[np.float64]:
+    """A column of a split's rows, which only a dataset of mien can have; `command` is what writes it (UsageError)."""
+    path = Path(faces.source)
+    if not is_dataset(path):
+        raise UsageError(
+            f"{path} is no dataset of mien, and so has no column '{name}'; "
+            f"'mien data import' makes one of it, '{command}' adds the column"
+        )
+    dataset = Dataset(path)
+    if name not in dataset.info.columns:
+        raise UsageError(f"{path} has no column '{name}'; '{command}' writes one")
+    values = [missing if value is None else value for value in dataset.column(name)]
+    return np.asarray(np.array(values, np.float64)[dataset.split == faces.split])
+
+
+def remember(
+    faces: Faces, held: BoolArray | None, *, share: float | None = None, seed: int = 0, fold: int | None = None
+) -> LearnedFrom:
+    """What to keep with a model that is trained on these faces.
+
+    Parameters
+    ----------
+    faces : Faces
+        The whole split, N rows.
+    held : bool array of shape (N,) or None
+        Those that are held out, by `shared_rows` with `share` and `seed`, or by `fold_rows` with `fold`; None for none.
+    """
+    held = np.zeros(len(faces), np.bool_) if held is None else held
+    return LearnedFrom(
+        source=_name(faces.source),
+        split=faces.split,
+        faces=len(faces),
+        held_out=int(held.sum()),
+        checksum=_checksum(faces, held),
+        share=share,
+        seed=seed,
+        fold=fold,
+    )
+
+
+def open_measured(
+    data: str | os.PathLike[str],
+    split: str | None,
+    models: Sequence[LearnedFrom | None],
+    attributes: Sequence[str] = (),
+) -> Measured:
+    """Open the faces to measure models on: of a split that they were trained on, those that training held out.
+
+    Where the faces may be some that a model learned from, and nothing tells which, that is warned of.
+
+    Parameters
+    ----------
+    data, split, attributes
+        As in `mien.evaluate.open_faces`.
+    models : sequence of LearnedFrom or None
+        What each model was trained on, as far as it is known.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `open_faces`; also if no face was held out by all models.
+    """
+    faces = open_faces(data, split, attributes)
+    kept, parts, warning = np.ones(len(faces), np.bool_), set(), ""
+    for model in models:
+        if model is None or model.split != faces.split:
+            continue
+        held = _held_again(faces, model)
+        if held is not None and held.any():
+            kept &= held
+            parts.add(_part(faces, model))
+        elif held is not None:
+            warning = f"{data}: a model learned from all of these faces; the score says little about others"
+        elif _stem(model.source) == _stem(faces.source):
+            warning = (
+                f"{data}: a model learned from the split '{model.split}' of a dataset of this name "
+                f"({model.faces:,} faces), and these {len(faces):,} are not quite the same: the score may be on faces "
+                "that it learned from"
+            )
+    if warning:
+        warnings.warn(warning, MienWarning, stacklevel=2)
+    if not parts:
+        return Measured(faces, warning=warning)
+    if not kept.any():
+        raise UsageError(
+            f"no face of {data} was held out by the training of every model; give faces that took no part in it"
+        )
+    part = parts.pop() if len(parts) == 1 else f"what every training held out of {_name(faces.source)}"
+    return Measured(
+        dataclasses.replace(faces.take(kept), part=part),
+        dataclasses.replace(faces.take(~kept), part=f"the rest of {_name(faces.source)}"),
+        warning,
+    )
+
+
+def _held_again(faces: Faces, model: LearnedFrom) -> BoolArray | None:
+    """Which faces the training of a model held out; None where these are not shown to be the same faces."""
+    if len(faces) != model.faces:
+        return None
+    held = np.zeros(len(faces), np.bool_)
+    try:
+        if model.share is not None:
+            held = shared_rows(faces, model.share, model.seed)
+        elif model.fold is not None:
+            held = fold_rows(faces, model.fold)
+    except UsageError:  # no folds any more, or too few different pictures
+        return None
+    return held if _checksum(faces, held) == model.checksum else None
+
+
+def _checksum(faces: Faces, held: BoolArray) -> str:
+    """Of every face's class and side, and of some pictures at equal distances: a large dataset is not read for it."""
+    digest = hashlib.blake2b("\n".join(np.array(faces.labels)[faces.label].tolist()).encode(), digest_size=16)
+    digest.update(held.tobytes())
+    some = np.unique(np.linspace(0, len(faces) - 1, _CHECKED_PICTURES).round().astype(np.int64))
+    digest.update(b"".join(faces.digests(some)))
+    return digest.hexdigest()
+
+
+def _part(faces: Faces, model: LearnedFrom) -> str:
+    name = _name(faces.source)
+    if model.fold is not None:
+        return f"fold {model.fold} of {name}, which training held out"
+    share = _SHARES.get(round(model.faces / model.held_out), f"{100 * model.held_out / model.faces:.0f} %")
+    return f"the {share} of {name} that training held out"
+
+
+def _name(source: str) -> str:
+    return Path(source).name or Path(source).resolve().name
+
+
+def _stem(source: str) -> str:
+    return Path(_name(source)).stem
+
+
+def _same_place(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    return Path(one).resolve() == Path(other).resolve()
