@@ -1,14 +1,17 @@
 import csv
 import json
+import math
+import signal
 import sys
 import types
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
 
-from mien.errors import MissingExtraError, OutputError, TrainingError, UsageError
-from mien.train import fit
+from mien.errors import MienWarning, MissingExtraError, OutputError, TrainingError, UsageError
+from mien.train import Interrupted, fit
 from mien.train.optimizer import Average, make_optimizer
 from mien.train.options import OptimizerOptions
 from tests.train.toy import ToyTask, same_history, same_weights, toy_recipe, weights_of
@@ -171,6 +174,36 @@ def test_a_task_that_cannot_start_leaves_no_folder(tmp_path):
     with pytest.raises(UsageError, match="no such data"):
         fit(Broken(recipe), recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_epoch_far_worse_than_guessing_is_warned_of_once(tmp_path):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        history = train(tmp_path / "run", loss_factor=40.0, learning_rate=0.02).history
+        train(tmp_path / "well", loss_factor=1.5)
+    assert history[1]["train_loss"] > 2 * math.log(2)
+    (message,) = [str(warning.message) for warning in told]
+    assert message == (
+        f"the training loss of epoch 2 is {history[1]['train_loss']:.2f}, where guessing gives 0.69: the steps are too "
+        "large. Try --learning-rate 0.002"
+    )
+
+
+def test_a_resumed_run_does_not_warn_again(tmp_path):
+    class Stopped(ToyTask):
+        def validate(self, network):
+            if self.epochs_validated == 2:
+                signal.raise_signal(signal.SIGINT)
+            return super().validate(network)
+
+    recipe = toy_recipe(loss_factor=40.0)
+    with warnings.catch_warnings(record=True) as told, pytest.raises(Interrupted):
+        warnings.simplefilter("always")
+        fit(Stopped(recipe), recipe, tmp_path / "run")
+    assert any("the training loss of epoch 2 is" in str(warning.message) for warning in told)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MienWarning)
+        fit(ToyTask(recipe), recipe, tmp_path / "run", resume=True)
 
 
 def test_too_few_images_for_a_batch(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mien.errors import TrainingError, UsageError
+from mien.errors import MienWarning, TrainingError, UsageError
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
@@ -31,6 +32,8 @@ __all__ = ["fit"]
 # The host looks at the device's numbers about this often: each look makes the device wait for the host.
 _LOOK_EVERY_S = 2.0
 _FIRST_LOOK = 8
+# A loss of so many times that of guessing does not come from being unsure, nor from noise.
+_FAR_WORSE = 2.0
 
 
 def fit(
@@ -236,6 +239,7 @@ class _Run:
             "seconds": self._seconds,
             "images_per_s": self._speed,
         }
+        self._warn_of_divergence(row)
         self._history.append(row)
         if not value <= self._best:
             self._best, self._best_epoch = value, self._epoch
@@ -302,6 +306,21 @@ class _Run:
                 f"weights are no numbers any more after epoch {self._epoch + 1}, step {self._index}, with learning "
                 f"rate {self._log.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
             )
+
+    def _warn_of_divergence(self, row: Mapping[str, float]) -> None:
+        """Say once in a run that an epoch was far worse than guessing."""
+        guessing = self._task.guessing
+        if guessing is None or self._place.rank:
+            return
+        name, guessed = f"train_{guessing[0]}", guessing[1]
+        if row[name] <= _FAR_WORSE * guessed or any(past[name] > _FAR_WORSE * guessed for past in self._history):
+            return
+        warnings.warn(
+            f"the training loss of epoch {self._epoch} is {row[name]:.2f}, where guessing gives {guessed:.2f}: the "
+            f"steps are too large. Try --learning-rate {self._recipe.optimizer.rate / 10:.3g}",
+            MienWarning,
+            stacklevel=2,
+        )
 
     def _report(self, loss: float, row: Mapping[str, float] | None, *, validating: bool = False) -> None:
         if self._progress is None:

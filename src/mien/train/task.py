@@ -116,6 +116,14 @@ class Task(Protocol):
         """
         ...
 
+    @property
+    def guessing(self) -> tuple[str, float] | None:
+        """The name of one of the losses, and its value where every answer is as likely; known after `setup`.
+
+        An epoch that is clearly worse is warned of. None where nothing can be said.
+        """
+        ...
+
     def batch(self, step: Step) -> Any:
         """Make the part of a batch that is this process's, on its device, ready for `losses`.
 

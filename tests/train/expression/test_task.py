@@ -63,6 +63,20 @@ def equal(first: Batch, second: Batch) -> bool:
     )
 
 
+@pytest.mark.parametrize("loss", ["cross-entropy", "focal"])
+def test_guessing_costs_what_the_task_says(dataset: Path, loss: str) -> None:
+    """Whatever smoothing, weights, votes and mixing make of the targets."""
+    more = {"loss": loss, "label_smoothing": 0.2, "class_weights": "effective", "relabel": 0.5, "vote_weighting": 0.7}
+    task, network = ready(recipe(dataset, loss=more, augment={"mixup": 0.4}))
+    for weights in network.heads.parameters():
+        torch.nn.init.zeros_(weights)
+    name, guessed = task.guessing
+    assert name == "label_loss"
+    assert task.losses(network, task.batch(step()))[name].item() == pytest.approx(guessed, rel=1e-5)
+    if loss == "cross-entropy":
+        assert guessed == pytest.approx(np.log(7))
+
+
 def test_a_step_teaches_both_heads(dataset: Path) -> None:
     task, network = ready(recipe(dataset))
     assert task.steps_per_epoch == 5

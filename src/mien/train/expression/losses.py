@@ -8,6 +8,7 @@ images; and one loss reads them all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from mien.labels import LabelScheme
 __all__ = [
     "class_balanced_weights",
     "consistency_loss",
+    "guessing_loss",
     "hard_targets",
     "mass_loss",
     "relabelled",
@@ -149,6 +151,11 @@ def mass_loss(logits: torch.Tensor, mass: torch.Tensor, focal: float = 0.0) -> t
     if focal:
         logs = logs * (1.0 - logs.exp()).clamp_min(1e-6).pow(focal)
     return -(mass * logs).sum() / mass.sum().clamp_min(1e-6)
+
+
+def guessing_loss(classes: int, focal: float = 0.0) -> float:
+    """What `mass_loss` is where every class is as likely, whatever the masses are: smoothed, mixed, weighted."""
+    return math.log(classes) * math.pow(1.0 - 1.0 / classes, focal)
 
 
 def consistency_loss(logits: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

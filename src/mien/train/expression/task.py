@@ -22,7 +22,7 @@ from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
-from mien.train.expression.losses import consistency_loss, mass_loss
+from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss
 from mien.train.expression.order import epoch_order, steps_in_epoch
 from mien.train.expression.rows import Rows, head_of, open_rows, vote_head
 from mien.train.expression.targets import target_masses
@@ -138,6 +138,11 @@ class ExpressionTask:
         assert self._rows is not None  # noqa: S101 - `setup` comes first
         return steps_in_epoch(len(self._rows[0]), self._batch_size, self._place.world_size)
 
+    @property
+    def guessing(self) -> tuple[str, float]:
+        """By the labels alone: what votes and teachers say differs from face to face."""
+        return "label_loss", guessing_loss(len(self._network_spec.heads[0].labels), self._focal)
+
     def batch(self, step: Step) -> Batch:
         """Look up or decode the images of a step, augment them, and ask the teachers."""
         images, rows = self._read(step)
@@ -164,8 +169,7 @@ class ExpressionTask:
         count = len(batch.masses[0])
         every: tuple[torch.Tensor, ...] = network(self._normalise(batch.pictures))
         logits = [head[:count] for head in every]
-        focal = loss.focal_gamma if loss.loss == "focal" else 0.0
-        parts = {"label_loss": mass_loss(logits[0], batch.masses[0], focal)}
+        parts = {"label_loss": mass_loss(logits[0], batch.masses[0], self._focal)}
         total = parts["label_loss"]
         for head, mass in zip(logits[1:], batch.masses[1:], strict=True):
             parts["votes_loss"] = mass_loss(head, mass)
@@ -215,6 +219,10 @@ class ExpressionTask:
     def rate_of(self, name: str) -> float:
         """The backbone may learn more slowly than the heads."""
         return self.recipe.model.backbone_rate if name.startswith("backbone.") else 1.0
+
+    @property
+    def _focal(self) -> float:
+        return self.recipe.loss.focal_gamma if self.recipe.loss.loss == "focal" else 0.0
 
     @property
     def _compiled(self) -> bool:

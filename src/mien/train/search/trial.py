@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import ModelError, OutputError
+from mien.errors import MienWarning, ModelError, OutputError
 from mien.files import write_atomically
 from mien.train.folder import RunFolder
 from mien.train.options import Recipe
@@ -107,7 +108,10 @@ def _train(recipe: Recipe, folder: Path, train: Train, progress: Progress) -> Fo
     resume = RunFolder(folder).recipe.is_file()
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
-    result = train(recipe, folder, resume=resume, progress=progress)
+    with warnings.catch_warnings():
+        # A search tries learning rates that are too high, too; its table tells.
+        warnings.filterwarnings("ignore", "the training loss of epoch", MienWarning)
+        result = train(recipe, folder, resume=resume, progress=progress)
     return FoldScore(result.best, result.best_epoch, result.seconds)
 
 
