@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien.data.ferplus import VOTE_LABELS
-from mien.evaluate.votes import ferplus_majority, ferplus_protocols
+from mien.evaluate.votes import ferplus_plurality, ferplus_protocols
 from mien.labels import EXPRESSIONS, FER7
 
 
@@ -15,8 +15,8 @@ def test_majority_leaves_out_what_has_none() -> None:
     votes[3, 4] = 6  # angry
     logits = np.zeros((4, 10), np.float32)
     logits[:, 1], logits[:, 9] = 1, 5
-    assert ferplus_majority(logits, votes)["images"] == 2
-    assert ferplus_majority(logits, votes)["majority_accuracy"] == 0.5
+    assert ferplus_plurality(logits, votes)["images"] == 2
+    assert ferplus_plurality(logits, votes)["plurality_accuracy"] == 0.5
 
 
 def test_both_protocols_count_their_own_rows() -> None:

@@ -11,7 +11,7 @@ from mien.data.ferplus import VOTE_LABELS, majority
 from mien.evaluate.metrics import rounded, share_interval
 from mien.labels import EXPRESSIONS
 
-__all__ = ["PROTOCOLS", "ferplus_majority", "ferplus_protocols"]
+__all__ = ["PROTOCOLS", "ferplus_plurality", "ferplus_protocols"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 ByteArray = npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ PROTOCOLS = {
 """What each protocol does, as a sentence."""
 
 
-def ferplus_majority(logits: FloatArray, votes: ByteArray, expressions: int = 8) -> dict[str, Any]:
+def ferplus_plurality(logits: FloatArray, votes: ByteArray, expressions: int = 8) -> dict[str, Any]:
     """Accuracy against the class that most annotators chose: the protocol ``plurality``.
 
     Rows are left out where two classes share the most votes or where the most votes went to "unknown" or "not a
@@ -56,8 +56,8 @@ def ferplus_majority(logits: FloatArray, votes: ByteArray, expressions: int = 8)
     right = logits[kept, :expressions].argmax(axis=1) == best[kept]
     return {
         "images": int(kept.sum()),
-        "majority_accuracy": rounded(right.mean()),
-        "majority_accuracy_interval_95": share_interval(right),
+        "plurality_accuracy": rounded(right.mean()),
+        "plurality_accuracy_interval_95": share_interval(right),
     }
 
 
@@ -91,9 +91,9 @@ def ferplus_protocols(
     if len(right):
         found["majority"] |= {"accuracy": rounded(right.mean()), "accuracy_interval_95": share_interval(right)}
     by_vote = scores[:, [head_labels.index(name) for name in VOTE_LABELS[: len(EXPRESSIONS)]]]
-    plurality = ferplus_majority(by_vote, votes, len(EXPRESSIONS))
+    plurality = ferplus_plurality(by_vote, votes, len(EXPRESSIONS))
     found["plurality"] = {
         "protocol": PROTOCOLS["plurality"],
-        **{key.removeprefix("majority_"): value for key, value in plurality.items()},
+        **{key.removeprefix("plurality_"): value for key, value in plurality.items()},
     }
     return found

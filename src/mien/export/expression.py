@@ -214,7 +214,7 @@ def _notes(spec: NetworkSpec, split: str, precision: str, full: bool) -> tuple[s
         if takes_votes(head):
             compared += (
                 f", the temperature of '{head.output}' is fitted to the distribution of the FER+ votes; "
-                "'majority_accuracy' leaves out rows without a single most voted expression"
+                "'plurality_accuracy' leaves out rows without a single most voted expression"
             )
     notes: tuple[str, ...] = (
         f"The scores are of the exported file on {split}, which also chose the model and fitted the temperatures: "

@@ -16,7 +16,7 @@ from mien.classify.views import take_views
 from mien.data.ferplus import VOTE_LABELS
 from mien.evaluate.calibration import calibration_scores
 from mien.evaluate.metrics import classification_scores
-from mien.evaluate.votes import ferplus_majority
+from mien.evaluate.votes import ferplus_plurality
 from mien.export.run import run_logits
 from mien.train.architectures import HeadSpec, NetworkSpec
 from mien.zoo.card import Head
@@ -99,7 +99,7 @@ def measure(
     scores: dict[str, Any] = {}
     for head in spec.heads[1:]:
         if takes_votes(head):
-            scores[head.output] = ferplus_majority(*_in_vote_order(head, logits[head.output], faces))
+            scores[head.output] = ferplus_plurality(*_in_vote_order(head, logits[head.output], faces))
     calibrations = {}
     for output, target in targets.items():
         temperatures[output], calibrations[output] = calibration_scores(logits[output][target.rows], target.wanted)
