@@ -51,6 +51,15 @@ def test_unknown_models_name_what_there_is(spec, message):
         find_model(spec, "expression")
 
 
+@pytest.mark.parametrize(("kind", "data"), [("expression", "FACES"), ("detector", "PHOTOS")])
+def test_a_checkpoint_is_to_be_exported_first(tmp_path, kind, data):
+    (tmp_path / "a best.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=rf"exported first: 'mien export '.*/a best.safetensors' --data {data}'"):
+        find_model(tmp_path / "a best.safetensors", kind)
+    with pytest.raises(ModelError, match=f"unknown {kind} model"):
+        find_model(tmp_path / "none.safetensors", kind)
+
+
 def test_a_model_without_its_card_or_of_another_kind(exported):
     with pytest.raises(ModelError, match="of kind 'expression'; expected 'detector'"):
         find_model(exported, "detector")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,12 @@ def find_model(spec: str | Path, kind: str) -> StoredModel:
     if isinstance(spec, str) and spec in known:
         return known[spec]
     path = Path(spec)
+    if path.suffix.lower() == ".safetensors" and path.is_file():
+        data = "PHOTOS" if kind == "detector" else "FACES"
+        raise ModelError(
+            f"{path}: is a checkpoint, which is to be exported first: 'mien export {shlex.quote(str(path))} --data "
+            f"{data}', with what it was trained on, writes the .onnx file to give here"
+        )
     if path.suffix.lower() != ".onnx":
         raise ModelError(
             f"unknown {kind} model '{spec}'; expected one of {', '.join(known)}, "
