@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 
@@ -58,6 +60,24 @@ def test_a_card_without_scores_and_with_brackets_is_shown(run, tmp_path):
     (tmp_path / "mine.onnx").write_bytes(b"")
     done = run("models", tmp_path / "mine.onnx")
     assert (done.code, "[/] [red]mine" in done.out) == (0, True)
+
+
+def test_what_is_told_to_be_typed_works(run, tmp_path):
+    """A model's file is named as it was given, not as its card calls it."""
+    base = list_models()["base"]
+    card = dataclasses.replace(base.card, name="mine", file="my own.onnx")
+    card.write(tmp_path / "my own.json")
+    (tmp_path / "my own.onnx").write_bytes(base.read_weights())
+    for given in ("base", tmp_path / "my own.onnx"):
+        (line,) = [line for line in run("models", given).out.splitlines() if line.endswith("' has all of them.")]
+        done = run(*shlex.split(line.removeprefix("'mien ").removesuffix("' has all of them.")))
+        assert (done.code, json.loads(done.out)["sha256"]) == (0, base.card.sha256)
+
+
+def test_a_checkpoint_is_told_to_be_exported(run, tmp_path):
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    done = run("models", tmp_path / "best.safetensors")
+    assert (done.code, "mien export" in done.err) == (2, True)
 
 
 def test_json_is_for_programs(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def models(
         if json:
             print_json(found.card.to_dict() if isinstance(found, StoredModel) else found.to_dict())
         elif isinstance(found, StoredModel):
-            _card(console, found)
+            _card(console, found, name)
         else:
             _architecture(console, found)
         return
@@ -80,7 +81,7 @@ def _find(name: str) -> StoredModel | ArchitectureCard:
         return trainable[name]
     if name.startswith("timm:"):
         return _built(name)
-    if not name.lower().endswith(".onnx"):
+    if not name.lower().endswith((".onnx", ".safetensors")):
         raise ModelError(
             f"unknown model '{name}'; expected one of {', '.join(models)}, the path of an .onnx file, or an "
             f"architecture: {', '.join(trainable)}, or timm:NAME"
@@ -162,7 +163,7 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _card(console: Console, model: StoredModel) -> None:
+def _card(console: Console, model: StoredModel, given: str) -> None:
     card = model.card
     _title(console, card.name, card.summary)
     _table(console, _facts(card, model))
@@ -170,7 +171,8 @@ def _card(console: Console, model: StoredModel) -> None:
         console.print("\n[bold]scores[/]")
         if card.kind == "expression":
             _table(console, list(_expression_scores(card)))
-            console.print(f"'mien models {card.name} --json' has all of them.", style="dim", markup=False)
+            line = f"'mien models {shlex.quote(given)} --json' has all of them."
+            console.print(line, style="dim", markup=False, soft_wrap=True)
         else:
             _scores(console, card.scores)
     if card.notes:
@@ -225,8 +227,8 @@ def _expression_scores(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "small faces", ", ".join(small)
     yield "macro F1", f"{one_pass['macro_f1']:.3f}"
     yield "calibration", f"ECE {scores['calibration']['ece_held_out']:.3f}, with the temperature of the other half"
-    if "majority_accuracy" in card.scores.get("ferplus", {}):
-        yield "FER+ majority", percent(card.scores["ferplus"]["majority_accuracy"])
+    if "plurality_accuracy" in card.scores.get("ferplus", {}):
+        yield "FER+ plurality", percent(card.scores["ferplus"]["plurality_accuracy"])
 
 
 def _scores(console: Console, scores: dict[str, Any], indent: int = 0) -> None:
