@@ -72,8 +72,8 @@ def test_bad_input_is_one_clear_line(run, recipe, tmp_path):
     cases = [
         (("plain.yaml",), 2, "the search space is empty"),
         (("wrong.yaml",), 2, "no field 'learning_rat'; did you mean 'learning_rate'"),
-        (("torn.yaml",), 1, "is no YAML in line"),
-        (("none.yaml",), 1, "cannot be read as a recipe"),
+        (("torn.yaml",), 2, "is no YAML in line"),
+        (("none.yaml",), 2, "cannot be read as a recipe"),
         ((recipe,), 2, "names no dataset; give --data PATH"),
         ((recipe, "--data", "nothing.parquet"), 1, "no such file"),
         ((recipe, "--data", "faces.parquet", "--folds-used", 9), 2, "folds_used is 9"),

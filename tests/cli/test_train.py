@@ -209,6 +209,14 @@ def test_wrong_usage_is_said_before_any_work(mien, tmp_path, monkeypatch, argume
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("name", "said"), [("none.yaml", "No such file"), ("torn.yaml", "is no YAML in line 2")])
+def test_a_recipe_that_cannot_be_read_is_wrong_usage(mien, tmp_path, name, said):
+    """Exit status 1 is for faces alone."""
+    (tmp_path / "torn.yaml").write_text("model: [1\n")
+    done = mien("train", tmp_path / name, "--out", tmp_path / "run")
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
 def test_data_that_cannot_be_read_leave_no_folder(mien, tmp_path):
     done = mien("train", "--data", tmp_path / "none", "--out", tmp_path / "run", *QUICK)
     assert done.code == 1

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.errors import InputError, UsageError
+from mien.errors import UsageError
 from mien.options import coerce_option
 from mien.train.options import RECIPES, ExpressionRecipe, OptimizerOptions, RunOptions
 from mien.train.recipe import (
@@ -113,16 +113,16 @@ def test_what_does_not_fit_is_refused_and_the_file_named(tmp_path, text, said):
         ("!!python/object:os.system {}", "is no YAML"),
     ],
 )
-def test_what_is_no_yaml_is_an_input_error(tmp_path, text, said):
-    with pytest.raises(InputError, match=said):
+def test_what_is_no_yaml_is_refused(tmp_path, text, said):
+    with pytest.raises(UsageError, match=said):
         read(tmp_path, text)
 
 
-def test_a_missing_or_binary_file_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+def test_a_missing_or_binary_file_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="No such file"):
         read_recipe(tmp_path / "none.yaml")
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="no UTF-8 text"):
+    with pytest.raises(UsageError, match="no UTF-8 text"):
         read_recipe(tmp_path / "x.yaml")
 
 

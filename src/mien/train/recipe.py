@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mien.errors import InputError, MissingExtraError, UsageError
+from mien.errors import MissingExtraError, UsageError
 from mien.files import write_atomically
 from mien.options import coerce_option, nearest_hint, option_help
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -62,10 +62,8 @@ def read_recipe(path: Path, kinds: Mapping[str, type[Recipe]] = RECIPES) -> Reci
 
     Raises
     ------
-    InputError
-        If the file cannot be read or is no YAML.
     UsageError
-        If it is no recipe: unknown or repeated keys, values that do not fit.
+        If the file cannot be read, is no YAML, or no recipe: unknown or repeated keys, values that do not fit.
     MissingExtraError
         If pyyaml is not installed.
     """
@@ -83,14 +81,14 @@ def read_recipe_values(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no UTF-8 text"
-        raise InputError(str(path), f"cannot be read as a recipe ({reason})") from error
+        raise UsageError(f"{path}: cannot be read as a recipe ({reason})") from error
     try:
         values = yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise InputError(str(path), f"is no YAML{line}: {problem}") from error
+        raise UsageError(f"{path}: is no YAML{line}: {problem}") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"{path}: expected sections with keys ({', '.join(recipe_sections(ExpressionRecipe))})")
     return dict(values)
