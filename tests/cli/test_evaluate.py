@@ -132,6 +132,19 @@ def test_a_full_disk_leaves_no_half_a_report(run, dataset, tmp_path, monkeypatch
     assert files(tmp_path) == []
 
 
+def test_a_reader_who_leaves_early_costs_the_screen_only(dataset, tmp_path):
+    command = [sys.executable, "-m", "mien", "evaluate", "tiny", "--data", dataset, "--no-ten-views", "--out",
+               tmp_path / "r.json"]  # fmt: skip
+    closed, screen = os.pipe()
+    os.close(closed)
+    try:
+        done = subprocess.run(command, stdout=screen, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(screen)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["data"]["images"] == 28
+
+
 def test_a_page_needs_the_extra_and_says_so_at_once(dataset, tmp_path):
     script = "import sys; sys.modules['jinja2'] = None; from mien.cli import main; main()"
     done = subprocess.run(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import check_outputs, percent, print_json, progress_bar, span, warnings_shown, write_outputs
+from mien.cli.shared import check_outputs, give_report, percent, progress_bar, span, warnings_shown
 from mien.evaluate.options import CompareOptions
 from mien.options import with_options
 
@@ -51,11 +51,7 @@ def compare(
     with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         comparison = compare_models(models, data, options, progress=progress)
     values = comparison.to_dict()
-    if json:
-        print_json(values)
-    else:
-        _show(console, values)
-    write_outputs(console, values, lambda: comparison_page(comparison), out, page, json)
+    give_report(console, values, _show, lambda: comparison_page(comparison), out=out, page=page, json=json)
 
 
 def _show(console: Console, values: dict[str, Any]) -> None:

@@ -9,13 +9,12 @@ import typer
 
 from mien.cli.shared import (
     check_outputs,
+    give_report,
     or_plain,
     percent,
-    print_json,
     progress_bar,
     span,
     warnings_shown,
-    write_outputs,
 )
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
@@ -70,11 +69,7 @@ def evaluate(
     with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         evaluation = evaluate_model(model, data, options, progress=progress)
     values = evaluation.to_dict()
-    if json:
-        print_json(values)
-    else:
-        _show(console, values)
-    write_outputs(console, values, lambda: evaluation_page(evaluation), out, page, json)
+    give_report(console, values, _show, lambda: evaluation_page(evaluation), out=out, page=page, json=json)
 
 
 def _evaluate_detector(
@@ -96,11 +91,7 @@ def _evaluate_detector(
             model, data, split=options.split, threads=options.threads, options=detection, progress=progress
         )
     values = found.to_dict()
-    if json:
-        print_json(values)
-    else:
-        show_detection(console, values)
-    write_outputs(console, values, lambda: detection_page(found), out, page, json)
+    give_report(console, values, show_detection, lambda: detection_page(found), out=out, page=page, json=json)
 
 
 def _show(console: Console, values: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "check_outputs",
     "counted",
+    "give_report",
     "open_screen",
     "or_plain",
     "percent",
@@ -29,7 +30,6 @@ __all__ = [
     "say",
     "span",
     "warnings_shown",
-    "write_outputs",
     "written",
 ]
 
@@ -105,17 +105,33 @@ def written(console: Console, path: Path | None) -> None:
         console.print(f"wrote {path}", style="dim", markup=False)
 
 
-def write_outputs(
-    console: Console, values: Any, make_page: Callable[[], str], out: Path | None, page: Path | None, json: bool
+def give_report(
+    console: Console,
+    values: Any,
+    show: Callable[[Console, Any], None],
+    make_page: Callable[[], str],
+    *,
+    out: Path | None,
+    page: Path | None,
+    json: bool,
 ) -> None:
-    """Write the report as JSON and as a page, where they are asked for, and say so on a terminal for people."""
+    """Write a report as JSON and as a page, where they are asked for; then print it, for a program or for a person.
+
+    The files come first: a reader who leaves early (``| head``) costs the screen only, and a full disk the files only.
+    """
     from mien.files import write_json
     from mien.page import write_page
 
-    if out is not None:
-        write_json(out, values)
-    if page is not None:
-        write_page(page, make_page())
+    try:
+        if out is not None:
+            write_json(out, values)
+        if page is not None:
+            write_page(page, make_page())
+    finally:
+        if json:
+            print_json(values)
+        else:
+            show(console, values)
     if not json:
         written(console, out)
         written(console, page)
