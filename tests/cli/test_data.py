@@ -85,6 +85,8 @@ def test_damaged_rows_are_named_and_the_status_says_so(folder, tmp_path):
         (("import", "fer.csv", "o.parquet", "--ferplus", "majority"), "needs FER+ votes"),
         (("balance", "fer.parquet", "fer.parquet", "--weights"), "is the dataset itself, which is never changed"),
         (("balance", "fer.parquet", "b2.parquet"), "nothing to do"),
+        (("split", "fer.parquet", "s2.parquet", "--only", "train"), "--validation 0"),
+        (("split", "fer.parquet", "s2.parquet", "--folds", "2", "--validation", "0.1"), "either folds, or"),
         (("audit", "fer.parquet", "--plan", "plan.txt"), "ends in .parquet"),
         (("report", "fer.parquet", "--out", "page.pdf"), "ends in .html"),
     ],

@@ -70,10 +70,30 @@ def test_only_one_split_may_be_cut(dataset, tmp_path):
     assert np.array_equal(folds.split, dataset.split)
 
 
+def test_a_split_that_stays_gets_no_rows(dataset, tmp_path):
+    path = tmp_path / "b.parquet"
+    both = split_dataset(dataset, tmp_path / "both.parquet", only="train")
+    assert set(both.splits) == {"train", "validation", "test"}
+    with pytest.raises(UsageError, match=r"split 'validation' would get rows of 'train'.*--validation 0"):
+        split_dataset(both, path, only="train")
+    with pytest.raises(UsageError, match=r"'test' and the split 'validation' would.*--test 0 --validation 0"):
+        split_dataset(both, path, only="train", test=0.2)
+    with pytest.raises(UsageError, match="left over would go to 'train'"):
+        split_dataset(dataset, path, only="test", validation=0.5)
+    assert not path.exists()
+    new = split_dataset(dataset, path, only="train", validation=0)
+    assert new.splits == dataset.splits
+    folds = split_dataset(both, path, only="train", folds=3)
+    assert folds.splits == both.splits
+
+
 def test_usage_is_checked(dataset, tmp_path):
     with pytest.raises(UsageError, match="no split 'valid'; expected one of train, test"):
         split_dataset(dataset, tmp_path / "b.parquet", only="valid")
     with pytest.raises(UsageError, match="leave less than a tenth"):
         split_dataset(dataset, tmp_path / "b.parquet", validation=0.6, test=0.4)
+    for share in ({"validation": 0.1}, {"test": 0.0}):
+        with pytest.raises(UsageError, match="either folds, or validation and test"):
+            split_dataset(dataset, tmp_path / "b.parquet", folds=2, **share)
     with pytest.raises(UsageError, match="as many pictures at least"):
         make_folds(np.array([0, 1, 0]), np.array([0, 0, 1]), 3)

@@ -99,8 +99,12 @@ class BalanceOptions:
 class SplitOptions:
     """How a dataset is split anew."""
 
-    validation: float = option(0.1, "Share of the rows for the split 'validation'.", minimum=0.0, maximum=0.9)
-    test: float = option(0.0, "Share of the rows for the split 'test'.", minimum=0.0, maximum=0.9)
+    validation: float | None = option(
+        None, "Share of the rows for the split 'validation'; 0.1 by default.", minimum=0.0, maximum=0.9
+    )
+    test: float | None = option(
+        None, "Share of the rows for the split 'test'; none by default.", minimum=0.0, maximum=0.9
+    )
     folds: int | None = option(
         None, "Number the rows by fold (column 'fold', from 0) in place of new splits.", minimum=2, maximum=100
     )
@@ -111,5 +115,16 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.validation + self.test > 0.9:
-            raise UsageError(f"validation {self.validation} and test {self.test} leave less than a tenth for training")
+        if self.folds is not None and (self.validation is not None or self.test is not None):
+            raise UsageError("folds are numbered in place of new splits: give either folds, or validation and test")
+        if sum(self.shares.values()) > 0.9:
+            told = " and ".join(f"{name} {share}" for name, share in sorted(self.shares.items(), reverse=True))
+            raise UsageError(f"{told} leave less than a tenth for training")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each new evaluation split, with the defaults."""
+        return {
+            "test": 0.0 if self.test is None else self.test,
+            "validation": 0.1 if self.validation is None else self.validation,
+        }

@@ -97,6 +97,8 @@ def split_dataset(
     options = options or SplitOptions(**kwargs)  # type: ignore[arg-type]
     if options.only is not None and options.only not in dataset.splits:
         raise UsageError(f"there is no split '{options.only}'; expected one of {', '.join(dataset.splits)}")
+    if options.folds is None:
+        _require_room(dataset, options)
     rows = np.flatnonzero(dataset.split == options.only) if options.only else np.arange(len(dataset))
     groups = dataset_groups(dataset) if groups is None else groups
     label, own = dataset.label[rows], groups[rows]
@@ -114,10 +116,29 @@ def split_dataset(
         info = dataset.info.with_columns("fold").after("folds", folds=options.folds, **facts)
         return dataset.write_rows(dest, every, info, replace={"fold": fold})
     split = dataset.split.astype(object)
-    split[rows] = _shares(label, own, {"test": options.test, "validation": options.validation}, options.seed)
-    facts |= {"validation": options.validation, "test": options.test}
+    split[rows] = _shares(label, own, options.shares, options.seed)
+    facts |= {"validation": options.shares["validation"], "test": options.shares["test"]}
     info = dataset.info.after("split", **facts)
     return dataset.write_rows(dest, every, info, replace={"split": split.tolist()})
+
+
+def _require_room(dataset: Dataset, options: SplitOptions) -> None:
+    """Where one split alone is cut, its rows may go into no other one that is there already."""
+    if options.only is None:
+        return
+    others = [name for name in dataset.splits if name != options.only]
+    taken = [name for name, share in options.shares.items() if share > 0 and name in others]
+    if taken:
+        raise UsageError(
+            f"{' and '.join(f'the split {name!r}' for name in taken)} would get rows of '{options.only}' besides its "
+            f"own, while only '{options.only}' is to change; give {' and '.join(f'{name} 0' for name in taken)} "
+            f"(--{' 0 --'.join(taken)} 0), or leave out 'only' to split all rows anew"
+        )
+    if TRAIN in others:
+        raise UsageError(
+            f"the rows of '{options.only}' that are left over would go to '{TRAIN}', while only '{options.only}' is to "
+            "change; leave out 'only' to split all rows anew"
+        )
 
 
 def _shares(label: IntArray, groups: IntArray, shares: dict[str, float], seed: int) -> npt.NDArray[np.object_]:
