@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from mien.classify.calibration import (
     expected_calibration_error,
     fit_temperature,
+    most_confidence,
     negative_log_likelihood,
     softmax,
 )
@@ -54,11 +55,19 @@ def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
         negative_log_likelihood([[0.0, 1.0]], [0], temperature)
 
 
+def confidence(logits: np.ndarray, temperature: float) -> float:
+    return float(softmax(logits, temperature).max(axis=1).mean())
+
+
 @settings(deadline=None)
 @given(st.floats(0.05, 20), st.integers(0, 2**32 - 1))
 def test_the_temperature_that_made_the_targets_is_found_again(temperature: float, seed: int) -> None:
     logits = np.random.default_rng(seed).normal(0, 3, (50, 7))
-    assert fit_temperature(logits, softmax(logits, temperature)) == pytest.approx(temperature, rel=1e-6)
+    fitted = fit_temperature(logits, softmax(logits, temperature))
+    if confidence(logits, temperature) <= 51 / 52:
+        assert fitted == pytest.approx(temperature, rel=1e-6)
+    else:  # so sure nobody can be by 50 rows
+        assert confidence(logits, fitted) == pytest.approx(51 / 52)
 
 
 @settings(deadline=None)
@@ -83,9 +92,37 @@ def test_scaled_logits_have_a_scaled_temperature(seed: int, factor: float) -> No
 
 def test_the_ends_of_the_range_are_said_honestly() -> None:
     right = np.eye(3) * 5
-    assert fit_temperature(right, [0, 1, 2]) == 0.01
     assert fit_temperature(right, [1, 2, 0]) == 100.0
+    assert fit_temperature(right * 1e-4, [0, 1, 2]) == 0.01
+    assert fit_temperature(right * 1e4, [0, 1, 2]) == 100.0
     assert fit_temperature(np.zeros((3, 3)), [0, 1, 2]) > 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 52, 1000])
+def test_a_few_right_answers_make_nobody_certain(count: int) -> None:
+    """After N right of N the next is right with (N + 1) / (N + 2): Laplace's rule of succession."""
+    rng = np.random.default_rng(count)
+    labels = rng.integers(0, 3, count)
+    logits = rng.uniform(0, 1, (count, 3)) + 1.5 * np.eye(3)[labels]
+    fitted = fit_temperature(logits, labels)
+    assert confidence(logits, fitted) == pytest.approx(most_confidence(count)) == (count + 1) / (count + 2)
+    assert fitted > 0.05
+    # One that is hardly wrong makes it no surer.
+    logits[0] = 0
+    logits[0, (labels[0] + 1) % 3] = 0.001
+    if count > 1:
+        assert confidence(logits, fit_temperature(logits, labels)) <= (count + 1) / (count + 2) + 1e-9
+
+
+def test_the_bound_leaves_real_fits_as_they_are() -> None:
+    """With the size of PublicTest and its share of right answers the bound is far away."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (3589, 7))
+    labels = np.array([rng.choice(7, p=row) for row in softmax(logits, 0.857)])
+    fitted = fit_temperature(logits, labels)
+    losses = {t: negative_log_likelihood(logits, labels, t) for t in (fitted, 0.999 * fitted, 1.001 * fitted)}
+    assert min(losses, key=losses.__getitem__) == fitted
+    assert fitted == pytest.approx(0.857, abs=0.03)
 
 
 @given(LOGITS, st.integers(1, 30))

@@ -65,6 +65,17 @@ def test_the_temperature_of_merged_classes_is_the_best_of_many() -> None:
     assert 2 < found < 8
 
 
+def test_merged_classes_are_not_certain_after_a_few_right_answers() -> None:
+    scheme, labels = SCHEMES["valence3"], np.array([0, 1, 2, 3, 4, 6] * 4)
+    target = np.array([2, 2, 2, 0, 2, -1, 1])[labels]
+    assert [tuple(scheme.labels)[row] for row in (0, 2)] == ["positive", "negative"]
+    logits = np.random.default_rng(0).uniform(0, 0.5, (24, 7)) + 2 * np.eye(7)[labels]
+    found = fit_scheme_temperature(logits, target, scheme, FER7)
+    probabilities, _ = scheme.project(softmax(logits, found), FER7)
+    assert (probabilities.argmax(axis=1) == target).all()
+    assert probabilities.max(axis=1).mean() == pytest.approx(25 / 26)
+
+
 def test_a_report_names_the_card_and_the_best_temperature() -> None:
     logits, labels = noisy(600)
     found = scheme_calibration(3 * logits, labels, SCHEMES["fer7"], FER7, np.full(600, 3.0))

@@ -6,6 +6,7 @@ one number divides all logits before the softmax. It changes no decision, only t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,14 @@ import numpy.typing as npt
 
 from mien.errors import UsageError
 
-__all__ = ["expected_calibration_error", "fit_temperature", "negative_log_likelihood", "softmax"]
+__all__ = [
+    "expected_calibration_error",
+    "fit_temperature",
+    "least_temperature",
+    "most_confidence",
+    "negative_log_likelihood",
+    "softmax",
+]
 
 FloatArray = npt.NDArray[np.float64]
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
@@ -81,10 +89,11 @@ def negative_log_likelihood(logits: npt.ArrayLike, targets: npt.ArrayLike, tempe
 
 
 def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
-    """The temperature with the lowest negative log likelihood (Guo et al. 2017).
+    """The temperature with the lowest negative log likelihood (Guo et al. 2017), as far as so few rows can tell.
 
     The likelihood is concave in 1 / temperature, and its slope is the mean over the rows of (expected logit under the
-    target) - (expected logit under the softmax); the root of that slope is found by bisection.
+    target) - (expected logit under the softmax); the root of that slope is found by bisection. Where every row is right
+    it would be near 0, and every answer certain; so the mean confidence stays within `most_confidence` of N rows.
 
     Parameters
     ----------
@@ -95,8 +104,8 @@ def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        In [0.01, 100]; an end of that range where the likelihood still rises there (for instance when every row
-        is right, so that no confidence would be too high).
+        In [0.01, 100]; an end of that range where the likelihood still rises there (for instance 100 when every row is
+        wrong), or where logits lie far apart.
 
     Raises
     ------
@@ -111,14 +120,48 @@ def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         probabilities = softmax(values, float(np.exp(log_temperature)))
         return expected_logit - float((probabilities * values).sum(axis=1).mean())
 
+    def confidence(temperature: float) -> float:
+        return float(softmax(values, temperature).max(axis=1).mean())
+
+    return least_temperature(confidence, len(values), _where_rising(slope))
+
+
+def most_confidence(count: int) -> float:
+    """The mean confidence that so many faces can warrant, were all of them right: Laplace's rule of succession.
+
+    After N right answers of N the next one is right with the probability (N + 1) / (N + 2). (Platt's targets, 1999, are
+    the same thought.) With thousands of faces, or some wrong answers, a fitted temperature lies far from this bound.
+    """
+    return (count + 1) / (count + 2)
+
+
+def least_temperature(confidence: Callable[[float], float], count: int, fitted: float) -> float:
+    """A temperature, or the lowest one above it whose confidence so many faces can warrant.
+
+    Parameters
+    ----------
+    confidence : callable
+        The mean confidence at a temperature; falls as it rises.
+    count : int
+        Number of faces that the temperature was fitted to.
+    fitted : float
+    """
+    most = most_confidence(count)
+    if confidence(fitted) <= most:
+        return fitted
+    return _where_rising(lambda log_temperature: most - confidence(float(np.exp(log_temperature))))
+
+
+def _where_rising(function: Callable[[float], float]) -> float:
+    """The temperature at which a function of its logarithm rises through 0; an end of the range where it does not."""
     low, high = float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE))
-    if slope(low) >= 0:  # more confidence would be better still
+    if function(low) >= 0:
         return LOWEST_TEMPERATURE
-    if slope(high) <= 0:
+    if function(high) <= 0:
         return HIGHEST_TEMPERATURE
     for _ in range(60):
         middle = (low + high) / 2
-        if slope(middle) < 0:
+        if function(middle) < 0:
             low = middle
         else:
             high = middle
