@@ -193,6 +193,33 @@ def test_dropped_photos_and_what_cannot_be_read(open_page, astronaut_path, serve
     expect(page.locator(".photo .person b")).to_have_text("happy")
 
 
+def test_labels_that_change_while_photos_are_read(open_page, astronaut_path, tmp_path):
+    """What was under way for the labels before must not spoil the newer reading of a photo."""
+    paths = [tmp_path / f"{number}.jpg" for number in range(11)]
+    for path in paths:
+        shutil.copy(astronaut_path, path)
+    # Slower pictures, so that the labels change while an answer is there and its picture is not painted yet.
+    page = open_page(
+        before="""const real = window.createImageBitmap; window.painting = 0;
+        window.createImageBitmap = async (file) => { window.painting += 1;
+          await new Promise((done) => setTimeout(done, 300)); return real(file); };"""
+    )
+    page.get_by_role("tab", name="Photos").click()
+    expect(page.get_by_label("Labels")).to_be_enabled()
+    page.locator("#files").set_input_files(paths)
+    for scheme in ("valence3", "basic3"):
+        page.wait_for_function("(before) => window.painting > before", arg=page.evaluate("window.painting"))
+        page.get_by_label("Labels").select_option(scheme)
+    expect(page.locator(".photo[aria-busy=false]")).to_have_count(11)
+    expect(page.locator(".photo .bars li")).to_have_count(33)
+    expect(page.locator(".photo canvas")).to_have_count(11)
+    expect(page.locator("#photo-rows")).to_have_text("11 faces in 11 photos")
+    with page.expect_download() as download:
+        page.locator("#photo-json").click()
+    records = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert {tuple(record["probabilities"]) for record in records} == {("happy", "sad", "neutral")}
+
+
 def test_a_blocked_camera_is_explained(open_page):
     page = open_page(browser="denying")
     page.get_by_role("button", name="Start the camera").click()

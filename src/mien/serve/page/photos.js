@@ -26,13 +26,17 @@ export class Photos {
     added.forEach((item) => this.read(item));
   }
 
+  // Each reading of a photo has a number: one that is under way when a newer one is asked for ends in silence.
   read(item) {
+    item.turn = (item.turn ?? 0) + 1;
     item.reading = null;
     item.failed = false;
-    this.show(item, null);
-    this.queue.push(item);
+    frame(item, true);
+    this.queue.push({ item, turn: item.turn });
     this.work();
   }
+
+  isCurrent({ item, turn }) { return item.turn === turn && this.items.includes(item); }
 
   // Another model or other labels: read everything again.
   again() { this.items.forEach((item) => this.read(item)); }
@@ -48,25 +52,30 @@ export class Photos {
 
   async work() {
     while (this.queue.length && this.busy < AT_A_TIME) {
-      const item = this.queue.shift();
+      const task = this.queue.shift();
+      if (!this.isCurrent(task)) continue;
       this.busy += 1;
-      this.one(item).finally(() => { this.busy -= 1; this.work(); });
+      this.one(task).finally(() => { this.busy -= 1; this.work(); });
     }
     this.hooks.changed(this);
   }
 
-  async one(item) {
+  async one(task) {
+    const { item } = task;
     const most = this.limits?.max_upload_mb ?? Infinity;
     if (item.file.size > most * 1e6) {
       this.fail(item, `This file has ${(item.file.size / 1e6).toFixed(1)} MB; the server takes ${most} MB at most.`);
       return;
     }
     try {
-      item.reading = await recognize(item.file, this.hooks.choice());
-      if (!this.items.includes(item)) return;
-      await this.show(item, item.reading);
-      this.hooks.say(`${item.file.name}: ${describe(item.reading).replace("Nobody in view", "no face")}`);
+      const reading = await recognize(item.file, this.hooks.choice());
+      const canvas = await paint(item.file, reading);
+      if (!this.isCurrent(task)) return;
+      item.reading = reading;
+      show(item, canvas);
+      this.hooks.say(`${item.file.name}: ${describe(reading).replace("Nobody in view", "no face")}`);
     } catch (problem) {
+      if (!this.isCurrent(task)) return;
       if (problem.status === 401) this.hooks.needToken();
       this.fail(item, problem.message.replace(`${item.file.name}: `, ""));
     }
@@ -74,7 +83,7 @@ export class Photos {
 
   fail(item, text) {
     item.failed = true;
-    const { about } = frame(item);
+    const about = frame(item);
     const line = document.createElement("p");
     line.className = "error";
     line.textContent = text;
@@ -82,25 +91,21 @@ export class Photos {
     this.hooks.say(`${item.file.name}: ${text}`, true);
     this.hooks.changed(this);
   }
+}
 
-  async show(item, reading) {
-    const { about } = frame(item);
-    item.root.setAttribute("aria-busy", String(!reading));
-    if (!reading) return;
-    const canvas = document.createElement("canvas");
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", describe(reading).replace("Nobody in view", "No face found"));
-    if (await paint(canvas, item.file, reading)) item.root.prepend(canvas);
-    if (!reading.faces.length) about.append(hint("No face found in this photo."));
-    reading.faces.slice(0, MOST_CARDS).forEach((face, index) => {
-      const card = new PersonCard(reading.faces.length > 1 ? `face ${index + 1}` : "", "div");
-      card.update(face);
-      about.append(card.root);
-    });
-    const more = reading.faces.length - MOST_CARDS;
-    if (more > 0) about.append(hint(`${more} more in the picture and in the table.`));
-    if (reading.note) about.append(hint(reading.note));
-  }
+function show(item, canvas) {
+  const { reading } = item;
+  const about = frame(item);
+  if (canvas) item.root.prepend(canvas);
+  if (!reading.faces.length) about.append(hint("No face found in this photo."));
+  reading.faces.slice(0, MOST_CARDS).forEach((face, index) => {
+    const card = new PersonCard(reading.faces.length > 1 ? `face ${index + 1}` : "", "div");
+    card.update(face);
+    about.append(card.root);
+  });
+  const more = reading.faces.length - MOST_CARDS;
+  if (more > 0) about.append(hint(`${more} more in the picture and in the table.`));
+  if (reading.note) about.append(hint(reading.note));
 }
 
 function hint(text) {
@@ -110,24 +115,28 @@ function hint(text) {
   return line;
 }
 
-function frame(item) {
+function frame(item, busy = false) {
   const about = document.createElement("div");
   about.className = "about";
   const name = document.createElement("h3");
   name.textContent = item.file.name;
   about.append(name);
   item.root.replaceChildren(about);
-  item.root.setAttribute("aria-busy", "false");
-  return { about };
+  item.root.setAttribute("aria-busy", String(busy));
+  return about;
 }
 
-async function paint(canvas, file, reading) {
+// The photo with its boxes; null where this browser cannot show the format, which the server may read all the same.
+async function paint(file, reading) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    return false;  // the server reads formats that this browser cannot show
+    return null;
   }
+  const canvas = document.createElement("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", describe(reading).replace("Nobody in view", "No face found"));
   const [width, height] = reading.size_wh;
   const scale = Math.min(1, SHOWN_PX / Math.max(width, height));
   canvas.width = Math.round(width * scale);
@@ -136,5 +145,5 @@ async function paint(canvas, file, reading) {
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   drawFaces(context, reading, { scale, x: 0, y: 0 }, { unit: Math.max(0.8, canvas.width / 420) });
-  return true;
+  return canvas;
 }
