@@ -1,5 +1,6 @@
 """`mien data` as a person runs it: from a messy folder to a clean dataset."""
 
+import csv
 import json
 
 import pytest
@@ -35,6 +36,21 @@ def test_from_the_audit_to_a_clean_dataset(folder):
     summary = json.loads(done.stdout)
     assert summary["leaked"] == {"validation": 1}
     assert summary["dropped"]["flat"] == summary["dropped"]["leak_source"] == 1
+
+
+def test_a_wrong_partner_is_named_by_its_row_in_the_file(folder, tmp_path):
+    done = run("data", "audit", "fer.parquet", "--plan", str(tmp_path / "plan.csv"), "--detector", "none", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "plan.csv").read_text(encoding="utf-8").splitlines()))
+    rows[1] |= {"action": "merge", "partner": "77"}
+    with (tmp_path / "plan.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    done = run("data", "clean", str(folder / "fer.parquet"), "plan.csv", "c.parquet", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("mien: plan.csv row 1: partner 77; expected 0 to 11")
+    assert done.stderr.count("\n") == 1
 
 
 def test_report(folder):

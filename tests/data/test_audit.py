@@ -1,6 +1,7 @@
 """The audit with the shipped models on real pictures, the plan in a person's hands, and its cleaning."""
 
 import csv
+import dataclasses
 
 import cv2
 import numpy as np
@@ -181,6 +182,34 @@ def test_a_plan_of_another_dataset_is_refused(dataset, audit, tmp_path):
     with pytest.raises(InputError, match="the plan is of another dataset"):
         clean_dataset(other, audit.findings, tmp_path / "c.parquet")
     assert not (tmp_path / "c.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"index": 77}, "index 77; expected 0 to 8"),
+        ({"index": -1}, "index -1; expected 0 to 8"),
+        ({"partner": 77}, "partner 77; expected 0 to 8"),
+        ({"partner": -1}, "partner -1; expected 0 to 8"),
+        ({"partner": 77, "action": "keep"}, "partner 77; expected 0 to 8"),
+        ({"partner": None}, "merge without a partner"),
+        ({"partner": 1}, "partner 1 is the row itself"),
+        ({"partner": 6}, "partner 6 is .*, but partner_name is "),
+    ],
+)
+def test_a_row_or_partner_that_is_wrong_is_refused_by_its_row_in_the_plan(dataset, audit, tmp_path, change, problem):
+    at = next(i for i, finding in enumerate(audit.findings) if finding.action == "merge" and finding.index == 1)
+    plan = [dataclasses.replace(finding, **(change if i == at else {})) for i, finding in enumerate(audit.findings)]
+    with pytest.raises(InputError, match=rf"^plan\.csv row {at}: {problem}"):
+        clean_dataset(dataset, plan, tmp_path / "c.parquet", plan_name="plan.csv")
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_a_partner_of_ones_own_is_taken(dataset, audit, tmp_path):
+    plan = [finding for finding in audit.findings if finding.index == 1 and finding.action == "merge"]
+    plan = [dataclasses.replace(plan[0], partner=6, partner_name="")]
+    cleaned, _ = clean_dataset(dataset, plan, tmp_path / "c.parquet")
+    assert cleaned.column("row") == [0, 1, 2, 3, 4, 5, 7, 8]
 
 
 def test_the_page_holds_everything_itself(dataset, audit, tmp_path):

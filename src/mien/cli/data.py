@@ -141,7 +141,7 @@ def clean(
 
     opened = Dataset(dataset)
     _require_other(dataset, dest)
-    _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free)
+    _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free, plan_name=str(plan))
     if json:
         print_json({"dataset": str(dest), **summary.to_dict()})
     else:

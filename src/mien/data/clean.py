@@ -47,7 +47,12 @@ class CleanSummary:
 
 
 def clean_dataset(
-    dataset: Dataset, plan: Sequence[Finding], dest: str | os.PathLike[str], *, leak_free: bool = False
+    dataset: Dataset,
+    plan: Sequence[Finding],
+    dest: str | os.PathLike[str],
+    *,
+    leak_free: bool = False,
+    plan_name: str = "plan",
 ) -> tuple[Dataset, CleanSummary]:
     """Carry out a plan.
 
@@ -65,6 +70,8 @@ def clean_dataset(
     leak_free : bool
         Add the column ``leaked``: True for the evaluation rows that have a copy in this dataset's training split,
         whether or not the plan drops that copy. (A model that was trained before has seen it.)
+    plan_name : str
+        What errors call the plan, such as its file; its rows count from 0.
 
     Returns
     -------
@@ -73,9 +80,10 @@ def clean_dataset(
     Raises
     ------
     InputError
-        If the plan is of another dataset.
+        If the plan is of another dataset, or a row of it names a row or a partner that makes no sense.
     """
-    _require_same(dataset, plan)
+    _require_same(dataset, plan, plan_name)
+    _require_partners(dataset, plan, plan_name)
     summary = CleanSummary(len(dataset))
     labels = dataset.label.copy()
     reason = {finding.index: finding.check for finding in reversed(plan) if finding.action == "drop"}
@@ -110,16 +118,44 @@ def clean_dataset(
     return dataset.write_rows(dest, kept, info, replace=replace), summary
 
 
-def _require_same(dataset: Dataset, plan: Sequence[Finding]) -> None:
-    outside = [finding.index for finding in plan if not 0 <= finding.index < len(dataset)]
-    encoded = {} if outside else dataset.encoded([finding.index for finding in plan])
-    for finding in plan:
-        if outside or image_id(encoded[finding.index]) != finding.image_id:
+def _require_same(dataset: Dataset, plan: Sequence[Finding], plan_name: str) -> None:
+    for number, finding in enumerate(plan):
+        if not 0 <= finding.index < len(dataset):
+            raise InputError(
+                f"{plan_name} row {number}", f"index {finding.index}; expected 0 to {len(dataset) - 1}, a row of "
+                f"{dataset.path}. Correct it, or audit this dataset and use that plan"
+            )  # fmt: skip
+    encoded = dataset.encoded([finding.index for finding in plan])
+    for number, finding in enumerate(plan):
+        if image_id(encoded[finding.index]) != finding.image_id:
             name = finding.name or f"row {finding.index}"
             raise InputError(
-                str(dataset.path), f"the plan is of another dataset: {name} is not the image that was audited. "
-                "Audit this dataset, and use that plan"
+                str(dataset.path), f"the plan is of another dataset: {name} ({plan_name} row {number}) is not the "
+                "image that was audited. Audit this dataset, and use that plan"
             )  # fmt: skip
+
+
+def _require_partners(dataset: Dataset, plan: Sequence[Finding], plan_name: str) -> None:
+    """A row is merged into one that is there, is another, and is the one that the plan names."""
+    names = dataset.names()
+    for number, finding in enumerate(plan):
+        where, partner = f"{plan_name} row {number}", finding.partner
+        if partner is None:
+            if finding.action == "merge":
+                raise InputError(where, "merge without a partner; expected the row of which it is a copy")
+            continue
+        if not 0 <= partner < len(dataset):
+            raise InputError(where, f"partner {partner}; expected 0 to {len(dataset) - 1}, a row of {dataset.path}")
+        if finding.action != "merge":
+            continue
+        if partner == finding.index:
+            raise InputError(where, f"partner {partner} is the row itself; expected the row of which it is a copy")
+        if finding.partner_name.strip() not in ("", names[partner].strip()):
+            raise InputError(
+                where,
+                f"partner {partner} is {names[partner]}, but partner_name is {finding.partner_name}; correct the "
+                "wrong one (an empty partner_name is not compared)",
+            )
 
 
 def _merge_groups(plan: Sequence[Finding]) -> list[tuple[list[int], dict[int, str]]]:
