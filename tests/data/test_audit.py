@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -157,6 +158,51 @@ def test_a_plan_may_come_from_a_spreadsheet_of_another_country(dataset, audit, t
         csv.writer(file, delimiter=";").writerows(rows)
     assert read_plan(tmp_path / "semi.csv", dataset.labels) == audit.findings
     assert not any(finding.image_id.replace("e", "", 1).isdigit() for finding in audit.findings)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_plan_may_come_from_a_data_frame_that_keeps_whole_numbers_as_floats(dataset, audit, tmp_path, kind):
+    write_plan(tmp_path / "plan.parquet", audit.findings)
+    table = pq.read_table(tmp_path / "plan.parquet")
+    for name in ("rank", "index", "partner"):
+        column = table.column(name).cast(pa.float64())
+        if kind == "parquet":
+            column = column.fill_null(math.nan)
+        table = table.set_column(table.column_names.index(name), name, column)
+    saved = tmp_path / f"saved.{kind}"
+    if kind == "parquet":
+        pq.write_table(table, saved)
+    else:
+        rows = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in row.values()]
+                for row in table.drop_columns("score").to_pylist()]  # fmt: skip
+        with saved.open("w", newline="") as file:
+            csv.writer(file).writerows([table.drop_columns("score").column_names, *rows])
+        assert ",1.0," in saved.read_text()
+    found = read_plan(saved, dataset.labels)
+    assert [dataclasses.replace(finding, score=0) for finding in found] == [
+        dataclasses.replace(finding, score=0) for finding in audit.findings
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("index", "2.5", "index is '2.5'; expected a whole number"),
+        ("index", "nan", "has no index"),
+        ("partner", "first", "partner is 'first'; expected a number"),
+        ("partner", "inf", "partner is 'inf'; expected a number"),
+        ("score", "high", "score is 'high'; expected a number"),
+    ],
+)
+def test_a_wrong_number_is_named_by_its_column(dataset, audit, tmp_path, column, value, problem):
+    rows = [dataclasses.asdict(finding) for finding in audit.findings]
+    rows[2][column] = value
+    with (tmp_path / "plan.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(InputError, match=f"plan.csv row 2: {problem}"):
+        read_plan(tmp_path / "plan.csv", dataset.labels)
 
 
 def test_a_plan_that_makes_no_sense_is_refused(dataset, audit, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -151,31 +152,50 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
 
 def _finding(row: dict[str, Any], where: str, labels: Sequence[str]) -> Finding:
     needed = ("check", "index", "action", "image_id")
-    missing = [name for name in needed if row.get(name) in (None, "")]
+    missing = [name for name in needed if str(row.get(name, "")).strip().lower() in ("", "none", "nan")]
     if missing:
         raise InputError(where, f"has no {', '.join(missing)}; expected the columns of a plan of 'mien data audit'")
-    try:
-        finding = Finding(
-            check=row["check"],
-            rank=int(row.get("rank") or 0),
-            index=int(row["index"]),
-            name=row.get("name") or "",
-            split=row.get("split") or "",
-            label=row.get("label") or "",
-            action=str(row["action"]).strip().lower(),
-            new_label=(row.get("new_label") or "").strip(),
-            partner=int(row["partner"]) if row.get("partner") not in (None, "") else None,
-            partner_name=row.get("partner_name") or "",
-            kind=row.get("kind") or "",
-            score=float(str(row.get("score") or 0.0).replace(",", ".")),
-            in_sample=str(row.get("in_sample")).lower() == "true",
-            note=row.get("note") or "",
-            image_id=row["image_id"],
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(where, f"a number was expected ({error})") from error
+    finding = Finding(
+        check=row["check"],
+        rank=_whole(row, "rank", where) or 0,
+        index=_whole(row, "index", where) or 0,
+        name=row.get("name") or "",
+        split=row.get("split") or "",
+        label=row.get("label") or "",
+        action=str(row["action"]).strip().lower(),
+        new_label=(row.get("new_label") or "").strip(),
+        partner=_whole(row, "partner", where),
+        partner_name=row.get("partner_name") or "",
+        kind=row.get("kind") or "",
+        score=_number(row, "score", where) or 0.0,
+        in_sample=str(row.get("in_sample")).lower() == "true",
+        note=row.get("note") or "",
+        image_id=row["image_id"],
+    )
     _check(finding, where, labels)
     return finding
+
+
+def _whole(row: dict[str, Any], column: str, where: str) -> int | None:
+    """A whole number; 3.0 is one: data frames keep whole numbers as such where some cells of the column are empty."""
+    number = _number(row, column, where)
+    if number is not None and not number.is_integer():
+        raise InputError(where, f"{column} is '{row[column]}'; expected a whole number")
+    return None if number is None else int(number)
+
+
+def _number(row: dict[str, Any], column: str, where: str) -> float | None:
+    """A number, perhaps with a decimal comma; None where the cell is empty."""
+    text = str("" if row.get(column) is None else row[column]).strip()
+    if text.lower() in ("", "nan"):
+        return None
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(where, f"{column} is '{text}'; expected a number")
+    return number
 
 
 def _check(finding: Finding, where: str, labels: Sequence[str]) -> None:
