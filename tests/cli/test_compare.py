@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import pytest
+from rich.console import Console
 
+from mien.cli.compare import _show_pairs
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
 from tests.evaluate.sets import smooth_faces, write_dataset
@@ -46,6 +49,21 @@ def test_three_models_side_by_side(run, dataset, tmp_path):
     same = next(pair for pair in values["pairs"] if pair["second"] == "twin.onnx" and pair["first"] == "small.onnx")
     assert (same["difference"], same["p_value"], same["interval_95"]) == (0, 1, [0, 0])
     assert "<svg" in (tmp_path / "c.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "tables"), [(79, 2), (200, 1)])
+def test_pairs_are_whole_on_any_terminal(width, tables):
+    pair = {"first": "base", "only_first": 1182, "only_second": 1188, "difference": -0.1017, "p_value": 0.011,
+            "interval_95": [-0.1267, -0.0836], "p_value_holm": 0.055}  # fmt: skip
+    shown = io.StringIO()
+    _show_pairs(Console(file=shown, width=width), [{**pair, "second": name} for name in ("tiny", "best-int8")])
+    lines = shown.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    for name in ("base - tiny", "base - best-int8"):
+        assert sum(line.startswith(f"{name} ") for line in lines) == tables
+    assert sum(line.startswith("pair ") for line in lines) == tables
+    for cell in ("1,182 / 1,188", "-10.17", "-12.67 to -8.36", "0.011", "0.055", "no difference shown"):
+        assert sum(cell in line for line in lines) == 2, cell
 
 
 def test_a_program_reads_json(run, dataset):

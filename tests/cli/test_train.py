@@ -345,3 +345,23 @@ def test_on_a_terminal_there_is_a_bar_that_goes_away(folder, tmp_path):
     assert "epoch 2/2  loss" in shown.getvalue()
     assert "left" in shown.getvalue()
     assert shown.getvalue().endswith("\x1b[2K")
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, ()), (140, ("accuracy 0.6346", "12,143 images/s"))])
+def test_the_time_that_is_left_is_seen_on_any_terminal(width, shown):
+    from rich.console import Console
+
+    from mien.cli.train import _Bar
+    from mien.train import Report
+
+    report = Report(
+        epoch=100, epochs=120, step=1, steps=2, progress=0.8, loss=0.7196, images_per_s=12143.0, seconds=1.0,
+        seconds_left=36_061.0, metrics={"validation_accuracy": 0.6346}, metric="validation_accuracy", best=0.6346,
+        best_epoch=100,
+    )  # fmt: skip
+    screen = io.StringIO()
+    with _Bar(Console(file=screen, force_terminal=True, width=width, highlight=False), json=False) as bar:
+        bar.show(report)
+    for part in ("epoch 100/120", "loss 0.7196", "best 0.6346 in 100", "10:01:01 left", *shown):
+        assert part in screen.getvalue()
+    assert "\u2026" not in screen.getvalue()

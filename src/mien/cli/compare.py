@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+_WIDEST = 10_000
+# Titles of a table, and the cell of what its row is about.
+_Columns = list[tuple[str, Callable[[dict[str, Any]], str]]]
+
 
 @with_options(CompareOptions)
 def compare(
@@ -86,7 +90,7 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
     parts = [part for part in LEAK_PARTS if part != "leaked_only" and part in (models[0]["leaks"] or {})]
     protocols = next((list(model["ferplus"]["one_pass"]) for model in models if model["ferplus"]), [])
     best = max(model["scores"]["accuracy"] for model in models)
-    columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+    columns: _Columns = [
         ("accuracy", lambda m: ("[bold]{}[/]" if m["scores"]["accuracy"] == best else "{}").format(
             percent(m["scores"]["accuracy"]))),
         ("95 % interval", lambda m: span(m["scores"]["accuracy_interval_95"])),
@@ -124,9 +128,7 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
         console.print(f"leaks: {models[0]['leaks']['found_by']}", style="dim", soft_wrap=True)
 
 
-def _print_columns(
-    console: Console, models: list[dict[str, Any]], columns: list[tuple[str, Callable[[dict[str, Any]], str]]]
-) -> None:
+def _print_columns(console: Console, models: list[dict[str, Any]], columns: _Columns) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -150,25 +152,35 @@ def _ferplus_cell(protocol: str, read: str, model: dict[str, Any]) -> str:
 
 
 def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
     from mien.evaluate.page import p_text, verdict
+
+    how_far: _Columns = [
+        ("only one", lambda pair: f"{pair['only_first']:,} / {pair['only_second']:,}"),
+        ("points", lambda pair: f"{100 * pair['difference']:+.2f}"),
+        ("95 % interval", lambda pair: "{:+.2f} to {:+.2f}".format(*(100 * end for end in pair["interval_95"]))),
+    ]
+    how_sure: _Columns = [("p", lambda pair: p_text(pair["p_value"]))]
+    if len(pairs) > 1:
+        how_sure.append(("adjusted", lambda pair: p_text(pair["p_value_holm"])))
+    how_sure.append(("", verdict))
+    whole = _pair_table(pairs, [*how_far, *how_sure])
+    # Measured without bounds: within the console's a table always fits, wrapped.
+    if console.measure(whole, options=console.options.update_width(_WIDEST)).maximum <= console.width:
+        console.print(whole)
+        return
+    # Pairs that are wrapped cannot be read: two tables on a narrow terminal.
+    console.print(_pair_table(pairs, how_far))
+    console.print()
+    console.print(_pair_table(pairs, how_sure))
+
+
+def _pair_table(pairs: list[dict[str, Any]], columns: _Columns) -> Any:
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("pair")
-    adjusted = ("adjusted",) if len(pairs) > 1 else ()
-    for title in ("only one", "points", "95 % interval", "p", *adjusted):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    for title, _ in columns:
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
     for pair in pairs:
-        low, high = pair["interval_95"]
-        p_values = [p_text(pair["p_value"]), p_text(pair["p_value_holm"])][: 1 + len(adjusted)]
-        table.add_row(
-            f"{pair['first']} - {pair['second']}",
-            f"{pair['only_first']:,} / {pair['only_second']:,}",
-            f"{100 * pair['difference']:+.2f}",
-            f"{100 * low:+.2f} to {100 * high:+.2f}",
-            *p_values,
-            verdict(pair),
-        )
-    console.print(table)
+        table.add_row(f"{pair['first']} - {pair['second']}", *(cell(pair) for _, cell in columns))
+    return table

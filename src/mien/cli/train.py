@@ -166,25 +166,32 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         elif report.metrics is not None and not self._quiet:
             print(self._line(report), flush=True)  # noqa: T201
 
-    def _line(self, report: Report) -> str:
+    def _line(self, report: Report, width: int | None = None) -> str:
+        """How far the run is, in words; of what is longer than `width` the least needed is left out."""
         epochs = f"/{report.epochs}" if report.epochs else ""
         measure = report.metric.removeprefix("validation_")
-        parts = [f"epoch {report.epoch}{epochs}", f"loss {report.loss:.4f}"]
+        parts = {"epoch": f"epoch {report.epoch}{epochs}", "loss": f"loss {report.loss:.4f}"}
         if report.metrics is not None:
-            parts.append(f"{measure} {report.metrics[report.metric]:.4f}")
+            parts["now"] = f"{measure} {report.metrics[report.metric]:.4f}"
         if report.best_epoch:
-            parts.append(f"best {report.best:.4f} in {report.best_epoch}")
+            parts["best"] = f"best {report.best:.4f} in {report.best_epoch}"
         if report.validating:
-            return "  ".join([*parts, "validating"])
-        parts += [f"{report.images_per_s:,.0f} images/s", f"{_time(report.seconds_left)} left"]
-        return "  ".join(parts)
+            parts["left"] = "validating"
+        else:
+            parts["speed"] = f"{report.images_per_s:,.0f} images/s"
+            parts["left"] = f"{_time(report.seconds_left)} left"
+        for least in ("speed", "now", "loss", "best"):
+            if width is not None and len("  ".join(parts.values())) > width:
+                parts.pop(least, None)
+        return "  ".join(parts.values())
 
     def _open(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
+        cells = 20 if self._console.width >= 110 else 10
         bar = Progress(
-            BarColumn(20),
-            TextColumn("{task.description}"),
+            BarColumn(cells),
+            TextColumn("{task.description}", markup=False),
             console=self._console,
             transient=True,
             redirect_stderr=sys.stderr.isatty(),
@@ -192,7 +199,10 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         self._stack.enter_context(bar)
         task = bar.add_task("reading the data", total=None)
         self._update = lambda report: bar.update(
-            task, total=1.0, completed=report.progress, description=self._line(report)
+            task,
+            total=1.0,
+            completed=report.progress,
+            description=self._line(report, self._console.width - cells - 1),
         )
 
 
