@@ -264,8 +264,10 @@ def test_a_token_is_asked_for_or_taken_from_the_address(open_page):
     with run_server(MIEN_TOKEN="sesame") as locked:
         page = open_page(locked.url)
         expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+        expect(page.locator("#ask-problem")).to_be_empty()
         page.get_by_role("textbox", name="Token").fill("wrong")
         page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text("The token is not right.")
         expect(page.get_by_role("textbox", name="Token")).to_have_value("")
         expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
         page.get_by_role("textbox", name="Token").fill("sesame")
@@ -278,6 +280,48 @@ def test_a_token_is_asked_for_or_taken_from_the_address(open_page):
         assert "sesame" not in page.evaluate(
             "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
         )
+
+
+def test_photos_that_had_no_token_are_read_once_it_is_right(open_page, astronaut_path):
+    with run_server(MIEN_TOKEN="sesame") as locked:
+        page = open_page(locked.url)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.get_by_role("tab", name="Photos").click()
+        page.locator("#files").set_input_files([astronaut_path])
+        expect(page.locator(".photo .error")).to_have_text("This server wants a token.")
+        page.get_by_role("textbox", name="Token").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("The token is not right.")
+        page.get_by_role("textbox", name="Token").fill("sesame")
+        page.keyboard.press("Enter")
+        expect(page.locator(".photo .person b")).to_have_text("happy")
+        expect(page.locator("#photo-rows")).to_have_text("1 face in 1 photo")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_photos_that_found_no_server_can_be_tried_again(open_page, astronaut_path, tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("hello", encoding="utf-8")
+    with run_server() as first:
+        page = open_page(first.url)
+        page.get_by_role("tab", name="Photos").click()
+        page.get_by_label("Labels").select_option("basic3")
+        page.locator("#files").set_input_files([notes])
+        expect(page.locator(".photo .error")).to_contain_text("is not an image")
+        first.stop()
+        page.locator("#files").set_input_files([astronaut_path, astronaut_path])
+        again = page.get_by_role("button", name="Try again")
+        expect(again).to_have_count(2)  # none for the text: that would fail again
+        again.first.click()
+        expect(page.locator(".photo .error").first).to_contain_text("The server does not answer")
+        expect(again).to_have_count(2)
+    with run_server("--port", first.port):
+        again.first.click()
+        expect(page.locator(".photo .bars li")).to_have_count(6)
+        expect(page.locator(".photo").first).to_be_focused()
+        expect(page.locator("#photo-rows")).to_have_text("2 faces in 2 photos; 1 could not be read")
 
 
 def test_the_keyboard_reaches_everything(open_page):

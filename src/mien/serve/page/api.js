@@ -13,6 +13,11 @@ export function takeTokenFromAddress() {
 
 export function setToken(value) { token = value; }
 
+export const hasToken = () => Boolean(token);
+
+// What people are told who came without a token, or with another one than the server's.
+export const tokenText = () => (token ? "The token is not right." : "This server wants a token.");
+
 export class Problem extends Error {
   constructor(status, code, message) {
     super(message);
@@ -22,12 +27,17 @@ export class Problem extends Error {
 }
 
 async function ask(path, options = {}) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const sent = token;
+  const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
   let answer;
   try {
     answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
   } catch {
     throw new Problem(0, "unreachable", "The server does not answer. Is it still running?");
+  }
+  if (answer.status === 401) {
+    if (sent !== token) return ask(path, options);  // another one was entered meanwhile
+    throw new Problem(401, "unauthorized", tokenText());
   }
   let body = null;
   try { body = await answer.json(); } catch { /* not ours: a proxy's own page */ }

@@ -1,6 +1,6 @@
 // Wires the page: what is on it, the choices, the two tabs, the theme.
 
-import { getModels, setToken, takeTokenFromAddress } from "./api.js";
+import { getModels, hasToken, setToken, takeTokenFromAddress, tokenText } from "./api.js";
 import { colorOf, setColors } from "./draw.js";
 import { Live } from "./live.js";
 import { Photos } from "./photos.js";
@@ -25,7 +25,8 @@ function say(text, urgent = false) {
   id("say").textContent = text;
 }
 
-const choice = () => ({ model: id("model").value, labels: id("labels").value });
+// Nothing is chosen until the server has told what there is: then it takes its own defaults.
+const choice = () => Object.fromEntries(["model", "labels"].map((name) => [name, id(name).value]).filter(([, value]) => value));
 const hooks = {
   choice, say, needToken,
   labels: (labels) => id("legend").replaceChildren(...labels.map((label) => {
@@ -55,6 +56,7 @@ const photos = new Photos(id("photos"), hooks);
 
 function needToken() {
   const dialog = id("ask");
+  id("ask-problem").textContent = hasToken() ? tokenText() : "";
   if (!dialog.open) dialog.showModal();
 }
 
@@ -70,16 +72,19 @@ async function load() {
     return;
   }
   setColors(models.colors);
+  const before = choice();  // a token may be asked for again, later
+  const wanted = models.models.some((model) => model.name === before.model) ? before.model : models.default.model;
   id("model").replaceChildren(...models.models.map((model) => {
-    const option = new Option(model.name, model.name, false, model.name === models.default.model);
+    const option = new Option(model.name, model.name, false, model.name === wanted);
     option.title = model.summary;
     return option;
   }));
-  fillLabels(models.default.labels);
+  fillLabels(before.labels ?? models.default.labels);
   id("model").disabled = id("labels").disabled = false;
   photos.limits = models.limits;
   id("limits").textContent = `Up to ${models.limits.max_upload_mb} MB and ${models.limits.max_megapixels} megapixels each.`;
   if (page.stage.dataset.state === "error" && !live.running) live.show("idle");
+  photos.retry();
 }
 
 function fillLabels(wanted) {

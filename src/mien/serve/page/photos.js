@@ -7,6 +7,7 @@ import { records } from "./table.js";
 const SHOWN_PX = 1600;
 const MOST_CARDS = 6;
 const AT_A_TIME = 2;
+const AGAIN = [0, 401, 408, 429];  // not the photo's fault; 0: the server does not answer
 
 export class Photos {
   constructor(list, hooks) {
@@ -30,7 +31,7 @@ export class Photos {
   read(item) {
     item.turn = (item.turn ?? 0) + 1;
     item.reading = null;
-    item.failed = false;
+    item.failed = item.retriable = false;
     frame(item, true);
     this.queue.push({ item, turn: item.turn });
     this.work();
@@ -40,6 +41,9 @@ export class Photos {
 
   // Another model or other labels: read everything again.
   again() { this.items.forEach((item) => this.read(item)); }
+
+  // Those that failed for a reason that is not the photo's own: no server, no token, too much to do.
+  retry() { this.items.filter((item) => item.retriable).forEach((item) => this.read(item)); }
 
   clear() {
     this.items = [];
@@ -77,19 +81,37 @@ export class Photos {
     } catch (problem) {
       if (!this.isCurrent(task)) return;
       if (problem.status === 401) this.hooks.needToken();
-      this.fail(item, problem.message.replace(`${item.file.name}: `, ""));
+      const retriable = AGAIN.includes(problem.status) || problem.status >= 500;
+      this.fail(item, problem.message.replace(`${item.file.name}: `, ""), retriable);
     }
   }
 
-  fail(item, text) {
+  fail(item, text, retriable = false) {
     item.failed = true;
+    item.retriable = retriable;
     const about = frame(item);
     const line = document.createElement("p");
     line.className = "error";
     line.textContent = text;
     about.append(line);
+    if (retriable) about.append(this.button());
     this.hooks.say(`${item.file.name}: ${text}`, true);
     this.hooks.changed(this);
+  }
+
+  // One press reads all that wait for the server.
+  button() {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.textContent = "Try again";
+    button.addEventListener("click", () => {
+      const card = button.closest(".photo");
+      card.tabIndex = -1;
+      card.focus();  // the button goes; the keyboard stays where it was
+      this.retry();
+    });
+    return button;
   }
 }
 
