@@ -60,6 +60,17 @@ def test_several_photos_keep_their_order_and_the_bad_one_is_told(client, photo):
     assert readings[1]["error"].startswith("is not an image")
 
 
+def test_json_lines_tell_which_photo_is_bad(client, photo):
+    answer = post(client, ("one.jpg", photo), ("bad.txt", b"hello"), ("none.png", blank()), format="jsonl")
+    assert answer.status_code == 200
+    face, bad = [json.loads(line) for line in answer.text.splitlines()]
+    assert (face["source"], face["expression"]) == ("one.jpg", "happy")
+    assert list(bad) == ["source", "frame", "time_s", "error"]
+    assert bad["source"] == "bad.txt"
+    assert bad["error"].startswith("is not an image")
+    assert code_of(post(client, ("bad.txt", b"hello"), format="jsonl")) == (422, "unreadable_image")
+
+
 def blank():
     return cv2.imencode(".png", np.full((60, 80, 3), 128, np.uint8))[1].tobytes()
 

@@ -125,10 +125,15 @@ def _add_api(app: FastAPI, service: Service) -> None:
         ] = None,
         format: Annotated[  # noqa: A002 - the name of the parameter
             Literal["json", "jsonl"],
-            Query(description="'jsonl' gives a line a face, exactly as 'mien recognize --json'."),
+            Query(
+                description=(
+                    "'jsonl' gives a line a face, exactly as 'mien recognize --json', and for each image that could "
+                    "not be read a line with 'source', 'frame', 'time_s' and 'error'."
+                )
+            ),
         ] = "json",
     ) -> Response:
-        """One image that cannot be read is an error; of several, it becomes a reading with `error`."""
+        """One image that cannot be read is an error; of several, it becomes a reading, or a line, with `error`."""
         unknown = set(request.query_params) - {"model", "labels", "format"}
         if unknown:
             name = min(unknown)[:80]
@@ -145,7 +150,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
             service.uploads.release(held)
         headers = {"cache-control": "no-store"}
         if format == "jsonl":
-            lines = [json.dumps(record, ensure_ascii=False) for r in readings for record in r.to_records()]
+            lines = [json.dumps(record, ensure_ascii=False) for r in readings for record in _records(r)]
             text = "".join(f"{line}\n" for line in lines)
             return Response(text, media_type="application/x-ndjson", headers=headers)
         answer = {
@@ -221,6 +226,13 @@ async def _read_all(service: Service, uploads: list[Upload], recognizer: Recogni
         else:
             readings.append(item[0])
     return readings
+
+
+def _records(reading: Reading) -> list[dict[str, Any]]:
+    """What the JSON lines say of a reading: a record a face, or one that says why there is none to be had."""
+    if reading.error is None:
+        return reading.to_records()
+    return [{"source": reading.source, "frame": reading.frame, "time_s": reading.time_s, "error": reading.error}]
 
 
 def _add_page(app: FastAPI) -> None:
