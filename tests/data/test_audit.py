@@ -251,6 +251,62 @@ def test_a_row_or_partner_that_is_wrong_is_refused_by_its_row_in_the_plan(datase
     assert not (tmp_path / "c.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "problem"),
+    [
+        (("relabel", "angry"), ("relabel", "fear"), "'relabel to angry' and 'relabel to fear'"),
+        (("relabel", "angry"), ("drop", ""), "'relabel to angry' and 'drop'"),
+        (("drop", ""), ("relabel", "angry"), "'drop' and 'relabel to angry'"),
+        (("drop", ""), ("drop", "angry"), None),
+        (("relabel", "angry"), ("relabel", "angry"), None),
+        (("relabel", "angry"), ("keep", "fear"), None),
+    ],
+)
+def test_rows_that_contradict_each_other_are_refused(dataset, audit, tmp_path, first, second, problem):
+    flat = audit.of("flat")[0]
+    plan = [audit.of("leak")[0]]
+    plan += [dataclasses.replace(flat, action=action, new_label=label) for action, label in (first, second)]
+    path = tmp_path / "c.parquet"
+    if problem is None:
+        clean_dataset(dataset, plan, path)
+        return
+    with pytest.raises(InputError, match=f"^p.csv rows 1 and 2: contradict each other on {flat.name}: {problem}"):
+        clean_dataset(dataset, plan, path, plan_name="p.csv")
+    assert not path.exists()
+
+
+def test_the_audit_contradicts_itself_nowhere(face, tmp_path):
+    """A face with a wrong label by model and votes, which leaks into evaluation besides."""
+    images = [face, recompressed(face), *(picture(seed) for seed in range(58))]
+    truth = np.array([HAPPY, HAPPY, *[HAPPY, SAD] * 29])
+    label = np.where(np.arange(60) == 0, SAD, truth)
+    split = ["train" if row != 1 else "validation" for row in range(60)]
+    votes = [np.where(np.arange(10) == (1 if value == HAPPY else 3), 10, 0).tolist() for value in truth]
+    made = make_dataset(tmp_path / "l.parquet", images, label, split, votes)
+    probabilities = np.full((60, len(FER7)), 0.01)
+    probabilities[np.arange(60), truth] = 0.94
+    np.save(tmp_path / "p.npy", probabilities)
+    audit = audit_dataset(made, threads=1, detector="none", probabilities=tmp_path / "p.npy")
+    wrong = next(finding for finding in audit.of("wrong_label") if finding.index == 0)
+    assert [finding.action for finding in audit.of("leak_source")] == ["drop"]
+    assert (wrong.action, wrong.new_label) == ("keep", "happy")
+    assert wrong.note.endswith("dropped by another check")
+    _, summary = clean_dataset(made, audit.findings, tmp_path / "c.parquet")
+    assert summary.dropped["leak_source"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a,b\n", "a,b\n1,2\n", "check,index,action\n"])
+def test_a_file_that_is_no_plan_is_refused(dataset, audit, tmp_path, text):
+    (tmp_path / "plan.csv").write_text(text)
+    with pytest.raises(InputError, match="plan.csv: is no plan: it (is empty|has no column .*image_id); expected"):
+        read_plan(tmp_path / "plan.csv", dataset.labels)
+    pq.write_table(pa.table({"a": pa.array([], pa.string())}), tmp_path / "plan.parquet")
+    with pytest.raises(InputError, match="is no plan: it has no column check, index"):
+        read_plan(tmp_path / "plan.parquet", dataset.labels)
+    write_plan(tmp_path / "none.csv", [])
+    assert read_plan(tmp_path / "none.csv", dataset.labels) == []
+
+
 def test_a_partner_of_ones_own_is_taken(dataset, audit, tmp_path):
     plan = [finding for finding in audit.findings if finding.index == 1 and finding.action == "merge"]
     plan = [dataclasses.replace(plan[0], partner=6, partner_name="")]

@@ -56,8 +56,9 @@ def clean_dataset(
 ) -> tuple[Dataset, CleanSummary]:
     """Carry out a plan.
 
-    A row that any finding drops is dropped. Of copies that are merged, directly or through others, the first one stays
-    that no finding drops; it takes the label that most of them have, and keeps its own where none leads.
+    A row that any finding drops is dropped; findings that contradict each other are refused. Of
+    copies that are merged, directly or through others, the first one stays that no finding drops; it takes the label
+    that most of them have, and keeps its own where none leads.
 
     Parameters
     ----------
@@ -80,10 +81,12 @@ def clean_dataset(
     Raises
     ------
     InputError
-        If the plan is of another dataset, or a row of it names a row or a partner that makes no sense.
+        If the plan is of another dataset, or a row of it names a row or a partner that makes no sense,
+        or two of its rows relabel one face differently, or one relabels and the other drops it.
     """
     _require_same(dataset, plan, plan_name)
     _require_partners(dataset, plan, plan_name)
+    _require_agreement(plan, plan_name)
     summary = CleanSummary(len(dataset))
     labels = dataset.label.copy()
     reason = {finding.index: finding.check for finding in reversed(plan) if finding.action == "drop"}
@@ -155,6 +158,22 @@ def _require_partners(dataset: Dataset, plan: Sequence[Finding], plan_name: str)
                 where,
                 f"partner {partner} is {names[partner]}, but partner_name is {finding.partner_name}; correct the "
                 "wrong one (an empty partner_name is not compared)",
+            )
+
+
+def _require_agreement(plan: Sequence[Finding], plan_name: str) -> None:
+    """One face is dropped or gets a label; the plan does not say both, nor two labels."""
+    said: dict[int, tuple[int, str]] = {}
+    for number, finding in enumerate(plan):
+        if finding.action not in ("drop", "relabel"):
+            continue
+        what = "drop" if finding.action == "drop" else f"relabel to {finding.new_label}"
+        first, before = said.setdefault(finding.index, (number, what))
+        if before != what:
+            name = finding.name or f"row {finding.index}"
+            raise InputError(
+                f"{plan_name} rows {first} and {number}",
+                f"contradict each other on {name}: '{before}' and '{what}'; make one of them 'keep'",
             )
 
 

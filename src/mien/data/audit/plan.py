@@ -21,6 +21,7 @@ CHECKS = (
     "leak", "leak_source", "exact_copy", "near_copy", "mirror_copy", "flat", "not_face", "wrong_label",
 )  # fmt: skip
 ACTIONS = ("keep", "drop", "relabel", "merge")
+_NEEDED = ("check", "index", "action", "image_id")
 
 
 @dataclass
@@ -132,7 +133,9 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
             head = file.readline()
             file.seek(0)
             # Spreadsheets of many countries put semicolons between cells, and commas into numbers.
-            return list(csv.DictReader(file, delimiter=";" if head.count(";") > head.count(",") else ","))
+            reader = csv.DictReader(file, delimiter=";" if head.count(";") > head.count(",") else ",")
+            _require_columns(path, list(reader.fieldnames or ()))
+            return list(reader)
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -142,17 +145,29 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
     pa = load_pyarrow()
     try:
-        rows: list[dict[str, Any]] = pa.parquet.read_table(path).to_pylist()
+        table = pa.parquet.read_table(path)
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
     except (OSError, pa.ArrowException) as error:
         raise InputError(str(path), f"cannot be read as a Parquet plan ({str(error).splitlines()[0]})") from error
+    _require_columns(path, table.column_names)
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
+def _require_columns(path: Path, names: Sequence[str]) -> None:
+    """A plan without findings has its columns all the same; what has not is something else."""
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise InputError(
+            str(path),
+            f"is no plan: it {'has no column ' + ', '.join(missing) if names else 'is empty'}; expected the columns of "
+            "a plan of 'mien data audit'",
+        )
+
+
 def _finding(row: dict[str, Any], where: str, labels: Sequence[str]) -> Finding:
-    needed = ("check", "index", "action", "image_id")
-    missing = [name for name in needed if str(row.get(name, "")).strip().lower() in ("", "none", "nan")]
+    missing = [name for name in _NEEDED if str(row.get(name, "")).strip().lower() in ("", "none", "nan")]
     if missing:
         raise InputError(where, f"has no {', '.join(missing)}; expected the columns of a plan of 'mien data audit'")
     finding = Finding(

@@ -149,6 +149,12 @@ def audit_dataset(
         for finding in audit.findings:
             if finding.split != TRAIN:
                 finding.action = "keep"
+    # What is dropped needs no label; a plan that says both contradicts itself.
+    dropped = {finding.index for finding in audit.findings if finding.action == "drop"}
+    for finding in audit.findings:
+        if finding.action == "relabel" and finding.index in dropped:
+            finding.action = "keep"
+            finding.note += "; dropped by another check"
     _identify(dataset, audit.findings)
     return audit
 
