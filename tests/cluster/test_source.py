@@ -1,6 +1,7 @@
 """What a person names, and what of it gets into the plan; from this machine, from memory://, and from a web server."""
 
 import base64
+import csv
 import io
 import tarfile
 
@@ -102,6 +103,40 @@ def test_a_table_of_paths_means_them_from_its_folder(album, kind):
     found = load(path, key_column="id")
     assert sorted(found) == ["00012", "b", "c", "e"]
     assert found["00012"] == (album / "photo01.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "delimiter"),
+    [
+        ("t.csv", ["id", "file", "a, b; c"], ";"),
+        ("t.csv", ["id", "picture", "note"], ";"),
+        ("t.csv", ["id", "picture", "note"], "\t"),
+        ("t.tsv", ["id", "file", "note"], "\t"),
+        ("t.tsv", ["id", "file", "note"], ","),
+        ("T.TSV", ["\ufeffid", "file", "note"], "\t"),
+    ],
+)
+def test_a_table_with_other_separators(album, name, head, delimiter):
+    rows = [head, ["00012", "sub\\photo05.jpg", "a, b"], ["b", "photo01.jpg", "c; d, e"]]
+    with (album / name).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    column = None if head[1] == "file" else head[1]
+    assert [s.key for s in plan(album / name, column=column)] == ["sub/photo05.jpg", "photo01.jpg"]
+    found = load(album / name, column=column, key_column="id")
+    assert found["00012"] == (album / "sub" / "photo05.jpg").read_bytes()
+    assert found["b"] == (album / "photo01.jpg").read_bytes()
+
+
+def test_a_table_of_images_with_semicolons(tmp_path, jpegs):
+    lines = [f'{n};"data:image/jpeg;base64,{base64.b64encode(data).decode()}"' for n, data in enumerate(jpegs[:3])]
+    (tmp_path / "set.csv").write_text("id;image\n" + "\n".join(lines) + "\n")
+    assert load(tmp_path / "set.csv", key_column="id") == {str(n): data for n, data in enumerate(jpegs[:3])}
+
+
+def test_a_list_as_windows_writes_it(album):
+    (album / "list.txt").write_bytes(b"\xef\xbb\xbfphoto01.jpg\r\nsub\\photo05.jpg\r\n")
+    found = load(album / "list.txt")
+    assert found == {name: (album / name).read_bytes() for name in ("photo01.jpg", "sub/photo05.jpg")}
 
 
 @pytest.mark.parametrize("layout", ["binary", "struct"])

@@ -31,7 +31,7 @@ def batch(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A folder, a pattern, a .parquet or .csv table, .tar shards, videos, a .txt list of addresses; "
+            help="A folder, a pattern, a .parquet, .csv or .tsv table, .tar shards, videos, a .txt list of addresses; "
             "here or on s3://, gs://, https://."
         ),
     ] = None,

@@ -15,7 +15,7 @@ from typing import Any
 
 from mien.cluster.options import BatchOptions
 from mien.cluster.storage import is_local, local_path, open_address, reason, split_address
-from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys
+from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys, slashes
 from mien.errors import InputError, UsageError
 from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
 
@@ -25,7 +25,7 @@ SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _SHARES = 16
 _SMALLEST_PART = 32
 _BATCH = 16
-TABLE_SUFFIXES = (".parquet", ".csv")
+TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
     Parameters
     ----------
     address : str
-        A photo, a video, a tar shard, a folder or a pattern of these; a ``.parquet`` or ``.csv`` table, a ``.txt``
-        list of addresses (one a line). Any of them of this machine or of any place that fsspec knows.
+        A photo, a video, a tar shard, a folder or a pattern of these; a ``.parquet``, ``.csv`` or ``.tsv`` table, a
+        ``.txt`` list of addresses (one a line). Any of them of this machine or of any place that fsspec knows.
     options : BatchOptions
 
     Raises
@@ -74,7 +74,7 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
         else:
             found = (source for key, place in _files(address) for source in _of_file(key, place, options))
         # A folder names nothing twice; a list may, and is remembered as eight bytes a key.
-        listed = suffix in ("txt", "csv", "parquet")
+        listed = suffix in ("txt", "csv", "tsv", "parquet")
         seen: set[int] = set()
         empty = True
         for source in found:
@@ -223,6 +223,7 @@ def _named_in_list(address: str, options: BatchOptions) -> Iterator[Source]:
         for line in file:
             name = line.decode("utf-8-sig" if not line.isascii() else "ascii").strip()
             if name and not name.startswith("#"):
+                name = slashes(name)
                 yield from _named(name, _beside(name, address), options)
 
 

@@ -1,10 +1,11 @@
-"""Tables of images: Parquet and CSV with a column of paths or of image bytes."""
+"""Tables of images: Parquet and CSV (with commas, semicolons or tabs) with a column of paths or of image bytes."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import contextlib
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from mien.errors import InputError, UsageError
 from mien.source.header import read_header
 from mien.source.name import shown_name
 
-__all__ = ["Columns", "cut_table", "find_columns", "read_addresses", "read_images", "read_keys"]
+__all__ = ["Columns", "cut_table", "find_columns", "read_addresses", "read_images", "read_keys", "slashes"]
 
 USUAL_NAMES = (
     "image",
@@ -33,6 +34,8 @@ USUAL_NAMES = (
 _BATCH_ROWS = 64
 _CSV_BLOCK_BYTES = 32 << 20
 """A row must fit in: the largest image in base64."""
+_DELIMITERS = ",;\t"
+_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -103,14 +106,14 @@ def read_addresses(address: str, columns: Columns) -> Iterator[tuple[str, str]]:
     wanted = [columns.image] if columns.key is None else [columns.image, columns.key]
     with _opened(address) as table:
         for batch in table.batches(wanted):
-            paths = [path and _slashes(str(path)) for path in batch.column(columns.image).to_pylist()]
+            paths = [path and slashes(str(path)) for path in batch.column(columns.image).to_pylist()]
             keys = paths if columns.key is None else batch.column(columns.key).to_pylist()
             yield from (
                 (str(path if key is None else key), path) for key, path in zip(keys, paths, strict=True) if path
             )
 
 
-def _slashes(path: str) -> str:
+def slashes(path: str) -> str:
     """A path as Windows writes it, with the separators of all other systems."""
     return path if "/" in path else path.replace("\\", "/")
 
@@ -170,16 +173,17 @@ def _from_base64(text: str) -> bytes | None:
 class _Table:
     """One way to read a Parquet file and a CSV file, in batches."""
 
-    def __init__(self, file: Any, csv: bool) -> None:
+    def __init__(self, file: Any, is_csv: bool) -> None:
         import pyarrow
         import pyarrow.csv
         import pyarrow.parquet
 
-        self._csv: Any = pyarrow.csv if csv else None
-        if csv:
+        self._csv: Any = pyarrow.csv if is_csv else None
+        if is_csv:
             self._file = file
             self._blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
-            names = pyarrow.csv.open_csv(file, read_options=self._blocks).schema.names
+            self._cells = pyarrow.csv.ParseOptions(delimiter=_delimiter(file))
+            names = pyarrow.csv.open_csv(file, read_options=self._blocks, parse_options=self._cells).schema.names
             # All as text, so that a key of 00012 stays what it is.
             self.schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
         else:
@@ -191,7 +195,9 @@ class _Table:
         convert = self._csv.ConvertOptions(
             column_types=self.schema, include_columns=columns, null_values=[""], strings_can_be_null=True
         )
-        return self._csv.open_csv(self._file, read_options=self._blocks, convert_options=convert)
+        return self._csv.open_csv(
+            self._file, read_options=self._blocks, parse_options=self._cells, convert_options=convert
+        )
 
     def batches(self, columns: list[str] | None) -> Iterator[Any]:
         if self._csv is not None:
@@ -230,4 +236,16 @@ class _Table:
 @contextlib.contextmanager
 def _opened(address: str) -> Iterator[_Table]:
     with open_address(address) as file:
-        yield _Table(file, address.partition("?")[0].lower().endswith(".csv"))
+        yield _Table(file, address.partition("?")[0].lower().endswith((".csv", ".tsv")))
+
+
+def _delimiter(file: Any) -> str:
+    """What stands between the cells of a CSV file: what gives its header a usual name, and else the most names."""
+    head = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
+    file.seek(0)
+
+    def told(delimiter: str) -> tuple[bool, int]:
+        names = [name.strip().lower() for name in next(csv.reader(head, delimiter=delimiter), [])]
+        return any(name in USUAL_NAMES for name in names), len(names)
+
+    return max(_DELIMITERS, key=told)
