@@ -231,6 +231,37 @@ def test_a_table_of_image_files(tmp_path, delimiter):
     assert dataset.names() == ["sub/0.png row 0", "sub/1.png row 1", "sub/2.png row 2"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_table_says_how_it_is_written(tmp_path, encoding, delimiter):
+    source = disk.write_table(tmp_path / "val.csv", ["fröhlich", "sad", "fröhlich"], delimiter)
+    text = source.read_text(encoding="utf-8-sig")
+    source.write_bytes((b"\xfe\xff" if encoding == "utf-16-be" else b"") + text.encode(encoding))
+    for path in (source, tmp_path):
+        dataset, _ = brought_in(path, tmp_path, classes="fröhlich=happy", layout=None if path == source else "table")
+        assert dataset.label.tolist() == [0, 1, 0]
+        (tmp_path / "out.parquet").unlink()
+
+
+@pytest.mark.parametrize("layout", [None, "table"])
+def test_a_table_that_is_not_utf8_is_told_what_to_do(tmp_path, layout):
+    source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "fröhlich"])
+    text = source.read_text(encoding="utf-8-sig")
+    line = text[: text.index("fröhlich")].count("\n") + 1
+    for data, problem in (
+        (text.encode("latin-1"), rf"is not UTF-8 \(line {line}\); save it as 'CSV UTF-8'"),
+        ("path,label\n".encode("utf-16-le"), "is not UTF-8; save it as 'CSV UTF-8'"),
+        (b"\xff\xfe" + text.encode("utf-16-le")[:-1], "is not UTF-16.*; save it as 'CSV UTF-8'"),
+        ("größe;x\n".encode("latin-1"), r"is not UTF-8.*; save it as 'CSV UTF-8'"),
+    ):
+        source.write_bytes(data)
+        with pytest.raises(InputError, match=problem):
+            brought_in(source, tmp_path, layout=layout)
+    (tmp_path / "x.bin").write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match="a file that is no text"):
+        brought_in(tmp_path / "x.bin", tmp_path)
+
+
 def test_damaged_rows_of_a_table_are_named(tmp_path):
     source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "puzzled", "fear"])
     (tmp_path / "images" / "sub" / "3.png").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ __all__ = [
     "register",
     "split_name",
     "split_of_file",
+    "text_encoding",
 ]
 
 _SPLITS = {
@@ -193,9 +195,13 @@ def _what_is_there(path: Path) -> str:
     """In a few words, for the error of an unknown layout."""
     if path.is_file():
         try:
-            with path.open(encoding="utf-8-sig") as file:
+            with path.open(encoding=text_encoding(path)) as file:
                 line = file.readline(200).strip()
-        except (OSError, UnicodeDecodeError):
+        except (OSError, UnicodeError):
+            line = "\0"
+        if "\0" in line and path.suffix.lower() in (".csv", ".tsv", ".txt"):
+            return "a file that is not UTF-8; save it as 'CSV UTF-8' if it is a table"
+        if "\0" in line:
             return "a file that is no text"
         return f"it starts with '{line[:60]}'" if line else "an empty file"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
@@ -203,6 +209,12 @@ def _what_is_there(path: Path) -> str:
     return "it holds " + (
         ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "") or "nothing"
     )
+
+
+def text_encoding(path: Path) -> str:
+    """How a text file says that it is written: UTF-16 by its mark at the beginning, else UTF-8."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def parse_classes(text: str | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from mien.data.layouts.base import (
     register,
     split_name,
     split_of_file,
+    text_encoding,
 )
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS
@@ -32,6 +33,7 @@ _LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
 _SPLIT = ("split", "usage", "set")
 _DELIMITERS = ",;\t"
 _PLACES = (".", "images", "imgs")
+_SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 
 
 class _Row(NamedTuple):
@@ -49,7 +51,8 @@ class Table:
     """A CSV file with a column of image files and a column of labels, or a folder with some (``train.csv``, ...).
 
     Between its cells are commas, semicolons or tabs. Files are meant from the folder of the table or from its
-    ``images``; Windows' separators are understood. The split is a column, or what the table's name says.
+    ``images``; Windows' separators are understood. The text is UTF-8, or UTF-16 with its mark. The split is a column,
+    or what the table's name says.
     """
 
     name = "table"
@@ -62,6 +65,8 @@ class Table:
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read the tables one after the other; the labels are looked through first."""
         tables = _tables(path)
+        for table in tables or ([path] if path.is_file() else []):
+            _require_text(table)
         if not tables:
             raise InputError(
                 str(path),
@@ -91,15 +96,35 @@ def _tables(path: Path) -> list[Path]:
 def _columns(path: Path) -> tuple[str, list[str]] | None:
     """What stands between the cells, and the names in the header; None where this is no such table."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        # What is not text at all has no such names; a table in another encoding is told so when it is read.
+        with path.open(newline="", encoding=text_encoding(path), errors="replace") as file:
             line = file.readline(4096)
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeError):
+        return None
+    if "\0" in line:
         return None
     for delimiter in _DELIMITERS:
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
         if _first(_PATH, names) and _first(_LABEL, names):
             return delimiter, names
     return None
+
+
+def _require_text(table: Path) -> None:
+    """Names with other letters than English ones would not be found, each by itself."""
+    try:
+        encoding = text_encoding(table)
+        data = table.read_bytes()
+    except OSError as error:
+        raise InputError(str(table), f"cannot be read ({error.strerror})") from error
+    try:
+        found = data.decode(encoding)
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        line = data.count(b"\n", 0, start) + 1
+        raise InputError(str(table), f"is not {_SPOKEN[encoding]} (line {line}); save it as 'CSV UTF-8'") from error
+    if "\0" in found:
+        raise InputError(str(table), f"is not {_SPOKEN[encoding]}; save it as 'CSV UTF-8'")
 
 
 def _first(wanted: tuple[str, ...], names: list[str]) -> str | None:
@@ -110,7 +135,7 @@ def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputErro
     delimiter, names = _columns(table) or (",", [])
     known = known_columns(attributes, names, table.name)
     split_column = _first(_SPLIT, names)
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with table.open(newline="", encoding=text_encoding(table), errors="replace") as file:
         reader = csv.reader(file, delimiter=delimiter)
         next(reader)
         for number, cells in enumerate(row for row in reader if any(cell.strip() for cell in row)):
