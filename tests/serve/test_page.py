@@ -3,6 +3,7 @@
 `scripts/install-browser` installs what this needs; where no Chromium can be had, the tests here skip.
 """
 
+import itertools
 import json
 import re
 import shutil
@@ -255,9 +256,57 @@ def test_a_server_that_goes_and_comes_back(open_page):
         start_camera(page)
         first.stop()
         expect(page.locator("#notice")).to_contain_text("The server is gone. Trying again")
+        before = saved_rows(page)
     with run_server("--port", first.port):
         expect(page.locator("#notice")).to_be_hidden()
         expect(page.locator("#people .person b").first).to_have_text("happy")
+        rows = saved_rows(page)
+        assert len(rows) > len(before)
+        hold_together(rows)
+        assert rows[len(before)]["time_s"] > before[-1]["time_s"]
+        numbers = [{row["track_id"] for row in part} for part in (before, rows[len(before) :])]
+        assert not set.intersection(*numbers)
+
+
+def saved_rows(page):
+    with page.expect_download() as download:
+        page.locator("#live-json").click()
+    return json.loads(download.value.path().read_text(encoding="utf-8"))
+
+
+def hold_together(rows):
+    """Whether they are one recording: frames and times only go forward, and a frame has a person once."""
+    assert all(a["frame"] <= b["frame"] and a["time_s"] <= b["time_s"] for a, b in itertools.pairwise(rows))
+    places = [(row["frame"], row["track_id"]) for row in rows]
+    assert len(set(places)) == len(places)
+
+
+def test_what_was_recorded_goes_on_over_stop_start_and_another_choice(open_page):
+    page = open_page()
+    start_camera(page)
+    page.get_by_role("button", name="Stop").click()
+    first = saved_rows(page)
+    start_camera(page)
+    page.get_by_label("Labels").select_option("valence3")
+    expect(page.locator("#people .person .bars li")).to_have_count(3)
+    page.get_by_role("button", name="Stop").click()
+    rows = saved_rows(page)
+    assert rows[: len(first)] == first
+    hold_together(rows)
+    assert rows[len(first)]["time_s"] > first[-1]["time_s"]
+    persons = [
+        {row["track_id"] for row in part}
+        for part in (
+            first,
+            [row for row in rows[len(first) :] if len(row["probabilities"]) == 7],
+            [row for row in rows[len(first) :] if len(row["probabilities"]) == 3],
+        )
+    ]
+    assert all(persons)
+    assert sum(map(len, persons)) == len(set.union(*persons))
+    page.locator("#live-clear").click()
+    expect(page.locator("#live-rows")).to_have_text("Nothing recorded yet")
+    expect(page.locator("#live-csv")).to_be_disabled()
 
 
 def test_a_token_is_asked_for_or_taken_from_the_address(open_page):

@@ -2,12 +2,11 @@
 
 import { configureStream, isAlive, openStream } from "./api.js";
 import { describe, drawFaces, fit, PersonCard } from "./draw.js";
-import { records } from "./table.js";
+import { Recording } from "./recording.js";
 import { Timeline } from "./timeline.js";
 
 const LONG_SIDE_PX = 640;
 const JPEG_QUALITY = 0.8;
-const MAX_ROWS = 50_000;
 const GONE_MS = 700;
 const LOST_ANSWER_MS = 5000;
 const QUICK_MS = 60;
@@ -30,7 +29,7 @@ export class Live {
     this.timeline = new Timeline(page.timeline);
     this.capture = document.createElement("canvas");
     this.cards = new Map();
-    this.rows = [];
+    this.recording = new Recording();
     this.running = false;
     this.saidMs = 0;
     new ResizeObserver(() => { this.paint(); this.timeline.draw(); }).observe(page.stage);
@@ -86,6 +85,7 @@ export class Live {
     this.reading = null;
     this.paint();
     this.notice("");
+    this.hooks.recorded(this.recording);
     const hadFocus = document.activeElement === this.page.toggle;
     this.page.toggle.hidden = true;
     this.show("idle");
@@ -99,13 +99,18 @@ export class Live {
   choose() {
     this.timeline.clear();
     this.forgetPeople();
-    if (this.socket?.readyState === WebSocket.OPEN) configureStream(this.socket, this.hooks.choice());
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    configureStream(this.socket, this.hooks.choice());
+    this.recording.tracksBegin();
+    this.firstFrame = this.sent;
   }
 
   connect() {
     this.flying = new Map();  // number of a frame -> when it was taken
     this.encoding = 0;
     this.sent = 0;
+    this.firstFrame = 0;  // an answer to an earlier one may be of the choice before: its persons are others
+    this.recording.reconnected();
     this.ready = false;
     const socket = openStream(this.hooks.choice());
     this.socket = socket;
@@ -142,8 +147,9 @@ export class Live {
     const frame = message.reading?.frame ?? message.frame;
     const takenMs = this.flying.get(frame);
     this.flying.delete(frame);
-    if (message.type === "reading") this.take(message.reading, takenMs);
-    else if (message.type === "error" && message.error.code !== "unauthorized") {
+    if (message.type === "reading") {
+      if (frame >= this.firstFrame) this.take(this.recording.goOn(message.reading, takenMs ?? performance.now()), takenMs);
+    } else if (message.type === "error" && message.error.code !== "unauthorized") {
       this.notice(message.error.code === "overloaded" ? "The server is busy …" : message.error.message);
     }
   }
@@ -160,7 +166,7 @@ export class Live {
     while (this.delays.length > 30) this.delays.shift();
     this.paint();
     this.timeline.add(reading, this.labels);
-    if (this.rows.length < MAX_ROWS) this.rows.push(...records(heard));
+    this.recording.add(heard);
     if (now - this.saidMs > 500) this.updateFigures(reading, now);
   }
 
@@ -176,7 +182,7 @@ export class Live {
     this.page.fps.textContent = span > 300 ? String(Math.round(((this.times.length - 1) * 1000) / span)) : "–";
     this.page.delay.textContent = `${Math.round(median)} ms`;
     this.page.count.textContent = String(reading.faces.length);
-    this.hooks.rows(this.rows.length, this.rows.length >= MAX_ROWS);
+    this.hooks.recorded(this.recording);
     this.hooks.say(describe(reading));
   }
 
@@ -269,7 +275,6 @@ export class Live {
     this.times = [];
     this.delays = [];
     this.tries = 0;
-    this.rows = [];
     this.forgetPeople();
     this.timeline.clear();
   }

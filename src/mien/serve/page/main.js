@@ -37,9 +37,11 @@ const hooks = {
     item.append(dot, label);
     return item;
   })),
-  rows: (count, full) => {
-    id("live-rows").textContent = `${count.toLocaleString("en")} rows recorded in this page${full ? " (it keeps no more)" : ""}`;
-    id("live-csv").disabled = id("live-json").disabled = count === 0;
+  recorded: ({ rows, full }) => {
+    id("live-rows").textContent = rows.length
+      ? `${rows.length.toLocaleString("en")} rows recorded in this page${full ? " (it keeps no more)" : ""}`
+      : "Nothing recorded yet";
+    id("live-csv").disabled = id("live-json").disabled = id("live-clear").disabled = rows.length === 0;
   },
   changed: (all) => {
     const count = all.rows.length;
@@ -148,8 +150,9 @@ function start() {
   page.toggle.addEventListener("click", () => live.stop());
   page.curtainButton.addEventListener("click", () => live.start());
   page.camera.addEventListener("change", async () => { live.stop(); await live.start(); });
-  id("live-csv").addEventListener("click", () => saveCsv("mien-live", live.rows));
-  id("live-json").addEventListener("click", () => saveJson("mien-live", live.rows));
+  id("live-csv").addEventListener("click", () => saveCsv("mien-live", live.recording.rows));
+  id("live-json").addEventListener("click", () => saveJson("mien-live", live.recording.rows));
+  id("live-clear").addEventListener("click", () => { live.recording.clear(); hooks.recorded(live.recording); });
   id("photo-csv").addEventListener("click", () => saveCsv("mien-photos", photos.rows));
   id("photo-json").addEventListener("click", () => saveJson("mien-photos", photos.rows));
   id("clear").addEventListener("click", () => photos.clear());
