@@ -94,6 +94,17 @@ def test_damaged_rows_are_named_and_the_status_says_so(folder, tmp_path):
     assert "1 damaged" in done.stdout
 
 
+def test_a_folder_of_an_unknown_class_counts_with_its_images(tmp_path):
+    disk.write_folders(tmp_path / "set", ["train"], ["angry", "happy", "bored"])
+    done = run("data", "import", "set", "out.parquet", "--on-error", "skip", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "4 faces" in done.stdout
+    assert "2 damaged" in done.stdout
+    assert done.stderr.startswith("mien: left out train/bored: unknown class name 'bored'")
+    assert done.stderr.endswith("(2 images in this folder)\n")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -120,7 +120,9 @@ def test_an_unknown_class_folder_is_named(tmp_path):
         brought_in(root, tmp_path)
     assert not (tmp_path / "out.parquet").exists()
     dataset, summary = brought_in(root, tmp_path, on_error="skip")
-    assert summary.damaged_rows == 1
+    assert summary.damaged_rows == 2
+    assert [error.problem.endswith("(2 images in this folder)") for error in summary.damaged] == [True]
+    assert dataset.info.history[0]["damaged_rows"] == 2
     assert len(dataset) == 4
 
 

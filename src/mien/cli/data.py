@@ -231,8 +231,10 @@ def _name_damaged(summary: ImportSummary | PhotoImportSummary) -> None:
     """Name the first rows that were left out; they make the exit status 1."""
     for error in summary.damaged[:_NAMED_ROWS]:
         say(f"left out {error}")
-    if summary.damaged_rows > _NAMED_ROWS:
-        say(f"left out {summary.damaged_rows - _NAMED_ROWS:,} more that are damaged (--json names them)")
+    # One error stands for all images of a folder.
+    more = summary.damaged_rows - sum(getattr(error, "rows", 1) for error in summary.damaged[:_NAMED_ROWS])
+    if more:
+        say(f"left out {more:,} more that are damaged (--json names them)")
     if summary.damaged_rows:
         raise typer.Exit(1)
 

@@ -16,7 +16,15 @@ import numpy as np
 from mien.data import ferplus
 from mien.data.dataset import Dataset
 from mien.data.info import DatasetInfo
-from mien.data.layouts import Contents, Item, ReadOptions, find_layout, parse_attributes, parse_classes
+from mien.data.layouts import (
+    Contents,
+    DamagedFolderError,
+    Item,
+    ReadOptions,
+    find_layout,
+    parse_attributes,
+    parse_classes,
+)
 from mien.data.options import ImportOptions
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
@@ -55,7 +63,8 @@ class ImportSummary:
     counts : dict of str to dict of str to int
         Rows by split and class.
     damaged : list of InputError
-        The first 1,000 damaged rows that were left out; `damaged_rows` counts all.
+        The first 1,000 damaged rows that were left out (of a folder of an unknown class one for all its images);
+        `damaged_rows` counts all.
     excluded : dict of str to int
         Sound rows that were left out by the layout's or the protocol's own rule, by reason.
     """
@@ -129,7 +138,8 @@ def import_dataset(
         done = 0
         for rows in _encoded(_chunks(contents.items), info, options):
             for row in rows:
-                done += 1
+                count = row.rows if isinstance(row, DamagedFolderError) else 1
+                done += count
                 if isinstance(row, Row):
                     writer.write(row)
                     counts[row.split, info.labels[row.label]] += 1
@@ -138,7 +148,7 @@ def import_dataset(
                 elif options.on_error == "stop":
                     raise row
                 else:
-                    summary.damaged_rows += 1
+                    summary.damaged_rows += count
                     summary.damaged += [row] if len(summary.damaged) < _MOST_NAMED else []
             if progress is not None:
                 progress(done, contents.total)

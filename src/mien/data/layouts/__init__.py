@@ -4,6 +4,7 @@ from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, parquet, folde
 from mien.data.layouts.base import (
     LAYOUTS,
     Contents,
+    DamagedFolderError,
     Item,
     Layout,
     ReadOptions,
@@ -16,6 +17,7 @@ from mien.data.layouts.base import (
 __all__ = [
     "LAYOUTS",
     "Contents",
+    "DamagedFolderError",
     "Item",
     "Layout",
     "ReadOptions",

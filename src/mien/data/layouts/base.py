@@ -18,6 +18,7 @@ from mien.labels import EXPRESSIONS, canonical_name
 __all__ = [
     "LAYOUTS",
     "Contents",
+    "DamagedFolderError",
     "Item",
     "Layout",
     "ReadOptions",
@@ -71,6 +72,20 @@ class Item:
     attributes: Mapping[str, str] | None = None
 
 
+class DamagedFolderError(InputError):
+    """A folder of which no image can be used, in the place of its rows.
+
+    Attributes
+    ----------
+    rows : int
+        How many images are in it.
+    """
+
+    def __init__(self, source: str, problem: str, rows: int) -> None:
+        super().__init__(source, f"{problem} ({rows:,} image{'s' if rows != 1 else ''} in this folder)")
+        self.rows = rows
+
+
 @dataclass
 class Contents:
     """What a reader says before the first row.
@@ -80,7 +95,8 @@ class Contents:
     labels : tuple of str
         The classes.
     items : iterator of Item or InputError
-        The rows; an InputError in the place of a row that is damaged.
+        The rows; an InputError in the place of a row that is damaged, a DamagedFolderError in that of
+        several.
     total : int or None
         How many there will be, where it is known; only for the progress bar.
     vote_labels, attribute_names, columns, splits

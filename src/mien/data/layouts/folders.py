@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, class_name, known_class, register, split_name
+from mien.data.layouts.base import (
+    Contents,
+    DamagedFolderError,
+    Item,
+    ReadOptions,
+    class_name,
+    known_class,
+    register,
+    split_name,
+)
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
@@ -78,8 +87,8 @@ def _items(
             try:
                 label = class_name(folder.name, classes, folder.relative_to(root).as_posix())
             except InputError as error:
-                if any(True for _ in images_in(folder)):
-                    yield error
+                if count := sum(1 for _ in images_in(folder)):
+                    yield DamagedFolderError(error.source, error.problem, count)
                 continue
             for file in images_in(folder):
                 relative = file.relative_to(root).as_posix()
