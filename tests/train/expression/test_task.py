@@ -12,7 +12,7 @@ from mien.errors import MienWarning, UsageError
 from mien.evaluate.faces import open_faces
 from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
-from mien.train.expression.task import Batch, ExpressionTask, architecture_options
+from mien.train.expression.task import Batch, ExpressionTask
 from mien.train.options import (
     AugmentOptions,
     DataOptions,
@@ -283,10 +283,3 @@ def test_other_data_have_another_checksum(dataset: Path, tmp_path: Path) -> None
     other = write_dataset(tmp_path / "b.parquet", images, splits=("train", "train", "validation"), votes=True)
     assert ready(recipe(other))[0].facts()["checksum"] != first
     assert ready(recipe(dataset, loss={"label_smoothing": 0.2}))[0].facts()["checksum"] != first
-
-
-def test_options_of_architectures_are_read_from_text() -> None:
-    got = architecture_options(("widths=8:16", "a=1", "b=0.5", "c=true", "d=word"))
-    assert got == {"widths": (8, 16), "a": 1, "b": 0.5, "c": True, "d": "word"}
-    with pytest.raises(UsageError, match="'widths'; expected NAME=VALUE"):
-        architecture_options(("widths",))

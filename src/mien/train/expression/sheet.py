@@ -16,8 +16,8 @@ from mien.errors import UsageError
 from mien.files import write_atomically
 from mien.opencv import encode_png
 from mien.train.expression.augment import Augmenter
+from mien.train.expression.network_spec import make_network_spec
 from mien.train.expression.rows import open_rows
-from mien.train.expression.task import make_network_spec
 from mien.train.options import AugmentOptions, ExpressionRecipe
 
 __all__ = ["augmentation_sheet", "write_augmentation_sheet"]

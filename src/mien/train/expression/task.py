@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,19 +16,20 @@ from torch.nn import functional
 
 from mien.data.balance import class_weights
 from mien.errors import MienWarning, UsageError
-from mien.train.architectures import ExpressionNetwork, HeadSpec, NetworkSpec, build_network, make_spec
+from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
 from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss
+from mien.train.expression.network_spec import make_network_spec
 from mien.train.expression.order import epoch_order, steps_in_epoch
-from mien.train.expression.rows import Rows, head_of, open_rows, vote_head
+from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
 from mien.train.options import ExpressionRecipe
 from mien.train.task import Place, Step, derived_seed
 
-__all__ = ["Batch", "ExpressionTask", "make_network_spec"]
+__all__ = ["Batch", "ExpressionTask"]
 
 _VALIDATION_BATCH = 512
 
@@ -326,57 +326,6 @@ class ExpressionTask:
         )[index:, self._place.rank]
         rows = torch.from_numpy(np.ascontiguousarray(order)).to(self._place.device)
         return zip(self._images_of["training"].batches(order), rows, strict=True)
-
-
-def make_network_spec(recipe: ExpressionRecipe, training: Rows) -> NetworkSpec:
-    """The network that a recipe asks for, with the heads that its data can teach.
-
-    Raises
-    ------
-    UsageError
-        If the architecture or one of its options is unknown, or a value does not fit.
-    """
-    model = recipe.model
-    heads: list[HeadSpec] = [head_of(training.scheme)]
-    votes = vote_head(training.faces) if recipe.loss.ferplus_weight else None
-    if votes is not None:
-        heads.append(votes)
-    return make_spec(
-        model.architecture,
-        heads,
-        size_px=model.size_px,
-        channels=model.channels,  # type: ignore[arg-type] # checked by the options
-        dropout=model.dropout,
-        options=architecture_options(model.architecture_options),
-    )
-
-
-def architecture_options(items: tuple[str, ...]) -> dict[str, Any]:
-    """The options ``NAME=VALUE`` of an architecture: whole numbers, numbers, true or false, words; ``64:128`` for two.
-
-    Raises
-    ------
-    UsageError
-        If one is not of this form.
-    """
-    options: dict[str, Any] = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"architecture_options has '{item}'; expected NAME=VALUE, such as widths=64:128:256")
-        parts = [_value(part) for part in value.split(":")]
-        options[name.strip()] = tuple(parts) if len(parts) > 1 else parts[0]
-    return options
-
-
-def _value(text: str) -> Any:
-    text = text.strip()
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
 
 
 def _scores(confusion: npt.NDArray[np.float64], loss: float, leaks_known: bool) -> dict[str, float]:
