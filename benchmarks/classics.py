@@ -177,7 +177,7 @@ def measure_times(arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]
     import numpy as np
 
     from mien.classify import OnnxClassifier
-    from mien.evaluate.faces import open_faces
+    from mien.data.faces import open_faces
     from mien.evaluate.speed import ms_a_face
     from mien.export.graph import canonical_bytes, to_onnx
     from mien.train.checkpoint import load_checkpoint

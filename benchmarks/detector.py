@@ -26,14 +26,14 @@ from mien.detect.mien import MienDetector
 from mien.detect.yunet import YuNetDetector
 from mien.evaluate.detection import look_at
 from mien.evaluate.detection_conditions import CONDITIONS
-from mien.evaluate.detection_faces import truth_of
-from mien.evaluate.detection_metrics import (
+from mien.metrics.detection import (
     Finds,
     average_precision,
     bootstrap_weights,
     pool,
     recall_at_false_finds,
     share_found,
+    truth_of,
 )
 from mien.source.image import decode_image
 from mien.zoo.store import find_model

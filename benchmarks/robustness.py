@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mien.data.balance import map_labels
-from mien.evaluate import open_faces
+from mien.data.faces import open_faces
 from mien.evaluate.models import open_model
 from mien.evaluate.robustness import SMALL_SIDES_PX, measure_robustness, small
 from mien.labels import LabelScheme

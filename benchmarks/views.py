@@ -15,7 +15,7 @@ import numpy as np
 from mien.classify import mean_probabilities, take_views, whole_batch
 from mien.classify.calibration import expected_calibration_error
 from mien.data.balance import map_labels
-from mien.evaluate import open_faces
+from mien.data.faces import open_faces
 from mien.evaluate.models import open_model
 from mien.labels import LabelScheme
 

@@ -1,16 +1,23 @@
-"""Work on a stream of items in several threads."""
+"""How many cores there are to use, and work on a stream of items in several threads."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["ordered_map"]
+__all__ = ["ordered_map", "usable_cores"]
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
+
+
+def usable_cores() -> int:
+    """How many cores this process may use, which in a container or under taskset are fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int, ahead: int = 2) -> Iterator[_B]:

@@ -18,7 +18,7 @@ from mien.detect import Detector, open_detector
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
-from mien.parallel import ordered_map
+from mien.parallel import ordered_map, usable_cores
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
 from mien.recognizer_options import RecognizerOptions
 from mien.result import Reading
@@ -45,9 +45,7 @@ def count_threads(wanted: int | None) -> int:
     """The threads to use: as many as wanted, else one for each core that this process may use (8 at most)."""
     if wanted is not None:
         return wanted
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(cores, 8))
+    return min(usable_cores(), 8)
 
 
 @document_options

@@ -10,7 +10,7 @@ from rich.console import Console
 from mien.cli.compare import _show_pairs
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
+from tests.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
 
 IMAGES = smooth_faces(28)
 

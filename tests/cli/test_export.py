@@ -18,7 +18,7 @@ from mien.train.architectures import FERPLUS_HEAD, HeadSpec
 from mien.train.checkpoint import save_checkpoint
 from mien.zoo.card import ModelCard
 from tests.cli.mien_in_process import runner
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.sets import smooth_faces, write_class_folders, write_dataset
 from tests.train.networks import plain_network
 
 IMAGES = smooth_faces(56)

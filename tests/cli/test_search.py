@@ -13,8 +13,8 @@ import pytest
 from mien.train import read_recipe
 from tests.cli.mien_in_process import runner
 from tests.data.test_copies import picture
-from tests.evaluate.sets import write_dataset
 from tests.evaluate.test_report import assert_self_contained
+from tests.sets import write_dataset
 
 RECIPE = """
 model: {architecture: cnn2}

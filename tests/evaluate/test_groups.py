@@ -13,7 +13,7 @@ from mien.evaluate import evaluate_model
 from mien.evaluate.groups import group_scores, stratified_difference
 from mien.labels import FER7
 from mien.opencv import encode_png
-from tests.evaluate.sets import smooth_faces
+from tests.sets import smooth_faces
 
 NAMES = ("happy", "sad")
 

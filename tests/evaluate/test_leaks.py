@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.data.faces import open_faces
 from mien.errors import UsageError
-from mien.evaluate import EvaluateOptions, open_faces
+from mien.evaluate import EvaluateOptions
 from mien.evaluate import leaks as leaks_module
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from tests.data.test_copies import picture, recompressed
-from tests.evaluate.sets import write_dataset
+from tests.sets import write_dataset
 
 IMAGES = np.stack([picture(seed) for seed in range(21)])
 

@@ -17,7 +17,7 @@ from mien.evaluate.models import open_model
 from mien.evaluate.page import comparison_page
 from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import save_checkpoint
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 from tests.train.networks import plain_network
 
 IMAGES = smooth_faces(42, side_px=60)

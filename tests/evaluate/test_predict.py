@@ -7,12 +7,12 @@ import pytest
 
 from mien.classify import OnnxClassifier, take_views, whole_batch
 from mien.classify.calibration import softmax
+from mien.data.faces import open_faces
 from mien.errors import ModelError
-from mien.evaluate import open_faces
 from mien.evaluate.predict import predict
 from mien.evaluate.speed import ms_a_face
 from mien.zoo import find_model
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 
 
 def test_faces_are_read_as_the_recognizer_reads_them(tmp_path: Path) -> None:

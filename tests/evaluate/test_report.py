@@ -15,7 +15,7 @@ from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.page import comparison_page, evaluation_page
 from mien.labels import EXPRESSIONS
 from mien.zoo import list_models
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 
 IMAGES = smooth_faces(42)
 

@@ -9,7 +9,7 @@ import pytest
 from mien.classify import OnnxClassifier
 from mien.evaluate.robustness import MOVES, Move, measure_robustness, moved, small
 from mien.zoo import find_model
-from tests.evaluate.sets import smooth_faces
+from tests.sets import smooth_faces
 
 
 def test_moves_do_what_they_say() -> None:

@@ -13,7 +13,7 @@ import pytest
 from mien.train import ExpressionRecipe, change_recipe
 from tests.conftest import ROOT
 from tests.data.test_copies import picture
-from tests.evaluate.sets import write_dataset
+from tests.sets import write_dataset
 
 
 def run(program: str, *arguments: object, cwd: Path) -> str:

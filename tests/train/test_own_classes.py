@@ -10,7 +10,7 @@ import mien
 from mien.evaluate import evaluate_model
 from mien.export.checkpoint import export_checkpoint
 from mien.train import ExpressionRecipe, change_recipe, train_model
-from tests.evaluate.sets import write_class_folders
+from tests.sets import write_class_folders
 
 CLASSES = ("engaged", "Bored", "looking away")
 

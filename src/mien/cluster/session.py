@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from mien.errors import UsageError
+from mien.parallel import usable_cores
 
 __all__ = ["RaySession"]
 
@@ -141,7 +142,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._folder = tempfile.mkdtemp(prefix="mien-ray-")
         settings: dict[str, Any] = {
             **_COMMON,
-            "num_cpus": self._cores or _cores(),
+            "num_cpus": self._cores or usable_cores(),
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
             "_node_ip_address": "127.0.0.1",
@@ -230,8 +231,3 @@ def _silence() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mien.data.clean import CleanSummary, clean_dataset
     from mien.data.copies import CopyPairs, copy_groups, find_copies
     from mien.data.dataset import Dataset
+    from mien.data.faces import Faces, open_faces
     from mien.data.importer import ImportSummary, import_dataset
     from mien.data.info import DatasetInfo
     from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
@@ -29,6 +30,7 @@ __all__ = [
     "CopyPairs",
     "Dataset",
     "DatasetInfo",
+    "Faces",
     "Finding",
     "ImportOptions",
     "ImportSummary",
@@ -44,6 +46,7 @@ __all__ = [
     "import_dataset",
     "make_folds",
     "map_labels",
+    "open_faces",
     "oversample",
     "read_plan",
     "report_dataset",
@@ -62,6 +65,7 @@ if not TYPE_CHECKING:
             "clean": ["CleanSummary", "clean_dataset"],
             "copies": ["CopyPairs", "copy_groups", "find_copies"],
             "dataset": ["Dataset"],
+            "faces": ["Faces", "open_faces"],
             "importer": ["ImportSummary", "import_dataset"],
             "info": ["DatasetInfo"],
             "options": ["AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"],

@@ -9,7 +9,6 @@ by pixel, shifted and scaled against each other.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.options import COPY_CORRELATION
+from mien.parallel import usable_cores
 
 __all__ = ["COPY_KINDS", "CopyPairs", "copied_rows", "copy_groups", "find_copies"]
 
@@ -102,7 +102,7 @@ def find_copies(
         bands = {row: _band(images[kept[row]]) for row in met.tolist()}
         check = partial(_verify, images[kept], bands)
         blocks = np.array_split(candidates, max(1, len(candidates) // 512))
-        threads = threads or os.cpu_count() or 1
+        threads = threads or usable_cores()
         with ThreadPoolExecutor(threads) as pool:
             found = np.concatenate(list(pool.map(check, blocks)))
         sure = found >= threshold

@@ -31,7 +31,7 @@ from mien.data.writer import DatasetWriter, Row
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS
 from mien.opencv import encode_png
-from mien.parallel import ordered_map
+from mien.parallel import ordered_map, usable_cores
 from mien.source.header import read_header
 
 __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
@@ -215,7 +215,7 @@ def _encoded(
     chunks: Iterator[list[Item | InputError]], info: DatasetInfo, options: ImportOptions
 ) -> Iterator[list[Row | InputError | str]]:
     """Fetch, check and encode the images in threads; results in order, a few chunks under way."""
-    threads = max(2, min(os.cpu_count() or 1, 8))
+    threads = max(2, min(usable_cores(), 8))
     yield from ordered_map(partial(_rows, info=info, options=options), chunks, threads)
 
 

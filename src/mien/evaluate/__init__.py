@@ -1,8 +1,9 @@
-"""What a model is worth on labelled faces: metrics with intervals, calibration, reports, comparison.
+"""What a model is worth on labelled faces: reports and comparisons, by the figures of `mien.metrics`.
 
-The order of the work is that of the files: `faces` (labelled rows of a dataset in any layout), `scheme` (which labels
-are compared), `predict` (one pass and ten views), `metrics`, `calibration`, `votes` (the FER+ protocols), then
-`report` (one model) or `comparison` (several on the same rows, with `paired` tests and `speed`), and `page`.
+The order of the work is that of the files: `models` (a shipped, exported or just trained one), `scheme` (which labels
+are compared), `predict` (one pass and ten views), `votes` (the FER+ protocols), `groups`, `leaks`, then `report` (one
+model) or `comparison` (several on the same rows, with their `speed`), and `page`. Those of detectors begin with
+`detection`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.evaluate.comparison import Comparison, compare_models
-    from mien.evaluate.faces import Faces, open_faces
     from mien.evaluate.options import CompareOptions, EvaluateOptions
-    from mien.evaluate.paired import PairedTest, exact_mcnemar, paired_test
     from mien.evaluate.report import Evaluation, evaluate_model
 
 __all__ = [
@@ -23,13 +22,8 @@ __all__ = [
     "Comparison",
     "EvaluateOptions",
     "Evaluation",
-    "Faces",
-    "PairedTest",
     "compare_models",
     "evaluate_model",
-    "exact_mcnemar",
-    "open_faces",
-    "paired_test",
 ]
 
 if not TYPE_CHECKING:
@@ -38,9 +32,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "comparison": ["Comparison", "compare_models"],
-            "faces": ["Faces", "open_faces"],
             "options": ["CompareOptions", "EvaluateOptions"],
-            "paired": ["PairedTest", "exact_mcnemar", "paired_test"],
             "report": ["Evaluation", "evaluate_model"],
         },
     )

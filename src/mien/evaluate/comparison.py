@@ -15,18 +15,19 @@ import numpy.typing as npt
 
 from mien import __version__
 from mien.classify.calibration import expected_calibration_error, softmax
+from mien.data.faces import Faces
+from mien.data.held_out import open_measured
 from mien.errors import UsageError
-from mien.evaluate.faces import Faces
-from mien.evaluate.held_out import open_measured
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.models import open_model
 from mien.evaluate.options import CompareOptions
-from mien.evaluate.paired import holm, paired_test
-from mien.evaluate.predict import default_threads, predict
+from mien.evaluate.predict import predict
 from mien.evaluate.report import answers_of, ferplus_scores, model_facts, row_facts, wanted_rows
 from mien.evaluate.scheme import choose_task
 from mien.evaluate.speed import ms_a_face
+from mien.metrics.classification import detailed_scores, rounded
+from mien.metrics.paired import holm, paired_test
+from mien.parallel import usable_cores
 from mien.zoo import StoredModel
 
 __all__ = ["Comparison", "compare_models"]
@@ -81,7 +82,7 @@ def compare_models(
     if len(models) < 2:
         raise UsageError(f"{len(models)} model to compare; expected two or more")
     start_s = time.monotonic()
-    threads = options.threads or default_threads()
+    threads = options.threads or usable_cores()
     opened = [open_model(model, threads) for model in models]
     stored, classifiers = [model for model, _ in opened], [classifier for _, classifier in opened]
     names = _names(stored)

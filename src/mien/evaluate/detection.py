@@ -15,15 +15,6 @@ from mien.detect import Detections, Detector
 from mien.detect.base import ImageArray
 from mien.errors import UsageError
 from mien.evaluate.detection_conditions import CONDITIONS
-from mien.evaluate.detection_faces import truth_of
-from mien.evaluate.detection_metrics import (
-    FALSE_FINDS_A_PHOTO,
-    Finds,
-    Truth,
-    bootstrap_weights,
-    pool,
-    recall_at_false_finds,
-)
 from mien.evaluate.detection_models import open_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_scores import (
@@ -35,6 +26,15 @@ from mien.evaluate.detection_scores import (
     scores_at,
     size_rows,
     source_rows,
+)
+from mien.metrics.detection import (
+    FALSE_FINDS_A_PHOTO,
+    Finds,
+    Truth,
+    bootstrap_weights,
+    pool,
+    recall_at_false_finds,
+    truth_of,
 )
 from mien.source.image import decode_image
 

@@ -11,7 +11,7 @@ import numpy as np
 from mien.data.photos.change import darken, tilted_box
 from mien.detect.base import ImageArray
 from mien.detect.image import as_gray
-from mien.evaluate.detection_metrics import Truth
+from mien.metrics.detection import Truth
 
 __all__ = ["CONDITIONS", "FRAME_PX", "Condition", "fill_frame", "in_gray", "in_low_light", "tilt"]
 

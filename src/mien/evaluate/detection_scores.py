@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluate.detection_metrics import SIZES_PX, Finds, average_precision, recall_at_false_finds, share_found
+from mien.metrics.detection import SIZES_PX, Finds, average_precision, recall_at_false_finds, share_found
 
 __all__ = [
     "IOUS",

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from mien.data.attributes import MOST_GROUPS, split_groups
 from mien.errors import UsageError
-from mien.evaluate.metrics import QUANTILE_975, detailed_scores, rounded
-from mien.evaluate.paired import holm
+from mien.metrics.classification import QUANTILE_975, detailed_scores, rounded
+from mien.metrics.paired import holm
 
 __all__ = ["StratifiedDifference", "group_scores", "stratified_difference"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import COPY_KINDS, copied_rows
+from mien.data.faces import Faces, open_training
 from mien.errors import UsageError
-from mien.evaluate.faces import Faces, open_training
-from mien.evaluate.metrics import rounded, share_interval
+from mien.metrics.classification import rounded, share_interval
 
 __all__ = ["LEAK_PARTS", "leak_scores", "mark_leaks"]
 

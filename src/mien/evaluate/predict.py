@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify import Classifier, mean_probabilities, take_views, whole_batch
+from mien.data.faces import Faces
 from mien.errors import ModelError
-from mien.evaluate.faces import Faces
 
 __all__ = ["Outputs", "predict"]
 
@@ -94,11 +93,6 @@ def predict(
         Outputs(_joined(own), _joined(mean) if views else None, np.array(sides_px, np.float64))
         for own, mean in zip(logits, means, strict=True)
     ]
-
-
-def default_threads() -> int:
-    """As many threads as this process may use cores."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,19 +14,20 @@ import numpy.typing as npt
 
 from mien import __version__
 from mien.classify.calibration import softmax
+from mien.data.faces import Faces
+from mien.data.held_out import Measured, open_measured
 from mien.data.layouts import parse_attributes
-from mien.evaluate.calibration import scheme_calibration
-from mien.evaluate.faces import Faces
 from mien.evaluate.groups import group_scores
-from mien.evaluate.held_out import Measured, open_measured
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.metrics import detailed_scores, rounded
 from mien.evaluate.models import CHECKPOINT, open_model
 from mien.evaluate.options import EvaluateOptions
-from mien.evaluate.predict import Outputs, default_threads, predict
+from mien.evaluate.predict import Outputs, predict
 from mien.evaluate.scheme import Task, choose_task
 from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS
+from mien.metrics.calibration import scheme_calibration
+from mien.metrics.classification import detailed_scores, rounded
+from mien.parallel import usable_cores
 from mien.zoo import StoredModel
 from mien.zoo.card import Head, ModelCard
 
@@ -44,7 +45,7 @@ class Evaluation:
     ----------
     values : dict
         Plain values, as they are written to JSON. Shares lie in [0, 1]; ``interval_95`` are 95 % intervals over
-        the images (`mien.evaluate.metrics`).
+        the images (`mien.metrics.classification`).
     pictures : list of uint8 arrays of shape (H, W)
         The faces of ``values["confidently_wrong"]``, gray.
     """
@@ -69,7 +70,7 @@ def evaluate_model(
 
     The faces go through the same preprocessing as everywhere (`mien.classify.preprocess`), as faces that are cropped
     already. Of the split that the model was trained on, those that training held out are measured
-    (`mien.evaluate.held_out`).
+    (`mien.data.held_out`).
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def evaluate_model(
     """
     options = options or EvaluateOptions(**kwargs)
     start_s = time.monotonic()
-    stored, classifier = open_model(model, options.threads or default_threads())
+    stored, classifier = open_model(model, options.threads or usable_cores())
     measured = open_measured(data, options.split, [stored.card.learned_from], parse_attributes(options.by))
     faces = measured.faces
     task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mien.classify import Classifier, whole_batch
 from mien.classify.calibration import softmax
-from mien.evaluate.metrics import rounded
+from mien.metrics.classification import rounded
 
 __all__ = ["MOVES", "SMALL_SIDES_PX", "Move", "measure_robustness", "moved", "small"]
 

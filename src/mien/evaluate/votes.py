@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.ferplus import VOTE_LABELS, majority
-from mien.evaluate.metrics import rounded, share_interval
 from mien.labels import EXPRESSIONS
+from mien.metrics.classification import rounded, share_interval
 
 __all__ = ["PROTOCOLS", "ferplus_plurality", "ferplus_protocols"]
 

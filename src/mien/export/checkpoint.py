@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from mien.classify.preprocess import whole_batch
 from mien.data.copies import COPY_KINDS, copied_rows
+from mien.data.faces import Faces, open_training
 from mien.data.ferplus import VOTE_LABELS
+from mien.data.held_out import Measured, open_measured
 from mien.errors import InputError, UsageError
-from mien.evaluate.faces import Faces, open_training
-from mien.evaluate.held_out import Measured, open_measured
 from mien.evaluate.scheme import NO_EXPRESSION
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
@@ -55,7 +55,7 @@ def export_checkpoint(
         must have every expression of the first head. Of the split that the checkpoint was trained on, those that
         training held out are taken for it, and the rest are the training faces.
     split : str, optional
-        Of `data`; as in `mien.evaluate.open_faces`.
+        Of `data`; as in `mien.data.open_faces`.
     training : Path, optional
         What the model was trained on; by default the split ``train`` of `data`. A choice of its faces sets the ranges
         of the int8 numbers, and faces of `data` with a copy there are counted apart. Without any, only float32

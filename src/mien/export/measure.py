@@ -14,10 +14,10 @@ from mien.classify.calibration import expected_calibration_error, fit_temperatur
 from mien.classify.preprocess import whole_batch
 from mien.classify.views import take_views
 from mien.data.ferplus import VOTE_LABELS
-from mien.evaluate.calibration import calibration_scores
-from mien.evaluate.metrics import classification_scores
 from mien.evaluate.votes import ferplus_plurality
 from mien.export.run import run_logits
+from mien.metrics.calibration import calibration_scores
+from mien.metrics.classification import classification_scores
 from mien.train.architectures import HeadSpec, NetworkSpec
 from mien.zoo.card import Head
 

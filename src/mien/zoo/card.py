@@ -124,7 +124,7 @@ class TrainingData:
 class LearnedFrom:
     """The split that a model was trained on, so that it can be told again which of its faces were held out.
 
-    `mien.evaluate.held_out` writes it, and finds the faces again by it.
+    `mien.data.held_out` writes it, and finds the faces again by it.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ from mien.export.checkpoint import export_checkpoint
 from mien.train.architectures import FER7_HEAD, FERPLUS_HEAD, build_network, list_architectures, make_spec
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.zoo import find_model
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 
 CARDS = list_architectures()
 NAMES = [*CARDS, "timm:resnet10t"]

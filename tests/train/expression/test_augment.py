@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mien.errors import UsageError
 from mien.train.expression.augment import Augmenter, Draws, nudged, strength_at
 from mien.train.options import AugmentOptions
-from tests.evaluate.sets import smooth_faces
+from tests.sets import smooth_faces
 
 OFF: dict[str, Any] = {
     "mirror": 0.0, "rotation_deg": 0.0, "scale": 0.0, "aspect": 0.0, "shift": 0.0, "crop": 0.0, "brightness": 0.0,

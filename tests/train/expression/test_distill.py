@@ -18,7 +18,7 @@ from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.classifier import TorchClassifier
 from mien.train.expression.distill import Teachers, distillation_loss, fitted, teacher_file, ten_views
 from mien.zoo import find_model
-from tests.evaluate.sets import smooth_faces
+from tests.sets import smooth_faces
 from tests.train.networks import plain_network
 
 CPU = torch.device("cpu")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mien.classify import whole_batch
+from mien.data.faces import open_faces
 from mien.errors import InputError
-from mien.evaluate.faces import open_faces
 from mien.train.expression.images import ResidentImages, StreamedImages, open_images
 from mien.zoo.card import InputSpec
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.sets import smooth_faces, write_class_folders, write_dataset
 
 CPU = torch.device("cpu")
 ORDER = np.array([[3, 0, 8], [5, 5, 1]])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mien.train.expression.resample import apply_matrices, blur_matrices, resolution_bank
-from tests.evaluate.sets import smooth_faces
+from tests.sets import smooth_faces
 
 FACES = smooth_faces(4, side_px=48).astype(np.float32)
 

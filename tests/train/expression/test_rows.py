@@ -13,7 +13,7 @@ from mien.labels import FER7, LabelScheme
 from mien.train.architectures import FERPLUS_HEAD
 from mien.train.expression.rows import head_of, open_rows, vote_head
 from mien.train.options import DataOptions
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.sets import smooth_faces, write_class_folders, write_dataset
 
 FACES = smooth_faces(63)
 

@@ -10,7 +10,7 @@ import torch
 from mien.errors import OutputError, UsageError
 from mien.train.expression.sheet import augmentation_sheet, write_augmentation_sheet
 from mien.train.options import AugmentOptions, DataOptions, ExpressionRecipe
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 
 
 def test_a_row_for_each_augmentation_that_is_on() -> None:

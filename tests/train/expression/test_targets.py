@@ -11,7 +11,7 @@ from mien.train.architectures import FER7_HEAD, FERPLUS_HEAD
 from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
 from mien.train.options import DataOptions, LossOptions
-from tests.evaluate.sets import smooth_faces, write_dataset
+from tests.sets import smooth_faces, write_dataset
 
 
 def made_rows(folder: Path, *, votes: bool) -> Rows:

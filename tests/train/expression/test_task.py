@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from mien.data.faces import open_faces
 from mien.errors import MienWarning, UsageError
-from mien.evaluate.faces import open_faces
 from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.expression.task import Batch, ExpressionTask
@@ -23,7 +23,7 @@ from mien.train.options import (
     OptimizerOptions,
 )
 from mien.train.task import Place, Step
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.sets import smooth_faces, write_class_folders, write_dataset
 from tests.train.networks import plain_network
 
 PLACE = Place(torch.device("cpu"))

@@ -20,7 +20,7 @@ from mien.train.search import SearchResult, search_recipe
 from mien.train.search.folder import locked
 from tests.conftest import ROOT
 from tests.data.test_copies import picture, recompressed
-from tests.evaluate.sets import write_dataset
+from tests.sets import write_dataset
 from tests.train.search.made import EPOCHS, SPACE, MadeTraining, true_score
 
 
@@ -104,7 +104,7 @@ def test_trials_only_see_folds_of_the_training_split(recipe: ExpressionRecipe, d
 
 def test_own_folds_and_other_layouts_are_taken(recipe: ExpressionRecipe, tmp_path: Path) -> None:
     from mien.data import split_dataset
-    from tests.evaluate.sets import write_class_folders
+    from tests.sets import write_class_folders
 
     split_dataset(Dataset(recipe.data.dataset), tmp_path / "folds.parquet", folds=2, only="train")
     own = change_recipe(recipe, {"dataset": tmp_path / "folds.parquet"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
 from mien.data.options import AuditOptions
 from mien.errors import UsageError
+from mien.parallel import usable_cores
 
 __all__ = ["Audit", "AuditOptions", "audit_dataset"]
 
@@ -102,7 +102,7 @@ def audit_dataset(
     Audit
     """
     options = options or AuditOptions(**kwargs)
-    threads = options.threads or os.cpu_count() or 1
+    threads = options.threads or usable_cores()
     trained = _trained_splits(options.trained_on, dataset)
     given = None
     if options.probabilities is not None:

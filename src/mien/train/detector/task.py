@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from mien.data.faces import open_training
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import fit_square
 from mien.errors import UsageError
-from mien.evaluate.faces import open_training
 from mien.train.detector.assign import Cells, make_cells
 from mien.train.detector.loss import Targets, detector_losses
 from mien.train.detector.mosaic import TrainingImage, make_mosaic

@@ -15,14 +15,14 @@ from mien.data.pixels import decode_gray
 from mien.detect import Detections
 from mien.detect.base import FloatArray, ImageArray
 from mien.detect.mien import MienDetector
-from mien.evaluate.detection_faces import truth_of
-from mien.evaluate.detection_metrics import (
+from mien.metrics.detection import (
     SIZES_PX,
     Truth,
     average_precision,
     pool,
     recall_at_false_finds,
     share_found,
+    truth_of,
 )
 from mien.train.task import Place
 from mien.zoo.card import InputSpec

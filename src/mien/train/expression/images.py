@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 
 from mien.classify.preprocess import whole_batch
+from mien.data.faces import Faces
 from mien.errors import InputError
-from mien.evaluate.faces import Faces
-from mien.evaluate.predict import default_threads
+from mien.parallel import usable_cores
 from mien.zoo.card import InputSpec
 
 __all__ = ["ImageBatches", "ResidentImages", "StreamedImages", "open_images"]
@@ -106,7 +106,7 @@ class ResidentImages:
             return np.asarray(whole_batch(faces.images(index, color=spec.channels == "rgb"), spec), np.uint8)
 
         parts = []
-        with ThreadPoolExecutor(default_threads()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             for part in pool.map(decode, starts):
                 parts.append(torch.from_numpy(part))
                 if progress is not None:

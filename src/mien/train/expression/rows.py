@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from mien.data.balance import map_labels
 from mien.data.copies import copied_rows
+from mien.data.faces import Faces, open_faces, open_training
 from mien.data.ferplus import VOTE_LABELS
+from mien.data.held_out import dataset_column, fold_rows, remember, shared_rows
 from mien.data.info import TRAIN
 from mien.errors import InputError, UsageError
-from mien.evaluate.faces import Faces, open_faces, open_training
-from mien.evaluate.held_out import dataset_column, fold_rows, remember, shared_rows
 from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
 from mien.train.architectures.spec import FERPLUS_HEAD, HeadSpec
 from mien.train.options import DataOptions

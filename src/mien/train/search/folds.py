@@ -13,10 +13,10 @@ import numpy as np
 
 from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
+from mien.data.faces import is_dataset
 from mien.data.importer import import_dataset
 from mien.data.split import make_folds
 from mien.errors import UsageError
-from mien.evaluate.faces import is_dataset
 
 __all__ = ["folds_checksum", "prepare_folds"]
 

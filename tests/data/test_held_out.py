@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from mien.data import Dataset
+from mien.data.faces import open_faces
+from mien.data.held_out import fold_rows, open_measured, remember, shared_rows
 from mien.errors import MienWarning, UsageError
-from mien.evaluate.faces import open_faces
-from mien.evaluate.held_out import fold_rows, open_measured, remember, shared_rows
 from mien.zoo.card import LearnedFrom
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset
+from tests.sets import smooth_faces, write_class_folders, write_dataset
 
 IMAGES = np.concatenate([smooth_faces(60), smooth_faces(10)])  # the last ten are copies of the first ten
 

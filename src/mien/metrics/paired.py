@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.evaluate.metrics import INTERVAL, RESAMPLES, SEED, rounded
+from mien.metrics.classification import INTERVAL, RESAMPLES, SEED, rounded
 
 __all__ = ["PairedTest", "exact_mcnemar", "holm", "paired_test"]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.evaluate.metrics import (
+from mien.metrics.classification import (
     class_scores,
     classification_scores,
     confusion_matrix,

@@ -14,8 +14,8 @@ from mien.classify.calibration import (
     negative_log_likelihood,
     softmax,
 )
-from mien.evaluate.metrics import rounded
 from mien.labels import LabelScheme
+from mien.metrics.classification import rounded
 
 __all__ = ["calibration_scores", "fit_scheme_temperature", "reliability_bins", "scheme_calibration"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.evaluate.paired import exact_mcnemar, holm, paired_test
+from mien.metrics.paired import exact_mcnemar, holm, paired_test
 
 COUNTS = st.integers(0, 60)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.photos import Photo
+from mien.data.photos.form import FROM_LABEL
 from mien.detect import Detections
 from mien.detect.pyramid import face_size_px
 from mien.detect.suppression import iou_matrix
@@ -29,6 +31,7 @@ __all__ = [
     "pool",
     "recall_at_false_finds",
     "share_found",
+    "truth_of",
 ]
 
 FALSE_FINDS_A_PHOTO = 0.1
@@ -67,6 +70,13 @@ class Truth:
     def size_px(self) -> FloatArray:
         """The size of each face, (N,)."""
         return face_size_px(self.box_xyxy)
+
+
+def truth_of(photo: Photo) -> Truth:
+    """The faces of a photo of a dataset; landmarks count only where a person set them."""
+    landmarks_xy = photo.landmarks_xy.copy()
+    landmarks_xy[[kind != FROM_LABEL for kind in photo.landmarks_from]] = np.nan
+    return Truth(photo.box_xyxy, landmarks_xy, photo.ignore_xyxy)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.data.faces import open_faces, open_training
 from mien.errors import InputError, UsageError
-from mien.evaluate import open_faces
-from mien.evaluate.faces import open_training
 from mien.labels import FER7
-from tests.evaluate.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
+from tests.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
 
 IMAGES = smooth_faces(21)
 

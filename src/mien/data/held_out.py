@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
+from mien.data.faces import Faces, is_dataset, open_faces
 from mien.data.split import make_folds
 from mien.errors import MienWarning, UsageError
-from mien.evaluate.faces import Faces, is_dataset, open_faces
 from mien.zoo.card import LearnedFrom
 
 __all__ = ["Measured", "dataset_column", "fold_rows", "open_measured", "remember", "shared_rows"]
@@ -147,7 +147,7 @@ def open_measured(
     Parameters
     ----------
     data, split, attributes
-        As in `mien.evaluate.open_faces`.
+        As in `mien.data.open_faces`.
     models : sequence of LearnedFrom or None
         What each model was trained on, as far as it is known.
 

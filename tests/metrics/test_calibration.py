@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
-from mien.evaluate.calibration import (
+from mien.labels import FER7, SCHEMES
+from mien.metrics.calibration import (
     calibration_scores,
     fit_scheme_temperature,
     reliability_bins,
     scheme_calibration,
 )
-from mien.labels import FER7, SCHEMES
 
 
 def noisy(rows: int, seed: int = 0, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
