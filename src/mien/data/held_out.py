@@ -157,14 +157,15 @@ def open_measured(
         As `open_faces`; also if no face was held out by all models.
     """
     faces = open_faces(data, split, attributes)
-    kept, parts, warning = np.ones(len(faces), np.bool_), set(), ""
+    kept, warning = np.ones(len(faces), np.bool_), ""
+    parts: dict[str, str] = {}  # by what tells them apart: two tenths, drawn by two seeds, have one name
     for model in models:
         if model is None or model.split != faces.split:
             continue
         held = _held_again(faces, model)
         if held is not None and held.any():
             kept &= held
-            parts.add(_part(faces, model))
+            parts[model.checksum] = _part(faces, model)
         elif held is not None:
             warning = f"{data}: a model learned from all of these faces; the score says little about others"
         elif _stem(model.source) == _stem(faces.source):
@@ -178,10 +179,10 @@ def open_measured(
     if not parts:
         return Measured(faces, warning=warning)
     if not kept.any():
-        raise UsageError(
-            f"no face of {data} was held out by the training of every model; give faces that took no part in it"
-        )
-    part = parts.pop() if len(parts) == 1 else f"what every training held out of {_name(faces.source)}"
+        raise UsageError(f"no face of {data} was held out by every training; give faces that took no part in any")
+    part = f"what every training held out of {_name(faces.source)}"
+    if len(parts) == 1:
+        (part,) = parts.values()
     return Measured(
         dataclasses.replace(faces.take(kept), part=part),
         dataclasses.replace(faces.take(~kept), part=f"the rest of {_name(faces.source)}"),
