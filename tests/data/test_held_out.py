@@ -101,6 +101,19 @@ def test_a_split_that_was_learned_from_as_a_whole_is_warned_of(flat: Path) -> No
         assert len(open_measured(flat, None, [remember(open_faces(flat), None)]).faces) == 70
 
 
+def test_faces_that_were_learned_before_a_model_was_tuned_on_others_are_known(flat: Path, learned: LearnedFrom) -> None:
+    others = write_class_folders(flat.parent / "others", smooth_faces(40), ("happy", "sad"))
+    tuned = dataclasses.replace(keep(others), earlier=learned)
+    assert open_measured(flat, None, [tuned]).faces.part == "the tenth of flat that training held out"
+    assert open_measured(others, None, [tuned]).faces.part == "the tenth of others that training held out"
+    # Tuned on the same faces with another seed: what both held out.
+    twice = dataclasses.replace(keep(flat, seed=8), earlier=tuned)
+    assert open_measured(flat, None, [twice]).faces.part == "what every training held out of flat"
+    whole = dataclasses.replace(keep(others), earlier=remember(open_faces(flat), None))
+    with pytest.warns(MienWarning, match="learned from all of these faces"):
+        open_measured(flat, None, [whole])
+
+
 def test_a_fold(tmp_path: Path) -> None:
     plain = Dataset(write_dataset(tmp_path / "a.parquet", IMAGES, splits=("train",)))
     info = plain.info.with_columns("fold")

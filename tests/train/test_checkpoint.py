@@ -195,7 +195,7 @@ def test_another_network_starts_from_a_checkpoint(network: ExpressionNetwork, tm
         for weight in other.parameters():
             weight.add_(1)
     fresh = other.heads[0].weight.clone()
-    assert start_from(other, tmp_path / "a") == {"mood": (), "ferplus": FERPLUS_HEAD.labels}
+    assert start_from(other, tmp_path / "a").labels == {"mood": (), "ferplus": FERPLUS_HEAD.labels}
     for name, value in network.backbone.state_dict().items():
         assert torch.equal(other.backbone.state_dict()[name], value)
     assert torch.equal(other.heads[1].weight, network.heads[1].weight)
@@ -213,7 +213,7 @@ def test_labels_of_the_same_name_keep_their_rows(architecture: str, tmp_path: Pa
     mixed = (HeadSpec("mood", ("sad", "engaged", "happy")), HeadSpec("basic3", ("happy", "sad", "neutral")))
     after = build_network(make_spec(architecture, mixed, size_px=16))
     fresh = [value.clone() for value in after.heads[0].state_dict().values()]
-    assert start_from(after, tmp_path / "a") == {"mood": ("sad", "happy"), "basic3": ("happy", "sad", "neutral")}
+    assert start_from(after, tmp_path / "a").labels == {"mood": ("sad", "happy"), "basic3": ("happy", "sad", "neutral")}
     of = [FER7_HEAD.labels.index(label) for label in ("sad", "happy")]
     for old, new, was in zip(before.heads[0].parameters(), after.heads[0].parameters(), fresh, strict=True):
         assert torch.equal(new[[0, 2]], old[of])
@@ -226,13 +226,13 @@ def test_labels_of_the_same_name_keep_their_rows(architecture: str, tmp_path: Pa
 def test_a_head_on_other_features_starts_anew(tmp_path: Path) -> None:
     """cnn2 has no global average: at another size its heads read more numbers."""
     save_checkpoint(build_network(make_spec("cnn2", size_px=16)), tmp_path / "a", half=False)
-    assert start_from(build_network(make_spec("cnn2", size_px=24)), tmp_path / "a") == {"fer7": ()}
+    assert start_from(build_network(make_spec("cnn2", size_px=24)), tmp_path / "a").labels == {"fer7": ()}
 
 
 def test_a_narrower_network_starts_from_the_best_part(network: ExpressionNetwork, tmp_path: Path) -> None:
     save_checkpoint(network, tmp_path / "a", half=False)
     narrow, first = plain_network((3, 5), 1), "backbone.features.0.weight"
-    assert len(start_from(narrow, tmp_path / "a")) == len(narrow.heads)
+    assert len(start_from(narrow, tmp_path / "a").labels) == len(narrow.heads)
     kernels = [kernel.flatten().tolist() for kernel in network.state_dict()[first]]
     assert all(kernel.flatten().tolist() in kernels for kernel in narrow.state_dict()[first])
 

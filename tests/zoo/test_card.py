@@ -1,5 +1,6 @@
 """Cards are data that is checked when it is read."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -21,6 +22,7 @@ def test_a_card_survives_writing_and_reading(tmp_path):
 
 def test_what_a_model_was_trained_on_survives_too(tmp_path):
     learned = LearnedFrom("faces", "train", faces=467, held_out=47, checksum="00ff", share=0.1, seed=3)
+    learned = dataclasses.replace(learned, earlier=LearnedFrom("before", "train", 20, 0, "0f"))
     make_card(learned_from=learned).write(tmp_path / "card.json")
     assert ModelCard.read(tmp_path / "card.json").learned_from == learned
     assert LearnedFrom.from_json(learned.to_json(), "here") == learned

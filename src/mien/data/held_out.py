@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,7 @@ def open_measured(
     data, split, attributes
         As in `mien.data.open_faces`.
     models : sequence of LearnedFrom or None
-        What each model was trained on, as far as it is known.
+        What each model was trained on, as far as it is known; also what it had learned from before it was fine-tuned.
 
     Raises
     ------
@@ -159,8 +159,8 @@ def open_measured(
     faces = open_faces(data, split, attributes)
     kept, warning = np.ones(len(faces), np.bool_), ""
     parts: dict[str, str] = {}  # by what tells them apart: two tenths, drawn by two seeds, have one name
-    for model in models:
-        if model is None or model.split != faces.split:
+    for model in _with_earlier(models):
+        if model.split != faces.split:
             continue
         held = _held_again(faces, model)
         if held is not None and held.any():
@@ -188,6 +188,17 @@ def open_measured(
         dataclasses.replace(faces.take(~kept), part=f"the rest of {_name(faces.source)}"),
         warning,
     )
+
+
+def _with_earlier(models: Sequence[LearnedFrom | None]) -> Iterable[LearnedFrom]:
+    """What the models were trained on, and before that what they started from; the same faces once."""
+    found = {}
+    for model in models:
+        own = model
+        while own is not None:
+            found[own.source, own.split, own.checksum] = own
+            own = own.earlier
+    return found.values()
 
 
 def _held_again(faces: Faces, model: LearnedFrom) -> BoolArray | None:

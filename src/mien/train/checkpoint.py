@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
@@ -32,6 +33,7 @@ __all__ = [
     "LEARNED_KEY",
     "SPEC_KEY",
     "Checkpoint",
+    "Start",
     "load_checkpoint",
     "make_network",
     "read_checkpoint",
@@ -108,6 +110,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(spec, weights, metadata, None if learned is None else LearnedFrom.from_json(learned, str(path)))
 
 
+class Start(NamedTuple):
+    """What a network took from the checkpoint that it starts from.
+
+    Attributes
+    ----------
+    labels : dict of str to tuple of str
+        For each output of the network the labels whose rows were copied; none where the checkpoint's heads have none of
+        them, or read features of another number (networks without a global average, of another size).
+    learned_from : LearnedFrom or None
+        As the checkpoint has it.
+    """
+
+    labels: dict[str, tuple[str, ...]]
+    learned_from: LearnedFrom | None
+
+
 def load_checkpoint(path: Path) -> ExpressionNetwork:
     """Build the network of a checkpoint, with its weights, in float32 and in evaluation mode.
 
@@ -129,7 +147,7 @@ def make_network(found: Checkpoint, path: Path) -> ExpressionNetwork:
     return network.eval()
 
 
-def start_from(network: ExpressionNetwork, path: Path) -> dict[str, tuple[str, ...]]:
+def start_from(network: ExpressionNetwork, path: Path) -> Start:
     """Copy the backbone of a checkpoint, and what it knows of a network's labels, into that network: to fine-tune from.
 
     Labels go by their names: each head takes the rows of its labels from that head of the checkpoint which has most of
@@ -144,9 +162,7 @@ def start_from(network: ExpressionNetwork, path: Path) -> dict[str, tuple[str, .
 
     Returns
     -------
-    dict of str to tuple of str
-        For each output of the network the labels whose rows were copied; none where the checkpoint's heads have none of
-        them, or read features of another number (networks without a global average, of another size).
+    Start
 
     Raises
     ------
@@ -172,7 +188,7 @@ def start_from(network: ExpressionNetwork, path: Path) -> dict[str, tuple[str, .
         known[head.output], rows = _known_rows(head, f"heads.{number}.", own, found)
         copied |= rows
     _fill(network, {name: value for name, value in mine.items() if name.startswith("heads.")} | copied, path)
-    return known
+    return Start(known, found.learned_from)
 
 
 def _known_rows(

@@ -142,6 +142,8 @@ class LearnedFrom:
     seed : int
     fold : int or None
         They are this fold of the dataset's column ``fold``; None otherwise.
+    earlier : LearnedFrom or None
+        What the weights that training started from had learned from before; None where it is not known.
     """
 
     source: str
@@ -152,6 +154,7 @@ class LearnedFrom:
     share: float | None = None
     seed: int = 0
     fold: int | None = None
+    earlier: LearnedFrom | None = None
 
     def to_json(self) -> str:
         """As text, for the metadata of a file."""

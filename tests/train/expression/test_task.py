@@ -11,7 +11,7 @@ import torch
 from mien.data.faces import open_faces
 from mien.errors import MienWarning, UsageError
 from mien.train.architectures import HeadSpec
-from mien.train.checkpoint import load_checkpoint, save_checkpoint
+from mien.train.checkpoint import LEARNED_KEY, load_checkpoint, read_checkpoint, save_checkpoint
 from mien.train.expression.task import Batch, ExpressionTask
 from mien.train.options import (
     AugmentOptions,
@@ -23,6 +23,7 @@ from mien.train.options import (
     OptimizerOptions,
 )
 from mien.train.task import Place, Step
+from mien.zoo.card import LearnedFrom
 from tests.sets import smooth_faces, write_class_folders, write_dataset
 from tests.train.networks import plain_network
 
@@ -258,6 +259,18 @@ def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Pat
     assert learning
     assert all(name.startswith("heads.") for name in learning)
     assert (task.rate_of("backbone.features.0.weight"), task.rate_of("heads.0.weight")) == (0.1, 1.0)
+
+
+def test_what_a_checkpoint_had_learned_from_is_remembered_when_it_is_tuned(dataset: Path, tmp_path: Path) -> None:
+    first, tuned = tmp_path / "first.safetensors", tmp_path / "tuned.safetensors"
+    elsewhere = LearnedFrom("others", "train", faces=90, held_out=9, checksum="00ff", share=0.1)
+    extra = {LEARNED_KEY: elsewhere.to_json()}
+    save_checkpoint(plain_network(size_px=16, convs_per_stage=1), first, extra=extra)
+    task, network = ready(recipe(dataset, model={"start_from": first}))
+    task.save_checkpoint(network, tuned, {})
+    found = read_checkpoint(tuned).learned_from
+    assert found is not None
+    assert (found.source, found.earlier) == (dataset.name, elsewhere)
 
 
 def test_labels_that_a_checkpoint_lacks_are_told(dataset: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
 from mien.train.options import ExpressionRecipe
 from mien.train.task import Place, Step, derived_seed
+from mien.zoo.card import LearnedFrom
 
 __all__ = ["Batch", "ExpressionTask"]
 
@@ -69,6 +71,7 @@ class ExpressionTask:
         self._rows = rows
         self._checksum = ""
         self._started_with: dict[str, tuple[str, ...]] = {}
+        self._earlier: LearnedFrom | None = None
 
     def setup(self, place: Place) -> nn.Module:
         """Read the data, bring it to the device, load the teachers and build the network."""
@@ -213,7 +216,7 @@ class ExpressionTask:
         assert self._rows is not None  # noqa: S101 - `setup` comes first
         learned = self._rows[0].learned_from
         if learned is not None:
-            extra = {**extra, LEARNED_KEY: learned.to_json()}
+            extra = {**extra, LEARNED_KEY: replace(learned, earlier=self._earlier).to_json()}
         save_checkpoint(network, path, extra=extra)
 
     def rate_of(self, name: str) -> float:
@@ -235,7 +238,7 @@ class ExpressionTask:
         self._network_spec = network.spec
         self._normalise = network.normalise
         if model.start_from is not None:
-            self._started_with = start_from(network, model.start_from)
+            self._started_with, self._earlier = start_from(network, model.start_from)
             for head in network.spec.heads:
                 known = self._started_with[head.output]
                 new = [label for label in head.labels if label not in known]
