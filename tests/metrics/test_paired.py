@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.metrics.paired import exact_mcnemar, holm, paired_test
+from mien.metrics.paired import difference_interval, exact_mcnemar, holm, paired_test
 
 COUNTS = st.integers(0, 60)
 
@@ -38,13 +38,28 @@ def test_a_paired_test_turns_round_with_its_models(seed: int, rows: int) -> None
     assert there.difference == -back.difference == pytest.approx(first.mean() - second.mean(), abs=1e-5)
     assert (there.only_first, there.only_second) == (back.only_second, back.only_first)
     assert there.p_value == back.p_value
-    assert there.interval_95[0] <= there.difference <= there.interval_95[1]
+    assert there.interval_95 == (-back.interval_95[1], -back.interval_95[0])
+    assert -1 <= there.interval_95[0] < there.interval_95[1] <= 1
 
 
 def test_a_model_is_not_better_than_itself() -> None:
     right = np.arange(50) % 3 > 0
     test = paired_test(right, right)
-    assert (test.difference, test.interval_95, test.p_value) == (0, (0, 0), 1)
+    assert (test.difference, test.p_value) == (0, 1)
+    assert -test.interval_95[0] == test.interval_95[1] == pytest.approx(0.0533, abs=1e-4), "50 faces are not all faces"
+
+
+@pytest.mark.parametrize(("rows", "first", "second"), [(100, 0.01, 0.0), (300, 0.02, 0.002), (2000, 0.06, 0.05)])
+def test_the_interval_of_a_difference_covers_it(rows: int, first: float, second: float) -> None:
+    drawn = np.random.default_rng(3).multinomial(rows, [first, second, 1 - first - second], 4000)
+    bounds = np.array([difference_interval(a, b, rows) for a, b, _ in drawn.tolist()])
+    assert 0.94 < ((bounds[:, 0] <= first - second) & (first - second <= bounds[:, 1])).mean()
+
+
+def test_the_interval_of_many_rows_is_that_of_the_bootstrap() -> None:
+    draws = np.random.default_rng(0).multinomial(3589, [186 / 3589, 247 / 3589, 3156 / 3589], 20_000)
+    bootstrap = np.quantile((draws[:, 0] - draws[:, 1]) / 3589, (0.025, 0.975))
+    np.testing.assert_allclose(difference_interval(186, 247, 3589), bootstrap, atol=5e-4)
 
 
 @given(st.lists(st.floats(0.0001, 1), min_size=1, max_size=6))
