@@ -122,6 +122,32 @@ def test_a_cut_to_another_scene_starts_new_numbers():
     assert all(set(frame.values()) == {3, 4} for frame in seen)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_cut_to_another_person_in_the_same_place_starts_a_new_number(back):
+    """As in an interview, where each has the middle of the picture in turn."""
+
+    def shot(person):
+        image = patch(person + 10, 240)
+        image[90:150, 100:160] = patch(person)
+        return image
+
+    tracker = Tracker()
+    face = make_face(box_xyxy=(100.0, 90.0, 160.0, 150.0))
+    persons = [1] * 9 + [2] * 9 + [1] * 9 * back
+    assert [tracker.update([face], shot(person), n / RATE) for n, person in enumerate(persons)] == [
+        [p] for p in persons
+    ]
+
+
+def test_a_cut_to_another_view_of_a_person_keeps_the_number():
+    tracker = Tracker()
+    face = make_face(box_xyxy=(100.0, 90.0, 160.0, 150.0))
+    for n, background in enumerate([11] * 5 + [12] * 5):
+        image = patch(background, 240)
+        image[80:160, 90:170] = patch(1, 80)
+        assert tracker.update([face], image, n / RATE) == [1]
+
+
 def test_fast_motion_is_followed():
     def frames():
         for n in range(20):
@@ -145,6 +171,13 @@ def test_faces_without_landmarks_and_gray_frames_are_followed():
     gray = np.random.default_rng(0).integers(0, 255, (48, 48), np.uint8)
     assert [tracker.update([whole], gray, n / RATE) for n in range(3)] == [[1]] * 3
     assert tracker.update([], gray, 0.2) == []
+
+
+def test_gray_and_coloured_frames_in_turn_are_followed():
+    tracker = Tracker()
+    colour, faces = scene({1: (100, 90)})
+    gray = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+    assert [tracker.update(faces, image, n / RATE) for n, image in enumerate([gray, colour, gray])] == [[1]] * 3
 
 
 def test_boxes_past_the_border_and_flat_pictures_are_no_trouble():

@@ -38,6 +38,12 @@ _ALIKE = 0.35
 _RARE_FRAMES = 2.5
 # Overlapping faces hide each other: what is cut out there is not remembered.
 _COVERED_IOU = 0.1
+# Neighbouring frames that are less alike than this are of two scenes. Frames of one scene are at 0.9 and more; of pairs
+# of photos that have nothing to do with each other, one in a hundred.
+_SAME_SCENE = 0.5
+# After a cut the place says nothing, and the face must look the same; of pairs of persons two in a hundred do.
+_SAME_FACE = 0.7
+_SCENE_PX = 64
 
 
 @dataclass
@@ -51,6 +57,7 @@ class _Track:
     looks: FloatArray
     time_s: float
     aspect: float
+    scene: int
 
 
 class Tracker:
@@ -69,6 +76,8 @@ class Tracker:
         self._next_id = 1
         self._last_s: float | None = None
         self._interval_s = 0.0
+        self._scene = 0
+        self._scene_looks: FloatArray | None = None
 
     def update(self, faces: Sequence[Face], image: npt.NDArray[np.uint8], time_s: float) -> list[int]:
         """The track id of each face of the next frame.
@@ -87,6 +96,7 @@ class Tracker:
         self._last_s, self._interval_s = time_s, interval_s
         longest_s = max(self._max_gap_s, _RARE_FRAMES * rare_s)
         self._tracks = [track for track in self._tracks if time_s - track.time_s <= longest_s]
+        self._watch_for_cut(image)
         if not faces:
             return []
         box_xyxy = np.array([face.box_xyxy for face in faces], np.float32)
@@ -104,6 +114,7 @@ class Tracker:
                 _remember(track, looks[column], time_s)
             track.time_s = time_s
             track.aspect = _aspect(box_xyxy[column])
+            track.scene = self._scene
             ids[column] = track.track_id
         for column, track_id in enumerate(ids):
             if not track_id:
@@ -118,6 +129,7 @@ class Tracker:
                         looks[column],
                         time_s,
                         _aspect(box_xyxy[column]),
+                        self._scene,
                     )
                 )
         return ids
@@ -126,6 +138,14 @@ class Tracker:
     def track_ids(self) -> set[int]:
         """Persons who were seen within the last `max_gap_s`, or two frames where frames come rarely."""
         return {track.track_id for track in self._tracks}
+
+    def _watch_for_cut(self, image: npt.NDArray[np.uint8]) -> None:
+        """Count the scenes: another begins where the whole picture is another one."""
+        few = np.asarray(cv2.resize(image, (_SCENE_PX, _SCENE_PX), interpolation=cv2.INTER_NEAREST), np.uint8)
+        looks = _looks(few, np.array((0, 0, _SCENE_PX, _SCENE_PX), np.float32))
+        if self._scene_looks is not None and float(np.dot(self._scene_looks, looks)) < _SAME_SCENE:
+            self._scene += 1
+        self._scene_looks = looks
 
     def _affinity(
         self,
@@ -154,6 +174,8 @@ class Tracker:
                     continue
                 alike = float(np.dot(track.looks, looks[column]))
                 if gap_s[row] > _SHORT_GAP_S and alike < _ALIKE:
+                    continue
+                if track.scene != self._scene and alike < _SAME_FACE:
                     continue
                 pose = _pose(track.landmarks_xy, points)
                 fit = 0.5 * float(place[row, column]) * pose * float(shape[row, column]) ** 0.5 + 0.5 * alike
@@ -228,6 +250,8 @@ def _looks(image: npt.NDArray[np.uint8], box: FloatArray) -> FloatArray:
     left, top = np.clip(np.floor(box[:2] - margin), 0, (width - 1, height - 1)).astype(int)
     right, bottom = np.clip(np.ceil(box[2:] + margin), (left + 1, top + 1), (width, height)).astype(int)
     cut = cv2.resize(image[top:bottom, left:right], (_PATCH_PX, _PATCH_PX), interpolation=cv2.INTER_AREA)
+    if cut.ndim == 2:  # a program's own frames may be gray and coloured in turn
+        cut = cv2.cvtColor(cut, cv2.COLOR_GRAY2BGR)
     patch = np.asarray(cut, np.float32).ravel()
     patch -= patch.mean()
     length = float(np.linalg.norm(patch))
