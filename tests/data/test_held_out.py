@@ -62,6 +62,15 @@ def test_the_faces_that_were_held_out_are_measured_and_the_rest_was_learned(flat
     assert moved.faces.title == "the tenth of moved that training held out"
 
 
+@pytest.mark.parametrize(("share", "name"), [(0.1, "tenth"), (0.4, "40 %"), (0.5, "half")])
+def test_as_many_faces_are_held_out_as_were_asked_for(flat: Path, share: float, name: str) -> None:
+    for image in flat.glob("*/06?.png"):  # the last ten are copies, which stay together
+        image.unlink()
+    learned = keep(flat, share)
+    assert learned.held_out == pytest.approx(60 * share, abs=1)
+    assert open_measured(flat, None, [learned]).faces.part == f"the {name} of flat that training held out"
+
+
 def test_what_was_learned_is_the_rest_unless_other_faces_are_named(flat: Path, learned: LearnedFrom) -> None:
     measured = open_measured(flat, None, [learned])
     assert measured.training(None) is measured.learned

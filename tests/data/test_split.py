@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.data import dataset_groups, make_folds, split_dataset
+from mien.data.split import cut_shares
 from mien.errors import UsageError
 from tests.data.made import make_dataset
 from tests.data.test_copies import CHANGES, picture
@@ -26,6 +27,19 @@ def test_no_group_is_in_two_folds(rows, folds):
     for group in np.unique(groups):
         assert len(set(fold[groups == group].tolist())) == 1
     assert np.array_equal(fold, make_folds(label, groups, folds, seed=1))
+
+
+@pytest.mark.parametrize("share", [0.07, 0.1, 0.15, 0.3, 0.4, 0.45])
+def test_a_share_is_cut_as_it_was_asked_for(share):
+    cut = cut_shares(np.arange(600) % 3, np.arange(600), {"validation": share})
+    assert (cut == "validation").mean() == pytest.approx(share, abs=0.01)
+
+
+def test_something_is_left_to_learn_from():
+    label, groups = np.array([0, 0, 1]), np.arange(3)
+    assert "train" in cut_shares(label, groups, {"validation": 0.1}).tolist()
+    with pytest.raises(UsageError, match="3 rows cannot be split into 3 parts: expected 3 different pictures"):
+        cut_shares(label, groups, {"test": 0.1, "validation": 0.1})
 
 
 def test_classes_are_spread_evenly():

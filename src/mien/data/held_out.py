@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.faces import Faces, is_dataset, open_faces
-from mien.data.split import make_folds
+from mien.data.split import FINEST, cut_shares
 from mien.errors import MienWarning, UsageError
 from mien.zoo.card import LearnedFrom
 
@@ -30,10 +30,13 @@ BoolArray = npt.NDArray[np.bool_]
 # Near copies are found by comparing all pairs; above this only exact ones are looked for.
 _MOST_COMPARED = 100_000
 _CHECKED_PICTURES = 256
+_HELD = "held out"
 _SHARES = {
     2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth", 10: "tenth",
     20: "twentieth",
 }  # fmt: skip
+# Copies stay together, so that a tenth is seldom just one.
+_NEARLY = 0.07
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ def shared_rows(faces: Faces, share: float, seed: int) -> BoolArray:
     """
     images = faces.squares()
     groups = copy_groups(len(images), find_copies(images, near=len(images) <= _MOST_COMPARED))
-    most = min(len(np.unique(groups)), int(np.bincount(faces.label).max()))
-    return np.asarray(make_folds(faces.label, groups, max(2, min(round(1.0 / share), most)), seed) == 0)
+    finest = max(FINEST, round(1.0 / share))
+    return np.asarray(cut_shares(faces.label, groups, {_HELD: share}, seed, finest=finest) == _HELD, np.bool_)
 
 
 def fold_rows(faces: Faces, fold: int) -> BoolArray:
@@ -229,7 +232,10 @@ def _part(faces: Faces, model: LearnedFrom) -> str:
     name = _name(faces.source)
     if model.fold is not None:
         return f"fold {model.fold} of {name}, which training held out"
-    share = _SHARES.get(round(model.faces / model.held_out), f"{100 * model.held_out / model.faces:.0f} %")
+    parts = model.faces / model.held_out
+    share = f"{100 / parts:.0f} %"
+    if abs(parts / round(parts) - 1) < _NEARLY:
+        share = _SHARES.get(round(parts), share)
     return f"the {share} of {name} that training held out"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
 from mien.errors import MissingExtraError, UsageError
 
-__all__ = ["SplitOptions", "dataset_groups", "make_folds", "split_dataset"]
+__all__ = ["SplitOptions", "cut_shares", "dataset_groups", "make_folds", "split_dataset"]
 
 IntArray = npt.NDArray[np.int64]
-_FINEST = 20
+FINEST = 20
+"""Folds at most into which rows are cut for shares of them."""
 
 
 def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> IntArray:
@@ -116,7 +118,7 @@ def split_dataset(
         info = dataset.info.with_columns("fold").after("folds", folds=options.folds, **facts)
         return dataset.write_rows(dest, every, info, replace={"fold": fold})
     split = dataset.split.astype(object)
-    split[rows] = _shares(label, own, options.shares, options.seed)
+    split[rows] = cut_shares(label, own, options.shares, options.seed)
     facts |= {"validation": options.shares["validation"], "test": options.shares["test"]}
     info = dataset.info.after("split", **facts)
     return dataset.write_rows(dest, every, info, replace={"split": split.tolist()})
@@ -141,23 +143,55 @@ def _require_room(dataset: Dataset, options: SplitOptions) -> None:
         )
 
 
-def _shares(label: IntArray, groups: IntArray, shares: dict[str, float], seed: int) -> npt.NDArray[np.object_]:
-    """Cut the rows into many small folds, and give each split as many as its share asks for."""
+def cut_shares(
+    label: IntArray, groups: IntArray, shares: Mapping[str, float], seed: int = 0, *, finest: int = FINEST
+) -> npt.NDArray[np.object_]:
+    """Cut the rows into small folds, and give each split as many as come nearest to its share.
+
+    Parameters
+    ----------
+    label : int64 array of shape (N,)
+    groups : int64 array of shape (N,)
+        Rows with the same number stay together.
+    shares : mapping of str to float
+        Of each split; the rest is called ``"train"``. A share above 0 gets one fold at least.
+    seed : int
+    finest : int
+        Folds at most.
+
+    Returns
+    -------
+    object array of shape (N,)
+        Names.
+
+    Raises
+    ------
+    UsageError
+        If there are too few rows to cut.
+    """
     wanted = [share for share in shares.values() if share > 0]
     if not wanted:
         return np.full(len(label), TRAIN, object)
     # Not finer than the largest class has rows: there the folds could not be spread at all.
-    finest = min(_FINEST, len(np.unique(groups)), int(np.bincount(label).max()))
-    if finest < 2:
-        raise UsageError(f"{len(label)} rows cannot be split: expected two different pictures of a class at least")
-    best = min(
-        range(2, finest + 1), key=lambda n: (round(sum(abs(s - max(1, round(s * n)) / n) for s in wanted), 6), n)
-    )
+    finest = min(finest, len(np.unique(groups)), int(np.bincount(label).max()))
+    # A fold at least is left to learn from.
+    fitting = [n for n in range(2, finest + 1) if sum(_folds(share, n) for share in wanted) < n]
+    if not fitting:
+        raise UsageError(
+            f"{len(label)} rows cannot be split into {len(wanted) + 1} parts: expected {len(wanted) + 1} different "
+            "pictures of a class at least"
+        )
+    best = min(fitting, key=lambda n: (round(sum(abs(s - _folds(s, n) / n) for s in wanted), 6), n))
     fold = make_folds(label, groups, best, seed)
     split = np.full(len(label), TRAIN, object)
     first = 0
     for name, share in shares.items():
-        count = max(1, round(share * best)) if share > 0 else 0
+        count = _folds(share, best) if share > 0 else 0
         split[(fold >= first) & (fold < first + count)] = name
         first += count
     return split
+
+
+def _folds(share: float, of: int) -> int:
+    """How many of so many folds come nearest to a share above 0; one at least."""
+    return max(1, round(share * of))
