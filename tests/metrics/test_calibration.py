@@ -33,6 +33,12 @@ def test_overconfident_logits_get_a_high_temperature() -> None:
     assert scores["ece_held_out"] < scores["ece_before"] / 3
 
 
+def test_a_single_face_has_no_other_half() -> None:
+    temperature, scores = calibration_scores(np.array([[2.0, 0.0, 1.0]]), np.array([0]))
+    assert temperature > 0
+    assert sorted(scores) == ["ece_after", "ece_before", "nll_after", "nll_before"]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200))
 def test_the_plot_shows_the_error(seed: int, rows: int) -> None:

@@ -151,7 +151,9 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
             rest = percent(one_pass[f"accuracy_{name}"])
             console.print(f"             {rest} without the {copies:,} that are {what} training faces", soft_wrap=True)
     temperatures = ", ".join(f"{head.output} {head.temperature:.3f}" for head in card.heads)
-    console.print(f"temperature  {temperatures}; ECE {scores['calibration']['ece_held_out']:.3f} held out")
+    calibration = scores["calibration"]
+    held_out = f"; ECE {calibration['ece_held_out']:.3f} held out" if "ece_held_out" in calibration else ""
+    console.print(f"temperature  {temperatures}{held_out}")
     written(console, out)
     written(console, out.with_suffix(".json"))
     console.print(f"try it: mien recognize PHOTO --model {out}", style="dim", markup=False, soft_wrap=True)

@@ -40,21 +40,23 @@ def calibration_scores(logits: FloatArray, targets: npt.ArrayLike) -> tuple[floa
     -------
     (temperature, scores) : float, dict
         Negative log likelihood (nats) and expected calibration error (15 bins) before and after; `ece_held_out`
-        is measured on each half of the rows (even, odd) with the temperature of the other half.
+        is measured on each half of the rows (even, odd) with the temperature of the other half; a single row has none.
     """
     wanted = np.asarray(targets)
     temperature = round(fit_temperature(logits, wanted), 4)
-    halves = [np.arange(len(logits)) % 2 == parity for parity in (0, 1)]
-    held_out = np.empty_like(logits)
-    for here, there in (halves, halves[::-1]):
-        held_out[here] = softmax(logits[here], fit_temperature(logits[there], wanted[there]))
-    return temperature, {
+    scores = {
         "nll_before": rounded(negative_log_likelihood(logits, wanted)),
         "nll_after": rounded(negative_log_likelihood(logits, wanted, temperature)),
         "ece_before": rounded(expected_calibration_error(softmax(logits), wanted)),
         "ece_after": rounded(expected_calibration_error(softmax(logits, temperature), wanted)),
-        "ece_held_out": rounded(expected_calibration_error(held_out, wanted)),
     }
+    if len(wanted) > 1:
+        halves = [np.arange(len(logits)) % 2 == parity for parity in (0, 1)]
+        held_out = np.empty_like(logits)
+        for here, there in (halves, halves[::-1]):
+            held_out[here] = softmax(logits[here], fit_temperature(logits[there], wanted[there]))
+        scores["ece_held_out"] = rounded(expected_calibration_error(held_out, wanted))
+    return temperature, scores
 
 
 def reliability_bins(confidence: Float64s, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[dict[str, Any]]:
