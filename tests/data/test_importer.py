@@ -160,6 +160,35 @@ def test_files_that_are_no_images_are_counted(tmp_path):
     assert summary.excluded == {"left out by their ending, .heic": 2, "left out by their ending, .txt": 1}
 
 
+def test_a_source_without_a_usable_file_says_what_it_has(tmp_path):
+    for name in ("happy", "sad"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "a.heic").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"no row can be read; 2 rows left out by their ending, \.heic"):
+        brought_in(tmp_path / "set", tmp_path)
+
+
+def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    disk.write_folders(root / "train", ["happy", "sad"], ["anna", "bert"])
+    (root / "train" / "happy" / "anna" / ".hidden").mkdir()
+    (root / "train" / "happy" / "anna" / ".hidden" / "im.png").write_bytes(b"x")
+    (root / "train" / "sad" / "anna" / "a.heic").write_bytes(b"x")
+    dataset, summary = brought_in(root, tmp_path)
+    assert summary.counts == {"train": {"happy": 6, "sad": 6}}
+    assert summary.excluded == {"left out by their ending, .heic": 1}
+    assert "train/happy/anna/im0.png" in dataset.column("source")
+
+
+def test_images_in_no_class_folder_are_counted(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    disk.write_folders(root, ["test"], ["freude", "trauer"])
+    (root / "train" / "loose.png").write_bytes(disk.jpeg(1, extension=".png"))
+    _, summary = brought_in(root, tmp_path)
+    assert summary.rows == 4
+    assert summary.excluded == {"left out by their place in no class folder, such as test/freude/im0.png": 5}
+
+
 def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
     dataset, summary = brought_in(disk.write_rafdb(tmp_path / "raf"), tmp_path)
     assert summary.layout == "rafdb"

@@ -307,12 +307,8 @@ def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[st
 
 def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ...], dest: Path) -> None:
     _table(console, summary.counts, labels)
-    for reason, count in summary.excluded.items():
-        if count:
-            console.print(
-                f"{count:,} row{'s' if count > 1 else ''} {'of the class ' if ' by ' not in reason else ''}{reason}",
-                style="dim",
-            )
+    for line in summary.excluded_lines():
+        console.print(line, style="dim", markup=False)
     text = f"{summary.rows:,} faces from the layout '{summary.layout}' in {dest}"
     console.print(text + _damaged(summary), style="dim", markup=False)
 

@@ -80,6 +80,14 @@ class ImportSummary:
         """Plain values for JSON."""
         return {**vars(self), "damaged": [{"where": error.source, "problem": error.problem} for error in self.damaged]}
 
+    def excluded_lines(self) -> list[str]:
+        """What was left out by a rule, a line a reason, for people."""
+        return [
+            f"{count:,} row{'s' if count > 1 else ''} {reason if ' by ' in reason else f'of the class {reason}'}"
+            for reason, count in self.excluded.items()
+            if count
+        ]
+
 
 def import_dataset(
     source: str | os.PathLike[str],
@@ -178,8 +186,7 @@ def _why_none(summary: ImportSummary) -> str:
     """Why a source gives no row."""
     if summary.damaged:
         return f"all {summary.damaged_rows:,} are damaged, such as {summary.damaged[0]}"
-    left_out = sum(summary.excluded.values())
-    return f"all {left_out:,} are of classes that are left out" if left_out else "it has none"
+    return "; ".join(summary.excluded_lines()) or "it has none"
 
 
 def _info(path: Path, contents: Contents, options: ImportOptions) -> DatasetInfo:

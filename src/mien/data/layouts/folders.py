@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,10 @@ DEEPEST = 4
 
 
 class ClassFolders:
-    """``SPLIT/CLASS/image`` or ``CLASS/image``, under any number of wrapping folders such as ``images/``."""
+    """``SPLIT/CLASS/image`` or ``CLASS/image``, under any number of wrapping folders such as ``images/``.
+
+    What lies deeper in a class folder (``CLASS/PERSON/image``) is of that class.
+    """
 
     name = "folders"
     summary = "folders named by class, with train, test or other folders above them or not"
@@ -59,24 +62,31 @@ class ClassFolders:
             names = {parent: "train" if parent == path else parent.name for parent in parents}
         if len(parents) == 1 and split_name(next(iter(names.values()))) not in ("train", "validation", "test"):
             names = dict.fromkeys(names, "train")
-        found = {known_class(child.name, classes) for parent in parents for child in folders_in(parent)}
+        folders = [child for parent in parents for child in folders_in(parent)]
+        found = {known_class(folder.name, classes) for folder in folders}
         labels = tuple(name for name in EXPRESSIONS if name in found)
         labels += tuple(sorted(name for name in found if name is not None and name not in EXPRESSIONS))
         return Contents(
             labels=labels,
             items=_items(path, names, labels, classes),
-            total=sum(1 for parent in parents for child in folders_in(parent) for _ in images_in(child)),
+            total=sum(1 for folder in folders for _ in _images_below(folder)),
             splits={split_name(name): name for name in names.values()},
-            excluded=_other_files(child for parent in parents for child in folders_in(parent)),
+            excluded=_left_out(path, folders),
         )
 
 
-def _other_files(folders: Iterable[Path]) -> dict[str, int]:
-    """Files that no reader is for (HEIC, ...), counted by their endings, so that nobody misses them unawares."""
-    files = (file for folder in folders for file in folder.iterdir() if file.is_file())
-    own = (file for file in files if not file.name.startswith(".") and file.name not in _JUNK)
-    endings = (file.suffix.lower() or "none" for file in own)
-    return dict(Counter(f"left out by their ending, {end}" for end in endings if end not in IMAGE_SUFFIXES))
+def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
+    """Files that are not read, counted by the reason, so that nobody misses them unawares.
+
+    In class folders those that no reader is for (HEIC, ...), by their endings; outside of them images.
+    """
+    inside = (name for folder in class_folders for _, names in _walk(folder) for name in names if name not in _JUNK)
+    endings = (Path(name).suffix.lower() or "none" for name in inside)
+    found = Counter(f"left out by their ending, {end}" for end in endings if end not in IMAGE_SUFFIXES)
+    outside = [folder / name for folder, names in _walk(root, set(class_folders)) for name in names if _is_image(name)]
+    if outside:
+        found[f"left out by their place in no class folder, such as {outside[0].relative_to(root)}"] = len(outside)
+    return dict(found)
 
 
 def _items(
@@ -87,10 +97,10 @@ def _items(
             try:
                 label = class_name(folder.name, classes, folder.relative_to(root).as_posix())
             except InputError as error:
-                if count := sum(1 for _ in images_in(folder)):
+                if count := sum(1 for _ in _images_below(folder)):
                     yield DamagedFolderError(error.source, error.problem, count)
                 continue
-            for file in images_in(folder):
+            for file in _images_below(folder):
                 relative = file.relative_to(root).as_posix()
                 yield Item(
                     where=relative,
@@ -121,9 +131,24 @@ def images_in(folder: Path) -> Iterator[Path]:
     """The image files in a folder, by name."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    for name in names:
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-            yield folder / name
+    yield from (folder / name for name in names if _is_image(name))
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and in those inside it, by name."""
+    return (parent / name for parent, names in _walk(folder) for name in names if _is_image(name))
+
+
+def _walk(root: Path, without: Collection[Path] = ()) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those inside it, each with its files' names; hidden ones and those in `without` are left out."""
+    for parent, folders, names in os.walk(root):
+        own = Path(parent)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and own / name not in without)
+        yield own, sorted(name for name in names if not name.startswith("."))
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _class_parents(root: Path, classes: Mapping[str, str]) -> list[Path]:
