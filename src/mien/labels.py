@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["EXPRESSIONS", "FER7", "SCHEMES", "LabelScheme", "canonical_name", "find_scheme"]
+__all__ = ["EXPRESSIONS", "FER7", "SCHEMES", "LabelScheme", "canonical_name", "find_scheme", "scheme_of"]
 
 FER7 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's seven classes in its order."""
@@ -180,6 +180,13 @@ def find_scheme(spec: str | Sequence[str], own: Collection[str] = ()) -> LabelSc
     if len(set(labels)) != len(labels):
         raise UsageError(f"label scheme '{','.join(names)}' names an expression twice")
     return LabelScheme.of(labels)
+
+
+def scheme_of(labels: Sequence[str]) -> LabelScheme:
+    """The scheme of a dataset's classes: what they stand for where `SCHEMES` has them all, else each for itself."""
+    own = {label: (label,) for label in labels}
+    members = next((scheme.members for scheme in SCHEMES.values() if set(labels) <= set(scheme.labels)), own)
+    return LabelScheme("dataset", {label: members[label] for label in labels})
 
 
 def _class_name(spelling: str, own: Collection[str]) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.data import Dataset, audit_dataset, clean_dataset, read_plan, write_audit_page, write_plan
+from mien.data.audit.checks import label_findings
 from mien.data.audit.labels import find_label_issues
 from mien.data.audit.plan import CHECKS
 from mien.data.audit.predict import label_probabilities, read_probabilities
@@ -158,6 +159,22 @@ def test_a_plan_may_come_from_a_spreadsheet_of_another_country(dataset, audit, t
         csv.writer(file, delimiter=";").writerows(rows)
     assert read_plan(tmp_path / "semi.csv", dataset.labels) == audit.findings
     assert not any(finding.image_id.replace("e", "", 1).isdigit() for finding in audit.findings)
+
+
+def test_votes_count_for_what_a_class_stands_for(tmp_path):
+    classes = ("positive", "neutral", "negative")
+    truth = np.arange(60) % 3
+    votes = [[VOTES_HAPPY, [10] + [0] * 9, [0, 0, 0, 10] + [0] * 6][kind] for kind in truth]
+    label = truth.copy()
+    label[:2] = 2, 0  # the votes say happy, and neutral
+    made = make_dataset(tmp_path / "a.parquet", [picture(i) for i in range(60)], label, votes=votes, labels=classes)
+    probabilities = np.full((60, 3), 0.02)
+    probabilities[np.arange(60), truth] = 0.96
+    findings = label_findings(made, probabilities, np.zeros(60, bool), set())
+    assert [(finding.index, finding.action, finding.new_label) for finding in findings] == [
+        (0, "relabel", "positive"),
+        (1, "relabel", "neutral"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -52,3 +52,11 @@ def test_text_in_metadata_cannot_break_the_page(tmp_path):
     dataset = make_dataset(tmp_path / "a.parquet", [pattern(0)], [0], ["<script>alert(1)</script>"])
     report_dataset(dataset).write(tmp_path / "r.html")
     assert "<script>" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_votes_are_compared_with_what_the_classes_stand_for(tmp_path):
+    classes = ("positive", "neutral", "negative")
+    images = [pattern(i) for i in range(3)]
+    report = report_dataset(make_dataset(tmp_path / "a.parquet", images, [0, 1, 2], votes=VOTES, labels=classes))
+    assert report.votes["with_majority"] == 2
+    assert report.votes["agreement"] == 1.0, "happy is positive, sad is negative"

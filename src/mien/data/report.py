@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from mien.data import ferplus
 from mien.data.attributes import split_groups
+from mien.data.balance import map_labels
 from mien.data.dataset import Dataset
 from mien.data.pixels import fit_square
-from mien.labels import EXPRESSIONS
+from mien.labels import EXPRESSIONS, scheme_of
 from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
 
 __all__ = ["Report", "report_dataset"]
@@ -222,11 +223,12 @@ def _count_votes(dataset: Dataset, report: Report) -> None:
     entropy = ferplus.vote_entropy_bits(votes)
     majority = ferplus.majority(votes)
     voted = votes.sum(axis=1) > 0
-    names = np.array([EXPRESSIONS.index(name) if name in EXPRESSIONS else -2 for name in dataset.labels])
     table = np.zeros((len(dataset.labels), len(EXPRESSIONS) + 1), np.int64)
     np.add.at(table, (dataset.label[voted], majority[voted]), 1)
     clear = voted & (majority >= 0)
-    agreement = float((names[dataset.label[clear]] == majority[clear]).mean()) if clear.any() else 0.0
+    # Classes such as "positive" stand for several of those that were voted on.
+    meant = map_labels(majority[clear], EXPRESSIONS, scheme_of(dataset.labels))
+    agreement = float((dataset.label[clear] == meant).mean()) if clear.any() else 0.0
     report.measures["entropy_bits"] = entropy
     report.votes = {
         "rows": int(voted.sum()),

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from mien.data import ferplus
 from mien.data.audit.labels import find_label_issues
 from mien.data.audit.plan import Finding
+from mien.data.balance import map_labels
 from mien.data.copies import COPY_KINDS, CopyPairs, copy_groups
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
-from mien.labels import EXPRESSIONS
+from mien.labels import EXPRESSIONS, scheme_of
 
 __all__ = ["copy_findings", "face_findings", "flat_findings", "label_findings"]
 
@@ -197,6 +198,8 @@ def label_findings(
     voted = None
     if dataset.votes is not None and dataset.info.vote_labels == ferplus.VOTE_LABELS:
         voted = ferplus.majority(dataset.votes)
+        # Classes such as "positive" stand for several of those that were voted on.
+        meant = map_labels(voted, EXPRESSIONS, scheme_of(dataset.labels))
     findings = []
     for row, suggested, quality in zip(
         issues.rows.tolist(), issues.suggested.tolist(), issues.quality.tolist(), strict=True
@@ -205,7 +208,7 @@ def label_findings(
             continue
         given, other = int(dataset.label[row]), dataset.labels[suggested]
         note = f"{dataset.labels[given]} {probabilities[row, given]:.2f}, {other} {probabilities[row, suggested]:.2f}"
-        agrees = voted is not None and voted[row] >= 0 and EXPRESSIONS[voted[row]] == other
+        agrees = voted is not None and voted[row] >= 0 and meant[row] == suggested
         if voted is not None:
             said = "no majority" if voted[row] < 0 else EXPRESSIONS[voted[row]]
             note += f"; votes: {said}"

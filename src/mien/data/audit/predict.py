@@ -18,7 +18,7 @@ from mien.classify.calibration import softmax
 from mien.data.info import load_pyarrow
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
-from mien.labels import SCHEMES, LabelScheme, canonical_name
+from mien.labels import canonical_name, scheme_of
 from mien.zoo import find_model
 
 __all__ = ["face_scores", "label_probabilities", "model_outputs", "read_probabilities"]
@@ -59,9 +59,7 @@ def label_probabilities(outputs: dict[tuple[str, ...], Floats], labels: Sequence
     ModelError
         If no head knows all classes.
     """
-    same = [scheme for scheme in SCHEMES.values() if set(labels) <= set(scheme.labels)]
-    members = {name: same[0].members[name] for name in labels} if same else {name: (name,) for name in labels}
-    scheme = LabelScheme("dataset", members)
+    scheme = scheme_of(labels)
     for head_labels, probabilities in outputs.items():
         if scheme.classes <= set(head_labels):
             return scheme.project(probabilities, head_labels)[0]
