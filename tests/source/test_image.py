@@ -8,7 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from mien.errors import InputError, UsageError
 from mien.source import load_image
@@ -58,6 +58,33 @@ def test_exif_orientation_is_applied_alike_for_files_and_pil(picture, orientatio
     assert from_file.size_wh == ((60, 40) if orientation <= 4 else (40, 60))
     from_pil = load_image(Image.open(io.BytesIO(data)))
     assert np.abs(from_file.image.astype(int) - from_pil.image).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["PNG", "WebP", "AVIF"])
+@pytest.mark.parametrize("size", [40, 60])
+def test_a_transparent_picture_is_turned_as_a_whole(picture, name, size):
+    if name == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    opacity = np.zeros(picture.shape[:2], np.uint8)
+    opacity[:10, :20] = 255
+    rgba = np.dstack([picture, opacity])[:, :size]
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        data = encode(rgba, name, exif=exif)
+        from_pil = load_image(Image.open(io.BytesIO(data)))
+        assert np.abs(load_image(data).image.astype(int) - from_pil.image).mean() < 3
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_is_turned(picture, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encode(picture, "AVIF", exif=exif)
+    from_pil = load_image(Image.open(io.BytesIO(data)))
+    assert from_pil.size_wh == ((60, 40) if orientation <= 4 else (40, 60))
+    assert np.abs(load_image(data).image.astype(int) - from_pil.image).mean() < 3
 
 
 def test_sixteen_bits_cmyk_palette_bilevel_and_gray(picture):
@@ -130,6 +157,14 @@ def test_a_decompression_bomb_is_refused_before_decoding():
         load_image(bomb)
     with pytest.raises(InputError, match="megapixels"):
         load_image(encode(Image.new("L", (2000, 1000)), "PNG"), max_megapixels=1)
+
+
+@pytest.mark.parametrize("suffix", [".pgm", ".jp2"])
+def test_the_limit_holds_for_formats_whose_size_is_known_too_late(suffix):
+    data = cv2.imencode(suffix, np.zeros((1000, 1100), np.uint8))[1].tobytes()
+    assert load_image(data, max_megapixels=1.1).size_wh == (1100, 1000)
+    with pytest.raises(InputError, match=r"1100 x 1000 pixels are 1.1 megapixels; the limit is 1 "):
+        load_image(data, max_megapixels=1)
 
 
 def test_paths_that_lead_nowhere(tmp_path):
@@ -221,7 +256,10 @@ def test_one_pixel_is_an_image():
 
 def test_deep_pil_image(picture):
     gray = np.asarray(Image.fromarray(picture).convert("L")).astype(np.uint16) * 257
-    np.testing.assert_array_equal(load_image(Image.fromarray(gray)).image, (gray >> 8).astype(np.uint8))
+    for image in (Image.fromarray(gray), Image.fromarray(gray.astype(np.int32))):  # modes "I;16" and "I"
+        np.testing.assert_array_equal(load_image(image).image, (gray >> 8).astype(np.uint8))
+    shallow = Image.fromarray(picture).convert("L")
+    np.testing.assert_array_equal(load_image(shallow.convert("I")).gray, np.asarray(shallow))
 
 
 def test_images_of_pil_plugins_are_pil_images(picture):

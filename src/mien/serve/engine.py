@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -205,11 +206,11 @@ class Engine:
             width, height = header.size_wh
             raise too_large(
                 "too_many_pixels",
-                f"{job.source}: {width} x {height} pixels are {width * height / 1e6:.0f} megapixels; "
+                f"{job.source}: {width} x {height} pixels are {width * height / 1e6:.5g} megapixels; "
                 f"the limit is {limit:g}: scale the image down",
             )
         try:
-            frame = decode_image(job.data, job.source, limit)
+            frame = decode_image(job.data, job.source, math.inf)
         except InputError as error:
             raise Problem(422, "unreadable_image", str(error)) from error
         job.data = b""

@@ -28,6 +28,8 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview 
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
 
 DEFAULT_MAX_MEGAPIXELS = 200.0
+_WITH_ALPHA = ("PNG", "WebP", "GIF", "TIFF")
+_AVIF_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
 
 
 def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Frame:
@@ -109,41 +111,54 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
     if not data:
         raise InputError(source, "the file is empty (0 bytes)")
     header = read_header(data)
-    if header.size_wh and header.size_wh[0] * header.size_wh[1] > max_megapixels * 1e6:
-        width, height = header.size_wh
-        raise InputError(
-            source,
-            f"{width} x {height} pixels are {width * height / 1e6:.0f} megapixels; the limit is "
-            f"{max_megapixels:g} (raise it with --max-megapixels, in Python max_megapixels, if you trust the file)",
-        )
+    if header.size_wh:
+        _check_size(header.size_wh, source, max_megapixels)
     if header.truncated:
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
     # OpenCV refuses WebP files of under 32 bytes, which a plain picture may well be; zeros at the end do no harm.
     buffer = np.frombuffer(data.ljust(32, b"\0"), np.uint8)
     try:
         with quiet_opencv():
-            image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
-            if image is not None and header.format in ("PNG", "WebP", "GIF", "TIFF"):
+            # OpenCV turns all but AVIF, at least as yet; those are turned below.
+            ignored = cv2.IMREAD_IGNORE_ORIENTATION if header.format == "AVIF" else 0
+            image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | ignored)
+            if image is not None and (header.format in _WITH_ALPHA or _AVIF_ALPHA in data[:65536]):
                 image = _decode_alpha(buffer, image)
     except (cv2.error, MemoryError) as error:
         raise InputError(source, _undecodable(header, data)) from error
     if image is None or image.size == 0:
         raise InputError(source, _undecodable(header, data))
+    _check_size((image.shape[1], image.shape[0]), source, max_megapixels)  # of some formats it is known only now
+    if header.format == "AVIF":
+        image = np.rot90(image, header.quarter_turns)
+        image = np.ascontiguousarray(image if header.flip_axis is None else np.flip(image, header.flip_axis))
     note = f"animated {header.format}: read the first of {header.frames} frames" if header.frames > 1 else None
     return Frame(source, np.asarray(image, np.uint8), note=note)
 
 
+def _check_size(size_wh: tuple[int, int], source: str, max_megapixels: float) -> None:
+    width, height = size_wh
+    if width * height > max_megapixels * 1e6:
+        raise InputError(
+            source,
+            f"{width} x {height} pixels are {width * height / 1e6:.5g} megapixels; the limit is "
+            f"{max_megapixels:g} (raise it with --max-megapixels, in Python max_megapixels, if you trust the file)",
+        )
+
+
 def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any) -> Any:
     """The image over white if it has transparent pixels, else `image` as it is."""
-    full = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+    full: Any = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     if full is None or full.ndim != 3 or full.shape[2] != 4:
         return image
-    alpha = full[:, :, 3]
-    alpha = alpha if alpha.dtype == np.uint8 else (alpha.astype(np.uint16) >> 8).astype(np.uint8)
-    if alpha.shape != image.shape[:2]:
-        # IMREAD_UNCHANGED does not turn the picture as EXIF says; a transparent, turned photo is left as it is.
-        return image
-    return _over_white(image, alpha)
+    if full.dtype == np.uint16:
+        full = (full >> 8).astype(np.uint8)
+    # IMREAD_UNCHANGED does not turn the picture as EXIF says. Its colours tell how the other one was turned.
+    for turns in range(4):
+        for turned in (np.rot90(full, turns), np.rot90(full[:, ::-1], turns)):
+            if np.array_equal(turned[:, :, :3], image):
+                return _over_white(image, turned[:, :, 3])
+    return image
 
 
 def _over_white(image_bgr: Any, alpha: Any) -> Any:
@@ -212,8 +227,10 @@ def _from_pil(image: Any) -> Frame:
     try:
         frames = int(getattr(image, "n_frames", 1))
         upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("I;16", "I;16B", "I;16L"):
-            return Frame(source, array_to_image(np.asarray(upright).astype(np.uint16), source))
+        # 16 bits come as "I", too, as of a .pgm; as "RGB" all of it would be white.
+        if upright.mode in ("I;16", "I;16B", "I;16L") or (upright.mode == "I" and np.asarray(upright).max() > 255):
+            deep = np.clip(np.asarray(upright), 0, 65535).astype(np.uint16)
+            return Frame(source, array_to_image(deep, source))
         if upright.mode in ("1", "L"):
             return Frame(source, array_to_image(np.asarray(upright.convert("L")), source))
         has_alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
