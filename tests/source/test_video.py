@@ -260,6 +260,8 @@ def test_a_folder_of_videos_says_how_to_read_them(clip):
 
 def test_passwords_are_not_shown():
     assert shown_name("rtsp://me:s3cret@cam:554/1") == "rtsp://me:***@cam:554/1"
+    assert shown_name("rtsp://me:s3cret@cam/a@b") == "rtsp://me:***@cam/a@b"
+    assert shown_name("rtsp://me:p@ss@cam/1") == "rtsp://me:***@cam/1"
     assert shown_name("rtsp://cam/1") == "rtsp://cam/1"
     with pytest.raises(InputError) as caught:
         VideoSource("http://me:s3cret@127.0.0.1:9/video")

@@ -81,4 +81,5 @@ def is_video(name: str) -> bool:
 
 def shown_name(name: str) -> str:
     """The name as it may be shown and stored: a password in an address is replaced by ``***``."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", name)
+    # Up to the last "@": FFmpeg takes passwords that hold one as they are.
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:***@", name)
