@@ -85,6 +85,10 @@ def test_teachers_of_other_size_and_colour_get_their_own_picture(tmp_path: Path)
     weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
     wanted = functional.avg_pool2d((color * weights).sum(dim=1, keepdim=True), 2)
     np.testing.assert_allclose(small.numpy(), wanted.numpy(), atol=1e-6)
+    # A student of 64 px has teachers of 48: no pixel is one of the new ones alone.
+    for picture, image in zip(fitted(pictures(64), 48, 1), pictures(64), strict=True):
+        wanted_image = cv2.resize(image[0].numpy(), (48, 48), interpolation=cv2.INTER_AREA)
+        np.testing.assert_allclose(picture[0].numpy(), wanted_image, atol=1e-5)
 
 
 def test_heads_are_found_by_their_labels(tmp_path: Path) -> None:

@@ -7,11 +7,25 @@ another resolution is one pair of matrix products, with no loop and no shape tha
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import torch
 
-__all__ = ["apply_matrices", "blur_matrices", "resolution_bank"]
+__all__ = ["apply_matrices", "area_matrix", "blur_matrices", "resolution_bank"]
+
+
+@functools.cache
+def area_matrix(size_px: int, side_px: int, device: torch.device) -> torch.Tensor:
+    """The matrix that averages a line of `size_px` pixels down to `side_px`, float32 of shape (side_px, size_px).
+
+    Its weights are those of OpenCV's area averages, also where a pixel falls to two others: torch's own ("area") gives
+    both all of it.
+    """
+    unit = np.eye(size_px, dtype=np.float32)
+    down = cv2.resize(unit, (size_px, side_px), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.asarray(down, np.float32)).to(device)
 
 
 def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
@@ -36,7 +50,7 @@ def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
         if side >= size_px:
             bank.append(unit)
             continue
-        down = cv2.resize(unit, (size_px, side), interpolation=cv2.INTER_AREA)
+        down = area_matrix(size_px, side, torch.device("cpu")).numpy()
         bank.append(np.asarray(cv2.resize(down, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.float32))
     return torch.from_numpy(np.stack(bank))
 
@@ -67,11 +81,12 @@ def apply_matrices(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor
     Parameters
     ----------
     images : float tensor of shape (N, C, S, S)
-    matrices : float tensor of shape (N, S, S)
+    matrices : float tensor of shape (N, T, S)
+        Or (1, T, S), one for all.
 
     Returns
     -------
-    float tensor of shape (N, C, S, S)
+    float tensor of shape (N, C, T, T)
     """
     along = matrices[:, None]
     return along @ images @ along.transpose(2, 3)
