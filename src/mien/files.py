@@ -12,7 +12,7 @@ from typing import Any
 
 from mien.errors import OutputError, UsageError
 
-__all__ = ["check_destination", "json_text", "replaced_file", "write_atomically", "write_json"]
+__all__ = ["check_destination", "json_text", "replaced_file", "utf8_text", "write_atomically", "write_json"]
 
 
 @contextlib.contextmanager
@@ -70,6 +70,11 @@ def json_text(value: Any, encoding: str | None = None, *, indent: int | None = N
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, indented, whole or not at all (OutputError)."""
     write_atomically(path, (json_text(value, indent=2) + "\n").encode())
+
+
+def utf8_text(text: str) -> str:
+    """A text that every file takes: bytes of a file name that are no UTF-8 (old archives have such) become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") -> Path:

@@ -1,5 +1,6 @@
 """Every layout, from files in the exact format to the one form, and what is said of damaged rows."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.data import Dataset, ImportOptions, import_dataset
+from mien.data import Dataset, ImportOptions, import_dataset, report_dataset
 from mien.data.layouts import LAYOUTS, find_layout
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS, FER7
@@ -178,6 +179,23 @@ def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path):
     assert summary.counts == {"train": {"happy": 6, "sad": 6}}
     assert summary.excluded == {"left out by their ending, .heic": 1}
     assert "train/happy/anna/im0.png" in dataset.column("source")
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    """As old archives leave them."""
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        disk.write_folders(root, ["train", os.fsdecode(b"\xfcbung")], [os.fsdecode(b"m\xfcde"), "wach"])
+        (root / "train" / "wach" / os.fsdecode(b"\xe9.png")).write_bytes(disk.jpeg(1, extension=".png"))
+        (root / os.fsdecode(b"\xe9.png")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    dataset, summary = brought_in(root, tmp_path)
+    assert (summary.rows, dataset.splits) == (9, {"train": 5, "\\udcfcbung": 4})
+    assert "train/wach/\\udce9.png" in dataset.column("source")
+    report_dataset(dataset).write(tmp_path / "page.html")
+    again = Dataset(import_dataset(tmp_path / "out.parquet", tmp_path / "again.parquet")[0].path)
+    assert again.labels == dataset.labels
 
 
 def test_images_in_no_class_folder_are_counted(tmp_path):

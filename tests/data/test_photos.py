@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,12 @@ def test_the_form_keeps_everything(tmp_path: Path) -> None:
         for name in ("box_xyxy", "landmarks_xy", "ignore_xyxy", "ignore_score", "ignore_landmarks_xy"):
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
         assert (before.box_from, before.landmarks_from) == (after.box_from, after.landmarks_from)
+
+
+def test_a_name_that_is_not_utf8_becomes_an_escape(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    dataset = write_photos(tmp_path / "p.parquet", [Photo(jpeg(0), f"{name}.jpg", name)], {"source": name})
+    assert [(own.name, own.source) for own in dataset.photos()] == [("caf\\udce9.jpg", "caf\\udce9")]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

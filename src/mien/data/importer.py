@@ -29,6 +29,7 @@ from mien.data.options import ImportOptions
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
 from mien.errors import InputError, UsageError
+from mien.files import utf8_text
 from mien.labels import EXPRESSIONS
 from mien.opencv import encode_png
 from mien.parallel import ordered_map, usable_cores
@@ -258,7 +259,7 @@ def _target(item: Item, options: ImportOptions) -> tuple[int, Any]:
 
 def _row(item: Item, label: int, distribution: Any, info: DatasetInfo, options: ImportOptions) -> Row:
     pixels = item.load()
-    row = Row(b"", label, item.split, item.source, item.row, item.votes, distribution)
+    row = Row(b"", label, utf8_text(item.split), utf8_text(item.source), item.row, item.votes, distribution)
     row.valence, row.arousal, row.attributes = item.valence, item.arousal, item.attributes
     if options.face_px is not None:
         gray = decode_gray(pixels, item.where) if isinstance(pixels, bytes) else pixels

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, MissingExtraError
+from mien.files import json_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,7 +91,7 @@ class DatasetInfo:
 
     def to_json(self) -> str:
         """The text that is kept in the file's metadata under the key ``mien``."""
-        return json.dumps({"version": FORMAT_VERSION, **dataclasses.asdict(self)}, ensure_ascii=False)
+        return json_text({"version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> DatasetInfo:

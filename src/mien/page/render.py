@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mien import __version__
 from mien.errors import MissingExtraError
-from mien.files import check_destination, write_atomically
+from mien.files import check_destination, utf8_text, write_atomically
 from mien.opencv import encode_png
 
 __all__ = ["picture_strip", "picture_uri", "render", "write_page"]
@@ -68,4 +68,4 @@ def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
 
 def write_page(path: str | os.PathLike[str], text: str) -> None:
     """Write a page; whole or not at all (UsageError, OutputError)."""
-    write_atomically(check_destination(path, ".html"), text.encode())
+    write_atomically(check_destination(path, ".html"), utf8_text(text).encode())

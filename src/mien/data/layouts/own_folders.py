@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mien.data.layouts.base import Contents, ReadOptions, register, split_name
 from mien.data.layouts.folders import DEEPEST, ClassFolders, folders_in, images_in
+from mien.files import utf8_text
 
 __all__ = ["OwnFolders"]
 
@@ -29,7 +30,7 @@ class OwnFolders(ClassFolders):
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read all folders of images in the order of their names."""
-        own = {name: name for names in _named(path) for name in names} if path.is_dir() else {}
+        own = {name: utf8_text(name) for names in _named(path) for name in names} if path.is_dir() else {}
         return super().read(path, dataclasses.replace(options, classes={**own, **options.classes}))
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mien.data.info import load_pyarrow
 from mien.errors import InputError
-from mien.files import check_destination, replaced_file
+from mien.files import check_destination, json_text, replaced_file, utf8_text
 
 __all__ = ["FROM_LABEL", "FROM_TEACHER", "Photo", "PhotoDataset", "write_photos"]
 
@@ -195,7 +195,7 @@ def write_photos(
         ("boxes_xyxy", boxes), ("landmarks_xy", boxes), ("box_from", texts), ("landmarks_from", texts),
         ("ignore_xyxy", boxes), ("ignore_score", pa.list_(pa.float32())), ("ignore_landmarks_xy", boxes),
     ])  # fmt: skip
-    kept = json.dumps({"version": FORMAT_VERSION, **info}, ensure_ascii=False)
+    kept = json_text({"version": FORMAT_VERSION, **info})
     done = 0
     with (
         replaced_file(check_destination(path)) as part,
@@ -219,11 +219,12 @@ def write_photos(
 
 
 def _row(photo: Photo) -> dict[str, Any]:
+    name = utf8_text(photo.name)
     return {
-        "image": {"bytes": photo.image, "path": Path(photo.name).name},
-        "name": photo.name,
-        "source": photo.source,
-        "split": photo.split,
+        "image": {"bytes": photo.image, "path": Path(name).name},
+        "name": name,
+        "source": utf8_text(photo.source),
+        "split": utf8_text(photo.split),
         "boxes_xyxy": photo.box_xyxy.tolist(),
         "landmarks_xy": _landmark_lists(photo.landmarks_xy),
         "box_from": list(photo.box_from),
