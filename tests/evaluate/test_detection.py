@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.detect import Detections
 from mien.errors import InputError, ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector, is_detection
 from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame, in_low_light, tilt
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import detection_page
-from mien.metrics.detection import Truth
-from tests.metrics.test_detection import boxes, truth
+from mien.evaluate.detection_scores import landmark_scores
+from mien.metrics.detection import Truth, pool
+from tests.metrics.test_detection import POINTS, boxes, truth
 from tests.photos_on_disk import make_photos
 
 
@@ -67,6 +69,17 @@ def test_the_shipped_detector_on_a_known_face(tmp_path: Path, astronaut_bgr: np.
     page = detection_page(found)
     assert "astronaut" in page
     assert "100.0 %" in page
+
+
+def test_landmarks_of_faces_that_do_not_count_are_left_out() -> None:
+    small = Truth(boxes((0, 0, 10, 10), (0, 0, 100, 100)), np.stack((POINTS / 10, POINTS)), boxes())
+    wrong, right = POINTS / 10 + 3, POINTS + np.float32((4, 0))
+    found = Detections(small.box_xyxy, np.float32([0.9, 0.8]), np.stack((wrong, right)).astype(np.float32))
+    finds = pool([found], [small], iou_threshold=0.5, min_face_px=20)
+    assert finds.hit.tolist() == [-1, 1]
+    scores = landmark_scores(finds, 0.5)
+    assert (scores["faces"], scores["mean"]) == (1, 0.1)
+    assert landmark_scores(finds, 0.5, finds.size_px < 20)["faces"] == 1
 
 
 def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

@@ -182,9 +182,7 @@ def evaluate_detector(
                 "photos": len(kept),
                 "faces": int(finds[IOUS[0]].counts.sum()),
                 **{f"iou_{iou:g}": condition_scores(one, float(threshold)) for iou, one in finds.items()},
-                "landmarks": landmark_scores(
-                    finds[IOUS[0]], float(threshold), np.ones(len(finds[IOUS[0]].size_px), bool)
-                ),
+                "landmarks": landmark_scores(finds[IOUS[0]], float(threshold)),
             }
         done = len(images) * (2 + len(conditions))
     values = {
@@ -205,7 +203,7 @@ def evaluate_detector(
         "threshold": round(float(threshold), 4),
         "sizes": size_rows(pooled, float(threshold)),
         "sources": source_rows([source for _, source, _, _ in photos], pooled, float(threshold)),
-        "landmarks": landmark_scores(strict, float(threshold), np.ones(len(strict.size_px), bool)),
+        "landmarks": landmark_scores(strict, float(threshold)),
         "conditions": conditions,
         "ms_a_photo": {
             "median": round(float(np.median(looked.ms)), 3),

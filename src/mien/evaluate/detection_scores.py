@@ -89,8 +89,11 @@ def source_rows(sources: list[str], pooled: dict[float, Finds], threshold: float
     return rows
 
 
-def landmark_scores(finds: Finds, threshold: float, of: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, Any]:
-    """Landmark errors of found faces whose landmarks a person set."""
+def landmark_scores(
+    finds: Finds, threshold: float, of: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+) -> dict[str, Any]:
+    """Landmark errors of found faces whose landmarks a person set: of those that count, or of those in `of`."""
+    of = finds.counts if of is None else of
     own = (finds.face >= 0) & (finds.score >= threshold)
     own[own] = of[finds.face[own]]
     errors = finds.landmark_error[own]
