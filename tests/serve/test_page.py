@@ -137,6 +137,27 @@ def test_live_view(open_page):
     assert painted(page, "overlay") == 0
 
 
+def test_a_camera_that_is_allowed_too_late_stays_off(open_page):
+    """Who goes to the photos while the browser still asks must not be filmed there."""
+    page = open_page(
+        before="""const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.given = [];
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+          await new Promise((done) => { window.allow = done; });
+          given.push(await ask(wanted));
+          return given.at(-1);
+        };"""
+    )
+    page.get_by_role("button", name="Start the camera").click()
+    page.get_by_role("tab", name="Photos").click()
+    page.evaluate("allow()")
+    page.wait_for_function("given.length === 1 && given[0].getTracks().every((track) => track.readyState === 'ended')")
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start the camera").click()
+    page.evaluate("allow()")
+    expect(page.locator("#people .person").first).to_be_visible()
+
+
 def test_model_and_labels_change_while_live(open_page):
     page = open_page()
     start_camera(page)

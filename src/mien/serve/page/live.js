@@ -20,6 +20,8 @@ const CAMERA_PROBLEMS = {
   OverconstrainedError: ["This camera does not fit", "Choose another one and try again."],
 };
 
+function release(media) { media?.getTracks().forEach((track) => track.stop()); }
+
 export class Live {
   constructor(page, hooks) {
     this.page = page;
@@ -42,15 +44,23 @@ export class Live {
       return;
     }
     this.running = true;
+    const attempt = this.attempt = Symbol("attempt");  // stop() ends it, also while the browser asks its question
     this.page.curtainButton.disabled = true;
     const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
     const chosen = this.page.camera.value;
+    let media = null;
     try {
-      this.media = await navigator.mediaDevices.getUserMedia({
+      media = await navigator.mediaDevices.getUserMedia({
         audio: false,
         video: chosen ? { ...wanted, deviceId: { exact: chosen } } : { ...wanted, facingMode: "user" },
       });
+      if (attempt === this.attempt) {
+        this.page.video.srcObject = media;
+        await this.page.video.play();
+      }
     } catch (error) {
+      release(media);
+      if (attempt !== this.attempt) return;
       this.running = false;
       const [title, text] = CAMERA_PROBLEMS[error.name] ?? ["The camera does not start", String(error.message ?? error)];
       this.fail(title, text);
@@ -58,14 +68,17 @@ export class Live {
     } finally {
       this.page.curtainButton.disabled = false;
     }
+    if (attempt !== this.attempt) {
+      release(media);
+      return;
+    }
+    this.media = media;
     const [track] = this.media.getVideoTracks();
     track.addEventListener("ended", () => {
       if (this.running) { this.stop(); this.fail("The camera has gone", "It was unplugged or taken by another program."); }
     });
     this.mirror = track.getSettings().facingMode !== "environment";
     this.page.stage.dataset.mirror = String(this.mirror);
-    this.page.video.srcObject = this.media;
-    await this.page.video.play();
     this.show("live");
     this.page.toggle.hidden = false;
     this.page.toggle.focus();
@@ -77,8 +90,9 @@ export class Live {
 
   stop() {
     this.running = false;
+    this.attempt = null;
     clearTimeout(this.retry);
-    this.media?.getTracks().forEach((track) => track.stop());
+    release(this.media);
     this.page.video.srcObject = null;
     this.socket?.close(1000);
     this.socket = null;
