@@ -100,6 +100,23 @@ def test_wider_lists(tmp_path: Path) -> None:
     np.testing.assert_array_equal(c.box_xyxy, [[5, 5, 15, 15]])
 
 
+def test_wider_face_as_its_archives_are_unpacked(tmp_path: Path) -> None:
+    save(tmp_path / "WIDER_val" / "images" / "0--Parade" / "a b.png", 0)
+    listing = tmp_path / "wider_face_split" / "wider_face_val_bbx_gt.txt"
+    listing.parent.mkdir()
+    listing.write_text("0--Parade/a b.png\n1\n10 12 20 24 0 0 0 0 0 0\n")
+    (photo,) = LAYOUTS["wider"](listing)
+    assert isinstance(photo, Photo)
+    assert (photo.name, photo.split) == ("0--Parade/a b.png", "validation")
+
+
+def test_yolo_photos_of_every_kind_of_image_are_read(tmp_path: Path) -> None:
+    for number, suffix in enumerate((".tif", ".gif", ".JPG")):
+        save(tmp_path / "images" / f"{number}{suffix}", number)
+    (tmp_path / "labels").mkdir()
+    assert len(list(LAYOUTS["yolo"](tmp_path))) == 3
+
+
 def test_coco_and_yolo_say_the_same(tmp_path: Path) -> None:
     save(tmp_path / "coco" / "images" / "a.png", 0)
     (tmp_path / "coco" / "instances_train.json").write_text(

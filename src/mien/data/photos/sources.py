@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mien.data.info import load_pyarrow
 from mien.data.layouts.base import read_listing, split_name, split_of_file
+from mien.data.layouts.folders import IMAGE_SUFFIXES
 from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, landmarks_array
 from mien.data.pixels import decode_gray
 from mien.errors import InputError
@@ -22,7 +23,6 @@ from mien.source.image import read_file
 
 __all__ = ["LAYOUTS", "find_layout"]
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # In WIDER FACE's list: x, y, width, height, blur, expression, illumination, invalid, occlusion, pose.
 _WIDER_INVALID = 7
 _LEAST_SIDE_PX = 2.0
@@ -206,7 +206,7 @@ def read_yolo(path: Path) -> Iterator[Photo | InputError]:
     """
     some = False
     for root, labels, split in _yolo_folders(path):
-        for file in sorted(file for file in root.rglob("*") if file.suffix.lower() in _SUFFIXES):
+        for file in sorted(file for file in root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES):
             some = True
             inner = file.relative_to(root)
             own = split or (split_name(inner.parts[0]) if len(inner.parts) > 1 else "train")
@@ -293,7 +293,10 @@ def _labelled(image: bytes, name: str, split: str, source: str, box_xyxy: Any, i
 def _beside(listing: Path, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
     """A photo that a list names: beside the list or one level up, there also in ``images`` or a folder named alike."""
     own = listing.stem.removeprefix("instances_")
-    places = [base / folder for base in (listing.parent, listing.parent.parent) for folder in (".", "images", own)]
+    # As the archives of WIDER FACE are unpacked: wider_face_split/wider_face_train_bbx_gt.txt, WIDER_train/images/.
+    wider = f"WIDER_{own.removeprefix('wider_face_').removesuffix('_bbx_gt')}/images"
+    folders = (".", "images", own, wider)
+    places = [base / folder for base in (listing.parent, listing.parent.parent) for folder in folders]
     places += [listing.parent.parent / "images" / own]
     for folder in places:
         if (folder / name).is_file():
