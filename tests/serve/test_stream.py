@@ -85,6 +85,12 @@ def test_wrong_messages_are_told_and_cost_nothing(client, frames, text, code, pa
         assert read(socket, frames[0])["type"] == "reading"
 
 
+def test_an_answer_is_text_whatever_it_repeats(client):
+    with client.websocket_connect(STREAM) as socket:
+        socket.send_text('{"type": "start", "labels": "\\ud800,happy"}')
+        assert "unknown_labels" in socket.receive_text().encode().decode()
+
+
 @pytest.mark.parametrize("garbage", [b"", b"garbage", bytes(range(256)) * 50])
 def test_a_bad_frame_is_told_and_the_next_one_is_read(client, frames, garbage):
     with client.websocket_connect(STREAM) as socket:
@@ -171,7 +177,16 @@ class TestToken:
             assert socket.receive_json()["type"] == "ready"
             assert read(socket, frames[0])["type"] == "reading"
 
-    @pytest.mark.parametrize("first", [b"frame", '{"type": "start", "token": "wrong"}', '{"type": "start"}', None])
+    @pytest.mark.parametrize(
+        "first",
+        [
+            b"frame",
+            '{"type": "start", "token": "wrong"}',
+            '{"type": "start", "token": "\\ud800"}',
+            '{"type": "start"}',
+            None,
+        ],
+    )
     def test_without_it_the_socket_is_closed(self, locked, first):
         with locked.websocket_connect(STREAM) as socket:
             if first is not None:

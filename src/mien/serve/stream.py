@@ -170,7 +170,8 @@ class Stream:
             raise Problem(401, "unauthorized", 'send {"type": "start", "token": "..."} before the first frame')
 
     async def _send(self, message: dict[str, Any]) -> None:
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        # In ASCII: an answer repeats what is wrong, which may be no text that could be sent as it is.
+        text = json.dumps(message, separators=(",", ":"))
         await asyncio.wait_for(self._socket.send_text(text), self._service.options.client_timeout_s)
 
     def _counted(self, problem: Problem, frame: int | None = None) -> dict[str, Any]:
