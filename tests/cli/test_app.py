@@ -1,6 +1,7 @@
 """How the program ends, whatever ends it: one line on stderr at most, and the exit status that the guide names."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -92,6 +93,15 @@ def test_names_that_the_screen_does_not_have(environment, astronaut_path, tmp_pa
     done = subprocess.run([*MIEN, *command, "--json"], cwd=tmp_path, **_text(**environment))
     source = json.loads(done.stdout)["source"]
     assert Path(tmp_path, os.fsdecode(source.encode("utf-8", "surrogateescape"))).exists()
+
+
+@pytest.mark.parametrize("command", [["models"], ["data", "photos"]], ids=" ".join)
+def test_paragraphs_of_the_help_fill_their_lines(command):
+    done = subprocess.run([*MIEN, *command, "--help"], **_text(COLUMNS="80"))
+    lines = [line.strip() for line in done.stdout.partition("Arguments")[0].splitlines()[2:-1]]
+    for line, following in itertools.pairwise(lines):
+        if line and following:
+            assert len(line) + 1 + len(following.split()[0]) > 78, f"'{following}' begins too late"
 
 
 def _text(**environment):

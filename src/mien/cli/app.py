@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import inspect
 import os
 import shlex
 import sys
@@ -107,10 +108,17 @@ def _make_app(commands: Iterable[str]) -> typer.Typer:
     for name in commands:
         command = getattr(importlib.import_module(f"mien.cli.{name}"), name)
         if isinstance(command, typer.Typer):
+            for inner in command.registered_commands:
+                inner.help = _help(inner.callback)
             app.add_typer(command, name=name)
         else:
-            app.command()(command)
+            app.command(help=_help(command))(command)
     return app
+
+
+def _help(command: Any) -> str:
+    """A command's docstring with one line a paragraph: Typer keeps the line breaks of all but the first."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (inspect.getdoc(command) or "").split("\n\n"))
 
 
 def main() -> None:
