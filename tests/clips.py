@@ -55,9 +55,12 @@ def paste(
 
 def write_clip(
     path: Path, pictures: Iterable[np.ndarray], *, rate: float = 30.0, times_s: Sequence[float] | None = None,
-    codec: str = "libx264", sound: str = "",
+    codec: str = "libx264", sound: str = "", pixel_shape: Fraction | None = None,
 ) -> Path:  # fmt: skip
-    """Encode a video; `times_s` makes its frame rate variable, `sound` adds a tone in that codec."""
+    """Encode a video; `times_s` makes its frame rate variable, `sound` adds a tone in that codec.
+
+    Its pixels are shown `pixel_shape` times as wide as high.
+    """
     with av.open(str(path), "w") as container:
         stream = None
         tone = container.add_stream(sound, rate=48000, layout="mono") if sound else None
@@ -67,6 +70,7 @@ def write_clip(
                 stream = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
+                stream.codec_context.sample_aspect_ratio = pixel_shape or Fraction(1)
                 if codec == "libx264":
                     stream.options = {"preset": "ultrafast", "crf": "18"}
                 if times_s is not None:

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -96,6 +97,25 @@ def test_a_turned_recording_is_shown_upright(tmp_path):
     frame = next(iter(source))
     assert frame.image[:30].mean() < 60 < 150 < frame.image[-100:].mean()
     source.close()
+
+
+@pytest.mark.parametrize(
+    ("pixel_shape", "lies", "size_wh"),
+    [
+        (Fraction(64, 45), False, (228, 120)),
+        (Fraction(8, 9), False, (142, 120)),
+        (Fraction(64, 45), True, (84, 160)),
+        (Fraction(120, 121), False, (160, 120)),  # square but for rounding
+        (Fraction(50, 1), False, (160, 120)),  # a mistake
+    ],
+)
+def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(tmp_path, pixel_shape, lies, size_wh):
+    path = write_clip(tmp_path / "tape.mp4", plain(5, (160, 120)), pixel_shape=pixel_shape)
+    if lies:
+        path.write_bytes(turned(path.read_bytes()))
+    source = VideoSource(str(path))
+    assert source.info.size_wh == size_wh
+    assert {frame.size_wh for frame in source} == {size_wh}
 
 
 @pytest.mark.parametrize(

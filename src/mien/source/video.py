@@ -31,6 +31,9 @@ _LONGEST_WAIT_S = 8.0
 # Time stamps are rounded in many files; a frame this little before its turn is taken.
 EARLY_S = 0.002
 _FALLBACK_RATE = 25.0
+# Pixels that are less wide or high than this are square but for rounding; more is a mistake in the file.
+_LEAST_STRETCHED = 1.01
+_MOST_STRETCHED = 4.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class VideoInfo:
     source : str
         Its name, without a password.
     size_wh : (int, int)
-        Width and height of the upright picture in pixels.
+        Width and height of the picture in pixels, upright and as wide as players show it.
     frame_rate : float
         Frames a second, as the file says (the average where it varies).
     duration_s : float or None
@@ -251,7 +254,18 @@ class VideoSource:
         done, image = self._capture.retrieve()
         if not done or image is None or not image.size:
             return None
+        if (shape := self._pixel_shape()) != 1.0:
+            height, width = image.shape[:2]
+            image = cv2.resize(image, (max(1, round(width * shape)), height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(image, np.uint8)
+
+    def _pixel_shape(self) -> float:
+        """How much wider than high the pixels of the upright picture are shown, as of DV and DVD; 1 for square ones."""
+        wide, high = (_number(self._capture, key, 1.0, 1e9) for key in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+        if not wide or not high or not _MOST_STRETCHED > max(wide / high, high / wide) > _LEAST_STRETCHED:
+            return 1.0
+        lies = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
+        return high / wide if lies else wide / high
 
 
 def next_due_s(time_s: float, every_s: float | None) -> float:
