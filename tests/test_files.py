@@ -67,13 +67,14 @@ def test_any_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
 def test_a_destination_is_checked_before_the_work(tmp_path: Path) -> None:
     assert check_destination(str(tmp_path / "a.PARQUET")) == tmp_path / "a.PARQUET"
     (tmp_path / "b.html").mkdir()
-    for path, suffix, says in (
-        ("a.csv", ".parquet", "ends in .parquet"),
-        ("b.html", ".html", "is a folder"),
-        ("missing/a.html", ".html", "make it first"),
+    for path, suffixes, says in (
+        ("a.csv", (), "ends in .parquet"),
+        ("a.xlsx", (".csv", ".parquet"), "ends in .csv or .parquet"),
+        ("b.html", (".html",), "is a folder"),
+        ("missing/a.html", (".html",), "make it first"),
     ):
         with pytest.raises(UsageError, match=says):
-            check_destination(tmp_path / path, suffix)
+            check_destination(tmp_path / path, *suffixes)
 
 
 def test_a_dataset_on_a_full_disk(tmp_path: Path) -> None:

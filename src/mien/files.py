@@ -77,8 +77,8 @@ def utf8_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") -> Path:
-    """The path, if a file may be written there.
+def check_destination(path: str | os.PathLike[str], *suffixes: str) -> Path:
+    """The path, if a file may be written there: with one of the suffixes, which is ``.parquet`` by default.
 
     Raises
     ------
@@ -86,8 +86,9 @@ def check_destination(path: str | os.PathLike[str], suffix: str = ".parquet") ->
         If the suffix is another, it is a folder, or its folder does not exist.
     """
     path = Path(path)
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{path}: expected a name that ends in {suffix}")
+    suffixes = suffixes or (".parquet",)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; expected the name of a file to write")
     if not path.absolute().parent.is_dir():

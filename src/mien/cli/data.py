@@ -65,7 +65,9 @@ def import_(
 def report(
     dataset: _Dataset,
     *,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page to FILE.html.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of samples.", min=0)] = 0,
     json: _Json = False,
 ) -> None:
@@ -97,7 +99,9 @@ def audit(
         Path | None,
         typer.Option(metavar="FILE", help="Write the plan, a row a finding: .parquet or .csv."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page to FILE.html.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
+    ] = None,
     json: _Json = False,
     options: AuditOptions,
 ) -> None:
@@ -106,7 +110,7 @@ def audit(
     from mien.files import check_destination
 
     if plan is not None:
-        check_destination(plan, ".csv" if plan.suffix.lower() == ".csv" else ".parquet")
+        check_destination(plan, ".csv", ".parquet")
     if out is not None:
         check_destination(out, ".html")
     console = _console()

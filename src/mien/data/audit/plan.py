@@ -87,8 +87,7 @@ def image_id(data: bytes) -> str:
 
 def write_plan(path: str | os.PathLike[str], findings: Sequence[Finding]) -> None:
     """Write a plan as Parquet, or as CSV where the name ends in ``.csv``; whole or not at all."""
-    path = Path(path)
-    check_destination(path, ".csv" if path.suffix.lower() == ".csv" else ".parquet")
+    path = check_destination(path, ".csv", ".parquet")
     with replaced_file(path) as part:
         if path.suffix.lower() == ".csv":
             with part.open("w", newline="", encoding="utf-8") as file:
