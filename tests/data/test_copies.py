@@ -44,6 +44,13 @@ CHANGES = {
 KIND = {"exact": "exact", "mirrored": "mirror"}
 
 
+def test_a_high_threshold_still_looks_for_the_best_scale():
+    images = [picture(seed) for seed in range(40)]
+    zooms = [cv2.resize(image[2:46, 2:46], (48, 48), interpolation=cv2.INTER_CUBIC) for image in images]
+    pairs = find_copies(np.stack([*images, *zooms]), threshold=0.97)
+    assert set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {(i, i + 40) for i in range(40)}
+
+
 def test_every_kind_of_copy_is_found_and_nothing_else():
     images = [picture(seed) for seed in range(400)]
     expected = set()

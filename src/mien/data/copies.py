@@ -100,7 +100,7 @@ def find_copies(
         candidates = _candidates(images[kept], from_row)
         met = np.unique(candidates[:, :2])
         bands = {row: _band(images[kept[row]]) for row in met.tolist()}
-        check = partial(_verify, images[kept], bands)
+        check = partial(_verify, images[kept], bands, max(threshold, COPY_CORRELATION))
         blocks = np.array_split(candidates, max(1, len(candidates) // 512))
         threads = threads or usable_cores()
         with ThreadPoolExecutor(threads) as pool:
@@ -239,12 +239,14 @@ def _band(image: Images) -> Floats:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.8) - cv2.GaussianBlur(pixels, (0, 0), 4.0), np.float32)
 
 
-def _verify(images: Images, bands: dict[int, Floats], candidates: npt.NDArray[np.int64]) -> Floats:
-    return np.array([_best_correlation(images, bands, *row) for row in candidates.tolist()], np.float32)
+def _verify(images: Images, bands: dict[int, Floats], enough: float, candidates: npt.NDArray[np.int64]) -> Floats:
+    return np.array([_best_correlation(images, bands, enough, *row) for row in candidates.tolist()], np.float32)
 
 
-def _best_correlation(images: Images, bands: dict[int, Floats], first: int, second: int, mirrored: int) -> float:
-    """The correlation of the first image's middle with the second image, over shifts and scales."""
+def _best_correlation(
+    images: Images, bands: dict[int, Floats], enough: float, first: int, second: int, mirrored: int
+) -> float:
+    """The correlation of the first image's middle with the second image, over shifts and scales until it is enough."""
     image = np.ascontiguousarray(images[first][:, ::-1]) if mirrored else images[first]
     best = -1.0
     for scale in _SCALES:
@@ -255,6 +257,6 @@ def _best_correlation(images: Images, bands: dict[int, Floats], first: int, seco
         edge = (len(band) - _PATCH_PX) // 2
         patch = band[edge : edge + _PATCH_PX, edge : edge + _PATCH_PX]
         best = max(best, float(cv2.matchTemplate(bands[second], patch, cv2.TM_CCOEFF_NORMED).max()))
-        if best >= COPY_CORRELATION or (scale == 1.0 and best < _HOPELESS):
+        if best >= enough or (scale == 1.0 and best < _HOPELESS):
             break
     return min(best, 1.0)
