@@ -1,6 +1,7 @@
 """Every layout, from files in the exact format to the one form, and what is said of damaged rows."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -483,6 +484,9 @@ def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
         brought_in(tmp_path / "x.csv", tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         brought_in(tmp_path / "nothing", tmp_path)
+    shutil.make_archive(str(tmp_path / "faces"), "zip", tmp_path, "x.csv")
+    with pytest.raises(InputError, match="an archive; unpack it"):
+        brought_in(tmp_path / "faces.zip", tmp_path)
     with pytest.raises(UsageError, match="unknown layout 'fer'"):
         brought_in(tmp_path / "x.csv", tmp_path, layout="fer")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,6 +212,8 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
 def _what_is_there(path: Path) -> str:
     """In a few words, for the error of an unknown layout."""
     if path.is_file():
+        if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+            return "an archive; unpack it, and give the folder"
         try:
             with path.open(encoding=text_encoding(path)) as file:
                 line = file.readline(200).strip()
