@@ -122,6 +122,23 @@ def test_the_photo_itself_is_never_overwritten(photos, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_another_photo_of_the_same_name_is_never_overwritten(photos, tmp_path):
+    """As by ``mien recognize a/x.jpg b/x.jpg --draw b``: told before anything is read."""
+    paths = [photos["in/a/x.jpg"], photos["in/b/x.jpg"]]
+    with pytest.raises(UsageError, match=r"b.x\.jpg: --draw would overwrite the photo itself"):
+        DrawSink(paths[1].parent, {str(path): path.name for path in paths})
+
+
+def test_a_numbered_copy_overwrites_no_photo_either(photos, tmp_path):
+    paths = [photos["in/a/x.jpg"], photos["in/b/x.jpg"]]
+    other = tmp_path / "here" / "x-2.jpg"
+    other.parent.mkdir()
+    other.write_bytes(b"a photo that is read later")
+    with pytest.raises(UsageError, match=r"x-2\.jpg: --draw would overwrite the photo itself"):
+        draw_all(dict(enumerate(paths)), other.parent, {**{str(p): "x.jpg" for p in paths}, str(other): "y.jpg"})
+    assert other.read_bytes() == b"a photo that is read later"
+
+
 def test_an_unreadable_input_is_passed_over_and_a_bad_folder_told(tmp_path):
     with DrawSink(tmp_path / "out") as sink:
         sink.write(make_reading(error="broken"), None)

@@ -161,13 +161,17 @@ class DrawSink:
     Raises
     ------
     UsageError
-        If the folder cannot be made.
+        If the folder cannot be made, or a copy would take the place of one of the photos.
     """
 
     def __init__(self, folder: str | os.PathLike[str], relative: dict[str, str] | None = None) -> None:
         self._folder = Path(folder)
         self._relative = relative or {}
         self._taken: set[Path] = set()
+        # A copy may have the name of another photo than its own, which is still to be read.
+        self._photos = {key for source in self._relative if (key := _file_key(source)) is not None}
+        for source in self._relative:
+            self._check_free(self._folder / self._name(source))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -197,16 +201,32 @@ class DrawSink:
         except OSError as error:
             raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
 
-    def _target(self, source: str) -> Path:
+    def _name(self, source: str) -> PurePosixPath:
+        """The name of a copy below the folder."""
         name = PurePosixPath(self._relative.get(source) or Path(source).name)
-        if name.suffix.lower() not in _KEPT_SUFFIXES:
-            name = name.with_name(name.name + ".png")
+        return name if name.suffix.lower() in _KEPT_SUFFIXES else name.with_name(name.name + ".png")
+
+    def _target(self, source: str) -> Path:
+        name = self._name(source)
         target = self._folder / name
         number = 2
         while target in self._taken:
             target = self._folder / name.with_name(f"{name.stem}-{number}{name.suffix}")
             number += 1
         self._taken.add(target)
-        if target.exists() and Path(source).exists() and target.samefile(source):
-            raise UsageError(f"{target}: --draw would overwrite the photo itself; choose another folder")
+        self._check_free(target, source)
         return target
+
+    def _check_free(self, target: Path, source: str | None = None) -> None:
+        there = _file_key(target)
+        if there is not None and (there in self._photos or (source is not None and there == _file_key(source))):
+            raise UsageError(f"{target}: --draw would overwrite the photo itself; choose another folder")
+
+
+def _file_key(path: str | Path) -> tuple[int, int] | None:
+    """What tells a file from all others, by whatever name; None where there is none."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
