@@ -324,6 +324,15 @@ def test_a_file_that_is_no_plan_is_refused(dataset, audit, tmp_path, text):
     assert read_plan(tmp_path / "none.csv", dataset.labels) == []
 
 
+def test_what_else_spreadsheets_save_is_told_what_to_do(dataset, tmp_path):
+    (tmp_path / "plan.xlsx").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"expected a plan in \.csv or \.parquet; .*'CSV UTF-8'"):
+        read_plan(tmp_path / "plan.xlsx", dataset.labels)
+    (tmp_path / "plan.csv").write_text("check,index,action,image_id,name\nflat,0,keep,id-0,größer.png\n", "cp1252")
+    with pytest.raises(InputError, match="is not UTF-8; save it as 'CSV UTF-8'"):
+        read_plan(tmp_path / "plan.csv", dataset.labels)
+
+
 def test_a_partner_of_ones_own_is_taken(dataset, audit, tmp_path):
     plan = [finding for finding in audit.findings if finding.index == 1 and finding.action == "merge"]
     plan = [dataclasses.replace(plan[0], partner=6, partner_name="")]

@@ -116,6 +116,8 @@ def read_plan(path: str | os.PathLike[str], labels: Sequence[str]) -> list[Findi
         If it cannot be read, or a row makes no sense; the row is named.
     """
     path = Path(path)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(str(path), "expected a plan in .csv or .parquet; spreadsheets save it as 'CSV UTF-8'")
     rows = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
     return [_finding(row, f"{path} row {number}", labels) for number, row in enumerate(rows)]
 
@@ -137,7 +139,9 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
             return list(reader)
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), "is not UTF-8; save it as 'CSV UTF-8'") from error
+    except (OSError, csv.Error) as error:
         raise InputError(str(path), f"cannot be read as a CSV plan ({error})") from error
 
 
