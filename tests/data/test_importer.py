@@ -354,6 +354,14 @@ def test_classes_of_a_layout_that_has_its_own(tmp_path):
         brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, classes="sad,happy")
 
 
+def test_a_folder_of_images_must_make_sense(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    with pytest.raises(UsageError, match="--images is for rafdb, .*; .* has the layout 'folders'"):
+        brought_in(root, tmp_path, images=root)
+    with pytest.raises(UsageError, match="--images is .*nowhere, which is no folder"):
+        brought_in(disk.write_expw(tmp_path / "e"), tmp_path, images=tmp_path / "nowhere")
+
+
 def test_a_row_without_a_split_is_damaged(tmp_path):
     table = pa.table({"image": [disk.jpeg(0), disk.jpeg(1)], "label": ["sad", "sad"], "split": ["train", None]})
     pq.write_table(table, tmp_path / "in.parquet")

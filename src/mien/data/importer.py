@@ -42,6 +42,7 @@ _CHUNK_ITEMS = 64
 _MOST_NAMED = 1000
 _OWN_CLASSES = ("folders", "own-folders", "parquet", "table")
 _OWN_COLUMNS = ("parquet", "table")
+_LISTS = ("rafdb", "affectnet", "expw", "table")
 _PROTOCOLS = {
     "keep": "",
     "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "
@@ -135,6 +136,10 @@ def import_dataset(
     attributes = parse_attributes(options.attributes)
     if attributes and layout.name not in _OWN_COLUMNS:
         raise UsageError(f"--attributes is for {', '.join(_OWN_COLUMNS)}; {path} has the layout '{layout.name}'")
+    if options.images is not None and layout.name not in _LISTS:
+        raise UsageError(f"--images is for {', '.join(_LISTS)}; {path} has the layout '{layout.name}'")
+    if options.images is not None and not options.images.is_dir():
+        raise UsageError(f"--images is {options.images}, which is no folder; expected that of the images")
     if options.votes is not None and layout.name != "fer2013":
         raise UsageError(f"votes are joined row by row to fer2013.csv; {path} has the layout '{layout.name}'")
     contents = layout.read(path, ReadOptions(options.votes, options.images, classes, attributes))

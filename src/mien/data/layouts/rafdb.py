@@ -65,8 +65,6 @@ def _find_list(path: Path) -> Path | None:
 def _find_images(base: Path, given: Path | None) -> tuple[Path, bool]:
     """The folder of the images, and whether they are the aligned ones."""
     if given is not None:
-        if not given.is_dir():
-            raise InputError(str(given), "no such folder; expected RAF-DB's images")
         return given, any(given.glob("*_aligned.*"))
     for place in ("Image/aligned", "aligned", "Image/original", "original", "."):
         folder = base / place
