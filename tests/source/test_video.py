@@ -1,6 +1,9 @@
 """Video files, as they are found: whole, turned, uneven, cut off, and no videos at all."""
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 
@@ -97,6 +100,18 @@ def test_a_turned_recording_is_shown_upright(tmp_path):
     frame = next(iter(source))
     assert frame.image[:30].mean() < 60 < 150 < frame.image[-100:].mean()
     source.close()
+
+
+@pytest.mark.parametrize("name", ["bad\udcff.mp4", "rtsp://bad\udcff/1"])
+def test_a_name_that_is_no_utf8_costs_that_video_only(clip, tmp_path, name):
+    """In a process of its own: this one would be gone with it."""
+    if "://" not in name:
+        (tmp_path / name).symlink_to(clip)
+        name = str(tmp_path / name)
+    code = "import sys, mien; mien.Recognizer().stream(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, os.fsencode(name)], capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"its name holds bytes that are no UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def open_capture(name: str) -> Capture:
     UsageError
         If the name is ``camera:`` without a number.
     """
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # OpenCV would end the process at once, without a word
+        raise InputError(name, "its name holds bytes that are no UTF-8, which cannot be opened; rename it") from None
     number = camera_number(name)
     with quiet_opencv():
         if number is not None:
