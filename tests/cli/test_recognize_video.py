@@ -53,6 +53,16 @@ def test_a_clip_gives_rows_a_video_a_page_and_a_summary(clip, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.parametrize("name", ["clip[final].mp4", "[/b]:smile:.mp4", "two\nlines\x1b[31m.mp4"])
+def test_the_name_of_a_video_is_said_as_it_is(clip, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(clip)
+    done = run("recognize", name, "--fps", 1, cwd=tmp_path)
+    assert done.stderr == ""
+    shown = name.replace("\n", "?").replace("\x1b", "?")
+    assert done.stdout.splitlines()[0] == f"{shown}: 2.0 s, 640 x 360, 30 frames a second"
+
+
 def test_what_cannot_be_drawn_is_told_before_anything_is_read(clip, tmp_path, astronaut_path):
     script = "import sys; sys.modules['av'] = None; from mien.cli import main; main()"
     command = [sys.executable, "-c", script, "recognize", str(astronaut_path), str(clip), "--draw", str(tmp_path)]

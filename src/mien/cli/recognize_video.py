@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from mien.cli.shared import EXIT_INTERRUPTED, counted
 from mien.errors import InputError, UsageError
 from mien.opencv import quiet_opencv
 from mien.recognizer import Recognizer
 from mien.sink import Sink, SummarySink, VideoSink
+from mien.sink.table import printable
 from mien.source import SourceFile, VideoInfo
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
@@ -98,7 +100,7 @@ class VideoRun:
             if target is not None:  # first: where it cannot be written, nothing is said of the video
                 own.append(stack.enter_context(VideoSink(target, None if info.live else video.path)))
             if self.table:
-                self.console.print(_heading(info), style="bold", highlight=False, soft_wrap=True)
+                self.console.print(Text(_heading(info), "bold"), highlight=False, soft_wrap=True)
                 own.append(stack.enter_context(SummarySink(self.console, self.recognizer.scheme)))
             progress = stack.enter_context(_Progress(self.bar, readings))
             start_s = time.monotonic()
@@ -136,7 +138,7 @@ def _heading(info: VideoInfo) -> str:
         facts = [*facts[:1], "live; Ctrl-C ends it"]
     elif info.duration_s is not None:
         facts.insert(0, f"{info.duration_s:.1f} s")
-    return f"{info.source}: {', '.join(facts)}"
+    return f"{printable(info.source)}: {', '.join(facts)}"
 
 
 class _Progress(contextlib.AbstractContextManager["_Progress"]):

@@ -14,7 +14,7 @@ from mien.result import Face, Reading
 from mien.sink.palette import color_rgb
 from mien.source import Frame
 
-__all__ = ["TableSink"]
+__all__ = ["TableSink", "printable"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.:-=+*#"
@@ -84,9 +84,7 @@ class TableSink:
             self._print(Text(f"  {reading.note}", "dim italic"))
 
     def _name(self, source: str) -> str:
-        name = source.removeprefix(self._folder)
-        # A line break or an escape code in a file name must not reach the terminal.
-        return "".join(letter if letter.isprintable() else "?" for letter in name)
+        return printable(source.removeprefix(self._folder))
 
     def _print(self, line: Text) -> None:
         line.rstrip()
@@ -120,6 +118,11 @@ class TableSink:
                 style = _style(label) if probability >= 0.05 else "dim"
                 line.append((block * 2).center(self._cell), style)
         return line
+
+
+def printable(name: str) -> str:
+    """A name without what must not reach the terminal, such as a line break or an escape code in that of a file."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _warnings(face: Face) -> list[str]:
