@@ -467,6 +467,13 @@ def test_an_unreadable_image_is_named(tmp_path, content):
     assert len(brought_in(root, tmp_path, on_error="skip")[0]) == 3
 
 
+def test_what_opencv_says_of_a_broken_image_is_said_once(tmp_path, capfd):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    (root / "train" / "sad" / "a.gif").write_bytes(b"GIF")
+    brought_in(root, tmp_path, on_error="skip")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_missing_image_and_a_box_beside_it_are_named(tmp_path):
     root = disk.write_expw(tmp_path / "expw")
     (root / "image" / "origin" / "one.jpg").unlink()

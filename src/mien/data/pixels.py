@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
+from mien.opencv import quiet_opencv
 from mien.source.image import decode_image
 
 __all__ = ["cut_face", "decode_gray", "fit_square", "parse_pixels"]
@@ -27,7 +28,9 @@ def decode_gray(data: bytes, source: str) -> GrayImage:
     InputError
         If the bytes are no whole image.
     """
-    image = cv2.imdecode(np.frombuffer(data.ljust(_SHORTEST, b"\0"), np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    with quiet_opencv():
+        padded = np.frombuffer(data.ljust(_SHORTEST, b"\0"), np.uint8)
+        image = cv2.imdecode(padded, cv2.IMREAD_GRAYSCALE) if data else None
     if image is None:
         # The slow way knows why.
         image = decode_image(data, source).gray
