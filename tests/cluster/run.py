@@ -1,6 +1,7 @@
 """`mien batch` in a process of its own, with a reader that certain photos crash."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+PROGRESS = re.compile(r"mien: [\d,]+ of [\d,]+ parts are done, [\d,]+ images/s\n")
 
 
 def environment(folder):
@@ -40,9 +42,12 @@ def start(arguments, env, **options):
 
 
 def finish(process, timeout_s=120):
-    """Status, standard output and standard error of a command that was started."""
+    """Status, standard output and standard error of a command that was started.
+
+    How far it is goes to standard error every few seconds, so only where the machine is busy: these lines are left out.
+    """
     out, err = process.communicate(timeout=timeout_s)
-    return process.returncode, out, err
+    return process.returncode, out, "".join(line for line in err.splitlines(True) if not PROGRESS.match(line))
 
 
 def rows(folder):

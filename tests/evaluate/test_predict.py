@@ -41,7 +41,7 @@ def test_a_model_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
 
 
 def test_times_are_of_each_model() -> None:
-    models = [OnnxClassifier(find_model(name, "expression"), 1) for name in ("small", "base")]
-    times = ms_a_face(models, list(smooth_faces(3)), 9)
+    models = [OnnxClassifier(find_model(name, "expression"), 1) for name in ("tiny", "wide")]
+    times = ms_a_face(models, list(smooth_faces(3)), 20)
     assert all(0 < part["low"] <= part["median"] <= part["high"] for part in times)
-    assert times[0]["median"] < times[1]["median"]
+    assert times[0]["low"] < times[1]["low"]  # other tests may run beside this one

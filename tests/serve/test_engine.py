@@ -99,7 +99,7 @@ def test_a_full_queue_refuses_at_once():
         start_s = time.monotonic()
         with pytest.raises(Problem) as refused:
             await engine.read(png(1), "late", recognizer)
-        assert time.monotonic() - start_s < 0.1
+        assert time.monotonic() - start_s < 1.0  # nothing is read before `go`
         assert (refused.value.status, refused.value.code) == (503, "overloaded")
         assert refused.value.headers["retry-after"] == "1"
         classifier.go.set()

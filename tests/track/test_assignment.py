@@ -41,6 +41,6 @@ def test_a_crowd_is_paired_quickly():
     import time
 
     affinity = np.random.default_rng(0).random((100, 100))
-    start_s = time.perf_counter()
+    start_s = time.process_time()
     assert len(assign(affinity)) == 100
-    assert time.perf_counter() - start_s < 1.0
+    assert time.process_time() - start_s < 1.0

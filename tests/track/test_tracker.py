@@ -195,6 +195,6 @@ def test_a_crowd_costs_little():
     places = [(x, y) for x in range(20, 1200, 110) for y in range(20, 640, 110)]
     faces = [make_face(box_xyxy=(x, y, x + 60.0, y + 60.0)) for x, y in places]
     tracker.update(faces, image, 0.0)
-    start_s = time.perf_counter()
+    start_s = time.process_time()
     assert tracker.update(faces, image, 0.03) == list(range(1, len(faces) + 1))
-    assert time.perf_counter() - start_s < 0.5
+    assert time.process_time() - start_s < 0.5

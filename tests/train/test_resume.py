@@ -195,5 +195,5 @@ def test_a_budget_of_minutes_goes_on_with_what_is_left(tmp_path):
     result = run(tmp_path / "run", resume=True, **changes)
     spent_s = result.history[6]["seconds"]  # saved before the crash
     assert 0 < spent_s < result.history[7]["seconds"]
-    assert 1.75 < result.seconds < 3
+    assert 1.75 < result.seconds < 6
     assert result.history[-1]["learning_rate"] < 0.01
