@@ -53,6 +53,7 @@ def test_two_processes_learn_what_one_does(tmp_path, whole):
     for mine, other in zip(one, two, strict=True):
         assert other["train_loss"] == pytest.approx(mine["train_loss"], abs=0.15)
     assert two[-1]["validation_accuracy"] > 0.85
+    assert [row["validation_apart"] for row in two] == [0.0] * 4, "both measure the network that is saved"
 
 
 def test_two_machines_with_one_device_each_are_the_same_as_one_with_two(tmp_path, whole):

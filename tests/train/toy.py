@@ -128,7 +128,10 @@ class ToyTask:
         accuracy = (logits.argmax(1) == self._label).float().mean()
         if self._options.falling:
             accuracy = 1.0 - 0.1 * self.epochs_validated
-        return {"accuracy": float(accuracy), "loss": float(loss)}
+        # How far the processes' networks lie apart.
+        own = torch.stack([value.double().sum() for value in network.state_dict().values()])
+        apart = (self._place.sum(own.clone()) - self._place.world_size * own).abs().sum()
+        return {"accuracy": float(accuracy), "loss": float(loss), "apart": float(apart)}
 
     def save_checkpoint(self, network, path, extra):
         weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}

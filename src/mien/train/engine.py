@@ -221,6 +221,11 @@ class _Run:
         self._report(means["loss"], None, validating=True)
         trained_s = self._seconds
         kept = self._kept.eval()
+        if self._many:
+            # Each process has taken the last steps' statistics of its own images into batch norm. What is measured, by
+            # all together, is what the first one saves.
+            for buffer in kept.buffers():
+                torch.distributed.broadcast(buffer, 0)
         with torch.no_grad(), self._fabric.autocast():
             measured = dict(self._task.validate(kept))
         if self._many:

@@ -30,7 +30,7 @@ class Place:
     rank, world_size : int
         Number of this process, from 0, and how many there are.
     sum : callable
-        Adds a tensor up over all processes; every process must call it, and gets the sum.
+        Adds a tensor up over all processes; every process must call it, and gets the sum (its tensor may hold it, too).
     """
 
     device: torch.device
