@@ -47,7 +47,9 @@ def test_three_models_side_by_side(run, dataset, tmp_path):
     values = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))
     assert [model["name"] for model in values["models"]] == ["small.onnx", "base", "twin.onnx"]
     same = next(pair for pair in values["pairs"] if pair["second"] == "twin.onnx" and pair["first"] == "small.onnx")
-    assert (same["difference"], same["p_value"], same["interval_95"]) == (0, 1, [0, 0])
+    low, high = same["interval_95"]
+    assert (same["difference"], same["p_value"]) == (0, 1)
+    assert -low == high > 0  # no face is read differently, of the few that there are
     assert "<svg" in (tmp_path / "c.html").read_text(encoding="utf-8")
 
 
