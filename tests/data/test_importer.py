@@ -157,8 +157,9 @@ def test_files_that_are_no_images_are_counted(tmp_path):
     root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
     for name in ("a.heic", "b.HEIC", "Thumbs.db", ".hidden", "notes.txt"):
         (root / "train" / "sad" / name).write_bytes(b"x")
+    (root / "train" / "sad" / "saved by a browser.jfif").write_bytes(disk.jpeg(1))
     _, summary = brought_in(root, tmp_path)
-    assert summary.rows == 4
+    assert summary.rows == 5
     assert summary.excluded == {"left out by their ending, .heic": 2, "left out by their ending, .txt": 1}
 
 

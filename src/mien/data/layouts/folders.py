@@ -21,10 +21,12 @@ from mien.data.layouts.base import (
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
+from mien.source.name import IMAGE_SUFFIXES as PHOTO_SUFFIXES
 
 __all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_in"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".pgm", ".ppm"})
+# HEIC is looked at elsewhere only to say that no reader is for it.
+IMAGE_SUFFIXES = PHOTO_SUFFIXES - {".heic", ".heif"}
 _JUNK = ("Thumbs.db", "desktop.ini")
 DEEPEST = 4
 """How many levels down class folders are looked for."""
