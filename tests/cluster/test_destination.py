@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import importlib.util
 import json
+import tarfile
 
 import fsspec
 import pandas
@@ -13,6 +14,7 @@ import pytest
 import mien
 from mien.cluster.destination import open_destination, plan_destination
 from mien.cluster.options import BatchOptions
+from mien.cluster.page import summary_page
 from mien.cluster.run import run_batch
 from mien.cluster.storage import Folder
 from mien.cluster.summary import summarize
@@ -71,6 +73,24 @@ def test_rows_are_those_of_the_recognizer(album, tmp_path):
     assert (summary.total.inputs, summary.total.faces) == (41, len(faces))
     assert summary.total.reasons == {"is not an image": 1}
     assert json.loads(summary.to_json())["expressions"]["happy"] == int((faces.expression == "happy").sum())
+
+
+def test_names_that_are_no_utf8_are_read_and_written_as_escapes(tmp_path, jpegs):
+    """As old archives leave them behind; one of them ended the whole batch."""
+    folder = tmp_path / "old\udce9"
+    folder.mkdir()
+    (folder / "photo\udcff.jpg").write_bytes(jpegs[1])
+    (folder / "clip\udcff.mp4").write_bytes(b"no video")
+    with tarfile.open(folder / "shard.tar", "w") as shard:
+        shard.add(folder / "photo\udcff.jpg", "member\udcff.jpg")
+    destination = read_all(folder, tmp_path / "out")
+    faces, inputs = tables(tmp_path / "out")
+    assert list(inputs.key) == [r"clip\udcff.mp4", r"photo\udcff.jpg", r"shard.tar/member\udcff.jpg"]
+    assert list(inputs.status) == ["unreadable", "ok", "ok"]
+    assert faces.source[0] == rf"{tmp_path}/old\udce9/photo\udcff.jpg"
+    assert "no Unicode" in inputs.error[0]
+    assert summary_page(summarize(destination)).encode()
+    read_all(folder, tmp_path / "out", parts=[])  # the same job, to go on with
 
 
 def test_a_part_that_is_read_again_is_the_same(album, tmp_path):

@@ -29,6 +29,7 @@ from mien.cluster.rows import PartTables, Tally, read_tally
 from mien.cluster.source import Source, cut_parts, list_sources
 from mien.cluster.storage import Folder, check_extra, is_local, local_path
 from mien.errors import UsageError
+from mien.files import json_text
 from mien.source.name import shown_name
 
 __all__ = ["Destination", "Manifest", "open_destination", "plan_destination"]
@@ -98,7 +99,7 @@ class Destination:
 
         with self.folder.open(_PLAN) as file:
             rows = pyarrow.parquet.ParquetFile(file).read_row_group(number).to_pylist()
-        return [Source(**row) for row in rows]
+        return [Source(**{name: _name(value) for name, value in row.items()}) for row in rows]
 
     def write_part(self, number: int, tables: PartTables) -> None:
         """Write a part; that it is done can only be seen once all of it is there."""
@@ -194,7 +195,7 @@ def plan_destination(
         plan_sha256=hashlib.sha256(plan).hexdigest(),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
-    folder.write(_MANIFEST, json.dumps({"format": _FORMAT, **vars(manifest)}, indent=2, ensure_ascii=False).encode())
+    folder.write(_MANIFEST, json_text({"format": _FORMAT, **vars(manifest)}, indent=2).encode())
     return Destination(folder, manifest)
 
 
@@ -203,14 +204,16 @@ def _plan(sources: Iterable[Source], options: BatchOptions) -> tuple[bytes, int,
     import pyarrow
     import pyarrow.parquet
 
-    text, number = pyarrow.string(), pyarrow.float64()
-    schema = pyarrow.schema([("kind", text), ("key", text), ("address", text), ("start", number), ("stop", number)])
+    # Names are bytes: those of files need be no UTF-8.
+    text, name, number = pyarrow.string(), pyarrow.binary(), pyarrow.float64()
+    schema = pyarrow.schema([("kind", text), ("key", name), ("address", name), ("start", number), ("stop", number)])
     stream = io.BytesIO()
     parts = photos = 0
     known = True
     with pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
         for part in cut_parts(sources, options.part_size):
-            writer.write_table(pyarrow.Table.from_pylist([vars(item) for item in part], schema), len(part))
+            rows = [{**vars(item), "key": _bytes(item.key), "address": _bytes(item.address)} for item in part]
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema), len(part))
             parts += 1
             if part[0].kind == "rows":
                 photos += int((part[0].stop or 0) - (part[0].start or 0))
@@ -218,6 +221,15 @@ def _plan(sources: Iterable[Source], options: BatchOptions) -> tuple[bytes, int,
                 photos += len(part)
                 known = known and part[0].kind != "shard"
     return stream.getvalue(), parts, photos if known else None
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _name(value: Any) -> Any:
+    """What `_bytes` was made of; other values as they are."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def _models(options: BatchOptions) -> tuple[dict[str, dict[str, str]], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from mien.cluster.summary import Summary
+from mien.files import utf8_text
 from mien.sink.palette import color_rgb
 
 __all__ = ["summary_page"]
@@ -46,6 +47,7 @@ def summary_page(summary: Summary) -> str:
         ("images a second a worker", f"{mean_rate:.1f}"),
     ]
     manifest = summary.manifest
+    source = escape(utf8_text(manifest.source))
     state = f"{summary.parts_done:,} of {manifest.parts:,} parts are done"
     status = [("ok", total.ok), ("no face", total.no_face), ("unreadable", total.unreadable)]
     workers = sorted(rates.items())[:_MOST_BARS]
@@ -74,8 +76,8 @@ def summary_page(summary: Summary) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>mien batch: {escape(manifest.source)}</title>\n<style>{_STYLE}</style>\n"
-        f"<h1>{escape(manifest.source)}</h1>\n"
+        f"<title>mien batch: {source}</title>\n<style>{_STYLE}</style>\n"
+        f"<h1>{source}</h1>\n"
         f"<p>{state}; model {escape(_name(summary, 'expression'))}, detector {escape(_name(summary, 'detector'))}, "
         f"mien {escape(manifest.mien)}, begun {escape(_time(manifest.created))}</p>\n"
         f"<dl>{numbers}</dl>\n" + "\n".join(sections) + "\n</html>\n"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mien.files import utf8_text
 from mien.sink.rows import face_schema
 
 __all__ = ["PartTables", "Tally", "read_tally"]
@@ -94,7 +95,7 @@ class PartTables:
     def add_faces(self, key: str, rows: Iterable[dict[str, Any]]) -> None:
         """Add faces of an input, as `Reading.to_rows` gives them."""
         for row in rows:
-            self._faces.add({"key": key, **row})
+            self._faces.add({"key": utf8_text(key), **row, "source": utf8_text(row["source"])})
             self.tally.faces += 1
             self.tally.expressions[row["expression"]] += 1
 
@@ -110,6 +111,7 @@ class PartTables:
         error: str | None = None,
     ) -> None:
         """Add an input, after its faces."""
+        key, source, error = utf8_text(key), utf8_text(source), None if error is None else utf8_text(error)
         status = "unreadable" if error is not None else "ok" if faces else "no face"
         self._inputs.add(
             {

@@ -80,7 +80,7 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
         for source in found:
             empty = False
             if listed:
-                name = f"{source.key}\0{source.start}".encode()
+                name = f"{source.key}\0{source.start}".encode("utf-8", "surrogateescape")
                 mark = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
                 if mark in seen:
                     continue

@@ -59,7 +59,7 @@ def open_capture(name: str) -> Capture:
     try:
         name.encode()
     except UnicodeEncodeError:  # OpenCV would end the process at once, without a word
-        raise InputError(name, "its name holds bytes that are no UTF-8, which cannot be opened; rename it") from None
+        raise InputError(name, "its name holds bytes that are no Unicode, which cannot be opened; rename it") from None
     number = camera_number(name)
     with quiet_opencv():
         if number is not None:
