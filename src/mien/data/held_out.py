@@ -24,7 +24,7 @@ from mien.data.split import FINEST, cut_shares
 from mien.errors import MienWarning, UsageError
 from mien.zoo.card import LearnedFrom
 
-__all__ = ["Measured", "dataset_column", "fold_rows", "open_measured", "remember", "shared_rows"]
+__all__ = ["Measured", "dataset_column", "fold_rows", "held_out_otherwise", "open_measured", "remember", "shared_rows"]
 
 BoolArray = npt.NDArray[np.bool_]
 # Near copies are found by comparing all pairs; above this only exact ones are looked for.
@@ -134,6 +134,23 @@ def remember(
         share=share,
         seed=seed,
         fold=fold,
+    )
+
+
+def held_out_otherwise(now: LearnedFrom, before: LearnedFrom | None) -> bool:
+    """Whether training holds faces out that the weights it starts from learned from: of the same split others were.
+
+    Parameters
+    ----------
+    now : LearnedFrom
+        Of the training that is to come.
+    before : LearnedFrom or None
+        Of the weights that it starts from.
+    """
+    return now.held_out > 0 and any(
+        (own.split, own.faces, _stem(own.source)) == (now.split, now.faces, _stem(now.source))
+        and own.checksum != now.checksum
+        for own in _with_earlier([before])
     )
 
 

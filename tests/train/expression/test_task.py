@@ -273,6 +273,15 @@ def test_what_a_checkpoint_had_learned_from_is_remembered_when_it_is_tuned(datas
     assert (found.source, found.earlier) == (dataset.name, elsewhere)
 
 
+def test_choosing_by_faces_that_the_first_weights_learned_from_is_warned_of(tmp_path: Path) -> None:
+    flat, first = write_dataset(tmp_path / "flat.parquet", smooth_faces(60), splits=("train",)), tmp_path / "a"
+    task, network = ready(recipe(flat, data={"validation_share": 0.2}))
+    task.save_checkpoint(network, first, {})
+    ready(recipe(flat, data={"validation_share": 0.2}, model={"start_from": first}))  # the same ones: no word
+    with pytest.warns(MienWarning, match="learned from faces of flat.parquet that are held out here"):
+        ready(recipe(flat, data={"validation_share": 0.25}, model={"start_from": first}))
+
+
 def test_labels_that_a_checkpoint_lacks_are_told(dataset: Path, tmp_path: Path) -> None:
     start, known = tmp_path / "start.safetensors", (HeadSpec("some", ("happy", "sad")),)
     save_checkpoint(plain_network(size_px=16, convs_per_stage=1, heads=known), start, half=False)

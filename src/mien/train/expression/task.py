@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from mien.data.balance import class_weights
+from mien.data.held_out import held_out_otherwise
 from mien.errors import MienWarning, UsageError
 from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
@@ -239,6 +240,15 @@ class ExpressionTask:
         self._normalise = network.normalise
         if model.start_from is not None:
             self._started_with, self._earlier = start_from(network, model.start_from)
+            assert self._rows is not None  # noqa: S101 - `setup` has read them
+            learned = self._rows[0].learned_from
+            if learned is not None and held_out_otherwise(learned, self._earlier):
+                warnings.warn(
+                    f"{model.start_from}: learned from faces of {learned.source} that are held out here to choose by: "
+                    "scores are too good. Give the --seed and --validation-share (or --fold) of its own training",
+                    MienWarning,
+                    stacklevel=2,
+                )
             for head in network.spec.heads:
                 known = self._started_with[head.output]
                 new = [label for label in head.labels if label not in known]
