@@ -266,6 +266,27 @@ def test_parquet_of_hugging_face(tmp_path):
     assert dataset.splits == {"test": 2}
 
 
+def test_parquet_files_that_do_not_have_all_classes_each(tmp_path):
+    images = [{"bytes": disk.jpeg(i), "path": None} for i in range(2)]
+    for split, names in (("train", ["joy", "fear"]), ("test", ["joy", "sadness"])):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        pq.write_table(pa.table({"image": images, "label": names}), tmp_path / "set" / split / "0000.parquet")
+    dataset, summary = brought_in(tmp_path / "set", tmp_path)
+    assert dataset.labels == ("fear", "happy", "sad")
+    alone = import_dataset(tmp_path / "set" / "test" / "0000.parquet", tmp_path / "alone.parquet")[0]
+    assert alone.splits == {"test": 2}
+    assert summary.counts == {
+        "train": {"fear": 1, "happy": 1, "sad": 0}, "test": {"fear": 0, "happy": 1, "sad": 1},
+    }  # fmt: skip
+
+
+def test_whole_numbers_of_a_data_frame_are_labels(tmp_path):
+    images = [{"bytes": disk.jpeg(i), "path": None} for i in range(3)]
+    pq.write_table(pa.table({"image": images, "label": [1.0, 0.0, None]}), tmp_path / "a.parquet")
+    dataset, summary = brought_in(tmp_path / "a.parquet", tmp_path, classes="sad,happy", on_error="skip")
+    assert (dataset.label.tolist(), dataset.labels, summary.damaged_rows) == ([0, 1], ("happy", "sad"), 1)
+
+
 def test_parquet_with_class_names_as_text(tmp_path):
     table = pa.table({"img": [disk.jpeg(0), disk.jpeg(1)], "emotion": ["Fear", "natural"]})
     pq.write_table(table, tmp_path / "in.parquet")

@@ -64,7 +64,8 @@ class ParquetImages:
     """One Parquet file, or a folder of them, with an image column and a label column.
 
     Class names come from the metadata that mien or `datasets` wrote, from the key ``label_names``, or from a column
-    of text. The split is a column, the key ``usage``, or the start of the file's name.
+    of text. The split is a column, the key ``usage``, or in the file's name; of files that only have a number
+    (``default/train/0000.parquet``, as the Hub converts them) the folder's name.
     """
 
     name = "parquet"
@@ -81,6 +82,11 @@ class ParquetImages:
             raise InputError(str(path), "is no Parquet file, and no folder with Parquet files")
         sources = [_open(file, options) for file in files]
         first = sources[0]
+        if all(_is_text(source.file.schema_arrow.field(source.label).type) for source in sources):
+            # Not every class needs to occur in every file.
+            found = {name for source in sources for name in source.labels}
+            for source in sources:
+                source.labels = tuple(name for name in EXPRESSIONS if name in found)
         for other in sources[1:]:
             if (other.labels, other.vote_labels, [*other.attributes]) != (
                 first.labels, first.vote_labels, [*first.attributes]
@@ -106,9 +112,14 @@ def _files(path: Path) -> list[Path]:
         return [path] if _is_parquet(path) else []
     if not path.is_dir():
         return []
-    found = [*path.glob("*.parquet"), *path.glob("data/*.parquet")]
+    places = ("*.parquet", "data/*.parquet", "*/[0-9]*.parquet", "default/*/[0-9]*.parquet")
+    found = {file for place in places for file in path.glob(place)}
     rank = {"train": 0, "validation": 1, "test": 2}
-    return sorted(filter(_is_parquet, found), key=lambda file: (rank.get(split_of_file(file), 3), file.name))
+    return sorted(filter(_is_parquet, found), key=lambda file: (rank.get(_split_of(file), 3), file.name))
+
+
+def _split_of(file: Path) -> str:
+    return split_of_file(file.parent if file.stem.isdigit() else file)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -147,7 +158,7 @@ def _open(path: Path, options: ReadOptions) -> _Source:
         votes=votes,
         vote_labels=_vote_labels(metadata, info) if votes else (),
         split=next((name for name in _SPLIT if name in schema.names), None),
-        split_of_file=split_name(usage.decode()) if usage else split_of_file(path),
+        split_of_file=split_name(usage.decode()) if usage else _split_of(path),
         info=info,
         classes={} if info else options.classes,
         attributes=_attributes(options.attributes, schema.names, info, path),
@@ -167,12 +178,15 @@ def _is_image(kind: Any, pa: Any) -> bool:
     return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
 
 
+def _is_text(kind: Any) -> bool:
+    types = load_pyarrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind))
+
+
 def _labels(
     file: Any, column: str, metadata: dict[bytes, bytes], path: Path, classes: Mapping[str, str]
 ) -> tuple[str, ...]:
-    pa = load_pyarrow()
-    kind = file.schema_arrow.field(column).type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+    if _is_text(file.schema_arrow.field(column).type):
         values = file.read(columns=[column]).column(column).unique().to_pylist()
         # A name that is not known will be named with its row.
         found = {known_class(str(value), classes) for value in values}
@@ -253,6 +267,8 @@ def _split(value: Any, where: str) -> str:
 
 
 def _label(value: Any, source: _Source, where: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as data frames keep whole numbers where some are missing
     if isinstance(value, str) or (source.classes and value is not None):
         return source.labels.index(class_name(str(value), source.classes, where))
     if not isinstance(value, int) or not 0 <= value < len(source.labels):
