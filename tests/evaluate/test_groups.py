@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mien.errors import UsageError
 from mien.evaluate import evaluate_model
 from mien.evaluate.groups import group_scores, stratified_difference
+from mien.evaluate.page import p_text
 from mien.labels import FER7
 from mien.opencv import encode_png
 from tests.sets import smooth_faces
@@ -58,6 +59,16 @@ def test_a_true_difference_is_found_with_its_sign_and_who_is_taken_for_what():
     # b's happy faces are taken for sad more often; its sad ones are taken for happy as often as a's.
     assert found["groups"]["b"]["taken_for"]["sad"]["difference"] == pytest.approx(0.2)
     assert found["groups"]["b"]["taken_for"]["happy"]["difference"] == 0
+
+
+def test_a_small_p_value_is_not_called_nothing():
+    happened, labels = bits([0.9, 0.5], [600, 600]), np.zeros(1200, np.int64)
+    values = np.where(np.arange(1200) < 600, "a", "b")
+    found = group_scores({"side": values}, labels, np.where(happened, 0, 1), np.ones(1200), NAMES)
+    p_value = found["side"]["groups"]["a"]["right"]["p_value_holm"]
+    assert 0 < p_value < 1e-30
+    assert p_text(p_value).endswith(f"e{math.floor(math.log10(p_value))}")
+    assert [p_text(value) for value in (0.0421, 0.0004, 0.0)] == ["0.042", "4e-04", "<1e-99"]
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

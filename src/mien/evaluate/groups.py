@@ -145,7 +145,7 @@ def group_scores(
         tests += [rights] if len(part) == 2 and rights else [[right] for right in rights]
     for test, adjusted in zip(tests, holm([test[0]["p_value"] for test in tests]), strict=True):
         for right in test:
-            right["p_value_holm"] = rounded(adjusted)
+            right["p_value_holm"] = adjusted
     return found
 
 
@@ -172,5 +172,5 @@ def _compared(happened: BoolArray, inside: BoolArray, counted: BoolArray, stratu
     return {
         "difference": rounded(found.difference),
         "interval_95": [rounded(value) for value in found.interval_95],
-        "p_value": rounded(found.p_value),
+        "p_value": found.p_value,
     }

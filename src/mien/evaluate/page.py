@@ -24,6 +24,7 @@ __all__ = [
     "verdict",
 ]
 
+_SMALLEST_P = 1e-99
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -128,7 +129,9 @@ def verdict(pair: dict[str, Any]) -> str:
 
 
 def p_text(p_value: float) -> str:
-    """A p value as it is read: three places, or the power of ten where it is smaller."""
+    """A p value as it is read: three places, or the power of ten where it is smaller; never 0, which none is."""
+    if p_value < _SMALLEST_P:
+        return f"<{_SMALLEST_P:.0e}"
     return f"{p_value:.3f}" if p_value >= 0.001 else f"{p_value:.0e}"
 
 
