@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mien.data import Dataset
 from mien.data.photos import Photo, PhotoDataset, import_photos, write_photos
 from mien.data.photos.change import darken, tilted_box
 from mien.data.photos.importer import choose_photos
@@ -76,6 +77,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         PhotoDataset(tmp_path / "text.parquet")
     dataset = write_photos(tmp_path / "p.parquet", [photo(0)], {})
+    with pytest.raises(InputError, match="holds photos with boxed faces, for detectors"):
+        Dataset(tmp_path / "p.parquet")
     with pytest.raises(InputError, match="no split 'test'"):
         list(dataset.photos("test"))
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow
+from mien.data.photos.form import METADATA_KEY as PHOTOS_KEY
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter
 from mien.errors import InputError
@@ -76,6 +77,10 @@ class Dataset:
                 "dataset of any layout",
             ) from error
         metadata = self._file.metadata.metadata or {}
+        if PHOTOS_KEY in metadata:
+            raise InputError(
+                name, "holds photos with boxed faces, for detectors; expected a dataset that 'mien data import' wrote"
+            )
         if METADATA_KEY not in metadata:
             raise InputError(name, "is no dataset of mien; bring it into its form with 'mien data import'")
         self.info = DatasetInfo.from_json(metadata[METADATA_KEY], name)
