@@ -144,6 +144,18 @@ def test_coco_and_yolo_say_the_same(tmp_path: Path) -> None:
     assert (coco.split, yolo.split) == ("train", "validation")
 
 
+def test_coco_with_folders_of_splits(tmp_path: Path) -> None:
+    """As Roboflow writes it."""
+    for number, split in enumerate(("valid", "train", "test")):
+        save(tmp_path / split / "a.png", number)
+        text = json.dumps({"images": [{"id": 0, "file_name": "a.png"}],
+                           "annotations": [{"image_id": 0, "bbox": [16, 12, 32, 24]}]})  # fmt: skip
+        (tmp_path / split / "_annotations.coco.json").write_text(text)
+    dataset, _ = import_photos(tmp_path, tmp_path / "out.parquet")
+    assert dataset.split.tolist() == ["train", "test", "validation"]
+    assert [photo.image for photo in dataset.photos("test")] == [jpeg(2)]
+
+
 def test_yolo_with_folders_of_splits_outside(tmp_path: Path) -> None:
     for split in ("valid", "train", "test"):
         save(tmp_path / split / "images" / "a.png", 0)

@@ -29,6 +29,8 @@ _LEAST_SIDE_PX = 2.0
 # Cells of a line of YOLO: a box, one with a score, one with five landmarks of two or three numbers; else a polygon.
 _YOLO_CELLS = (5, 6, 15, 20)
 _SHARE_SLACK = 0.02
+# In each of the folders train, valid and test, beside its photos.
+_ROBOFLOW_COCO = "_annotations.coco.json"
 Reader = Callable[[Path], "Iterator[Photo | InputError]"]
 
 
@@ -178,7 +180,7 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
         if "face" in names.values() and names.get(annotation.get("category_id"), "face") != "face":
             continue
         (crowds if annotation.get("iscrowd") else faces)[image].append([left, top, width, height])
-    split = split_of_file(path)
+    split = _coco_split(path)
     for number, name in images:
         kept, left_out = _corners(boxes_array(faces[number])), _corners(boxes_array(crowds[number]))
         yield _made(partial(_beside, path, name, split, path.stem, kept, left_out))
@@ -186,8 +188,13 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
 
 def _coco_files(path: Path) -> list[Path]:
     """The JSON files with images and annotations in a folder or its ``annotations``, those for training first."""
-    found = [file for file in (*path.glob("*.json"), *path.glob("annotations/*.json")) if _is_coco(file)]
-    return sorted(found, key=lambda file: (split_of_file(file) != "train", file.name))
+    places = ("*.json", "annotations/*.json", f"*/{_ROBOFLOW_COCO}")
+    found = [file for place in places for file in path.glob(place) if _is_coco(file)]
+    return sorted(found, key=lambda file: (_coco_split(file) != "train", file))
+
+
+def _coco_split(file: Path) -> str:
+    return split_of_file(file.parent if file.name == _ROBOFLOW_COCO else file)
 
 
 def _is_coco(path: Path) -> bool:
