@@ -300,6 +300,10 @@ def test_the_choice_is_a_share_of_every_source_and_takes_groups_whole(seed: int,
         assert chosen[own].sum() >= wanted - largest
 
 
+def test_a_source_of_copies_alone_stays_in_training() -> None:
+    assert not choose_photos(["clip"] * 30, np.zeros(30, np.int64), 0.1, 0).any()
+
+
 def test_a_tilted_box_is_that_of_the_turned_ellipse() -> None:
     box = np.asarray([[10, 20, 30, 60]], np.float32)
     turn = np.asarray([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])

@@ -142,7 +142,7 @@ def import_photos(
 
 
 def choose_photos(sources: list[str], groups: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose a share of the photos of every source; groups of copies are taken whole.
+    """Choose a share of the photos of every source; groups of copies are taken whole, but never all photos of a source.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def choose_photos(sources: list[str], groups: npt.NDArray[np.int64], share: floa
         for group in np.random.default_rng([seed, len(own)]).permutation(unique):
             members = np.flatnonzero(groups == group)
             taken[members] = True
-            if wanted > 0:
+            if wanted > 0 and np.any((names == name) & (groups != group)):
                 chosen[members] = True
                 wanted -= int((names[members] == name).sum())
     return chosen
