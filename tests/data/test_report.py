@@ -54,6 +54,17 @@ def test_text_in_metadata_cannot_break_the_page(tmp_path):
     assert "<script>" not in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+def test_faces_without_votes_are_no_agreement_of_all(tmp_path):
+    images = [pattern(i) for i in range(5)]
+    votes = [VOTES[1], None, None, VOTES[0], None]
+    dataset = make_dataset(tmp_path / "a.parquet", images, [4, 4, 4, 3, 0], votes=votes)
+    report = report_dataset(dataset)
+    assert report.medians["sad"]["entropy_bits"] == pytest.approx(1.0)
+    assert report.medians["happy"]["entropy_bits"] == 0.0
+    assert "entropy_bits" not in report.medians["angry"]
+    report.write(tmp_path / "r.html")
+
+
 def test_votes_are_compared_with_what_the_classes_stand_for(tmp_path):
     classes = ("positive", "neutral", "negative")
     images = [pattern(i) for i in range(3)]

@@ -40,7 +40,8 @@ class Report:
     imbalance : dict of str to float
         The largest class over the smallest, by split and for ``"all"``; infinite where a class is empty.
     medians : dict of class to dict
-        ``brightness``, ``contrast`` and ``sharpness`` in gray levels of 255; with votes ``entropy_bits``.
+        ``brightness``, ``contrast`` and ``sharpness`` in gray levels of 255; ``entropy_bits`` of
+        the faces that have votes.
     sizes : dict
         Sizes of the faces in pixels.
     attributes : dict of str to dict of str to dict of class to int
@@ -87,7 +88,8 @@ class Report:
             "sharpness": histogram(measures["sharpness"], 0, 120, "sharpness"),
         }
         if self.votes is not None:
-            charts["entropy"] = histogram(measures["entropy_bits"], 0, 3, "entropy of the votes (bits)", 24)
+            entropy = measures["entropy_bits"]
+            charts["entropy"] = histogram(entropy[np.isfinite(entropy)], 0, 3, "entropy of the votes (bits)", 24)
             charts["disagreement"] = matrix(self.votes["disagreement"], self.labels, (*EXPRESSIONS, "none"))
         present = [label for label in self.labels if self.pictures["samples"].get(label)]
         text = render(
@@ -144,7 +146,8 @@ def report_dataset(dataset: Dataset, *, seed: int = 0, progress: Callable[[int],
     for index, name in enumerate(dataset.labels):
         own = label == index
         if own.any():
-            report.medians[name] = {key: float(np.median(values[own])) for key, values in report.measures.items()}
+            known = {key: values[own & np.isfinite(values)] for key, values in report.measures.items()}
+            report.medians[name] = {key: float(np.median(values)) for key, values in known.items() if len(values)}
     return report
 
 
@@ -229,7 +232,7 @@ def _count_votes(dataset: Dataset, report: Report) -> None:
     # Classes such as "positive" stand for several of those that were voted on.
     meant = map_labels(majority[clear], EXPRESSIONS, scheme_of(dataset.labels))
     agreement = float((dataset.label[clear] == meant).mean()) if clear.any() else 0.0
-    report.measures["entropy_bits"] = entropy
+    report.measures["entropy_bits"] = np.where(voted, entropy, np.nan)
     report.votes = {
         "rows": int(voted.sum()),
         "mean_votes": float(votes[voted].sum(axis=1).mean()),
