@@ -137,6 +137,29 @@ def test_live_view(open_page):
     assert painted(page, "overlay") == 0
 
 
+def test_labels_in_a_crowd_cover_neither_faces_nor_each_other(open_page):
+    page = open_page()
+    boxes = [[70 * x + 20, 80 * y + 20, 70 * x + 50, 80 * y + 55] for y in range(3) for x in range(5)]
+    drawn = page.evaluate(
+        """async (boxes) => {
+          const { drawFaces } = await import("/page/draw.js");
+          const context = Object.assign(document.createElement("canvas"), { width: 360, height: 240 }).getContext("2d");
+          const places = [], texts = [];
+          context.roundRect = (x, y, w, h) => places.push([x, y, x + w, y + h]);
+          context.fillText = (text) => texts.push(text);
+          const faces = boxes.map((box_xyxy) => ({ box_xyxy, expression: "happy", confidence: 0.9 }));
+          drawFaces(context, { size_wh: [360, 240], faces }, { scale: 1, x: 0, y: 0 });
+          return { places, texts };
+        }""",
+        boxes,
+    )
+    assert {text.split()[0] for text in drawn["texts"]} == {str(number) for number in range(1, 16)}
+    assert any(text.endswith("happy 90 %") for text in drawn["texts"])
+    everything = [*boxes, *drawn["places"]]
+    for one, other in itertools.combinations(everything, 2):
+        assert one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+
+
 def test_a_camera_that_is_allowed_too_late_stays_off(open_page):
     """Who goes to the photos while the browser still asks must not be filmed there."""
     page = open_page(
@@ -151,7 +174,12 @@ def test_a_camera_that_is_allowed_too_late_stays_off(open_page):
     page.get_by_role("button", name="Start the camera").click()
     page.get_by_role("tab", name="Photos").click()
     page.evaluate("allow()")
-    page.wait_for_function("given.length === 1 && given[0].getTracks().every((track) => track.readyState === 'ended')")
+    page.evaluate(
+        """async () => {
+          const off = () => given.length && given[0].getTracks().every((track) => track.readyState === "ended");
+          while (!off()) await new Promise((done) => setTimeout(done, 20));
+        }"""
+    )
     page.get_by_role("tab", name="Live").click()
     page.get_by_role("button", name="Start the camera").click()
     page.evaluate("allow()")

@@ -28,16 +28,26 @@ export function fit(canvas, [w, h]) {
 
 export function drawFaces(context, reading, { scale, x, y }, { mirror = false, unit = 1 } = {}) {
   const width = reading.size_wh[0];
-  reading.faces.forEach((face, index) => {
-    let [left, top, right, bottom] = face.box_xyxy;
-    if (mirror) [left, right] = [width - right, width - left];
-    const box = { x: x + left * scale, y: y + top * scale, w: (right - left) * scale, h: (bottom - top) * scale };
-    const color = colorOf(face.expression);
-    corners(context, box, color, unit);
-    const name = face.track_id ?? (reading.faces.length > 1 ? index + 1 : null);
-    tag(context, box, `${name === null ? "" : `${name}  `}${face.expression} ${percent(face.confidence)}`, color, unit);
-  });
+  const { faces } = reading;
+  const boxes = faces.map(({ box_xyxy: [left, top, right, bottom] }) => ({
+    x: x + (mirror ? width - right : left) * scale, y: y + top * scale, w: (right - left) * scale, h: (bottom - top) * scale,
+  }));
+  faces.forEach((face, index) => corners(context, boxes[index], colorOf(face.expression), unit));
+  const names = faces.map((face, index) => face.track_id ?? (faces.length > 1 ? index + 1 : null));
+  const words = faces.map((face) => `${face.expression} ${percent(face.confidence)}`);
+  // A tag covers no other tag and no other face. First everybody gets a number, then those get words who have the room.
+  const tags = faces.map(() => null);
+  for (const texts of [names.map((name, i) => String(name ?? words[i])), words.map((word, i) => (names[i] === null ? word : `${names[i]}  ${word}`))]) {
+    faces.forEach((face, index) => {
+      const others = [...boxes, ...tags].filter((other, i) => other && i % faces.length !== index);
+      const free = places(context, boxes[index], texts[index], unit).find((place) => !others.some((other) => overlap(place, other)));
+      tags[index] = free ?? tags[index];
+    });
+  }
+  tags.forEach((place, index) => { if (place) tag(context, place, colorOf(faces[index].expression)); });
 }
+
+const overlap = (a, b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
 
 function corners(context, { x, y, w, h }, color, unit) {
   const arm = Math.min(w, h) * 0.22;
@@ -58,22 +68,28 @@ function corners(context, { x, y, w, h }, color, unit) {
   }
 }
 
-function tag(context, box, text, color, unit) {
-  const size = 15 * unit;
+// Where a tag with this text may stand: above its face, or below it; inside the picture in any case. Small faces have
+// small ones, so that it is seen whose they are.
+function places(context, box, text, unit) {
+  const size = Math.max(10 * unit, Math.min(15 * unit, box.w / 2.5));
+  context.font = `600 ${size}px system-ui, sans-serif`;
+  const w = context.measureText(text).width + size * 1.1;
+  const h = size * 1.65;
+  const x = Math.max(4, Math.min(box.x + box.w / 2 - w / 2, context.canvas.width - w - 4));
+  const above = box.y - h - size / 2;
+  const below = Math.min(box.y + box.h + size / 2, context.canvas.height - h - 4);
+  return (above < 4 ? [below] : [above, below]).map((y) => ({ x, y, w, h, text, size }));
+}
+
+function tag(context, { x, y, w, h, text, size }, color) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  const width = context.measureText(text).width + size * 1.1;
-  const height = size * 1.65;
-  let x = box.x + box.w / 2 - width / 2;
-  let y = box.y - height - 8 * unit;
-  x = Math.max(4, Math.min(x, context.canvas.width - width - 4));
-  if (y < 4) y = Math.min(box.y + box.h + 8 * unit, context.canvas.height - height - 4);
   context.fillStyle = color;
   context.beginPath();
-  context.roundRect(x, y, width, height, height / 2);
+  context.roundRect(x, y, w, h, h / 2);
   context.fill();
   context.fillStyle = inkOn(color);
-  context.fillText(text, x + size * 0.55, y + height / 2 + size * 0.04);
+  context.fillText(text, x + size * 0.55, y + h / 2 + size * 0.04);
 }
 
 function element(tagName, className, text) {
