@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.data import balance_dataset, class_weights, map_labels, oversample
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 from mien.labels import FER7, find_scheme
 from tests.data.layouts_on_disk import pattern
 from tests.data.made import make_dataset
@@ -75,6 +75,12 @@ def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
         assert np.array_equal(pixels, expected[:, ::-1] if mirrored else expected)
         assert box == ([8, 2, 47, 41] if mirrored else [1, 2, 40, 41])
         assert points[0] == ([18, 21] if mirrored else [10, 20]), "the eye on the image's left stays first"
+
+
+def test_oversampling_before_anything_is_split_off_is_warned_of(tmp_path):
+    flat = make_dataset(tmp_path / "a.parquet", [pattern(i) for i in range(4)], [0, 3, 3, 3], ["train"] * 4)
+    with pytest.warns(MienWarning, match="held out of the repeated ones later are repeated too.*split first"):
+        assert balance_dataset(flat, tmp_path / "b.parquet", oversample=True).splits == {"train": 6}
 
 
 def test_classes_are_mapped_and_dropped(dataset, tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import or_plain, print_json, progress_bar, say, written
+from mien.cli.shared import or_plain, print_json, progress_bar, say, warnings_shown, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
@@ -159,7 +159,9 @@ def balance(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Bal
     from mien.data import Dataset, balance_dataset
 
     _require_other(dataset, dest)
-    _show_counts(balance_dataset(Dataset(dataset), dest, options), json)
+    with warnings_shown():
+        balanced = balance_dataset(Dataset(dataset), dest, options)
+    _show_counts(balanced, json)
 
 
 @data.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN, DatasetInfo
 from mien.data.options import BalanceOptions
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 from mien.labels import LabelScheme, find_scheme
 
 __all__ = ["BalanceOptions", "balance_dataset", "class_weights", "map_labels", "oversample"]
@@ -92,7 +93,8 @@ def balance_dataset(
 ) -> Dataset:
     """Write a dataset with mapped classes, and its training split oversampled or weighted.
 
-    Evaluation splits are mapped, and otherwise left as they are: a score on repeated rows would mean nothing.
+    Evaluation splits are mapped, and otherwise left as they are: a score on repeated rows would mean nothing. Where
+    there is none, oversampling warns.
 
     Parameters
     ----------
@@ -119,6 +121,13 @@ def balance_dataset(
         )
     mirror = np.zeros(len(index), np.bool_)
     if options.oversample:
+        if set(dataset.splits) == {TRAIN}:
+            warnings.warn(
+                f"{dataset.path} has no split but '{TRAIN}': faces that are held out of the repeated ones later are "
+                "repeated too, and a score on them means little; split first ('mien data split'), then oversample",
+                MienWarning,
+                stacklevel=2,
+            )
         train = index[dataset.split[index] == TRAIN]
         repeated, flipped = oversample(label[train], options.seed)
         others = index[dataset.split[index] != TRAIN]
