@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mien.data import Dataset, balance_dataset, import_dataset, report_dataset
 from mien.data.attributes import MOST_GROUPS, split_groups
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 from mien.labels import FER7
 from tests.data import layouts_on_disk as disk
 
@@ -47,7 +47,8 @@ def test_they_stay_through_what_is_done_to_a_dataset(table, tmp_path):
     }
     fewer, _ = import_dataset(dataset.path, tmp_path / "c.parquet", attributes="age")
     assert fewer.info.attribute_names == ("age",)
-    one_class = balance_dataset(dataset, tmp_path / "d.parquet", labels="valence3", oversample=True)
+    with pytest.warns(MienWarning, match="no split but 'train'"):
+        one_class = balance_dataset(dataset, tmp_path / "d.parquet", labels="valence3", oversample=True)
     assert one_class.attributes["age"].tolist() == dataset.attributes["age"].tolist()
 
 
