@@ -360,7 +360,7 @@ def test_classes_by_number_or_by_a_name_of_their_own(tmp_path):
     pq.write_table(pa.table({"image": [disk.jpeg(0), disk.jpeg(1)], "label": [1, 0]}), tmp_path / "in.parquet")
     dataset, _ = brought_in(tmp_path / "in.parquet", tmp_path, classes="sad,happy")
     assert [dataset.labels[i] for i in dataset.label] == ["happy", "sad"]
-    table = disk.write_table(tmp_path / "t.csv", ["0", "1"])
+    table = disk.write_table(tmp_path / "t.csv", ["0", "1.0"])
     dataset, _ = brought_in(table, tmp_path, classes="sad,happy")
     assert [dataset.labels[i] for i in dataset.label] == ["sad", "happy"]
 

@@ -292,7 +292,9 @@ def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
 
 def known_class(text: str, classes: Mapping[str, str]) -> str | None:
     """The project's name of a class that a source names; None if it is unknown."""
-    own = classes.get(text.strip().lower())
+    key = text.strip().lower()
+    # As data frames write whole numbers where some cells of the column are empty.
+    own = classes.get(key) or classes.get(key.removesuffix(".0"))
     if own is not None:
         return own
     try:
