@@ -114,7 +114,7 @@ def test_a_folder_of_an_unknown_class_counts_with_its_images(tmp_path):
         (("balance", "fer.parquet", "b2.parquet"), "nothing to do"),
         (("split", "fer.parquet", "s2.parquet", "--only", "train"), "--validation 0"),
         (("split", "fer.parquet", "s2.parquet", "--folds", "2", "--validation", "0.1"), "either folds, or"),
-        (("audit", "fer.parquet", "--plan", "plan.txt"), "ends in .parquet"),
+        (("audit", "fer.parquet", "--plan", "plan.txt"), "ends in .csv or .parquet"),
         (("report", "fer.parquet", "--out", "page.pdf"), "ends in .html"),
     ],
 )
