@@ -132,7 +132,7 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     )
     console.print(f"sha256       {card.sha256}", soft_wrap=True)
     difference = card.scores["torch_to_onnx_max_logit_difference"]
-    console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e} in a logit")
+    console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e} of the largest logit")
     if card.precision == "int8":
         console.print(
             f"             int8 gives float32's answer on {percent(scores['float32_agreement'])} of the faces "

@@ -27,7 +27,8 @@ __all__ = ["FER2013_FRAMING_XY", "ModelDescription", "convert", "export_expressi
 FER2013_FRAMING_XY = ((0.327, 0.380), (0.673, 0.380), (0.500, 0.586), (0.350, 0.743), (0.650, 0.743))
 """Mean places where the shipped detector sees the landmarks in FER2013's faces (benchmarks/framing.py)."""
 
-# What float arithmetic in another order may change in a logit. A wrong conversion changes far more.
+# What float arithmetic in another order may change in a logit, as a share of the largest one (of 1, where that is
+# smaller). A wrong conversion changes far more.
 _PARITY = 2e-3
 
 
@@ -190,7 +191,7 @@ def export_expression_model(
 
 
 def _check_parity(network: ExpressionNetwork, images: npt.NDArray[np.uint8], logits: dict[str, Any]) -> float:
-    """Largest difference between the logits of torch and of the float32 graph; a ModelError if it is too large."""
+    """Largest difference of the float32 graph from torch, in shares of the largest logit; a ModelError if too large."""
     images = images[:512]
     with torch.inference_mode():
         parts = [network(network.normalise(torch.from_numpy(images[i : i + 64]))) for i in range(0, len(images), 64)]
@@ -201,7 +202,7 @@ def _check_parity(network: ExpressionNetwork, images: npt.NDArray[np.uint8], log
         largest = max(largest, float(np.abs(got - wanted.numpy()).max()) / max(1.0, float(wanted.abs().max())))
     if not largest <= _PARITY:
         raise ModelError(
-            f"the ONNX graph differs from torch by {largest:.2g} in a logit; expected at most {_PARITY}. "
+            f"the ONNX graph differs from torch by {largest:.2g} of the largest logit; expected at most {_PARITY}. "
             "The conversion is wrong; nothing was written"
         )
     return largest
