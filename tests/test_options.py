@@ -91,6 +91,13 @@ def test_numbers_of_numpy_are_numbers():
             Bake(minutes=bad)
 
 
+@pytest.mark.parametrize("bad", [2.5, np.float32(2.5), float("inf"), float("nan")])
+def test_half_a_thing_is_refused(bad):
+    with pytest.raises(UsageError, match=r"tray is .*; expected a whole number"):
+        Bake(tray=bad)
+    assert type(Bake(tray=2.0).tray) is int
+
+
 def test_configuration_refuses_unknown_keys_with_a_hint():
     assert options_from_dict(Bake, {"minutes": 5}) == Bake(minutes=5)
     with pytest.raises(UsageError, match="did you mean 'minutes'"):

@@ -93,7 +93,8 @@ def check_options(options: Any) -> None:
     Raises
     ------
     UsageError
-        If a value is not among the choices or out of bounds, or is None where that means nothing.
+        If a value is not among the choices or out of bounds, is None where that means nothing, or has a fraction where
+        things are counted.
     """
     for item in dataclasses.fields(options):
         declared: _Declaration | None = item.metadata.get(_KEY)
@@ -105,9 +106,15 @@ def check_options(options: Any) -> None:
             if not _takes_none(item):
                 raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
             continue
-        if _is_number(value) and type(value) not in (int, float):
-            value = int(value) if isinstance(value, numbers.Integral) else float(value)
-            object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
+        if _is_number(value):
+            whole = isinstance(value, numbers.Integral)
+            if not whole and _names_type(item, "int") and not _names_type(item, "float"):
+                if value % 1 != 0:
+                    raise UsageError(f"{item.name} is {value!r}; expected a whole number")
+                whole = True
+            if whole or type(value) is not float:
+                value = int(value) if whole else float(value)
+                object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
         if declared.choices and value not in declared.choices:
             raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
         low, high = declared.minimum, declared.maximum
@@ -125,8 +132,12 @@ def _is_number(value: object) -> bool:
 
 
 def _takes_none(item: dataclasses.Field[Any]) -> bool:
+    return item.default is None or _names_type(item, "None")
+
+
+def _names_type(item: dataclasses.Field[Any], name: str) -> bool:
     # By the text of our own source where annotations are postponed: it may name types that only type checkers import.
-    return item.default is None or re.search(r"\bNone\b", str(item.type)) is not None
+    return re.search(rf"\b{name}\b", str(item.type)) is not None
 
 
 def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
