@@ -316,6 +316,20 @@ def test_it_is_safe_to_use_from_several_threads(astronaut_bgr):
     assert results == [expected] * 6
 
 
+def test_the_module_function_takes_a_detector_that_has_no_hash():
+    @dataclasses.dataclass
+    class Counting(FakeDetector):
+        calls: int = 0
+
+        def __post_init__(self):
+            super().__init__()
+
+    detector = Counting()
+    for _ in range(2):
+        assert len(mien.recognize(cv2.cvtColor(paint_face(3), cv2.COLOR_GRAY2BGR), detector=detector).faces) == 1
+    assert detector.calls == 2
+
+
 def test_the_module_function_keeps_its_recognizer(astronaut_bgr):
     mien.recognize(astronaut_bgr, labels=["happy", "sad"])
     from mien.recognizer import _kept_recognizer

@@ -78,7 +78,7 @@ class Recognizer(RecognizerOptions):
         # What can be wrong is told now and not at the first photo. The shipped models are opened when it is known
         # with how many threads; files, which may be damaged or no models at all, at once.
         self._scheme  # noqa: B018
-        shipped = list_models()
+        shipped = tuple(list_models())  # an object of one's own may have no hash
         if self.model not in shipped:
             self._classifier(self._threads)
         if self.detector not in shipped:
@@ -345,7 +345,12 @@ def recognize(
     **options
         Those of `Recognizer`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
     """
-    return _kept_recognizer(RecognizerOptions(**options))._recognize(images, on_error)
+    chosen = RecognizerOptions(**options)
+    try:
+        hash(chosen)
+    except TypeError:  # a model or a detector of one's own that cannot be looked up, and is not ours to keep
+        return Recognizer(**vars(chosen))._recognize(images, on_error)
+    return _kept_recognizer(chosen)._recognize(images, on_error)
 
 
 @functools.lru_cache(maxsize=4)
