@@ -150,7 +150,9 @@ class Faces:
             return [where for _, _, where in self._fetch(self._rows[index])]
 
 
-def open_faces(path: str | os.PathLike[str], split: str | None = None, attributes: Sequence[str] = ()) -> Faces:
+def open_faces(
+    path: str | os.PathLike[str], split: str | None = None, attributes: Sequence[str] = (), *, option: str = "--split"
+) -> Faces:
     """Open one split of a dataset.
 
     Parameters
@@ -163,6 +165,8 @@ def open_faces(path: str | os.PathLike[str], split: str | None = None, attribute
         that is not for training.
     attributes : sequence of str
         What else to read of each face: names, in small letters, of the dataset's attributes or of a table's columns.
+    option : str
+        What names a split where this is called from, for errors.
 
     Raises
     ------
@@ -172,7 +176,7 @@ def open_faces(path: str | os.PathLike[str], split: str | None = None, attribute
         If there is no such split, or several could be meant, or there is no such attribute; those that there are, are
         named.
     """
-    return _open(Path(path), lambda counts: _evaluation_split(counts, split, str(path)), tuple(attributes))
+    return _open(Path(path), lambda counts: _evaluation_split(counts, split, str(path), option), tuple(attributes))
 
 
 def open_training(path: str | os.PathLike[str]) -> Faces:
@@ -317,7 +321,7 @@ class _ItemRows:
         return [(item.load(), item.box_xyxy, item.where) for item in map(self._items.__getitem__, index.tolist())]
 
 
-def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str) -> str:
+def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str, option: str) -> str:
     if not counts:
         raise InputError(source, "has no rows; expected labelled faces")
     if wanted is not None:
@@ -330,7 +334,7 @@ def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str
     held_out = [name for name in counts if name != TRAIN]
     if len(held_out) == 1:
         return held_out[0]
-    raise UsageError(f"{source} has several splits: {_listed(counts)}; name one with --split")
+    raise UsageError(f"{source} has several splits: {_listed(counts)}; name one with {option}")
 
 
 def _training_split(counts: Mapping[str, int], source: str) -> str:

@@ -34,8 +34,24 @@ def test_the_splits_of_a_dataset(tmp_path: Path) -> None:
     assert len(open_rows(options(path, validation_split="other"), 0)[1]) == 21
     with pytest.raises(UsageError, match="learned from and choose"):
         open_rows(options(path, validation_split="train"), 0)
+    with pytest.raises(UsageError, match="learned from and choose"):
+        open_rows(options(path, validation_split="train", validation_data=path), 0)
     with pytest.raises(UsageError, match="no split 'nothing'"):
         open_rows(options(path, validation_split="nothing"), 0)
+
+
+def test_the_split_that_is_learned_from_never_chooses(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path / "a.parquet", FACES, splits=("train", "validation", "other"))
+    training, validation = open_rows(options(path, train_split="validation"), 0)
+    names = [set(rows.faces.names(np.arange(len(rows)))) for rows in (training, validation)]
+    assert [len(own) for own in names] == [len(training), len(validation)]
+    assert names[0] & names[1] == set()
+    assert sum(map(len, names)) == 21
+    assert training.learned_from is not None
+    assert training.learned_from.held_out == len(validation)
+    several = write_dataset(tmp_path / "b.parquet", FACES, splits=("train", "test", "other"))
+    with pytest.raises(UsageError, match="several splits: .*; name one with --validation-split"):
+        open_rows(options(several), 0)
 
 
 def test_without_a_second_split_a_part_is_held_out_and_copies_stay_together(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ __all__ = ["Rows", "head_of", "open_rows", "vote_head"]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 _NOT_FACE = "not_face"
+_NAMES_CHOOSING = "--validation-split"
 
 
 @dataclass(frozen=True)
@@ -144,17 +145,16 @@ def _other_faces(options: DataOptions, learned: Faces) -> Faces | None:
     assert options.dataset is not None  # noqa: S101 - checked by the caller
     if options.fold is not None:
         return None
-    if options.validation_data is not None:
-        return open_faces(options.validation_data, options.validation_split)
-    if options.validation_split is not None:
-        chosen = open_faces(options.dataset, options.validation_split)
-        if chosen.split == learned.split:
+    if options.validation_data is not None or options.validation_split is not None:
+        place = options.validation_data or options.dataset
+        chosen = open_faces(place, options.validation_split, option=_NAMES_CHOOSING)
+        if chosen.split == learned.split and place.resolve() == options.dataset.resolve():
             raise UsageError(f"split '{learned.split}' cannot be learned from and choose at the same time")
         return chosen
     try:
-        return open_faces(options.dataset, "validation")
+        chosen = open_faces(options.dataset, "validation")
     except UsageError:
-        chosen = open_faces(options.dataset)
+        chosen = open_faces(options.dataset, option=_NAMES_CHOOSING)
     return chosen if chosen.split != learned.split else None
 
 
