@@ -53,7 +53,8 @@ def read_header(data: bytes) -> ImageHeader:
                 return ImageHeader(name, truncated=True)
     if data[4:8] == b"ftyp":
         brand = data[8:12]
-        if brand in (b"avif", b"avis"):
+        # Some writers name the general kind first, and AVIF among those that it is compatible with.
+        if brand in (b"avif", b"avis") or b"avif" in data[16 : int.from_bytes(data[:4], "big")][:64]:
             return _avif(data)
         if brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
             return ImageHeader("HEIC", _ispe_size(data))
