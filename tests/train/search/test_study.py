@@ -114,6 +114,8 @@ def test_own_folds_and_other_layouts_are_taken(recipe: ExpressionRecipe, tmp_pat
     folders = write_class_folders(tmp_path / "faces", images, ("happy", "sad"))
     other = change_recipe(recipe, {"dataset": folders})
     assert search_recipe(other, SPACE, tmp_path / "b", trials=1, folds=2, train=MadeTraining()).rows == 12
+    named = change_recipe(recipe, {"train_split": "Training"})
+    assert search_recipe(named, SPACE, tmp_path / "named", trials=1, folds=2, train=MadeTraining()).rows == 36
     wrong = change_recipe(recipe, {"train_split": "learning"})
     with pytest.raises(UsageError, match=r"no split 'learning' to learn from; it has train \(36 rows\)"):
         search_recipe(wrong, SPACE, tmp_path / "c", train=MadeTraining())

@@ -15,6 +15,7 @@ from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.faces import is_dataset
 from mien.data.importer import import_dataset
+from mien.data.layouts.base import split_name
 from mien.data.split import make_folds
 from mien.errors import UsageError
 
@@ -33,7 +34,7 @@ def prepare_folds(data: Path, dest: Path, *, split: str, folds: int, seed: int) 
     dest : Path
         The dataset to write.
     split : str
-        Of `data`, or its only one.
+        Of `data`, by its name here or in the field (``"Training"``), or its only one.
     folds : int
         How many; where the rows have a column ``fold`` already, that is kept.
     seed : int
@@ -48,16 +49,18 @@ def prepare_folds(data: Path, dest: Path, *, split: str, folds: int, seed: int) 
         If the dataset cannot be read, or cannot be split so.
     """
     if is_dataset(data):
-        return _write(Dataset(data), dest, split, folds, seed)
+        return _write(Dataset(data), dest, split, folds, seed, data)
     with tempfile.TemporaryDirectory(dir=dest.parent) as folder:
         dataset, _ = import_dataset(data, Path(folder) / "imported.parquet")
-        return _write(dataset, dest, split, folds, seed)
+        return _write(dataset, dest, split, folds, seed, data)
 
 
-def _write(dataset: Dataset, dest: Path, split: str, folds: int, seed: int) -> Dataset:
+def _write(dataset: Dataset, dest: Path, split: str, folds: int, seed: int, source: Path) -> Dataset:
+    # As training does, the field's names of splits are understood too.
+    split = split if split in dataset.splits else split_name(split)
     if split not in dataset.splits and len(dataset.splits) > 1:
         listed = ", ".join(f"{name} ({count:,} rows)" for name, count in dataset.splits.items())
-        raise UsageError(f"{dataset.path} has no split '{split}' to learn from; it has {listed}")
+        raise UsageError(f"{source} has no split '{split}' to learn from; it has {listed}")
     rows = np.flatnonzero(dataset.split == split) if split in dataset.splits else np.arange(len(dataset))
     info, given = dataset.info, np.array(dataset.column(FOLD), object)[rows]
     if len(rows) and all(value is not None for value in given):
