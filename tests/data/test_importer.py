@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.data import Dataset, ImportOptions, import_dataset, report_dataset
+from mien.data import Dataset, ImportOptions, import_dataset, read_plan, report_dataset, write_plan
+from mien.data.faces import is_dataset
 from mien.data.layouts import LAYOUTS, find_layout
+from mien.data.photos import Photo, import_photos, write_photos
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS, FER7
 from tests.data import layouts_on_disk as disk
@@ -198,6 +200,23 @@ def test_names_that_are_not_utf8(tmp_path):
     report_dataset(dataset).write(tmp_path / "page.html")
     again = Dataset(import_dataset(tmp_path / "out.parquet", tmp_path / "again.parquet")[0].path)
     assert again.labels == dataset.labels
+
+
+def test_datasets_whose_own_names_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"L\xe9.parquet")
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    dataset, _ = import_dataset(disk.write_folders(tmp_path / "set", [""], ["happy", "sad"]), tmp_path / name)
+    report_dataset(dataset).write(tmp_path / "page.html")
+    again, _ = import_dataset(dataset.path, tmp_path / "again.parquet")
+    assert again.labels == dataset.labels
+    assert is_dataset(dataset.path)
+    write_plan(tmp_path / name, [])
+    assert read_plan(tmp_path / name, dataset.labels) == []
+    write_photos(tmp_path / name, [Photo(disk.jpeg(0), "a.jpg")], {})
+    assert import_photos(tmp_path / name, tmp_path / "photos.parquet")[1].layout == "parquet"
 
 
 def test_images_in_no_class_folder_are_counted(tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow
+from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow, open_parquet
 from mien.data.photos.form import METADATA_KEY as PHOTOS_KEY
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter
@@ -66,8 +66,7 @@ class Dataset:
         self.path = Path(path)
         name = str(path)
         try:
-            # Memory-mapped: what is not touched is not read.
-            self._file = pa.parquet.ParquetFile(self.path, memory_map=True)
+            self._file = open_parquet(self.path)
         except FileNotFoundError:
             raise InputError(name, "no such file; 'mien data import SOURCE DEST' makes a dataset") from None
         except (OSError, pa.ArrowException) as error:

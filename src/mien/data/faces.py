@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
-from mien.data.info import METADATA_KEY, TRAIN, load_pyarrow
+from mien.data.info import METADATA_KEY, TRAIN, open_parquet
 from mien.data.layouts import Item, ReadOptions, find_layout
 from mien.data.layouts.base import split_name
 from mien.data.pixels import cut_face, decode_gray, fit_square
@@ -225,7 +225,7 @@ def is_dataset(path: Path) -> bool:
                 return False
     except OSError:
         return False
-    return METADATA_KEY in (load_pyarrow().parquet.ParquetFile(path).metadata.metadata or {})
+    return METADATA_KEY in (open_parquet(path).metadata.metadata or {})
 
 
 def _require_attributes(wanted: tuple[str, ...], there: tuple[str, ...], source: Path) -> None:

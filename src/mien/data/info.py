@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,15 @@ from mien.files import json_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "TRAIN", "DatasetInfo", "load_pyarrow"]
+__all__ = [
+    "OPTIONAL_COLUMNS",
+    "REQUIRED_COLUMNS",
+    "TRAIN",
+    "DatasetInfo",
+    "load_pyarrow",
+    "open_parquet",
+    "parquet_writer",
+]
 
 TRAIN = "train"
 """Name of the split that models learn from; every other split is for evaluation."""
@@ -38,6 +48,31 @@ def load_pyarrow() -> Any:
     except ImportError as error:
         raise MissingExtraError("Reading and writing datasets", "pyarrow", "data") from error
     return pyarrow
+
+
+def open_parquet(path: str | os.PathLike[str]) -> Any:
+    """A Parquet file, memory-mapped: what is not touched is not read.
+
+    Raises
+    ------
+    OSError, pyarrow.ArrowException
+        If it cannot be read.
+    """
+    pa = load_pyarrow()
+    # As bytes: of texts pyarrow takes only those that are UTF-8, and file names need not be.
+    return pa.parquet.ParquetFile(pa.memory_map(os.fsencode(path)))
+
+
+@contextlib.contextmanager
+def parquet_writer(path: str | os.PathLike[str], schema: pa.Schema, **options: Any) -> Iterator[Any]:
+    """A pyarrow ParquetWriter of a new file, which is closed at the end of the block (OSError)."""
+    pa = load_pyarrow()
+    # Images are compressed already: Snappy finds nothing in them and costs little; other columns shrink.
+    with (
+        pa.OSFile(os.fsencode(path), "wb") as file,
+        pa.parquet.ParquetWriter(file, schema, compression="snappy", **options) as writer,
+    ):
+        yield writer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mien.data.info import METADATA_KEY, DatasetInfo, load_pyarrow
+from mien.data.info import METADATA_KEY, DatasetInfo, load_pyarrow, parquet_writer
 from mien.files import check_destination, replaced_file
 
 if TYPE_CHECKING:
@@ -98,12 +98,10 @@ class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
         self._pending_bytes = 0
 
     def __enter__(self) -> DatasetWriter:
-        pa = load_pyarrow()
         with contextlib.ExitStack() as stack:
             part = stack.enter_context(replaced_file(self._path))
-            # Images are compressed already: Snappy finds nothing in them and costs little; the other columns shrink.
             self._writer: Any = stack.enter_context(
-                pa.parquet.ParquetWriter(part, self._schema, compression="snappy", use_dictionary=["split", "source"])
+                parquet_writer(part, self._schema, use_dictionary=["split", "source"])
             )
             stack.push(self._finish)
             self._files = stack.pop_all()

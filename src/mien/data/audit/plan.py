@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mien.data.info import load_pyarrow
+from mien.data.info import load_pyarrow, open_parquet, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, replaced_file
 
@@ -97,7 +97,8 @@ def write_plan(path: str | os.PathLike[str], findings: Sequence[Finding]) -> Non
             return
         pa = load_pyarrow()
         schema = pa.schema([(item.name, _arrow_type(item.name, pa)) for item in fields(Finding)])
-        pa.parquet.write_table(pa.Table.from_pylist([asdict(finding) for finding in findings], schema=schema), part)
+        with parquet_writer(part, schema) as writer:
+            writer.write_table(pa.Table.from_pylist([asdict(finding) for finding in findings], schema=schema))
 
 
 def read_plan(path: str | os.PathLike[str], labels: Sequence[str]) -> list[Finding]:
@@ -148,7 +149,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
     pa = load_pyarrow()
     try:
-        table = pa.parquet.read_table(path)
+        table = open_parquet(path).read()
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
     except (OSError, pa.ArrowException) as error:

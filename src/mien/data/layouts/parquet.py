@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
+from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow, open_parquet
 from mien.data.layouts.base import (
     Contents,
     Item,
@@ -133,7 +133,7 @@ def _is_parquet(path: Path) -> bool:
 def _open(path: Path, options: ReadOptions) -> _Source:
     pa = load_pyarrow()
     try:
-        file = pa.parquet.ParquetFile(path, memory_map=True)
+        file = open_parquet(path)
         schema = file.schema_arrow
     except (OSError, pa.ArrowException) as error:
         raise InputError(str(path), f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import load_pyarrow
+from mien.data.info import load_pyarrow, open_parquet, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, json_text, replaced_file, utf8_text
 
@@ -111,7 +111,7 @@ class PhotoDataset:
         pa = load_pyarrow()
         self.path = Path(path)
         try:
-            self._file = pa.parquet.ParquetFile(self.path, memory_map=True)
+            self._file = open_parquet(self.path)
         except FileNotFoundError:
             raise InputError(str(path), "no such file; 'mien data photos SOURCE DEST' makes such a dataset") from None
         except (OSError, pa.ArrowException) as error:
@@ -197,10 +197,7 @@ def write_photos(
     ])  # fmt: skip
     kept = json_text({"version": FORMAT_VERSION, **info})
     done = 0
-    with (
-        replaced_file(check_destination(path)) as part,
-        pa.parquet.ParquetWriter(part, schema, compression="snappy") as writer,
-    ):
+    with replaced_file(check_destination(path)) as part, parquet_writer(part, schema) as writer:
         writer.add_key_value_metadata({METADATA_KEY.decode(): kept})
         pending: list[dict[str, Any]] = []
         for photo in photos:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import load_pyarrow
+from mien.data.info import load_pyarrow, open_parquet
 from mien.data.layouts.base import read_listing, split_name, split_of_file
 from mien.data.layouts.folders import IMAGE_SUFFIXES
 from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, landmarks_array
@@ -71,7 +71,7 @@ def read_parquet(path: Path) -> Iterator[Photo | InputError]:
         return
     pa = load_pyarrow()
     try:
-        file = pa.parquet.ParquetFile(path, memory_map=True)
+        file = open_parquet(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(str(path), f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
     names = file.schema_arrow.names
