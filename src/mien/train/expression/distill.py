@@ -22,7 +22,7 @@ from mien.classify import OnnxClassifier, whole_batch
 from mien.errors import ModelError
 from mien.train.architectures import ExpressionNetwork, HeadSpec
 from mien.train.checkpoint import load_checkpoint
-from mien.train.expression.resample import apply_matrices, area_matrix
+from mien.train.expression.resample import apply_matrices, area_weights
 from mien.zoo import StoredModel, find_model, list_models
 
 __all__ = ["Teachers", "distillation_loss", "fitted", "teacher_file", "ten_views"]
@@ -217,7 +217,8 @@ def fitted(pictures: torch.Tensor, size_px: int, in_channels: int) -> torch.Tens
     if pictures.shape[-1] == size_px:
         return pictures
     if pictures.shape[-1] > size_px:
-        return apply_matrices(pictures, area_matrix(pictures.shape[-1], size_px, pictures.device)[None])
+        down = torch.from_numpy(area_weights(pictures.shape[-1], size_px)).to(pictures.device, non_blocking=True)
+        return apply_matrices(pictures, down[None])
     larger = functional.interpolate(pictures, size=(size_px, size_px), mode="bicubic", align_corners=False)
     return larger.clamp(0.0, 1.0)
 

@@ -11,21 +11,21 @@ import functools
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
-__all__ = ["apply_matrices", "area_matrix", "blur_matrices", "resolution_bank"]
+__all__ = ["apply_matrices", "area_weights", "blur_matrices", "resolution_bank"]
 
 
 @functools.cache
-def area_matrix(size_px: int, side_px: int, device: torch.device) -> torch.Tensor:
-    """The matrix that averages a line of `size_px` pixels down to `side_px`, float32 of shape (side_px, size_px).
+def area_weights(size_px: int, side_px: int) -> npt.NDArray[np.float32]:
+    """The matrix that averages a line of `size_px` pixels down to `side_px`, of shape (side_px, size_px).
 
     Its weights are those of OpenCV's area averages, also where a pixel falls to two others: torch's own ("area") gives
     both all of it.
     """
     unit = np.eye(size_px, dtype=np.float32)
-    down = cv2.resize(unit, (size_px, side_px), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.asarray(down, np.float32)).to(device)
+    return np.asarray(cv2.resize(unit, (size_px, side_px), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
@@ -50,7 +50,7 @@ def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
         if side >= size_px:
             bank.append(unit)
             continue
-        down = area_matrix(size_px, side, torch.device("cpu")).numpy()
+        down = area_weights(size_px, side)
         bank.append(np.asarray(cv2.resize(down, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.float32))
     return torch.from_numpy(np.stack(bank))
 
