@@ -105,6 +105,8 @@ def test_votes_of_another_file_are_refused(tmp_path):
         ([""], {"train": 6}),
         (["first", "second"], {"first": 6, "second": 6}),
         (["wrapped/deeply"], {"train": 6}),
+        (["A/train", "A/test", "B/Training"], {"train": 12, "test": 6}),
+        (["train/images", "valid/images"], {"train": 6, "validation": 6}),
     ],
 )
 def test_class_folders(tmp_path, splits, expected):

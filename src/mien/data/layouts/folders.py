@@ -57,13 +57,7 @@ class ClassFolders:
                 f"holds no two folders named by class; expected such as {', '.join(EXPRESSIONS)} in any spelling, or "
                 "--classes to say what other names mean",
             )
-        names = {parent: "train" if parent == path else parent.relative_to(path).as_posix() for parent in parents}
-        # "images/train" and "images/validation" are the splits train and validation.
-        leaves = [parent.name for parent in parents]
-        if len(set(leaves)) == len(leaves):
-            names = {parent: "train" if parent == path else parent.name for parent in parents}
-        if len(parents) == 1 and split_name(next(iter(names.values()))) not in ("train", "validation", "test"):
-            names = dict.fromkeys(names, "train")
+        names = _splits(path, parents)
         folders = [child for parent in parents for child in folders_in(parent)]
         found = {known_class(folder.name, classes) for folder in folders}
         labels = tuple(name for name in EXPRESSIONS if name in found)
@@ -75,6 +69,28 @@ class ClassFolders:
             splits={split_name(name): name for name in names.values()},
             excluded=_left_out(path, folders),
         )
+
+
+def named_split(root: Path, folder: Path) -> str | None:
+    """The last folder on the way down that is called train, validation or test in any spelling."""
+    parts = folder.relative_to(root).parts
+    return next((part for part in reversed(parts) if split_name(part) in ("train", "validation", "test")), None)
+
+
+def _splits(root: Path, parents: list[Path]) -> dict[Path, str]:
+    """What to call the split of each folder that holds class folders.
+
+    A usual name may stand anywhere (``images/train``, ``A/train`` and ``B/train``, ``train/images``); others are taken
+    where there are several.
+    """
+    leaves = [parent.name for parent in parents]
+    if len(parents) == 1:
+        own = ["train"]
+    elif len(set(leaves)) == len(leaves):
+        own = leaves
+    else:
+        own = [parent.relative_to(root).as_posix() for parent in parents]
+    return {parent: named_split(root, parent) or name for parent, name in zip(parents, own, strict=True)}
 
 
 def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
