@@ -221,6 +221,19 @@ def test_datasets_whose_own_names_are_not_utf8(tmp_path):
     assert import_photos(tmp_path / name, tmp_path / "photos.parquet")[1].layout == "parquet"
 
 
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+    disk.write_folders(tmp_path, ["elsewhere"], ["anna"])
+    root = disk.write_folders(tmp_path / "set", [""], ["happy", "sad"])
+    try:
+        (root / "happy" / "a").symlink_to(tmp_path / "elsewhere" / "anna", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    (root / "sad" / "around").symlink_to(root, target_is_directory=True)
+    (root / "happy" / "again").symlink_to(root / "happy" / "a", target_is_directory=True)
+    (tmp_path / "elsewhere" / "anna" / "back").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert brought_in(root, tmp_path)[1].counts == {"train": {"happy": 4, "sad": 2}}
+
+
 def test_images_in_no_class_folder_are_counted(tmp_path):
     root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
     disk.write_folders(root, ["test"], ["freude", "trauer"])

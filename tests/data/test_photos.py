@@ -120,6 +120,20 @@ def test_yolo_photos_of_every_kind_of_image_are_read(tmp_path: Path) -> None:
     assert len(list(LAYOUTS["yolo"](tmp_path))) == 3
 
 
+def test_yolo_photos_behind_a_link_are_read(tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere" / "a.png", 0)
+    (tmp_path / "set" / "labels" / "val").mkdir(parents=True)
+    (tmp_path / "set" / "labels" / "val" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "set" / "images").mkdir()
+    try:
+        (tmp_path / "set" / "images" / "val").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    (photo,) = LAYOUTS["yolo"](tmp_path / "set")
+    assert isinstance(photo, Photo)
+    assert (photo.split, len(photo.box_xyxy)) == ("validation", 1)
+
+
 def test_coco_and_yolo_say_the_same(tmp_path: Path) -> None:
     save(tmp_path / "coco" / "images" / "a.png", 0)
     (tmp_path / "coco" / "instances_train.json").write_text(

@@ -23,7 +23,7 @@ from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
 from mien.source.name import IMAGE_SUFFIXES as PHOTO_SUFFIXES
 
-__all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_in"]
+__all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_below", "images_in"]
 
 # HEIC is looked at elsewhere only to say that no reader is for it.
 IMAGE_SUFFIXES = PHOTO_SUFFIXES - {".heic", ".heif"}
@@ -65,7 +65,7 @@ class ClassFolders:
         return Contents(
             labels=labels,
             items=_items(path, names, labels, classes),
-            total=sum(1 for folder in folders for _ in _images_below(folder)),
+            total=sum(1 for folder in folders for _ in images_below(folder)),
             splits={split_name(name): name for name in names.values()},
             excluded=_left_out(path, folders),
         )
@@ -101,7 +101,7 @@ def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
     inside = (name for folder in class_folders for _, names in _walk(folder) for name in names if name not in _JUNK)
     endings = (Path(name).suffix.lower() or "none" for name in inside)
     found = Counter(f"left out by their ending, {end}" for end in endings if end not in IMAGE_SUFFIXES)
-    outside = [folder / name for folder, names in _walk(root, set(class_folders)) for name in names if _is_image(name)]
+    outside = list(_outside(root, set(class_folders)))
     if outside:
         found[f"left out by their place in no class folder, such as {outside[0].relative_to(root)}"] = len(outside)
     return dict(found)
@@ -115,10 +115,10 @@ def _items(
             try:
                 label = class_name(folder.name, classes, folder.relative_to(root).as_posix())
             except InputError as error:
-                if count := sum(1 for _ in _images_below(folder)):
+                if count := sum(1 for _ in images_below(folder)):
                     yield DamagedFolderError(error.source, error.problem, count)
                 continue
-            for file in _images_below(folder):
+            for file in images_below(folder):
                 relative = file.relative_to(root).as_posix()
                 yield Item(
                     where=relative,
@@ -152,17 +152,36 @@ def images_in(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in names if _is_image(name))
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
-    """The image files in a folder and in those inside it, by name."""
+def images_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and in those inside it, by name; linked folders, too."""
     return (parent / name for parent, names in _walk(folder) for name in names if _is_image(name))
 
 
-def _walk(root: Path, without: Collection[Path] = ()) -> Iterator[tuple[Path, list[str]]]:
-    """A folder and those inside it, each with its files' names; hidden ones and those in `without` are left out."""
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those inside it or linked to, each with its files' names; hidden ones are left out.
+
+    Each is looked into once, and none around `root`: links may lead in circles.
+    """
+    real = root.resolve()
+    seen = {real, *real.parents}
+    for parent, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        for name in tuple(folders):
+            target = (Path(parent) / name).resolve()
+            if target in seen:
+                folders.remove(name)
+            seen.add(target)
+        yield Path(parent), sorted(name for name in names if not name.startswith("."))
+
+
+def _outside(root: Path, class_folders: Collection[Path]) -> Iterator[Path]:
+    """The image files in a folder that lie in no class folder."""
     for parent, folders, names in os.walk(root):
         own = Path(parent)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and own / name not in without)
-        yield own, sorted(name for name in names if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith((".", "__")) and own / name not in class_folders
+        )
+        yield from (own / name for name in sorted(names) if not name.startswith(".") and _is_image(name))
 
 
 def _is_image(name: str) -> bool:

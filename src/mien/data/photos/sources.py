@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mien.data.info import load_pyarrow, open_parquet
 from mien.data.layouts.base import read_listing, split_name, split_of_file
-from mien.data.layouts.folders import IMAGE_SUFFIXES
+from mien.data.layouts.folders import images_below
 from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, landmarks_array
 from mien.data.pixels import decode_gray
 from mien.errors import InputError
@@ -213,7 +213,7 @@ def read_yolo(path: Path) -> Iterator[Photo | InputError]:
     """
     some = False
     for root, labels, split in _yolo_folders(path):
-        for file in sorted(file for file in root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES):
+        for file in sorted(images_below(root)):
             some = True
             inner = file.relative_to(root)
             own = split or (split_name(inner.parts[0]) if len(inner.parts) > 1 else "train")
