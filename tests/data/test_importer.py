@@ -148,6 +148,7 @@ def test_classes_of_other_names_are_their_own(tmp_path):
         ["train/1", "train/2"],  # what do they mean?
         ["2019/rome", "2019/paris", "2020/berlin"],  # other names in each
         ["holidays"],
+        ["engaged/anna", "bored/anna"],  # classes of persons, or persons of classes?
     ],
 )
 def test_not_every_folder_of_images_is_a_class(tmp_path, folders):
@@ -155,6 +156,17 @@ def test_not_every_folder_of_images_is_a_class(tmp_path, folders):
         disk.write_folders(tmp_path / "set", [Path(folder).parent], [Path(folder).name])
     with pytest.raises(InputError, match="layout is not recognised"):
         brought_in(tmp_path / "set", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("splits", "layout"), [([""], "own-folders"), (["train", "val"], None), (["A/train", "A/val"], None)]
+)
+def test_persons_inside_of_own_classes_are_no_classes(tmp_path, splits, layout):
+    persons = ["engaged/anna", "bored/anna", "engaged/bert"]
+    dataset, summary = brought_in(disk.write_folders(tmp_path / "set", splits, persons), tmp_path, layout=layout)
+    assert (summary.layout, dataset.labels) == ("own-folders", ("bored", "engaged"))
+    assert dataset.splits == ({"train": 6} if layout else {"train": 6, "validation": 6})
+    assert np.bincount(dataset.label[dataset.split == "train"]).tolist() == [2, 4]
 
 
 def test_files_that_are_no_images_are_counted(tmp_path):

@@ -204,8 +204,8 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
     raise InputError(
         str(path),
         f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
-        "of their own; for numbers give --classes), a table of image files and labels, Parquet with images, or one of "
-        f"{', '.join(LAYOUTS)}: name it with --layout",
+        "of their own; for numbers give --classes; persons inside as in engaged/anna/ need --layout own-folders), a "
+        f"table of image files and labels, Parquet with images, or one of {', '.join(LAYOUTS)}: name it with --layout",
     )
 
 

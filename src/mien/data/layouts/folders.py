@@ -23,7 +23,7 @@ from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
 from mien.source.name import IMAGE_SUFFIXES as PHOTO_SUFFIXES
 
-__all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_below", "images_in"]
+__all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_below", "images_in", "named_split"]
 
 # HEIC is looked at elsewhere only to say that no reader is for it.
 IMAGE_SUFFIXES = PHOTO_SUFFIXES - {".heic", ".heif"}

@@ -6,14 +6,17 @@ import dataclasses
 from pathlib import Path
 
 from mien.data.layouts.base import Contents, ReadOptions, register, split_name
-from mien.data.layouts.folders import DEEPEST, ClassFolders, folders_in, images_in
+from mien.data.layouts.folders import DEEPEST, ClassFolders, folders_in, images_below, images_in, named_split
 from mien.files import utf8_text
 
 __all__ = ["OwnFolders"]
 
 
 class OwnFolders(ClassFolders):
-    """``SPLIT/CLASS/image`` or ``CLASS/image`` with classes such as ``engaged`` and ``bored``; in small letters."""
+    """``SPLIT/CLASS/image`` or ``CLASS/image`` with classes such as ``engaged`` and ``bored``; in small letters.
+
+    What lies deeper in a class folder (``CLASS/PERSON/image``) is of that class.
+    """
 
     name = "own-folders"
     summary = "folders of images, each a class of its own name (engaged, bored, ...)"
@@ -22,28 +25,39 @@ class OwnFolders(ClassFolders):
         """A folder in which two folders of images or more lie side by side, in each split alike."""
         if not path.is_dir():
             return False
-        parents = _named(path)
-        names = {name for own in parents for name in own}
-        # Splits are no classes; for numbers somebody has to say what they mean.
-        told = not any(name.isdigit() or split_name(name) in ("train", "validation", "test") for name in names)
-        return told and any(len(own) > 1 for own in parents) and all(own & parents[0] for own in parents)
+        folders = _class_folders(path)
+        parents = [_names(own) for own in folders]
+        # For numbers somebody has to say what they mean.
+        if any(name.isdigit() for own in parents for name in own):
+            return False
+        # Without splits engaged/anna and anna/engaged look the same.
+        told = sum(any(images_in(child)) or named_split(path, child) is not None for own in folders for child in own)
+        return told > 1 and any(len(own) > 1 for own in parents) and all(own & parents[0] for own in parents)
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read all folders of images in the order of their names."""
-        own = {name: utf8_text(name) for names in _named(path) for name in names} if path.is_dir() else {}
+        folders = _class_folders(path) if path.is_dir() else []
+        own = {name: utf8_text(name) for children in folders for name in _names(children)}
         return super().read(path, dataclasses.replace(options, classes={**own, **options.classes}))
 
 
-def _named(root: Path) -> list[set[str]]:
-    """Of each folder that holds folders of images, on the first level with such, the names of these."""
-    level = [root]
+def _names(folders: list[Path]) -> set[str]:
+    return {folder.name.strip().lower() for folder in folders}
+
+
+def _class_folders(root: Path) -> list[list[Path]]:
+    """The class folders of each split: on the first level with several, below the folders that are named as splits."""
+    level = start = [root]
     for _ in range(DEEPEST):
-        named = [
-            {child.name.strip().lower() for child in folders_in(folder) if any(images_in(child))} for folder in level
-        ]
-        if any(len(names) > 1 for names in named):
-            return [names for names in named if names]
         level = [child for folder in level for child in folders_in(folder)][:1000]
+        if any(split_name(folder.name) in ("train", "validation", "test") for folder in level):
+            start = level
+            break
+    for _ in range(DEEPEST):
+        children = [[child for child in folders_in(folder) if any(images_below(child))] for folder in start]
+        if any(len(own) > 1 for own in children):
+            return [own for own in children if own]
+        start = [child for own in children for child in own][:1000]
     return []
 
 
