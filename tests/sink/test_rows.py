@@ -101,6 +101,19 @@ def test_an_older_file_stays_until_something_was_read(tmp_path, suffix):
     assert before not in path.read_bytes()
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_file_may_have_a_name_that_is_no_utf8(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / os.fsdecode(b"o\xff." + suffix.encode())
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert write(path).stat().st_size > 100
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_rows_go_through_a_pipe(tmp_path, suffix):
     path = tmp_path / f"pipe.{suffix}"

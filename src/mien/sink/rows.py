@@ -224,7 +224,9 @@ class ParquetSink:
         self._path = path
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            self._writer = pyarrow.parquet.ParquetWriter(self._partial, self._schema)
+            # As bytes: of texts pyarrow takes only those that are UTF-8, and file names need not be.
+            self._file = pyarrow.OSFile(os.fsencode(self._partial), "wb")
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, self._schema)
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
         self._rows: list[dict[str, Any]] = []
@@ -242,8 +244,8 @@ class ParquetSink:
         complete = False
         try:
             with _writing(str(self._path)):
-                self._write_rows()
-                self._writer.close()
+                with self._file, self._writer:
+                    self._write_rows()
                 self._partial.replace(self._path)
             complete = True
         finally:
