@@ -86,6 +86,19 @@ def test_a_faint_change_is_reported_after_a_moment():
     assert 0.4 < said.index("sad") / 30 < 4.0
 
 
+def test_a_label_that_two_others_overtake_in_turn_is_given_up():
+    steady = Steady(0.2)
+    for number in range(150):
+        steady.update(face(only("neutral", 0.8)), number / 30)
+    both = [
+        {**dict.fromkeys(FER7, 0.04), "neutral": 0.2, "sad": 0.28, "fear": 0.28, first: 0.36}
+        for first in ("sad", "fear")
+    ]
+    said = [steady.update(face(both[number // 15 % 2]), 5 + number / 30).expression for number in range(300)]
+    assert 0.4 < next(n for n, label in enumerate(said) if label != "neutral") / 30 < 4.0
+    assert changes(said) == 1
+
+
 @pytest.mark.parametrize(("rate", "sigma"), [(10, 0.5), (30, 1.0), (60, 1.0)])
 @pytest.mark.parametrize("lead", [0.0, 0.3, 1.0])
 def test_noise_changes_the_label_at_most_once_in_ten_seconds(rate, sigma, lead):

@@ -1,9 +1,10 @@
 """Steady probabilities: averaged over time for one person, with an expression that does not flicker.
 
 An exponential average runs over the probabilities of each track, in seconds, so that the frame rate does not matter.
-The expression changes when another label is clearly ahead in the average (a real change: within 0.4 s), or has been a
-little ahead for a while without a break (a faint change). Until then the two are reported as equal: `Face.expression`
-stays the most probable label of `Face.probabilities`.
+The expression changes when another label is clearly ahead in the average (a real change: within 0.4 s), or others have
+been a little ahead for a while without a break (a faint change); they may take turns, for what was shown before is over
+all the same. Until then those in front are reported as equal: `Face.expression` stays the most probable label of
+`Face.probabilities`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from mien.result import Face
 
 __all__ = ["Steady"]
 
-# How many times as probable as the present label another one must be: to take its place at once, and after having been
-# ahead for so many time constants.
+# How many times as probable as the present label another one must be: to take its place at once, and after the present
+# one has been behind for so many time constants.
 _CLEARLY = 3.0
 _A_LITTLE = 1.25
 _PATIENCE = 7.5
@@ -33,7 +34,7 @@ class _Average:
     values: npt.NDArray[np.float64]
     held: int
     time_s: float
-    ahead_s: float = 0.0
+    behind_s: float = 0.0
 
 
 class Steady:
@@ -89,9 +90,9 @@ class Steady:
         """Change the label that is reported, if it is time."""
         best = int(shares.argmax())
         lead = shares[best] / max(float(shares[average.held]), 1e-9)
-        average.ahead_s = average.ahead_s + passed_s if lead >= _A_LITTLE else 0.0
-        if lead >= _CLEARLY or average.ahead_s >= _PATIENCE * self._smooth_s:
-            average.held, average.ahead_s = best, 0.0
+        average.behind_s = average.behind_s + passed_s if lead >= _A_LITTLE else 0.0
+        if lead >= _CLEARLY or average.behind_s >= _PATIENCE * self._smooth_s:
+            average.held, average.behind_s = best, 0.0
 
     def forget(self, track_ids: set[int]) -> None:
         """Drop the averages of tracks that are over."""
