@@ -338,8 +338,8 @@ def test_the_module_function_keeps_its_recognizer(astronaut_bgr):
     reading = mien.recognize(astronaut_bgr, labels=["happy", "sad"])
     assert _kept_recognizer.cache_info().hits == before + 1
     assert list(reading.faces[0].probabilities) == ["happy", "sad"]
-    with pytest.raises(TypeError, match="unexpected"):
-        mien.recognize(astronaut_bgr, colour="red")
+    with pytest.raises(UsageError, match="unknown option 'detektor'.*did you mean 'detector'"):
+        mien.recognize(astronaut_bgr, detektor="yunet")
 
 
 def test_views_are_averaged_after_calibration():

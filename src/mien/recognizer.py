@@ -345,7 +345,7 @@ def recognize(
     **options
         Those of `Recognizer`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
     """
-    chosen = RecognizerOptions(**options)
+    chosen = options_from_dict(RecognizerOptions, options)
     try:
         hash(chosen)
     except TypeError:  # a model or a detector of one's own that cannot be looked up, and is not ours to keep
