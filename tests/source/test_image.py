@@ -245,6 +245,7 @@ def test_other_types_are_wrong_usage(thing, hint):
         (None, "cv2.imread gives None"),
         ("shots/*.jpg", "no such file or folder; in Python .* glob.glob"),
         (".", "is a folder; expected an image file, or a list"),
+        ("", "^<empty>: is no name of a file"),
     ],
 )
 def test_common_slips_are_told_what_to_do(thing, hint):

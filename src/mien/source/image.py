@@ -80,6 +80,8 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
 
 def read_file(name: str) -> bytes:
     """The bytes of a file, or an InputError that says why not."""
+    if not name:  # to the file system it is the folder we are in
+        raise InputError("<empty>", "is no name of a file; expected the path of an image")
     try:
         return Path(name).read_bytes()
     except FileNotFoundError:
