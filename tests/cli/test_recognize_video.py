@@ -139,6 +139,15 @@ def test_bad_videos_are_named_and_cost_nothing_else(clip, tmp_path):
         assert 30 <= sum(1 for _ in container.decode(video=0)) <= 60
 
 
+def test_an_older_page_stays_where_no_video_could_be_read(astronaut_path, tmp_path):
+    (tmp_path / "text.mp4").write_text("no film at all")
+    (tmp_path / "page.html").write_text("of yesterday")
+    done = run("recognize", "text.mp4", astronaut_path, "--timeline", "page.html", "--out", "x.csv", "-q", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["mien: page.html: not written, since no video could be read"]
+    assert (tmp_path / "page.html").read_text() == "of yesterday"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

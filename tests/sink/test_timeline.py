@@ -136,7 +136,11 @@ def test_labels_of_ones_own_are_allowed(tmp_path):
 
 def test_a_video_without_a_face_has_a_page_too(tmp_path):
     assert "No face was seen" in page_of(tmp_path / "page.html", [{}] * 5)
-    assert "No video was read" in page_of(tmp_path / "page.html", [])
+
+
+def test_an_older_page_stays_where_no_video_was_read(tmp_path):
+    (tmp_path / "page.html").write_text("of yesterday", encoding="utf-8")
+    assert page_of(tmp_path / "page.html", []) == "of yesterday"
 
 
 def test_an_error_elsewhere_keeps_the_page(tmp_path):
@@ -152,8 +156,9 @@ def test_wrong_names_are_refused(tmp_path):
         TimelineSink(tmp_path / "page.pdf", SCHEME)
     with pytest.raises(UsageError, match="no folder"):
         TimelineSink(tmp_path / "nowhere" / "page.html", SCHEME)
-    with pytest.raises(OutputError, match="cannot be written"), TimelineSink(tmp_path / "page.html", SCHEME):
-        (tmp_path / "page.html").mkdir()
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        page_of(tmp_path / "page.html")
 
 
 def history_of(plan, rate=10, until_s=None, **changes):

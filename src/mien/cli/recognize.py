@@ -21,7 +21,7 @@ from mien.video_options import VideoOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.sink import Sink
+    from mien.sink import Sink, TimelineSink
     from mien.sink.rows import RowFile
     from mien.source import Frame, SourceFile
 
@@ -94,7 +94,7 @@ def recognize(
     recognizer = Recognizer(**vars(options))
     console = Console(highlight=False)
     unread = unread_videos = 0
-    rows: RowFile | None = None
+    in_files: dict[Path, RowFile | TimelineSink] = {}
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
         if json:
@@ -102,12 +102,13 @@ def recognize(
         elif not quiet:
             sinks.append(stack.enter_context(TableSink(console, recognizer.scheme, [file.path for file in files])))
         if out is not None:
-            rows = stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty))
-            sinks.insert(0, rows)  # a screen that takes no more costs no row of what was read
+            in_files[out] = stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty))
+            sinks.insert(0, in_files[out])  # a screen that takes no more costs no row of what was read
         if timeline is not None:
             from mien.sink import TimelineSink
 
-            sinks.append(stack.enter_context(TimelineSink(timeline, recognizer.scheme)))
+            in_files[timeline] = stack.enter_context(TimelineSink(timeline, recognizer.scheme))
+            sinks.append(in_files[timeline])
         shared = [sink for sink in sinks if not isinstance(sink, TableSink)]
         if drawn is not None and items:
             one = kind == "photo"
@@ -147,8 +148,9 @@ def recognize(
 
             run = VideoRun(recognizer, video_options, shared, drawn, console, bar, not json and not quiet, say)
             unread_videos = run.read(videos)
-    if rows is not None and not rows.begun:
-        say(f"{out}: not written, since nothing could be read")
+    for path, sink in in_files.items():
+        if not sink.begun:
+            say(f"{path}: not written, since {'no video' if path == timeline else 'nothing'} could be read")
     if unread or unread_videos:
         raise typer.Exit(1)
 

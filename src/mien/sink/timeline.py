@@ -39,7 +39,7 @@ class TimelineSink:
     Parameters
     ----------
     path : path
-        Ends in ``.html``; an existing file is replaced.
+        Ends in ``.html``; an existing file is replaced, if anything was read.
     scheme : LabelScheme
         Of the recognizer.
 
@@ -66,6 +66,8 @@ class TimelineSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self.begun:
+            return
         # What was read before an error is worth showing: the page is written either way.
         page = _page(self._videos, self._scheme)
         try:
@@ -73,6 +75,11 @@ class TimelineSink:
         except OutputError:
             if error is None:
                 raise
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was read, with faces or without: else no page is made or replaced."""
+        return bool(self._videos)
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take one reading; photos are passed over."""
@@ -94,7 +101,7 @@ def _page(videos: dict[str, History], scheme: LabelScheme) -> str:
         "LEGEND": "".join(
             f'<li><i style="background:var(--{_css(x)})"></i>{html.escape(x)}</li>' for x in scheme.labels
         ),
-        "VIDEOS": "".join(_video(name, history) for name, history in videos.items()) or "<p>No video was read.</p>",
+        "VIDEOS": "".join(_video(name, history) for name, history in videos.items()),
         "LABELS": _script(list(scheme.labels)),
     }
     for name, text in parts.items():
