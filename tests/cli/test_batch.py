@@ -72,6 +72,14 @@ def test_each_input_has_its_row(clean):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_on_a_screen_in_ascii_json_has_escapes(clean, place):
+    (place / "drawn ü").symlink_to(clean[0])
+    status, out, _ = finish(
+        start(["--status", place / "drawn ü", "--json"], {**environment(place), "PYTHONIOENCODING": "ascii"})
+    )
+    assert (status, json.loads(out)["destination"]) == (0, str(place / "drawn ü"))
+
+
 def test_started_again_it_has_nothing_to_do(clean, photos, place):
     folder, _ = clean
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}

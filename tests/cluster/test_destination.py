@@ -72,7 +72,7 @@ def test_rows_are_those_of_the_recognizer(album, tmp_path):
     assert summary.complete
     assert (summary.total.inputs, summary.total.faces) == (41, len(faces))
     assert summary.total.reasons == {"is not an image": 1}
-    assert json.loads(summary.to_json())["expressions"]["happy"] == int((faces.expression == "happy").sum())
+    assert summary.to_dict()["expressions"]["happy"] == int((faces.expression == "happy").sum())
 
 
 def test_names_that_are_no_utf8_are_read_and_written_as_escapes(tmp_path, jpegs):

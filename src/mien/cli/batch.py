@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.shared import EXIT_INTERRUPTED, say
+from mien.cli.shared import EXIT_INTERRUPTED, print_json, say
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
 from mien.options import with_options
@@ -80,7 +80,7 @@ def batch(
 
 def _tell(console: Console, summary: Summary, json: bool) -> None:
     if json:
-        typer.echo(summary.to_json())
+        print_json(summary.to_dict())
     else:
         console.print(summary.to_text(), highlight=False, markup=False, soft_wrap=True)
 

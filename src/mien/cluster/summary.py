@@ -1,10 +1,10 @@
-"""What became of a batch: counts, as text and JSON; `mien.cluster.page` makes a page of them."""
+"""What became of a batch: counts, as text and plain values; `mien.cluster.page` makes a page of them."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from mien.cluster.destination import Destination, Manifest
 from mien.cluster.rows import Tally
@@ -55,11 +55,11 @@ class Summary:
         key = self.total.examples.get(reason)
         return "" if key is None else f" ({key})" if self.total.reasons[reason] == 1 else f" (such as {key})"
 
-    def to_json(self) -> str:
-        """All of it as JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values."""
         total = dataclasses.asdict(self.total)
         del total["worker"]
-        values = {
+        return {
             "destination": self.address,
             "source": self.manifest.source,
             "complete": self.complete,
@@ -68,7 +68,6 @@ class Summary:
             **total,
             "images_per_second_per_worker": {name: round(rate, 2) for name, rate in self.rates().items()},
         }
-        return json.dumps(values, indent=2, ensure_ascii=False)
 
     def to_text(self) -> str:
         """A few lines for the terminal."""
