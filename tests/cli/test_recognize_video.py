@@ -63,6 +63,13 @@ def test_the_name_of_a_video_is_said_as_it_is(clip, tmp_path, name):
     assert done.stdout.splitlines()[0] == f"{shown}: 2.0 s, 640 x 360, 30 frames a second"
 
 
+def test_a_folder_to_draw_into_may_be_called_as_a_video_is(clip, astronaut_path, tmp_path):
+    done = run("recognize", clip, astronaut_path, "--fps", 1, "--draw", "seen.mp4/", "-q", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "seen.mp4").iterdir()} == {"walk.mp4", "astronaut.jpg"}
+    assert run("recognize", clip, "--fps", 1, "--draw", "seen.mp4", "-q", cwd=tmp_path).stderr == ""
+
+
 def test_what_cannot_be_drawn_is_told_before_anything_is_read(clip, tmp_path, astronaut_path):
     script = "import sys; sys.modules['av'] = None; from mien.cli import main; main()"
     command = [sys.executable, "-c", script, "recognize", str(astronaut_path), str(clip), "--draw", str(tmp_path)]

@@ -146,7 +146,8 @@ def recognize(
         if videos:
             from mien.cli.recognize_video import VideoRun
 
-            run = VideoRun(recognizer, video_options, shared, drawn, console, bar, not json and not quiet, say)
+            folder, table = kind == "folder", not json and not quiet
+            run = VideoRun(recognizer, video_options, shared, drawn, folder, console, bar, table, say)
             unread_videos = run.read(videos)
     for path, sink in in_files.items():
         if not sink.begun:

@@ -34,15 +34,13 @@ _PROGRESS_AFTER_S = 1.0
 _REFRESH_S = 0.1
 
 
-def video_target(draw: Path, video: SourceFile) -> Path:
-    """Where the annotated copy of a video goes: ``--draw`` is a file of this suffix, or a folder."""
-    if draw.suffix.lower() == ".mp4":
-        return draw
+def video_target(folder: Path, video: SourceFile) -> Path:
+    """Where the annotated copy of a video goes in a folder."""
     name = Path(video.relative)
     if "://" in video.relative or video.relative.startswith("camera:"):
         name = Path("".join(c if c.isalnum() or c in ".-" else "-" for c in video.relative).strip("-"))
-        return draw / f"{name}.mp4"
-    return draw / name.with_suffix(".mp4")
+        return folder / f"{name}.mp4"
+    return folder / name.with_suffix(".mp4")
 
 
 @dataclass
@@ -56,7 +54,9 @@ class VideoRun:
     sinks : list of Sink
         Shared by all inputs: rows, a timeline.
     draw : Path or None
-        An ``.mp4`` file, or a folder for annotated copies.
+        A folder for annotated copies, or one video.
+    into_folder : bool
+        Which of them; folders may be called as videos are.
     console : rich.console.Console
     bar : rich.console.Console or None
         Where a progress bar is drawn.
@@ -70,6 +70,7 @@ class VideoRun:
     options: VideoOptions
     sinks: list[Sink]
     draw: Path | None
+    into_folder: bool
     console: Console
     bar: Console | None
     table: bool
@@ -77,7 +78,9 @@ class VideoRun:
 
     def read(self, videos: list[SourceFile]) -> int:
         """Read the videos; returns how many could not be read to their end."""
-        targets = [video_target(self.draw, video) for video in videos] if self.draw else []
+        targets: list[Path] = []
+        if self.draw is not None:
+            targets = [video_target(self.draw, video) for video in videos] if self.into_folder else [self.draw]
         if len(set(targets)) < len(targets):
             raise UsageError(f"--draw {self.draw}: several videos would get one name; read them one at a time")
         # OpenCV remarks on every stall of a stream; the errors and notes below say it once.
