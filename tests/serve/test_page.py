@@ -317,6 +317,60 @@ def test_a_server_that_goes_and_comes_back(open_page):
         assert not set.intersection(*numbers)
 
 
+# Sockets are counted; and frames do not come while `hidden` is set, as in a tab that nobody sees.
+HIDING = """window.sockets = 0; window.hidden = false; window.frames = 0;
+    const Socket = window.WebSocket;
+    window.WebSocket = class extends Socket { constructor(url) { super(url); window.sockets += 1; } };
+    const next = HTMLVideoElement.prototype.requestVideoFrameCallback;
+    HTMLVideoElement.prototype.requestVideoFrameCallback = function (call) {
+      window.frames += 1;
+      const come = () => (window.hidden ? setTimeout(come, 50) : call());
+      return next.call(this, come); };"""
+
+
+def test_a_tab_that_nobody_sees_pauses(open_page):
+    with run_server("--stream-idle-s", 0.5) as patient:
+        page = open_page(patient.url, before=HIDING)
+        start_camera(page)
+        page.evaluate("""window.notices = []; new MutationObserver(() => notices.push(notice.textContent))
+            .observe(notice, { childList: true });""")
+        page.evaluate("window.hidden = true")
+        expect(page.locator("#people .person")).to_have_count(0)  # the server has closed the connection
+        page.wait_for_timeout(2000)
+        assert (page.evaluate("sockets"), page.evaluate("notices.filter(Boolean)")) == (1, [])
+        before = saved_rows(page)
+        page.evaluate("window.hidden = false")
+        expect(page.locator("#people .person b").first).to_have_text("happy")
+        assert (page.evaluate("sockets"), page.evaluate("notices.filter(Boolean)")) == (2, [])
+        hold_together(saved_rows(page))
+        assert len(saved_rows(page)) > len(before)
+
+
+def test_a_frame_is_looked_at_once_however_often_the_camera_is_started(open_page):
+    page = open_page(before=HIDING)
+    for _ in range(4):
+        start_camera(page)
+        page.get_by_role("button", name="Stop").click()
+    start_camera(page)
+    one_s = "new Promise((done) => { const from = frames; setTimeout(() => done(frames - from), 1000); })"
+    assert page.evaluate(one_s) <= 45  # of a camera with 30 frames a second
+
+
+def test_a_choice_that_changes_before_the_socket_is_open_holds(open_page):
+    page = open_page(
+        before="""const listen = WebSocket.prototype.addEventListener;
+        WebSocket.prototype.addEventListener = function (kind, call) {
+          listen.call(this, kind, kind !== "open" ? call : (event) => { window.open_it = () => call(event); }); };
+        Object.defineProperty(WebSocket.prototype, "readyState", { get() { return window.opened ? 1 : 0; } });"""
+    )
+    expect(page.get_by_label("Labels")).to_be_enabled()
+    page.get_by_role("button", name="Start the camera").click()
+    page.wait_for_function("() => window.open_it")
+    page.get_by_label("Labels").select_option("valence3")
+    page.evaluate("window.opened = true; open_it()")
+    expect(page.locator("#people .person .bars li")).to_have_count(3)
+
+
 def saved_rows(page):
     with page.expect_download() as download:
         page.locator("#live-json").click()

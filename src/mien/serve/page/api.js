@@ -65,10 +65,11 @@ export async function recognize(file, choice) {
   }
 }
 
-export function openStream(choice) {
+// `choose` is asked when the connection is open: by then another choice may have been made.
+export function openStream(choose) {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
-  socket.addEventListener("open", () => configureStream(socket, choice));
+  socket.addEventListener("open", () => configureStream(socket, choose()));
   return socket;
 }
 

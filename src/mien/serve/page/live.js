@@ -85,7 +85,7 @@ export class Live {
     this.listCameras(track.getSettings().deviceId);
     this.forget();
     this.connect();
-    this.nextFrame();
+    this.nextFrame(attempt);
   }
 
   stop() {
@@ -125,8 +125,8 @@ export class Live {
     this.sent = 0;
     this.firstFrame = 0;  // an answer to an earlier one may be of the choice before: its persons are others
     this.recording.reconnected();
-    this.ready = false;
-    const socket = openStream(this.hooks.choice());
+    this.ready = this.paused = false;
+    const socket = openStream(this.hooks.choice);
     this.socket = socket;
     socket.addEventListener("message", (event) => this.heard(JSON.parse(event.data)));
     socket.addEventListener("close", (event) => { if (socket === this.socket) this.lost(event); });
@@ -142,9 +142,14 @@ export class Live {
       return;
     }
     this.forgetPeople();
+    if (event.code === 1000) {  // the server closes what is silent: the next frame opens it again
+      this.paused = true;
+      return;
+    }
     this.tries = (this.tries ?? 0) + 1;
+    const { attempt } = this;
     const refused = event.code === 1006 && await isAlive();
-    if (!this.running) return;
+    if (attempt !== this.attempt) return;
     this.notice(refused ? "The server takes no more live streams now. Trying again …" : "The server is gone. Trying again …");
     this.retry = setTimeout(() => { if (this.running) this.connect(); }, Math.min(3000, 250 * 2 ** Math.min(this.tries, 5)));
   }
@@ -163,7 +168,7 @@ export class Live {
     this.flying.delete(frame);
     if (message.type === "reading") {
       if (frame >= this.firstFrame) this.take(this.recording.goOn(message.reading, takenMs ?? performance.now()), takenMs);
-    } else if (message.type === "error" && message.error.code !== "unauthorized") {
+    } else if (message.type === "error" && !["unauthorized", "timeout"].includes(message.error.code)) {
       this.notice(message.error.code === "overloaded" ? "The server is busy …" : message.error.message);
     }
   }
@@ -242,10 +247,11 @@ export class Live {
     }
   }
 
-  nextFrame() {
-    if (!this.running) return;
+  // In a tab that nobody sees the browser calls for no frame until it is seen again.
+  nextFrame(attempt) {
+    if (attempt !== this.attempt) return;  // stopped; after another start this would be a second one at the same frames
     const { video } = this.page;
-    const again = () => this.nextFrame();
+    const again = () => this.nextFrame(attempt);
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(again);
     else requestAnimationFrame(again);
     this.send();
@@ -254,6 +260,7 @@ export class Live {
   send() {
     const { video } = this.page;
     const now = performance.now();
+    if (this.paused) this.connect();
     for (const [frame, takenMs] of this.flying) {
       if (now - takenMs > LOST_ANSWER_MS) this.flying.delete(frame);  // an answer that never comes must not stop us
     }
