@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mien.cli.evaluate import _show_classes
+from mien.cli.shared import open_console
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
 from tests.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
@@ -28,6 +30,27 @@ def dataset(tmp_path_factory):
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_names_are_shown_as_they_are(run, dataset, tmp_path, capsys):
+    """What Rich takes for its markup vanished, or ended in its traceback."""
+    data, model = tmp_path / "[b]:smile:.parquet", tmp_path / "own.onnx"
+    data.symlink_to(dataset)
+    shipped = list_models()["tiny"]
+    model.symlink_to(shipped.weights)
+    model.with_suffix(".json").write_text(json.dumps({**shipped.card.to_dict(), "name": "[/x]"}), encoding="utf-8")
+    assert run("evaluate", model, "--data", data).out.startswith("[/x] (int8, ")
+    compared = run("compare", model, "base", "--data", data, "--timed-faces", 0).out
+    assert compared.startswith("[b]:smile:.parquet, ")
+    assert "\n[/x] - base " in compared
+    row = {"support": 2, "recall": 0.5, "precision": 1.0, "f1": 0.6}
+    _show_classes(
+        open_console(), {"confusion": [[1, 1], [0, 2]], "classes": {"[/x]": row, "[b]": row}}, ["[/x]", "[b]"]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[0] == "[/x]"
+    assert lines[1].rstrip().endswith("[b] 50 %")
+    assert lines[2].split()[0] == "[b]"
 
 
 def test_a_person_reads_a_summary_and_gets_files(run, dataset, tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.shared import EXIT_INTERRUPTED, print_json, say
+from mien.cli.shared import EXIT_INTERRUPTED, open_console, print_json, say
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
 from mien.options import with_options
@@ -47,12 +47,10 @@ def batch(
     an input, with how it went), manifest.json and summary.html. Exit status: 0 all inputs were read, 1 some could
     not be read (DEST/inputs says which and why), 2 wrong usage, or it cannot go on, 130 stopped by Ctrl+C.
     """
-    from rich.console import Console
-
     from mien.cluster.destination import open_destination
     from mien.cluster.summary import summarize
 
-    console = Console(highlight=False)
+    console = open_console()
     if status is not None:
         if source is not None:
             raise UsageError("--status takes the destination and nothing else")
@@ -82,7 +80,7 @@ def _tell(console: Console, summary: Summary, json: bool) -> None:
     if json:
         print_json(summary.to_dict())
     else:
-        console.print(summary.to_text(), highlight=False, markup=False, soft_wrap=True)
+        console.print(summary.to_text(), soft_wrap=True)
 
 
 class _Progress(contextlib.AbstractContextManager["_Progress"]):

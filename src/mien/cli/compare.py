@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import check_outputs, give_report, percent, progress_bar, span, warnings_shown
+from mien.cli.shared import check_outputs, give_report, open_console, percent, progress_bar, span, warnings_shown
 from mien.evaluate.options import CompareOptions
 from mien.options import with_options
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["compare"]
 
 _WIDEST = 10_000
 # Titles of a table, and the cell of what its row is about.
-_Columns = list[tuple[str, Callable[[dict[str, Any]], str]]]
+_Columns = list[tuple[str, "Callable[[dict[str, Any]], str | Text]"]]
 
 
 @with_options(CompareOptions)
@@ -45,13 +46,11 @@ def compare(
 
     Exit status: 0 done, 1 the dataset cannot be read or does not fit the models, 2 wrong usage.
     """
-    from rich.console import Console
-
     from mien.evaluate import compare_models
     from mien.evaluate.page import comparison_page
 
     check_outputs(out, page)
-    console = Console(highlight=False)
+    console = open_console()
     with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         comparison = compare_models(models, data, options, progress=progress)
     values = comparison.to_dict()
@@ -83,6 +82,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
 
 
 def _show_models(console: Console, values: dict[str, Any]) -> None:
+    from rich.text import Text
+
     from mien.evaluate.leaks import LEAK_PARTS
 
     models = values["models"]
@@ -91,8 +92,8 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
     protocols = next((list(model["ferplus"]["one_pass"]) for model in models if model["ferplus"]), [])
     best = max(model["scores"]["accuracy"] for model in models)
     columns: _Columns = [
-        ("accuracy", lambda m: ("[bold]{}[/]" if m["scores"]["accuracy"] == best else "{}").format(
-            percent(m["scores"]["accuracy"]))),
+        ("accuracy", lambda m: Text(
+            percent(m["scores"]["accuracy"]), "bold" if m["scores"]["accuracy"] == best else "")),
         ("95 % interval", lambda m: span(m["scores"]["accuracy_interval_95"])),
     ]  # fmt: skip
     if values["read"] == "ten views":

@@ -10,6 +10,7 @@ import typer
 from mien.cli.shared import (
     check_outputs,
     give_report,
+    open_console,
     or_plain,
     percent,
     progress_bar,
@@ -55,14 +56,12 @@ def evaluate(
 
     Exit status: 0 done, 1 the dataset cannot be read or does not fit the model, 2 wrong usage.
     """
-    from rich.console import Console
-
     from mien.evaluate import evaluate_model
     from mien.evaluate.detection import is_detection
     from mien.evaluate.page import evaluation_page
 
     check_outputs(out, page)
-    console = Console(highlight=False)
+    console = open_console()
     if is_detection(model, data):
         _evaluate_detector(console, model, data, options, detection, out, page, json)
         return
@@ -95,12 +94,14 @@ def _evaluate_detector(
 
 
 def _show(console: Console, values: dict[str, Any]) -> None:
+    from rich.text import Text
+
     model, data = values["model"], values["data"]
-    console.print(
-        f"[bold]{model['name']}[/] ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
-        f"on {data['held_out'] or data['source'] + ', ' + data['split']}: {data['images']:,} faces",
-        soft_wrap=True,
+    about = (
+        f" ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
+        f"on {data['held_out'] or data['source'] + ', ' + data['split']}: {data['images']:,} faces"
     )
+    console.print(Text.assemble((model["name"], "bold"), about), soft_wrap=True)
     if data["left_out"]:
         classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
         console.print(f"left out, since '{data['labels']}' has no label for them: {classes}", style="yellow")
@@ -120,6 +121,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
 
 
 def _show_scores(console: Console, values: dict[str, Any]) -> None:
+    from rich.text import Text
+
     from mien.evaluate.page import score_rows
 
     table = _table(("", "left"), ("faces", "right"), ("accuracy", "right"), ("95 % interval", "right"),
@@ -128,7 +131,7 @@ def _show_scores(console: Console, values: dict[str, Any]) -> None:
         table.add_row(
             name,
             f"{part['images']:,}",
-            f"[bold]{percent(part['accuracy'])}[/]",
+            Text(percent(part["accuracy"]), "bold"),
             span(part["accuracy_interval_95"]),
             percent(part["balanced_accuracy"]) if "balanced_accuracy" in part else "",
             percent(part["macro_f1"]) if "macro_f1" in part else "",
@@ -137,6 +140,8 @@ def _show_scores(console: Console, values: dict[str, Any]) -> None:
 
 
 def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) -> None:
+    from rich.text import Text
+
     from mien.evaluate.page import most_mistaken
     from mien.sink.palette import color_rgb
 
@@ -147,7 +152,7 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
     for name, row in scores["classes"].items():
         color = "rgb({},{},{})".format(*color_rgb(name))
         filled = round(_BAR_CELLS * (row["recall"] or 0))
-        bar = f"[{color}]{full * filled}[/][dim]{rest * (_BAR_CELLS - filled)}[/]"
+        bar = Text.assemble((full * filled, color), (rest * (_BAR_CELLS - filled), "dim"))
         table.add_row(
             name,
             f"{row['support']:,}",
@@ -161,43 +166,45 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
 
 
 def _show_calibration(console: Console, found: dict[str, Any]) -> None:
+    from rich.text import Text
+
     held_out = f", {found['ece_held_out']:.3f} held out" if "ece_held_out" in found else ""
-    console.print(
-        f"calibration  ECE [bold]{found['ece_card']:.3f}[/] with the card's temperature "
-        f"{found['temperature_card']:.3f}; {found['ece_without']:.3f} without, {found['ece_best']:.3f} with the best "
-        f"one here {found['temperature_best']:.3f}{held_out}",
-        soft_wrap=True,
+    others = (
+        f" with the card's temperature {found['temperature_card']:.3f}; {found['ece_without']:.3f} without, "
+        f"{found['ece_best']:.3f} with the best one here {found['temperature_best']:.3f}{held_out}"
     )
+    line = Text.assemble("calibration  ECE ", (f"{found['ece_card']:.3f}", "bold"), others)
+    console.print(line, soft_wrap=True)
 
 
 def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
+    from rich.text import Text
+
     if found is None:
         return
     for name, part in found["one_pass"].items():
         if "accuracy" in part:
-            views = found["ten_views"][name]["accuracy"] if found["ten_views"] else None
-            console.print(
-                f"{'FER+ ' + name:16} [bold]{percent(part['accuracy'])}[/] ({span(part['accuracy_interval_95'])}) of "
-                f"{part['images']:,} faces" + (f"; ten views {percent(views)}" if views is not None else ""),
-            )
+            views = f"; ten views {percent(found['ten_views'][name]['accuracy'])}" if found["ten_views"] else ""
+            rest = f" ({span(part['accuracy_interval_95'])}) of {part['images']:,} faces{views}"
+            console.print(Text.assemble(f"{'FER+ ' + name:16} ", (percent(part["accuracy"]), "bold"), rest))
 
 
 def _show_groups(console: Console, found: dict[str, Any]) -> None:
     """Each group's scores, and what sets it apart from the other groups at the same labels."""
-    from rich.markup import escape
+    from rich.text import Text
 
     from mien.evaluate.page import apart, most_taken_for, p_text
 
     for attribute, part in found.items():
-        table = _table((f"by {escape(attribute)}", "left"), ("faces", "right"), ("accuracy", "right"),
+        table = _table((f"by {attribute}", "left"), ("faces", "right"), ("accuracy", "right"),
                        ("95 % interval", "right"), ("same labels", "right"), ("p", "right"),
                        ("taken for", "left"))  # fmt: skip
         for name, own in part["groups"].items():
             right = own["right"]
             table.add_row(
-                escape(name),
+                name,
                 f"{own['images']:,}",
-                f"[bold]{percent(own['accuracy'])}[/]",
+                Text(percent(own["accuracy"]), "bold"),
                 span(own["accuracy_interval_95"]),
                 apart(right),
                 "" if right is None else p_text(right["p_value_holm"]),

@@ -14,14 +14,17 @@ __all__ = ["show_detection"]
 
 def show_detection(console: Console, values: dict[str, Any]) -> None:
     """Print the report of `mien.evaluate.detection` as tables."""
+    from rich.text import Text
+
     from mien.evaluate.detection_page import condition_rows, size_name
 
     model, data = values["model"], values["data"]
     parameters = f", {model['parameters']:,} parameters" if model["parameters"] else ""
-    console.print(
-        f"[bold]{model['name']}[/] ({model['precision']}{parameters}) on {data['source']}, {data['split']}: "
+    about = (
+        f" ({model['precision']}{parameters}) on {data['source']}, {data['split']}: "
         f"{data['faces']:,} faces of {data['min_face_px']:g} px and more in {data['photos']:,} photos"
     )
+    console.print(Text.assemble((model["name"], "bold"), about))
     console.print(
         f"neutral: {data['neutral_faces']:,} smaller faces, {data['ignored_places']:,} places to ignore\n", style="dim"
     )
@@ -36,7 +39,7 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
         low, high = one["recall_interval_95"]
         table.add_row(
             f"IoU {name[4:]}",
-            f"[bold]{percent(one['recall'])}[/]",
+            Text(percent(one["recall"]), "bold"),
             "" if low is None else f"{100 * low:.1f} to {100 * high:.1f}",
             _three(one["ap"]),
             _three(one["threshold"]),

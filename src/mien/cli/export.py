@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.shared import percent, print_json, progress_bar, span, warnings_shown, written
+from mien.cli.shared import open_console, percent, print_json, progress_bar, span, warnings_shown, written
 from mien.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ def export(
 
     Exit status: 0 done, 1 the faces cannot be read or do not fit the model, 2 anything else that is wrong.
     """
-    from rich.console import Console
-
     from mien.files import check_destination
 
     for library in ("torch", "onnx", "safetensors"):
@@ -68,7 +66,7 @@ def export(
     precision = precision or ("float32" if detector else "int8")
     out = check_destination(out or checkpoint.with_name(f"{checkpoint.stem}-{precision}.onnx"), ".onnx")
     check_destination(out.with_suffix(".json"), ".json")
-    console = Console(highlight=False)
+    console = open_console()
     if detector:
         with progress_bar(console, "looking at photos", json) as progress:
             card = export_measured(
@@ -106,12 +104,17 @@ def _require(library: str) -> None:
         raise MissingExtraError("Exporting models", library, "train") from error
 
 
+def _show_file(console: Console, card: ModelCard, out: Path) -> None:
+    from rich.text import Text
+
+    facts = f" {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
+    console.print(Text.assemble((card.name, "bold"), facts))
+    console.print(f"sha256       {card.sha256}", soft_wrap=True)
+
+
 def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     strict = card.scores["overall"]["iou_0.5"]
-    console.print(
-        f"[bold]{card.name}[/] {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
-    )
-    console.print(f"sha256       {card.sha256}", soft_wrap=True)
+    _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_difference"]
     console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e}")
     console.print(
@@ -121,16 +124,13 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     )
     written(console, out)
     written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --detector {out}", style="dim", markup=False, soft_wrap=True)
+    console.print(f"try it: mien recognize PHOTO --detector {out}", style="dim", soft_wrap=True)
 
 
 def _show(console: Console, card: ModelCard, out: Path) -> None:
     scores = card.scores[card.heads[0].output]
     one_pass = scores["one_pass"]
-    console.print(
-        f"[bold]{card.name}[/] {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
-    )
-    console.print(f"sha256       {card.sha256}", soft_wrap=True)
+    _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_logit_difference"]
     console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e} of the largest logit")
     if card.precision == "int8":
@@ -156,4 +156,4 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     console.print(f"temperature  {temperatures}{held_out}")
     written(console, out)
     written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --model {out}", style="dim", markup=False, soft_wrap=True)
+    console.print(f"try it: mien recognize PHOTO --model {out}", style="dim", soft_wrap=True)

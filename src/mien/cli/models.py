@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import percent, print_json, span
+from mien.cli.shared import open_console, percent, print_json, span
 from mien.errors import ModelError, UsageError
 from mien.zoo import ModelCard, StoredModel, find_model, list_models
 
@@ -36,9 +36,7 @@ def models(
     A model's card tells its labels, the terms of its training data, scores and limits; an architecture's card its input
     size, channels, parameters and origin.
     """
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = open_console()
     if name is not None and architectures:
         raise UsageError("--architectures lists all of them; give either it or a name")
     if name is not None:
@@ -168,15 +166,15 @@ def _card(console: Console, model: StoredModel, given: str) -> None:
     _title(console, card.name, card.summary)
     _table(console, _facts(card, model))
     if card.scores:
-        console.print("\n[bold]scores[/]")
+        console.print("\nscores", style="bold")
         if card.kind == "expression":
             _table(console, list(_expression_scores(card)))
             line = f"'mien models {shlex.quote(given)} --json' has all of them."
-            console.print(line, style="dim", markup=False, soft_wrap=True)
+            console.print(line, style="dim", soft_wrap=True)
         else:
             _scores(console, card.scores)
     if card.notes:
-        console.print("\n[bold]to know[/]")
+        console.print("\nto know", style="bold")
         _table(console, [("-", note) for note in card.notes])
 
 
@@ -235,8 +233,8 @@ def _scores(console: Console, scores: dict[str, Any], indent: int = 0) -> None:
     for key, value in scores.items():
         pad = "  " * indent
         if isinstance(value, dict):
-            console.print(f"{pad}{key}", markup=False)
+            console.print(f"{pad}{key}")
             _scores(console, value, indent + 1)
         else:
             shown = f"{value:g}" if isinstance(value, float) else str(value)
-            console.print(f"{pad}{key}: {shown}", markup=False)
+            console.print(f"{pad}{key}: {shown}")

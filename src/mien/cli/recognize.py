@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.shared import counted, say
+from mien.cli.shared import counted, open_console, say
 from mien.errors import InputError, UsageError
 from mien.options import with_options
 from mien.recognizer_options import RecognizerOptions
@@ -72,7 +72,6 @@ def recognize(
     """
     # Loaded here, so that `mien --help` need not wait for OpenCV and ONNX Runtime.
     import cv2
-    from rich.console import Console
 
     from mien.recognizer import Recognizer
     from mien.sink import DrawSink, JsonLinesSink, TableSink, open_row_sink
@@ -92,7 +91,7 @@ def recognize(
     if output is not None and output.left_out:
         say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")
     recognizer = Recognizer(**vars(options))
-    console = Console(highlight=False)
+    console = open_console()
     unread = unread_videos = 0
     in_files: dict[Path, RowFile | TimelineSink] = {}
     with contextlib.ExitStack() as stack:
@@ -195,9 +194,7 @@ def _bar_console(console: Console, json: bool) -> Console | None:
     """
     if console.is_terminal:
         return None if json else console
-    from rich.console import Console
-
-    errors = Console(stderr=True, highlight=False)
+    errors = open_console(stderr=True)
     to_file = errors.is_terminal and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     return errors if to_file else None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import EXIT_INTERRUPTED, check_outputs, print_json, say, warnings_shown, written
+from mien.cli.shared import EXIT_INTERRUPTED, check_outputs, open_console, print_json, say, warnings_shown, written
 from mien.options import with_flags, with_options
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
@@ -54,14 +54,12 @@ def search(
     The best recipe is DIR/best.yaml, ready for 'mien train'. A search that was stopped or killed goes on with --resume.
     Exit status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
     """
-    from rich.console import Console
-
     from mien.train.search import read_search, search_recipe
 
     check_outputs(None, page)
     chosen, space = read_search(recipe, given)
     out = out or _SEARCHES / recipe.stem
-    console = Console(highlight=False)
+    console = open_console()
     try:
         with warnings_shown(), _bar(console, json) as show:
             result = search_recipe(chosen, space, out, options, resume=resume, progress=show)
@@ -157,4 +155,4 @@ def _show(console: Console, result: SearchResult) -> None:
         console.print("no recipe was tried to its end", style="yellow")
         return
     written(console, result.recipe_path)
-    console.print(f"train it: mien train {result.recipe_path}", style="dim", markup=False, soft_wrap=True)
+    console.print(f"train it: mien train {result.recipe_path}", style="dim", soft_wrap=True)

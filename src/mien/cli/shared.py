@@ -22,6 +22,7 @@ __all__ = [
     "check_outputs",
     "counted",
     "give_report",
+    "open_console",
     "open_screen",
     "or_plain",
     "percent",
@@ -61,6 +62,16 @@ def open_screen() -> None:
         # stderr already writes what it cannot show as an escape.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
+
+
+def open_console(stderr: bool = False) -> Console:
+    """Where a person reads. Text is shown as it is: a class or a file may be called ``[b]``, ``[/x]`` or ``:smile:``.
+
+    So style comes as ``style=`` or as `rich.text.Text`, and never as markup within a text.
+    """
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def or_plain(text: str, plain: str) -> str:
@@ -154,7 +165,7 @@ def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import EXIT_INTERRUPTED, print_json, say, warnings_shown, written
+from mien.cli.shared import EXIT_INTERRUPTED, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
 from mien.options import with_flags
@@ -75,8 +75,6 @@ def train(
 
     Exit status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
     """
-    from rich.console import Console
-
     if resume and recipe is None and out is None:
         raise UsageError("--resume needs the run folder: --out DIR")
     chosen = change_recipe(_read(recipe, kind, out if resume else None), given)
@@ -87,7 +85,7 @@ def train(
         _show_augmentations(chosen, show_augmentations)
         return
     out = out or _RUNS / _name(recipe, given)
-    console = Console(highlight=False)
+    console = open_console()
     with warnings_shown(is_first_process()), _Bar(console, json, out) as bar:
         result = _run(chosen, out, resume, bar.show)
     if not is_first_process():
@@ -112,13 +110,11 @@ def _read(path: Path | None, kind: str | None, resumed: Path | None) -> Recipe:
 
 
 def _show_augmentations(recipe: Recipe, path: Path) -> None:
-    from rich.console import Console
-
     if not isinstance(recipe, ExpressionRecipe):
         raise UsageError(f"--show-augmentations shows faces of an expression recipe, not of kind '{recipe.kind}'")
     from mien.train.expression.sheet import write_augmentation_sheet
 
-    written(Console(highlight=False), write_augmentation_sheet(recipe, path))
+    written(open_console(), write_augmentation_sheet(recipe, path))
 
 
 def _name(recipe: Path | None, given: Mapping[str, Any]) -> str:
@@ -159,7 +155,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
     def show(self, report: Report) -> None:
         """Show how far the run is."""
         if self._untold is not None and not self._quiet:
-            self._console.print(_about(self._untold), style="dim", markup=False, soft_wrap=True)
+            self._console.print(_about(self._untold), style="dim", soft_wrap=True)
             self._untold = None
         if self._update is not None:
             self._update(report)
@@ -236,13 +232,12 @@ def _plain(result: RunResult) -> dict[str, Any]:
 
 
 def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
+    from rich.text import Text
+
     measure = result.metric.replace("_", " ")
     early = ", no better one came" if result.stopped_by == "early_stop" else ""
-    console.print(
-        f"[bold]{measure} {result.best:.4f}[/] in epoch {result.best_epoch} of {result.epochs}{early}; "
-        f"{_time(result.seconds)} for {result.steps:,} steps",
-        soft_wrap=True,
-    )
+    how = f" in epoch {result.best_epoch} of {result.epochs}{early}; {_time(result.seconds)} for {result.steps:,} steps"
+    console.print(Text.assemble((f"{measure} {result.best:.4f}", "bold"), how), soft_wrap=True)
     for path in (result.best_path, result.last_path, result.folder / "run.html"):
         written(console, path)
     if isinstance(recipe, ExpressionRecipe):
@@ -252,7 +247,7 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
             f"measure it: mien evaluate {best} {measured}",
             f"use it:     mien export {best} {measured}{learned}",
         ):
-            console.print(line, style="dim", markup=False, soft_wrap=True)
+            console.print(line, style="dim", soft_wrap=True)
 
 
 def _next(recipe: ExpressionRecipe, folder: Path) -> tuple[str, str]:
