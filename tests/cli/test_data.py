@@ -105,6 +105,15 @@ def test_a_folder_of_an_unknown_class_counts_with_its_images(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_names_are_shown_as_they_are(tmp_path):
+    disk.write_folders(tmp_path / "set", ["train"], ["[b]", "[bored]"])
+    assert run("data", "import", "set", "[red]out.parquet", cwd=tmp_path).returncode == 0
+    done = run("data", "report", "[red]out.parquet", "--out", "[i]page.html", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:3]] == ["[b]", "[bored]"]
+    assert "wrote [i]page.html" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import or_plain, print_json, progress_bar, say, warnings_shown, written
+from mien.cli.shared import open_console, or_plain, print_json, progress_bar, say, warnings_shown, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
@@ -51,7 +51,7 @@ def import_(
     """
     from mien.data import import_dataset
 
-    console = _console()
+    console = open_console()
     with progress_bar(console, "importing", json) as bar:
         dataset, summary = import_dataset(source, dest, options, progress=bar)
     if json:
@@ -77,7 +77,7 @@ def report(
 
     if out is not None:
         check_destination(out, ".html")
-    console = _console()
+    console = open_console()
     opened = Dataset(dataset)
     with progress_bar(console, "looking", json) as bar:
         found = report_dataset(opened, seed=seed, progress=_adding(bar, len(opened)))
@@ -113,7 +113,7 @@ def audit(
         check_destination(plan, ".csv", ".parquet")
     if out is not None:
         check_destination(out, ".html")
-    console = _console()
+    console = open_console()
     opened = Dataset(dataset)
     with progress_bar(console, "auditing", json) as bar:
         found = audit_dataset(opened, options, progress=lambda part, done, total: bar(done, total, part))
@@ -149,7 +149,7 @@ def clean(
     if json:
         print_json({"dataset": str(dest), **summary.to_dict()})
     else:
-        _show_clean(_console(), summary, dest)
+        _show_clean(open_console(), summary, dest)
 
 
 @data.command()
@@ -175,7 +175,7 @@ def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Split
     done = split_dataset(opened, dest, options)
     _show_counts(done, json)
     if not json and options.folds is None and options.only is None and len(opened.splits) > 1:
-        _console().print(
+        open_console().print(
             f"the old splits ({', '.join(opened.splits)}) are gone; --only train leaves the evaluation splits as "
             "they are",
             style="yellow",
@@ -205,7 +205,7 @@ def photos(
     """
     from mien.data.photos import import_photos
 
-    console = _console()
+    console = open_console()
     with progress_bar(console, "importing", json) as bar:
         dataset, summary = import_photos(source, dest, options, progress=bar)
     if json:
@@ -230,7 +230,7 @@ def _show_photos(console: Console, summary: PhotoImportSummary, splits: Iterable
     photos = sum(sum(own.values()) for own in summary.photos.values())
     text = f"{photos:,} photos from the layout '{summary.layout}' in {dest}"
     text += f"; {summary.copies:,} are near copies of others" if summary.copies else ""
-    console.print(text + _damaged(summary), style="dim", markup=False)
+    console.print(text + _damaged(summary), style="dim")
 
 
 def _name_damaged(summary: ImportSummary | PhotoImportSummary) -> None:
@@ -254,12 +254,6 @@ def _require_other(dataset: Path, dest: Path) -> None:
         raise UsageError(f"{dest}: is the dataset itself, which is never changed; give another name")
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
 def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:
     """From steps to a running count."""
     done = 0
@@ -281,12 +275,12 @@ def _show_counts(dataset: Any, json: bool) -> None:
             {"dataset": str(dataset.path), "rows": len(dataset), "counts": counts, "done": dataset.info.history[-1]}
         )
         return
-    console = _console()
+    console = open_console()
     if folds:
         kept = [f"fold {n}" if n is not None else name for n, name in zip(fold, dataset.split.tolist(), strict=True)]
         counts = _counts(dataset, kept, [*folds, *(name for name in dataset.splits if name in kept)])
     _table(console, counts, dataset.labels)
-    console.print(f"{len(dataset):,} faces in {dataset.path}", style="dim", markup=False)
+    console.print(f"{len(dataset):,} faces in {dataset.path}", style="dim")
 
 
 def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -298,15 +292,14 @@ def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, di
 
 
 def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...], title: str = "class") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(escape(title))
+    table.add_column(title)
     for name in counts:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     for label in labels:
-        table.add_row(escape(label), *(f"{own.get(label, 0):,}" for own in counts.values()))
+        table.add_row(label, *(f"{own.get(label, 0):,}" for own in counts.values()))
     table.add_row("all", *(f"{sum(own.values()):,}" for own in counts.values()), style="bold")
     console.print(table)
 
@@ -314,9 +307,9 @@ def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[st
 def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ...], dest: Path) -> None:
     _table(console, summary.counts, labels)
     for line in summary.excluded_lines():
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim")
     text = f"{summary.rows:,} faces from the layout '{summary.layout}' in {dest}"
-    console.print(text + _damaged(summary), style="dim", markup=False)
+    console.print(text + _damaged(summary), style="dim")
 
 
 def _show_report(console: Console, found: Report) -> None:
@@ -372,4 +365,4 @@ def _show_clean(console: Console, summary: CleanSummary, dest: Path) -> None:
     console.print(f"relabelled  {summary.relabelled:,} by the plan, {summary.merged_labels:,} by their copies")
     for name, count in summary.leaked.items():
         console.print(f"leaked      {name:12} {count:,} marked")
-    console.print(f"{summary.rows_before:,} rows before, {summary.rows_after:,} in {dest}", style="dim", markup=False)
+    console.print(f"{summary.rows_before:,} rows before, {summary.rows_after:,} in {dest}", style="dim")

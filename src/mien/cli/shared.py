@@ -113,7 +113,7 @@ def print_json(value: Any) -> None:
 def written(console: Console, path: Path | None) -> None:
     """Say which file was written."""
     if path is not None:
-        console.print(f"wrote {path}", style="dim", markup=False)
+        console.print(f"wrote {path}", style="dim")
 
 
 def give_report(
