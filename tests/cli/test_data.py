@@ -105,6 +105,23 @@ def test_a_folder_of_an_unknown_class_counts_with_its_images(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_one_is_counted_as_one(tmp_path):
+    for name in ("happy", "sad"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    (tmp_path / "set" / "sad" / "a.png").write_bytes(b"x")
+    done = run("data", "import", "set", "out.parquet", "--on-error", "skip", cwd=tmp_path)
+    assert "no row can be read; its only one is damaged: sad/a.png" in done.stderr
+    (tmp_path / "set" / "happy" / "a.png").write_bytes(disk.jpeg(1, extension=".png"))
+    done = run("data", "import", "set", "out.parquet", "--on-error", "skip", cwd=tmp_path)
+    assert "1 face from the layout 'folders' in out.parquet; 1 damaged" in done.stdout
+    (tmp_path / "yolo" / "images").mkdir(parents=True)
+    (tmp_path / "yolo" / "labels").mkdir()
+    for number in range(2):
+        (tmp_path / "yolo" / "images" / f"{number}.png").write_bytes(disk.jpeg(1, extension=".png"))
+    done = run("data", "photos", "yolo", "photos.parquet", cwd=tmp_path)
+    assert "2 photos from the layout 'yolo' in photos.parquet; near copies of others: 1" in done.stdout
+
+
 def test_names_are_shown_as_they_are(tmp_path):
     disk.write_folders(tmp_path / "set", ["train"], ["[b]", "[bored]"])
     assert run("data", "import", "set", "[red]out.parquet", cwd=tmp_path).returncode == 0

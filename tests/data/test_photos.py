@@ -243,7 +243,7 @@ def test_damaged_annotations_of_coco_are_named(tmp_path: Path, annotation: dict[
     [
         ("list.txt", "a.png\nmany\n", "followed by its faces"),
         ("list.txt", "a.png\n1\n1 2 3 4\n", "no such photo"),
-        ("list.txt", "a.png\n2\n1 2 3 4\n", "followed by 1 faces; expected 2"),
+        ("list.txt", "a.png\n2\n1 2 3 4\n", "followed by 1 of its 2 faces"),
         ("list.json", "{}", "COCO"),
         ("list.parquet", "no", "Parquet"),
         ("list.csv", "no", "layout is not recognised"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import open_console, or_plain, print_json, progress_bar, say, warnings_shown, written
+from mien.cli.shared import counted, open_console, or_plain, print_json, progress_bar, say, warnings_shown, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
@@ -228,8 +228,8 @@ def _show_photos(console: Console, summary: PhotoImportSummary, splits: Iterable
         table.add_row(name or "-", *(f"{count:,}" for pair in cells for count in pair))
     console.print(table)
     photos = sum(sum(own.values()) for own in summary.photos.values())
-    text = f"{photos:,} photos from the layout '{summary.layout}' in {dest}"
-    text += f"; {summary.copies:,} are near copies of others" if summary.copies else ""
+    text = f"{counted(photos, 'photo')} from the layout '{summary.layout}' in {dest}"
+    text += f"; near copies of others: {summary.copies:,}" if summary.copies else ""
     console.print(text + _damaged(summary), style="dim")
 
 
@@ -240,7 +240,7 @@ def _name_damaged(summary: ImportSummary | PhotoImportSummary) -> None:
     # One error stands for all images of a folder.
     more = summary.damaged_rows - sum(getattr(error, "rows", 1) for error in summary.damaged[:_NAMED_ROWS])
     if more:
-        say(f"left out {more:,} more that are damaged (--json names them)")
+        say(f"left out {counted(more, 'more row')} as damaged (--json names them)")
     if summary.damaged_rows:
         raise typer.Exit(1)
 
@@ -280,7 +280,7 @@ def _show_counts(dataset: Any, json: bool) -> None:
         kept = [f"fold {n}" if n is not None else name for n, name in zip(fold, dataset.split.tolist(), strict=True)]
         counts = _counts(dataset, kept, [*folds, *(name for name in dataset.splits if name in kept)])
     _table(console, counts, dataset.labels)
-    console.print(f"{len(dataset):,} faces in {dataset.path}", style="dim")
+    console.print(f"{counted(len(dataset), 'face')} in {dataset.path}", style="dim")
 
 
 def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -308,7 +308,7 @@ def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ..
     _table(console, summary.counts, labels)
     for line in summary.excluded_lines():
         console.print(line, style="dim")
-    text = f"{summary.rows:,} faces from the layout '{summary.layout}' in {dest}"
+    text = f"{counted(summary.rows, 'face')} from the layout '{summary.layout}' in {dest}"
     console.print(text + _damaged(summary), style="dim")
 
 
@@ -365,4 +365,4 @@ def _show_clean(console: Console, summary: CleanSummary, dest: Path) -> None:
     console.print(f"relabelled  {summary.relabelled:,} by the plan, {summary.merged_labels:,} by their copies")
     for name, count in summary.leaked.items():
         console.print(f"leaked      {name:12} {count:,} marked")
-    console.print(f"{summary.rows_before:,} rows before, {summary.rows_after:,} in {dest}", style="dim")
+    console.print(f"{counted(summary.rows_before, 'row')} before, {summary.rows_after:,} in {dest}", style="dim")

@@ -191,6 +191,8 @@ def import_dataset(
 def _why_none(summary: ImportSummary) -> str:
     """Why a source gives no row."""
     if summary.damaged:
+        if summary.damaged_rows == 1:
+            return f"its only one is damaged: {summary.damaged[0]}"
         return f"all {summary.damaged_rows:,} are damaged, such as {summary.damaged[0]}"
     return "; ".join(summary.excluded_lines()) or "it has none"
 

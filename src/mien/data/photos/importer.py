@@ -110,7 +110,7 @@ def import_photos(
         splits.append(photo.split)
         tell(len(thumbs), None, "looking for copies")
     if not thumbs:
-        left_out = f"; {summary.damaged_rows:,} are damaged" if summary.damaged_rows else ""
+        left_out = f"; damaged: {summary.damaged_rows:,}" if summary.damaged_rows else ""
         raise InputError(str(path), f"has no photos that can be read{left_out}")
     if set(splits) == {TRAIN} and options.validation:
         groups = copy_groups(len(thumbs), find_copies(np.asarray(thumbs, np.uint8)))

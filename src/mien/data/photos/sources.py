@@ -135,7 +135,7 @@ def read_wider(path: Path) -> Iterator[Photo | InputError]:
         except (IndexError, ValueError) as error:
             raise InputError(where, f"expected '{name}' to be followed by its faces, 'x y w h' a line") from error
         if len(rows) < count:
-            raise InputError(where, f"'{name}' is followed by {len(rows)} faces; expected {count}")
+            raise InputError(where, f"'{name}' is followed by {len(rows)} of its {count} faces")
         index += 1 + max(count, 1)
         invalid = np.asarray([len(row) > _WIDER_INVALID and row[_WIDER_INVALID] != 0 for row in rows], bool)
         kept, left_out = faces[:count][~invalid[:count]], faces[:count][invalid[:count]]
