@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from mien.labels import FER7
 from tests.cli.test_recognize import run
 from tests.data import layouts_on_disk as disk
 from tests.data.test_copies import picture
@@ -103,6 +104,15 @@ def test_a_folder_of_an_unknown_class_counts_with_its_images(tmp_path):
     assert done.stderr.startswith("mien: left out train/bored: unknown class name 'bored'")
     assert done.stderr.endswith("(2 images in this folder)\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_table_that_is_wider_than_the_screen_goes_on_below(folder):
+    done = run("data", "split", "fer.parquet", "s.parquet", "--folds", "2", cwd=folder, COLUMNS="20")
+    assert done.returncode == 0, done.stderr
+    for table, fold in zip(done.stdout.split("\n\n"), ("0", "1"), strict=True):
+        lines = [line.split() for line in table.splitlines()]
+        assert lines[0] == ["class", "fold", fold]
+        assert [cells[0] for cells in lines[1:9]] == [*FER7, "all"]
 
 
 def test_one_is_counted_as_one(tmp_path):

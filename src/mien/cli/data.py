@@ -292,16 +292,30 @@ def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, di
 
 
 def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...], title: str = "class") -> None:
+    """Counts by class, a row each, and part; in several tables where one is wider than the console."""
+    from rich.cells import cell_len
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(title)
-    for name in counts:
-        table.add_column(name, justify="right")
-    for label in labels:
-        table.add_row(label, *(f"{own.get(label, 0):,}" for own in counts.values()))
-    table.add_row("all", *(f"{sum(own.values()):,}" for own in counts.values()), style="bold")
-    console.print(table)
+    first = [title, *labels, "all"]
+    tables: list[list[list[str]]] = []
+    room = 0
+    for name, own in counts.items():
+        column = [name, *(f"{own.get(label, 0):,}" for label in labels), f"{sum(own.values()):,}"]
+        width = 2 + max(map(cell_len, column))
+        if width > room:
+            tables.append([])
+            room = console.width - max(map(cell_len, first))
+        tables[-1].append(column)
+        room -= width
+    for number, columns in enumerate(tables):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for head, *_ in (first, *columns):
+            table.add_column(head, justify="right" if table.columns else "left")
+        for row in zip(first[1:], *(cells[1:] for cells in columns), strict=True):
+            table.add_row(*row, style="bold" if row[0] == "all" else None)
+        if number:
+            console.print()
+        console.print(table)
 
 
 def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ...], dest: Path) -> None:
