@@ -42,6 +42,22 @@ def test_an_eighth_class_makes_it_ckplus(tmp_path):
     assert dataset.labels[dataset.label[7]] == "contempt"
 
 
+@pytest.mark.parametrize(("delimiter", "encoding"), [(";", "utf-8"), ("\t", "utf-16")])
+def test_pixels_as_spreadsheets_save_them(tmp_path, delimiter, encoding):
+    source = disk.write_fer2013(tmp_path / "f.csv")
+    source.write_text(source.read_text().replace(",", delimiter), encoding=encoding)
+    dataset, summary = brought_in(source, tmp_path)
+    assert (summary.layout, dataset.label.tolist()) == ("fer2013", disk.FER_LABELS)
+    assert np.array_equal(dataset.images(), [disk.pattern(i) for i in range(8)])
+
+
+@pytest.mark.parametrize(("last", "layout"), [("Natural", "fer2013"), ("contempt", "ckplus")])
+def test_pixels_with_class_names(tmp_path, last, layout):
+    labels = ["anger", "Disgust", "fear", "happiness", "sad", "surprise", 6, last]
+    dataset, summary = brought_in(disk.write_fer2013(tmp_path / "f.csv", labels), tmp_path)
+    assert (summary.layout, dataset.label.tolist()) == (layout, [0, 1, 2, 3, 4, 5, 6, 7 if last == "contempt" else 6])
+
+
 VOTES = [
     [0, 0, 0, 0, 9, 1, 0, 0, 0, 0],  # angry
     [0, 0, 0, 4, 0, 6, 0, 0, 0, 0],  # disgust by majority
@@ -500,7 +516,7 @@ DAMAGE = {
     "pixel too large": (f"0,{'300 ' * 2304},Training", "pixel values from 300 to 300; expected 0 to 255"),
     "a word": (f"0,{'1 ' * 2303}x,Training", "pixel value 'x' is no number"),
     "label out of range": (f"9,{'1 ' * 2304},Training", "label '9'; expected a whole number from 0 to 6"),
-    "label no number": (f"sad,{'1 ' * 2304},Training", "label 'sad'"),
+    "label of another class": (f"bored,{'1 ' * 2304},Training", "label 'bored'"),
     "cell missing": (f"0,{'1 ' * 2304}", "2 cells; expected 3"),
 }
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import IO
 
 from mien.data.ferplus import VOTE_LABELS, read_votes_csv
-from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, register, split_name
+from mien.data.layouts.base import (
+    Contents,
+    Item,
+    ReadOptions,
+    class_index,
+    known_class,
+    register,
+    split_name,
+    text_encoding,
+)
 from mien.data.pixels import parse_pixels
 from mien.errors import InputError
 from mien.labels import FER7
@@ -19,10 +28,15 @@ _CK_CLASSES = (*FER7, "contempt")
 _CK_MOST_BYTES = 40_000_000
 """CK+ has 920 rows (8 MB); a file that is larger than this is not searched for an eighth class."""
 _NEEDED = ("emotion", "pixels")
+_DELIMITERS = ",;\t"
 
 
 class PixelsCsv:
-    """A CSV file with the columns ``emotion, pixels`` and perhaps ``Usage``, in any order."""
+    """A CSV file with the columns ``emotion, pixels`` and perhaps ``Usage``, in any order.
+
+    Between its cells are commas, semicolons or tabs; emotions are numbers, or names in any spelling. The text is UTF-8,
+    or UTF-16 with its mark.
+    """
 
     def __init__(self, name: str, summary: str, labels: tuple[str, ...]) -> None:
         self.name = name
@@ -30,32 +44,32 @@ class PixelsCsv:
         self._labels = labels
 
     def matches(self, path: Path) -> bool:
-        """A file whose header names the columns; it is CK+ where a label of 7 occurs."""
+        """A file whose header names the columns; it is CK+ where a label of 7, or contempt, occurs."""
         if not path.is_file():
             return False
-        columns = _columns(path)
-        if columns is None or not set(_NEEDED) <= set(columns):
+        delimiter, columns = _columns(path)
+        if not set(_NEEDED) <= set(columns):
             return False
-        return len(self._labels) == len(FER7) or _has_class(path, columns, len(FER7))
+        return len(self._labels) == len(FER7) or _has_contempt(path, delimiter, columns.index("emotion"))
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Stream the rows; FER+ votes are joined row by row where a file of them is given."""
-        columns = _columns(path)
-        if columns is None or not set(_NEEDED) <= set(columns):
-            found = "no header" if columns is None else ", ".join(columns)
+        delimiter, columns = _columns(path)
+        if not set(_NEEDED) <= set(columns):
+            found = ", ".join(columns) or "no header"
             raise InputError(
                 str(path), f"expected a CSV file with the columns emotion, pixels and Usage; found {found}"
             )
         votes = None if options.votes is None else read_votes_csv(options.votes)
         return Contents(
             labels=self._labels,
-            items=self._items(path, columns, votes),
+            items=self._items(path, delimiter, columns, votes),
             vote_labels=VOTE_LABELS if votes else (),
             columns=("votes",) if votes else (),
         )
 
     def _items(
-        self, path: Path, columns: list[str], votes: list[tuple[str, tuple[int, ...]]] | None
+        self, path: Path, delimiter: str, columns: list[str], votes: list[tuple[str, tuple[int, ...]]] | None
     ) -> Iterator[Item | InputError]:
         at = {name: index for index, name in enumerate(columns)}
         rows = 0
@@ -66,8 +80,8 @@ class PixelsCsv:
                     continue
                 rows = row + 1
                 where = f"{path.name} row {row} (line {row + 2})"
-                # No cell of this layout holds a comma or a line break: splitting is six times as fast as `csv`.
-                cells = [cell.strip(' "\r\n') for cell in line.split(",")]
+                # No cell of this layout holds a delimiter or a line break: splitting is six times as fast as `csv`.
+                cells = [cell.strip(' "\r\n') for cell in line.split(delimiter)]
                 try:
                     if len(cells) != len(columns):
                         raise InputError(where, f"{len(cells)} cells; expected {len(columns)} ({', '.join(columns)})")
@@ -75,7 +89,7 @@ class PixelsCsv:
                     item = Item(
                         where=where,
                         load=partial(parse_pixels, cells[at["pixels"]], where),
-                        label=class_index(cells[at["emotion"]], len(self._labels), where),
+                        label=_label(cells[at["emotion"]], self._labels, where),
                         split=split_name(usage),
                         source=path.name,
                         row=row,
@@ -103,29 +117,37 @@ def _join(votes: list[tuple[str, tuple[int, ...]]], row: int, usage: str, where:
     return counts
 
 
+def _label(text: str, labels: tuple[str, ...], where: str) -> int:
+    # Almost all are numbers.
+    name = None if text.isdigit() else known_class(text, {})
+    return labels.index(name) if name in labels else class_index(text, len(labels), where)
+
+
 def _open(path: Path) -> IO[str]:
-    return path.open(encoding="utf-8-sig", errors="replace")
+    return path.open(encoding=text_encoding(path), errors="replace")
 
 
-def _columns(path: Path) -> list[str] | None:
-    """The names in the header, in lower case; None where the first line is no header."""
+def _columns(path: Path) -> tuple[str, list[str]]:
+    """What stands between the cells, and the names in the header in lower case; none where there is no header."""
     try:
         with _open(path) as file:
             line = file.readline(4096)
-    except OSError:
-        return None
-    if not line.endswith("\n") or "," not in line:
-        return None
-    return [name.strip(' "\r\n').lower() for name in line.split(",")]
+    except (OSError, UnicodeError):
+        line = ""
+    # The most frequent one: pixels are between spaces.
+    delimiter = max(_DELIMITERS, key=line.count)
+    if not line.endswith("\n") or delimiter not in line:
+        return delimiter, []
+    return delimiter, [name.strip(' "\r\n').lower() for name in line.split(delimiter)]
 
 
-def _has_class(path: Path, columns: list[str], label: int) -> bool:
+def _has_contempt(path: Path, delimiter: str, at: int) -> bool:
     if path.stat().st_size > _CK_MOST_BYTES:
         return False
-    at = columns.index("emotion")
     with _open(path) as file:
         next(file)
-        return any(line.split(",", at + 1)[at].strip() == str(label) for line in file if line.count(",") >= at)
+        cells = (line.split(delimiter, at + 1)[at].strip(' "\r\n') for line in file if line.count(delimiter) >= at)
+        return any(cell == str(len(FER7)) if cell.isdigit() else known_class(cell, {}) == "contempt" for cell in cells)
 
 
 # CK+ first: its header is the same, and only its eighth class tells it apart.
