@@ -383,7 +383,7 @@ def test_a_table_that_is_not_utf8_is_told_what_to_do(tmp_path, layout):
     text = source.read_text(encoding="utf-8-sig")
     line = text[: text.index("fröhlich")].count("\n") + 1
     for data, problem in (
-        (text.encode("latin-1"), rf"is not UTF-8 \(line {line}\); save it as 'CSV UTF-8'"),
+        (text.encode("latin-1"), rf"is not UTF-8 \(line {line}\); save it as 'CSV UTF-8', or .*iconv -f cp1252"),
         ("path,label\n".encode("utf-16-le"), "is not UTF-8; save it as 'CSV UTF-8'"),
         (b"\xff\xfe" + text.encode("utf-16-le")[:-1], "is not UTF-16.*; save it as 'CSV UTF-8'"),
         ("größe;x\n".encode("latin-1"), r"is not UTF-8.*; save it as 'CSV UTF-8'"),

@@ -122,7 +122,11 @@ def _require_text(table: Path) -> None:
     except UnicodeError as error:
         start = error.start if isinstance(error, UnicodeDecodeError) else 0
         line = data.count(b"\n", 0, start) + 1
-        raise InputError(str(table), f"is not {_SPOKEN[encoding]} (line {line}); save it as 'CSV UTF-8'") from error
+        # Not guessed: every byte is some letter in every code page of Windows, and labels would be quietly wrong.
+        convert = ", or convert it ('iconv -f cp1252 -t utf-8' if it is of Windows)" if encoding == "utf-8-sig" else ""
+        raise InputError(
+            str(table), f"is not {_SPOKEN[encoding]} (line {line}); save it as 'CSV UTF-8'{convert}"
+        ) from error
     if "\0" in found:
         raise InputError(str(table), f"is not {_SPOKEN[encoding]}; save it as 'CSV UTF-8'")
 
