@@ -1,11 +1,16 @@
 """Messages of errors that are read by people."""
 
 import base64
+import copy
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 import mien
-from mien.errors import InputError, MienWarning
+from mien.data.layouts.base import DamagedFolderError
+from mien.errors import InputError, MienWarning, MissingExtraError
 
 
 def test_a_name_of_any_length_has_a_message_that_can_be_read(astronaut_path):
@@ -25,3 +30,29 @@ def test_a_name_of_any_length_has_a_message_that_can_be_read(astronaut_path):
         mien.Recognizer().stream(text)
     assert len(str(caught.value)) < 600
     assert str(InputError("a" * 400, "is bad")) == "a" * 400 + ": is bad"
+
+
+def test_an_error_comes_back_from_another_process():
+    """A missing photo ended a `ProcessPoolExecutor`, and a `multiprocessing.Pool` waited for ever."""
+    with (
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool,
+        pytest.raises(InputError, match=r"^missing\.jpg: no such file or folder$") as caught,
+    ):
+        pool.submit(mien.recognize, "missing.jpg").result()
+    assert (caught.value.source, caught.value.problem) == ("missing.jpg", "no such file or folder")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("a.jpg", "is bad"),
+        DamagedFolderError("folder", "is bad", 3),
+        MissingExtraError("Drawing", "av", "video"),
+        mien.UsageError("is wrong"),
+    ],
+)
+def test_errors_can_be_pickled_and_copied(error):
+    for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+        assert vars(again) == vars(error)

@@ -17,6 +17,9 @@ where mien calls them, with the original as ``__cause__``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 __all__ = [
     "DownloadError",
     "InputError",
@@ -35,6 +38,16 @@ _LONGEST_NAME = 400
 
 class MienError(Exception):
     """Base class of all errors that mien raises on purpose."""
+
+    def __reduce__(self) -> tuple[Callable[..., MienError], tuple[Any, ...]]:
+        # By default an exception is unpickled by calling its class with the message alone, which is not what some take.
+        return _unpickled, (type(self), self.args, vars(self))
+
+
+def _unpickled(kind: type[MienError], args: tuple[Any, ...], attributes: dict[str, Any]) -> MienError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class InputError(MienError):
