@@ -6,6 +6,7 @@ import io
 import pickle
 import re
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from mien.parallel import ordered_map
 from mien.recognizer import Recognizer
 from mien.source import Frame, load_image
 from mien.zoo import Head, find_model
+from mien.zoo.session import open_session
 from tests.fakes import FakeClassifier, FakeDetector, make_card, paint_face
 
 
@@ -373,10 +375,39 @@ def test_the_least_score_of_a_face_can_be_chosen():
     assert below[-1].score >= 0.05
 
 
+@pytest.fixture
+def opened(monkeypatch):
+    """The names of the models that are opened."""
+    names = []
+
+    def opening(model, *arguments):
+        names.append(model.card.name)
+        time.sleep(0.02)
+        return open_session(model, *arguments)
+
+    for user in ("mien.classify.onnx", "mien.detect.mien"):
+        monkeypatch.setattr(f"{user}.open_session", opening)
+    return names
+
+
+def test_models_are_opened_once_whoever_asks_first(astronaut_bgr, opened):
+    """Eight threads at the first photo opened eight sessions, each with weights of its own."""
+    recognizer = Recognizer(threads=1)
+    workers = [threading.Thread(target=recognizer.recognize, args=(astronaut_bgr,)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(opened) == ["base", "mien"]
+    for labels in ("valence3", "happy,sad"):
+        recognizer.replace(labels=labels).recognize(astronaut_bgr)
+    assert len(opened) == 2
+
+
 def test_a_changed_recognizer_shares_what_stays_the_same():
     first = Recognizer(threads=1)
+    second = first.replace(labels="valence3")  # before either has read anything
     faces = first.recognize("examples/astronaut.jpg").faces
-    second = first.replace(labels="valence3")
     assert second._classifier(1) is first._classifier(1)
     assert second._detector(1) is first._detector(1)
     third = first.replace(model="small", min_face_px=400.0)

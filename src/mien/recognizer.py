@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from mien.zoo import Head, ModelCard, find_model, list_models
 __all__ = ["Recognizer", "recognize"]
 
 _A = TypeVar("_A")
-_MADE_OF = {"classifier": {"model"}, "detector": {"detector", "min_face_px", "min_score"}}
+_MADE_OF = {"_classifier": {"model"}, "_detector": {"detector", "min_face_px", "min_score"}}
 """The options that each stage depends on."""
 _IMAGE_OPTIONS = ("on_error", "threads")
 """What `Recognizer.stream` can be told where it is given images."""
@@ -46,6 +47,25 @@ def count_threads(wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     return min(usable_cores(), 8)
+
+
+class _Opened(Generic[_A]):
+    """A stage that is opened when it is first used: once for each number of threads, whoever asks first.
+
+    A single image is read with all threads inside each stage; of many images, each is read with one thread, several at
+    a time.
+    """
+
+    def __init__(self, build: Callable[[int], _A]) -> None:
+        self._build = build
+        self._by_threads: dict[int, _A] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, threads: int) -> _A:
+        with self._lock:
+            if threads not in self._by_threads:
+                self._by_threads[threads] = self._build(threads)
+            return self._by_threads[threads]
 
 
 @document_options
@@ -77,7 +97,7 @@ class Recognizer(RecognizerOptions):
         super().__post_init__()
         # What can be wrong is told now and not at the first photo. The shipped models are opened when it is known
         # with how many threads; files, which may be damaged or no models at all, at once.
-        self._scheme  # noqa: B018
+        self._scheme, self._classifier, self._detector  # noqa: B018
         shipped = tuple(list_models())  # an object of one's own may have no hash
         if self.model not in shipped:
             self._classifier(self._threads)
@@ -93,35 +113,22 @@ class Recognizer(RecognizerOptions):
         return count_threads(self.threads)
 
     @functools.cached_property
-    def _stages(self) -> dict[tuple[str, int], Any]:
-        return {}
+    def _classifier(self) -> Callable[[int], Classifier]:
+        """Gives the classifier for a number of threads."""
+        model = self.model
+        if isinstance(model, (str, Path)):
+            return _Opened(lambda threads: OnnxClassifier(find_model(model, "expression"), threads))
+        return lambda _: model
 
-    def _classifier(self, threads: int) -> Classifier:
-        if isinstance(self.model, (str, Path)):
-            spec = self.model
-            return self._stage("classifier", threads, lambda n: OnnxClassifier(find_model(spec, "expression"), n))
-        return self.model
-
-    def _detector(self, threads: int) -> Detector | None:
-        """The detector; None where images are cropped already."""
-        if self.detector == "none":
-            return None
-        if isinstance(self.detector, (str, Path)):
-            spec = self.detector
-            return self._stage("detector", threads, lambda n: open_detector(spec, n, self.min_face_px, self.min_score))
-        return self.detector
-
-    def _stage(self, name: str, threads: int, build: Callable[[int], _A]) -> _A:
-        """One instance for each number of threads.
-
-        A single image is read with all threads inside each stage; of many images, each is read with one thread,
-        several at a time.
-        """
-        key = (name, threads)
-        if key not in self._stages:
-            self._stages[key] = build(threads)
-        stage: _A = self._stages[key]
-        return stage
+    @functools.cached_property
+    def _detector(self) -> Callable[[int], Detector | None]:
+        """Gives the detector for a number of threads; None where images are cropped already."""
+        detector, least = self.detector, (self.min_face_px, self.min_score)
+        if detector == "none":
+            return lambda _: None
+        if isinstance(detector, (str, Path)):
+            return _Opened(lambda threads: open_detector(detector, threads, *least))
+        return lambda _: detector
 
     @functools.cached_property
     def _scheme(self) -> tuple[LabelScheme, Head]:
@@ -156,11 +163,11 @@ class Recognizer(RecognizerOptions):
         return find_model(self.model, "expression").card if isinstance(self.model, (str, Path)) else self.model.card
 
     def replace(self, **changes: Any) -> Recognizer:
-        """A recognizer with some options changed; the models that are open are shared where they are the same."""
+        """A recognizer with some options changed; each model that stays the same is opened once for both."""
         other = dataclasses.replace(self, **changes)
-        for (name, threads), stage in self._stages.items():
-            if not _MADE_OF[name] & changes.keys():
-                other._stages[name, threads] = stage
+        for stage, options in _MADE_OF.items():
+            if not options & changes.keys():
+                vars(other)[stage] = getattr(self, stage)
         return other
 
     @overload
@@ -269,7 +276,7 @@ class Recognizer(RecognizerOptions):
         """
         several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
-        # Opened here, once, before several threads ask for them at the same time.
+        # Opened here: what is wrong with them is no matter of an image.
         self._classifier(inner)
         self._detector(inner)
         prepare = functools.partial(self._prepare, threads=inner, keep=keep_frames)
