@@ -19,7 +19,7 @@ import mien
 from mien.errors import MienError, MissingExtraError, UsageError
 from mien.train.options import RunOptions
 
-__all__ = ["describe_machine", "open_fabric", "process_group", "silent_beside", "torch_settings"]
+__all__ = ["computes_in_bf16", "describe_machine", "open_fabric", "process_group", "silent_beside", "torch_settings"]
 
 
 def open_fabric(options: RunOptions) -> Any:
@@ -48,11 +48,12 @@ def open_fabric(options: RunOptions) -> Any:
         num_nodes=options.nodes,
         # Gradients as views save a copy of all of them.
         strategy=DDPStrategy(gradient_as_bucket_view=True) if many else "auto",
-        precision="bf16-mixed" if _is_bf16(options, accelerator) else "32-true",
+        precision="bf16-mixed" if computes_in_bf16(options, accelerator) else "32-true",
     )
 
 
-def _is_bf16(options: RunOptions, accelerator: str) -> bool:
+def computes_in_bf16(options: RunOptions, accelerator: str) -> bool:
+    """Whether networks run in bfloat16 on ``"cpu"`` or ``"cuda"``, where that is allowed (autocast)."""
     if options.precision == "auto":
         # Older GPUs emulate it, slowly, and torch calls that supported.
         return accelerator == "cuda" and torch.cuda.get_device_capability()[0] >= 8
@@ -67,6 +68,7 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark,
         torch.get_float32_matmul_precision(),
         torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -84,7 +86,7 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.benchmark = before[1]
         torch.set_float32_matmul_precision(before[2])
-        torch.use_deterministic_algorithms(before[3])
+        torch.use_deterministic_algorithms(before[3], warn_only=before[4])
 
 
 @contextlib.contextmanager
@@ -145,7 +147,7 @@ def describe_machine(options: RunOptions, device: torch.device, processes: int) 
         "lightning": lightning.__version__,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "device": f"{device.type}: {name}",
-        "precision": "bf16" if _is_bf16(options, device.type) else "32",
+        "precision": "bf16" if computes_in_bf16(options, device.type) else "32",
         "processes": processes,
         "threads": torch.get_num_threads(),
     }

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mien.train.expression.resample import apply_matrices, blur_matrices, resolution_bank
+from mien.train.expression.resample import apply_matrices, area_weights, blur_matrices, resolution_bank
 from tests.sets import smooth_faces
 
 FACES = smooth_faces(4, side_px=48).astype(np.float32)
@@ -18,6 +18,12 @@ def test_a_resolution_is_what_opencv_makes_of_it(side: int) -> None:
     for image, picture in zip(FACES, got, strict=True):
         small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         np.testing.assert_allclose(picture, cv2.resize(small, (48, 48), interpolation=cv2.INTER_CUBIC), atol=0.02)
+
+
+@pytest.mark.parametrize(("side", "to"), [(48, 1), (48, 12), (48, 31), (48, 47), (64, 48), (112, 100)])
+def test_area_averages_are_those_of_opencv(side: int, to: int) -> None:
+    wanted = cv2.resize(np.eye(side, dtype=np.float32), (side, to), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(area_weights(side, to).numpy(), wanted, atol=1e-6)
 
 
 def test_the_full_side_changes_nothing() -> None:

@@ -210,15 +210,14 @@ def distillation_loss(logits: torch.Tensor, answers: torch.Tensor, temperature: 
 def fitted(pictures: torch.Tensor, size_px: int, in_channels: int) -> torch.Tensor:
     """Pictures of shape (N, C, S, S) in [0, 1] in the colour and size of a network, as the preprocessing scales."""
     if in_channels == 1 and pictures.shape[1] == 3:
-        share = torch.tensor(_GRAY, device=pictures.device)
-        pictures = (pictures * share[:, None, None]).sum(dim=1, keepdim=True)
+        red, green, blue = (share * pictures[:, i : i + 1] for i, share in enumerate(_GRAY))
+        pictures = red + green + blue
     elif in_channels == 3 and pictures.shape[1] == 1:
         pictures = pictures.expand(-1, 3, -1, -1)
     if pictures.shape[-1] == size_px:
         return pictures
     if pictures.shape[-1] > size_px:
-        down = torch.from_numpy(area_weights(pictures.shape[-1], size_px)).to(pictures.device, non_blocking=True)
-        return apply_matrices(pictures, down[None])
+        return apply_matrices(pictures, area_weights(pictures.shape[-1], size_px, pictures.device)[None])
     larger = functional.interpolate(pictures, size=(size_px, size_px), mode="bicubic", align_corners=False)
     return larger.clamp(0.0, 1.0)
 

@@ -7,25 +7,24 @@ another resolution is one pair of matrix products, with no loop and no shape tha
 
 from __future__ import annotations
 
-import functools
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 __all__ = ["apply_matrices", "area_weights", "blur_matrices", "resolution_bank"]
 
 
-@functools.cache
-def area_weights(size_px: int, side_px: int) -> npt.NDArray[np.float32]:
-    """The matrix that averages a line of `size_px` pixels down to `side_px`, of shape (side_px, size_px).
+def area_weights(size_px: int, side_px: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """The matrix that averages a line of `size_px` pixels down to `side_px`: float32 of shape (side_px, size_px).
 
     Its weights are those of OpenCV's area averages, also where a pixel falls to two others: torch's own ("area") gives
-    both all of it.
+    both all of it. Made where it is used: numbers sent to a GPU would make the host wait for it.
     """
-    unit = np.eye(size_px, dtype=np.float32)
-    return np.asarray(cv2.resize(unit, (size_px, side_px), interpolation=cv2.INTER_AREA), np.float32)
+    ratio = size_px / side_px
+    left = torch.arange(side_px, dtype=torch.float64, device=device)[:, None] * ratio
+    pixel = torch.arange(size_px, dtype=torch.float64, device=device)
+    covered = torch.minimum(left + ratio, pixel + 1.0) - torch.maximum(left, pixel)
+    return (covered.clamp_min(0.0) / ratio).float()
 
 
 def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
@@ -50,7 +49,7 @@ def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
         if side >= size_px:
             bank.append(unit)
             continue
-        down = area_weights(size_px, side)
+        down = cv2.resize(unit, (size_px, side), interpolation=cv2.INTER_AREA)
         bank.append(np.asarray(cv2.resize(down, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.float32))
     return torch.from_numpy(np.stack(bank))
 

@@ -28,6 +28,7 @@ from mien.train.expression.network_spec import make_network_spec
 from mien.train.expression.order import epoch_order, steps_in_epoch
 from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
+from mien.train.machine import computes_in_bf16
 from mien.train.options import ExpressionRecipe
 from mien.train.task import Place, Step, derived_seed
 from mien.zoo.card import LearnedFrom
@@ -103,7 +104,7 @@ class ExpressionTask:
                 self._network_spec.heads,
                 place.device,
                 views=recipe.distill.teacher_ten_views,
-                half=recipe.run.precision == "bf16" or (recipe.run.precision == "auto" and place.device.type == "cuda"),
+                half=computes_in_bf16(recipe.run, place.device.type),
                 compiled=self._compiled,
             )
             known = [
