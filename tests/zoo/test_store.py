@@ -32,6 +32,12 @@ def test_the_shipped_models():
     assert total < 16e6
 
 
+def test_a_caller_may_change_its_list():
+    """What was taken out of it was gone for all: the next recognizer knew of no detector 'mien'."""
+    list_models().pop("mien")
+    assert "mien" in list_models()
+
+
 def test_every_shipped_model_opens():
     for model in list_models().values():
         assert open_session(model)
@@ -63,6 +69,9 @@ def test_a_checkpoint_is_to_be_exported_first(tmp_path, kind, data):
 def test_a_model_without_its_card_or_of_another_kind(exported):
     with pytest.raises(ModelError, match="of kind 'expression'; expected 'detector'"):
         find_model(exported, "detector")
+    assert find_model(exported).card.kind == "expression"
+    with pytest.raises(ModelError, match="unknown model 'huge'; expected one of tiny, .*, mien, or the path"):
+        find_model("huge")
     exported.with_suffix(".json").unlink()
     with pytest.raises(ModelError, match="mine.json is missing"):
         find_model(exported, "expression")

@@ -84,12 +84,7 @@ def _find(name: str) -> StoredModel | ArchitectureCard:
             f"unknown model '{name}'; expected one of {', '.join(models)}, the path of an .onnx file, or an "
             f"architecture: {', '.join(trainable)}, or timm:NAME"
         )
-    try:
-        return find_model(name, "expression")
-    except ModelError as error:
-        if "is a model of kind" not in str(error):
-            raise
-        return find_model(name, "detector")
+    return find_model(name)
 
 
 def _built(name: str) -> ArchitectureCard:

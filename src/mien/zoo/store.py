@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from mien.errors import ModelError
 from mien.zoo.card import ModelCard
@@ -52,7 +53,6 @@ class StoredModel:
         return data
 
 
-@cache
 def list_models() -> dict[str, StoredModel]:
     """The shipped models by name, sorted by kind and size.
 
@@ -61,6 +61,11 @@ def list_models() -> dict[str, StoredModel]:
     ModelError
         If two cards have the same name.
     """
+    return dict(_shipped_models())  # a new one: callers may do with it as they like
+
+
+@cache
+def _shipped_models() -> dict[str, StoredModel]:
     models: dict[str, StoredModel] = {}
     for path in sorted(_CARDS.glob("*.json")):
         card = ModelCard.read(path)
@@ -71,14 +76,14 @@ def list_models() -> dict[str, StoredModel]:
     return dict(sorted(models.items(), key=lambda item: (order[item[1].card.kind], item[1].card.parameters)))
 
 
-def find_model(spec: str | Path, kind: str) -> StoredModel:
+def find_model(spec: str | Path, kind: Literal["expression", "detector"] | None = None) -> StoredModel:
     """The shipped model of that name, or the one at that path.
 
     Parameters
     ----------
     spec : str or Path
         A name of `list_models`, or the path of an ``.onnx`` file with its card (``.json``) beside it.
-    kind : {"expression", "detector"}
+    kind : {"expression", "detector"}, optional
         What the model must be for.
 
     Raises
@@ -86,7 +91,7 @@ def find_model(spec: str | Path, kind: str) -> StoredModel:
     ModelError
         If there is no such model, or it is of another kind.
     """
-    known = {name: model for name, model in list_models().items() if model.card.kind == kind}
+    known = {name: model for name, model in list_models().items() if kind in (None, model.card.kind)}
     if isinstance(spec, str) and spec in known:
         return known[spec]
     path = Path(spec)
@@ -98,7 +103,7 @@ def find_model(spec: str | Path, kind: str) -> StoredModel:
         )
     if path.suffix.lower() != ".onnx":
         raise ModelError(
-            f"unknown {kind} model '{spec}'; expected one of {', '.join(known)}, "
+            f"unknown {kind + ' ' if kind else ''}model '{spec}'; expected one of {', '.join(known)}, "
             "or the path of an .onnx file with its card (.json) beside it"
         )
     if not path.is_file():
@@ -110,6 +115,6 @@ def find_model(spec: str | Path, kind: str) -> StoredModel:
             "and what its outputs mean; 'mien export' writes both"
         )
     card = ModelCard.read(card_path)
-    if card.kind != kind:
+    if kind not in (None, card.kind):
         raise ModelError(f"{path}: this is a model of kind '{card.kind}'; expected '{kind}'")
     return StoredModel(card, path)
