@@ -166,6 +166,14 @@ def test_a_senseless_size_is_refused(weights: Path) -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ModelError, match="mien, yunet"):
         open_detector("retinaface")
+    with pytest.raises(ModelError, match="unknown detector ''; expected one of mien, yunet"):
+        open_detector("")
+
+
+def test_a_detectors_checkpoint_is_to_be_exported_first(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="is a checkpoint, which is to be exported first: .* --data PHOTOS"):
+        open_detector(tmp_path / "best.safetensors")
 
 
 def test_offline_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -187,4 +195,6 @@ def test_what_lies_in_the_cache_is_used_without_a_network(
         YUNET_FILE, url="http://127.0.0.1:9/", sha256=hashlib.sha256(weights.read_bytes()).hexdigest()
     )
     monkeypatch.setattr("mien.detect.yunet.YUNET_FILE", known)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yunet.json").write_text("{}")  # somebody's: no card of a model of that name
     assert isinstance(open_detector("yunet"), YuNetDetector)

@@ -40,14 +40,18 @@ def open_detector(
         If `threads`, `min_face_px` or `score_threshold` make no sense.
     """
     shipped = [name for name, model in list_models().items() if model.card.kind == "detector"]
-    if spec in shipped or Path(spec).with_suffix(".json").is_file():
+    path = Path(spec)
+    is_onnx = path.suffix.lower() == ".onnx"
+    # Of a checkpoint it is told there that it is to be exported first.
+    is_checkpoint = path.suffix.lower() == ".safetensors" and path.is_file()
+    if spec in shipped or is_checkpoint or (is_onnx and path.with_suffix(".json").is_file()):
         return MienDetector(
             find_model(spec, "detector"), threads=threads, min_face_px=min_face_px, score_threshold=score_threshold
         )
-    if spec != "yunet" and Path(spec).suffix.lower() != ".onnx":
-        names = ", ".join([*shipped, "yunet"])
-        raise ModelError(
-            f"unknown detector '{spec}'; expected one of {names}, or the path of an .onnx file; "
-            "for images that are cropped to the face already, recognition takes 'none'"
-        )
-    return YuNetDetector(yunet_path(spec), min_face_px=min_face_px, score_threshold=score_threshold)
+    if spec == "yunet" or is_onnx:
+        return YuNetDetector(yunet_path(spec), min_face_px=min_face_px, score_threshold=score_threshold)
+    names = ", ".join([*shipped, "yunet"])
+    raise ModelError(
+        f"unknown detector '{spec}'; expected one of {names}, or the path of an .onnx file; "
+        "for images that are cropped to the face already, recognition takes 'none'"
+    )
