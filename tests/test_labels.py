@@ -42,6 +42,21 @@ def test_a_scheme_is_a_value():
         scheme.members["other"] = ()
 
 
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, "'mine' has no labels"),
+        ({"well": "happy", "not": "sad"}, r"'well' stands for 'happy'; expected classes in a tuple or list"),
+        ({"well": ("happy",), "not": ()}, r"'not' stands for \(\); expected classes"),
+        ({"well": ("happy", "surprise"), "not": ("sad", "surprise")}, "names 'surprise' 2 times"),
+    ],
+)
+def test_a_scheme_that_means_nothing_is_refused(members, message):
+    """A text in the place of a tuple was taken for the classes h, a, p and y; no labels divided by zero."""
+    with pytest.raises(UsageError, match=message):
+        LabelScheme("mine", members)
+
+
 def test_a_subset_keeps_the_ratios_and_says_how_much_it_covers():
     head = FER7
     p = np.array([[0.0, 0.0, 0.0, 0.02, 0.01, 0.95, 0.02]])

@@ -6,6 +6,7 @@ Everything here goes by name, never by index: datasets and models of the field o
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -65,12 +66,29 @@ class LabelScheme:
     members : mapping of str to tuple of str
         Each label, in order, with the classes that count as it. Classes in no label are left out, and what
         remains is renormalised: `project` returns the share that remained as *coverage*.
+
+    Raises
+    ------
+    UsageError
+        If there is no label, a label has no class, or a class counts as two labels.
     """
 
     name: str
     members: Mapping[str, tuple[str, ...]]
 
     def __post_init__(self) -> None:
+        for label, names in self.members.items():
+            if isinstance(names, str) or not names:
+                raise UsageError(
+                    f"label scheme '{self.name}': '{label}' stands for {names!r}; expected classes in a tuple or list, "
+                    "such as ('happy',)"
+                )
+        classes = Counter(name for names in self.members.values() for name in names)
+        if not classes:
+            raise UsageError(f"label scheme '{self.name}' has no labels")
+        twice, times = classes.most_common(1)[0]
+        if times > 1:
+            raise UsageError(f"label scheme '{self.name}' names '{twice}' {times} times; expected a class in one label")
         # A copy that nobody changes, so that a scheme can be hashed as an option.
         object.__setattr__(
             self, "members", MappingProxyType({label: tuple(names) for label, names in self.members.items()})
