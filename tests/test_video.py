@@ -1,6 +1,8 @@
 """From a clip to steady readings of persons, with the shipped models."""
 
+import gc
 import itertools
+import threading
 import time
 
 import cv2
@@ -214,8 +216,6 @@ def test_a_camera_is_read_frame_by_frame_and_what_is_dropped_is_counted():
 
 
 def test_leaving_early_lets_go_of_everything(recognizer, tmp_path):
-    import threading
-
     path = write_clip(tmp_path / "plain.mp4", plain(60))
     before = threading.active_count()
     with recognizer.stream(path) as stream:
@@ -224,6 +224,20 @@ def test_leaving_early_lets_go_of_everything(recognizer, tmp_path):
     while threading.active_count() > before and time.monotonic() < deadline_s:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+def test_a_stream_that_nobody_holds_ends(recognizer, tmp_path):
+    """Without waiting for the garbage collector: a loop that is left, or one frame that is taken."""
+    path = write_clip(tmp_path / "plain.mp4", plain(60))
+    before = threading.active_count()
+    gc.disable()
+    try:
+        for _ in recognizer.stream(path):
+            break
+        next(recognizer.stream(path))
+        assert threading.active_count() == before
+    finally:
+        gc.enable()
 
 
 def test_cropped_faces_are_one_person(head, tmp_path):

@@ -58,7 +58,6 @@ class VideoReadings(Iterator[Reading]):
         opener: Callable[[str], Capture] = open_capture,
     ) -> None:
         options = options or VideoOptions()
-        self._recognizer = recognizer
         self._source = (
             video
             if isinstance(video, FrameSource)
@@ -66,8 +65,7 @@ class VideoReadings(Iterator[Reading]):
         )
         # Between frames that are thinned out nobody is away: a person is gone who is missing in two of them.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
-        self._persons = Persons(max_gap_s, options.smooth_s)
-        self._pairs = self._read()
+        self._pairs = _read(recognizer, self._source, Persons(max_gap_s, options.smooth_s))
 
     def __enter__(self) -> VideoReadings:
         return self
@@ -105,10 +103,14 @@ class VideoReadings(Iterator[Reading]):
         self._pairs.close()
         self._source.close()
 
-    def _read(self) -> Generator[tuple[Frame, Reading], None, None]:
-        for frame, reading in self._recognizer.stream_frames(self._source, live=self.info.live):
-            if reading.error is not None:
-                raise InputError(reading.source, reading.error)
-            if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
-                continue
-            yield frame, self._persons.update(reading, frame.image, frame.time_s)
+
+# A function, so that the generator holds no VideoReadings that holds it: one that is let go of ends its thread at once.
+def _read(
+    recognizer: FrameReader, source: VideoSource | FrameSource, persons: Persons
+) -> Generator[tuple[Frame, Reading], None, None]:
+    for frame, reading in recognizer.stream_frames(source, live=source.info.live):
+        if reading.error is not None:
+            raise InputError(reading.source, reading.error)
+        if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
+            continue
+        yield frame, persons.update(reading, frame.image, frame.time_s)
