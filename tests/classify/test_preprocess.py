@@ -1,6 +1,7 @@
 """One preprocessing, steered by the card."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -34,6 +35,19 @@ def test_a_face_is_not_stretched():
     (crop,) = whole_batch([image], GRAY)[:, 0]
     rows, columns = np.nonzero(crop[12:36] > 128)
     assert np.ptp(rows) == np.ptp(columns)
+
+
+@pytest.mark.parametrize("shape", [(3, 30_000), (30_000, 3), (40, 20_000, 3)])
+def test_a_strip_takes_no_more_memory_than_it_has(shape):
+    """A banner of 3 x 30,000 pixels was completed to a square of 900 megapixels."""
+    strip = np.full(shape, 80, np.uint8)
+    tracemalloc.start()
+    try:
+        batch = whole_batch([strip], GRAY)
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(batch, 80)
 
 
 def test_colour_order_and_normalisation():

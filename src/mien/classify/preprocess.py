@@ -17,6 +17,8 @@ from mien.zoo.card import InputSpec
 
 __all__ = ["face_batch", "face_sides_px", "whole_batch"]
 
+_LONGEST_STRIP_PX = 1024
+
 
 def face_batch(
     image: npt.NDArray[np.uint8], landmarks_xy: npt.NDArray[np.floating], spec: InputSpec
@@ -97,6 +99,11 @@ def _to_proportions(image: npt.NDArray[np.uint8], proportion: float) -> npt.NDAr
         return image
     # Reflection cannot reach further than the image is wide; an extreme strip is continued by its edge.
     fits = add_x < 2 * (width - 1) and add_y < 2 * (height - 1)
+    scale = _LONGEST_STRIP_PX / max(width, height)
+    if not fits and scale < 1:  # the square of its length would be any number of times its own memory
+        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+        shorter = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        return _to_proportions(np.asarray(shorter, np.uint8), proportion)
     border = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
     top, left = add_y // 2, add_x // 2
     return np.asarray(cv2.copyMakeBorder(image, top, add_y - top, left, add_x - left, border), np.uint8)
