@@ -1,6 +1,7 @@
 """What the documentation shows is what happens: its Python sessions and its commands are run."""
 
 import doctest
+import io
 import os
 import re
 import shlex
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+import yaml
+from fastapi import HTTPException, UploadFile
 
+import mien
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,10 +88,44 @@ def test_recipes_are_recipes(tmp_path):
             assert read_recipe(path).data.dataset == Path("faces")
 
 
+def test_the_programs_of_howto_run(here, monkeypatch):
+    """A clip stands in for the camera, and nothing for the window and the web framework's server."""
+    shown = []
+    monkeypatch.setattr(cv2, "imshow", lambda title, image: shown.append(image.shape))
+    monkeypatch.setattr(cv2, "waitKey", lambda delay_ms: ord("q"))
+    page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+    names = {}
+    for program in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(program.replace("camera:0", "clip.mp4"), names)
+    assert shown == [(512, 512, 3)]
+    assert names["labels"] == ["happy 91%"]
+    photo = UploadFile(io.BytesIO((here / "examples" / "astronaut.jpg").read_bytes()))
+    assert names["expressions"](photo)["faces"][0]["expression"] == "happy"
+    with pytest.raises(HTTPException, match="is not an image"):
+        names["expressions"](UploadFile(io.BytesIO(b"hello")))
+
+
+def anchors_of(page):
+    """The addresses of a page's headlines, as GitHub makes them."""
+    lines = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL).splitlines()
+    headlines = [line.lstrip("#").strip().lower() for line in lines if re.match("#+ ", line)]
+    return {re.sub(r"[^\w\- ]", "", headline).replace(" ", "-") for headline in headlines}
+
+
 def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md"]:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = target.partition("#")
+            if ":" in name:  # an address
+                continue
+            linked = page.parent / name if name else page
+            assert linked.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors_of(linked), f"{page.name} links to {target}"
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == mien.__version__
 
 
 def test_no_page_names_a_path_of_the_machine_it_was_written_on():

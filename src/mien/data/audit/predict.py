@@ -64,7 +64,10 @@ def label_probabilities(outputs: dict[tuple[str, ...], Floats], labels: Sequence
         if scheme.classes <= set(head_labels):
             return scheme.project(probabilities, head_labels)[0]
     known = "; ".join(", ".join(head) for head in outputs)
-    raise ModelError(f"the model does not know the classes {', '.join(labels)}; it knows {known}")
+    raise ModelError(
+        f"the model does not know the classes {', '.join(labels)}; it knows {known}; give a model that was trained on "
+        "these classes (--model FILE.onnx), or out-of-fold --probabilities FILE"
+    )
 
 
 def face_scores(
