@@ -265,8 +265,9 @@ class _Run:
     # --- What needs the host to look at the device, and processes to agree ---
 
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        summed: torch.Tensor = self._fabric.all_reduce(tensor, reduce_op="sum") if self._many else tensor
-        return summed
+        if self._many:  # Fabric's own would make the host wait at a barrier first.
+            torch.distributed.all_reduce(tensor)
+        return tensor
 
     def _clock(self) -> float:
         """Seconds of the run. Processes go by the first one's clock, as they last agreed on it."""

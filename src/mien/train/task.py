@@ -31,12 +31,17 @@ class Place:
         Number of this process, from 0, and how many there are.
     sum : callable
         Adds a tensor up over all processes; every process must call it, and gets the sum (its tensor may hold it, too).
+        On a GPU the host does not wait for it.
     """
 
     device: torch.device
     rank: int = 0
     world_size: int = 1
     sum: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor
+
+    def mean(self, tensor: torch.Tensor) -> torch.Tensor:
+        """As `sum`, divided by the number of processes."""
+        return self.sum(tensor) / self.world_size
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,8 @@ class Task(Protocol):
         Returns
         -------
         mapping of str to float tensor of shape ()
-            ``"loss"`` is minimised. Others, detached, are averaged over the epoch and logged as ``train_NAME``, such
+            ``"loss"`` is minimised; processes average its gradients, so what it is divided by must be the same in all
+            of them (``place.mean``). Others, detached, are averaged over the epoch and logged as ``train_NAME``, such
             as ``"accuracy"`` or the parts of the loss; the keys are always the same. Must not wait for the device.
         """
         ...

@@ -88,6 +88,16 @@ def test_no_faces_at_all() -> None:
     assert not values.grad[:, 1:].any()
 
 
+def test_a_face_counts_the_same_in_whichever_process() -> None:
+    values = torch.zeros(1, 15, 336)
+    own = targets()
+    alone = detector_losses(values, CELLS, own, DetectorLoss())
+    # Another process has three times as many cells with faces: on average twice as many.
+    beside = detector_losses(values, CELLS, own, DetectorLoss(), lambda count: (count + 3 * count) / 2)
+    for name, loss in alone.items():
+        assert beside[name].item() == pytest.approx(loss.item() / 2)
+
+
 def test_places_to_ignore_cost_nothing() -> None:
     values = torch.zeros(1, 15, 336, requires_grad=True)
     none = torch.zeros(1, 3, dtype=torch.bool)

@@ -145,6 +145,39 @@ def test_processes_learn_from_different_rows_and_validate_all(dataset: Path) -> 
         ready(recipe(dataset, batch_size=17), Place(torch.device("cpu"), 0, 2))
 
 
+def test_a_row_counts_the_same_in_whichever_process(dataset: Path) -> None:
+    """With weights of classes and votes one process may have twice the mass of another."""
+    weighted = {"class_weights": "effective", "effective_beta": 0.9, "vote_weighting": 0.9}
+    plain = {"mixup": 0.0, "mirror": 0.0}
+    wanted = recipe(dataset, loss=weighted, augment=plain)
+    sums: dict[int, list[torch.Tensor]] = {0: [], 1: []}
+
+    def part(rank: int, put_together: Any) -> tuple[ExpressionTask, torch.nn.Module]:
+        task, network = ready(wanted, Place(torch.device("cpu"), rank, 2, put_together))
+        return task, network.eval()
+
+    halves = [part(rank, lambda mass, rank=rank: sums[rank].append(mass) or mass) for rank in (0, 1)]
+    batches = [task.batch(step()) for task, _ in halves]
+    for (task, network), batch in zip(halves, batches, strict=True):
+        task.losses(network, batch)
+    masses = [own[-1] for own in sums.values()]
+    assert masses[0][0] != pytest.approx(masses[1][0])
+    found = [
+        task.losses(network, batch)["loss"].item()
+        for (task, network), batch in zip(
+            [part(rank, lambda mass: masses[0] + masses[1]) for rank in (0, 1)], batches, strict=True
+        )
+    ]
+    one, two = batches
+    both = Batch(
+        torch.cat([one.pictures, two.pictures]),
+        tuple(torch.cat(pair) for pair in zip(one.masses, two.masses, strict=True)),
+        (None, None),
+    )
+    alone, network = ready(wanted)
+    assert sum(found) / 2 == pytest.approx(alone.losses(network.eval(), both)["loss"].item(), rel=1e-5)
+
+
 def test_validation_is_what_one_counts_by_hand(dataset: Path) -> None:
     task, network = ready(recipe(dataset))
     network.eval()

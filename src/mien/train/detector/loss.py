@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,13 @@ class Targets:
     ignore_xyxy: Tensor
 
 
-def detector_losses(values: Tensor, cells: Cells, targets: Targets, settings: DetectorLoss) -> dict[str, Tensor]:
+def detector_losses(
+    values: Tensor,
+    cells: Cells,
+    targets: Targets,
+    settings: DetectorLoss,
+    mean: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> dict[str, Tensor]:
     """The loss and its parts.
 
     Parameters
@@ -54,6 +61,8 @@ def detector_losses(values: Tensor, cells: Cells, targets: Targets, settings: De
         Of these images.
     targets : Targets
     settings : DetectorLoss
+    mean : callable
+        Averages a tensor over processes, so that a face counts the same in all of them.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def detector_losses(values: Tensor, cells: Cells, targets: Targets, settings: De
     logit, boxes = values[:, 0], decode_boxes(values, cells)
     found = assign(logit.detach(), boxes.detach(), cells, targets.box_xyxy, targets.known, settings.most_cells)
     positive = found.face >= 0
-    count = positive.sum().clamp(min=1)
+    count = mean(positive.sum().float()).clamp(min=1)
     score = _score_loss(logit, found.overlap, positive, _ignored(cells, targets.ignore_xyxy), settings) / count
     weight = positive.float()
     if targets.box_xyxy.shape[1]:

@@ -143,7 +143,7 @@ class DetectorTask:
 
     def losses(self, network: nn.Module, batch: Targets) -> Mapping[str, Tensor]:
         """One pass, and what it says."""
-        return detector_losses(network(batch.images), self._cells, batch, self._recipe.loss)
+        return detector_losses(network(batch.images), self._cells, batch, self._recipe.loss, self._place.mean)
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Recall, average precision and landmark error on the photos that choose, as recognition sees them."""

@@ -129,7 +129,9 @@ def vote_agreement(label: IntArray, shares: FloatArray, known: npt.NDArray[np.bo
     return np.where(known, shares[np.arange(len(label)), label], 1.0)
 
 
-def mass_loss(logits: torch.Tensor, mass: torch.Tensor, focal: float = 0.0) -> torch.Tensor:
+def mass_loss(
+    logits: torch.Tensor, mass: torch.Tensor, focal: float = 0.0, total: torch.Tensor | None = None
+) -> torch.Tensor:
     """Cross entropy, or focal loss (Lin et al. 2017, arXiv:1708.02002), against target masses.
 
     With hard labels and no focus this is `torch.nn.functional.cross_entropy`, with the weights of its `weight`.
@@ -141,6 +143,9 @@ def mass_loss(logits: torch.Tensor, mass: torch.Tensor, focal: float = 0.0) -> t
         Not negative; a row of zeros does not count.
     focal : float
         How much less a class counts, the surer the network already is of it; 0 for the cross entropy.
+    total : float tensor of no dimensions, optional
+        What to divide by; by default the mass of these rows. Of several processes it is the mean of their masses, so
+        that a row counts the same in all of them.
 
     Returns
     -------
@@ -150,7 +155,7 @@ def mass_loss(logits: torch.Tensor, mass: torch.Tensor, focal: float = 0.0) -> t
     logs = functional.log_softmax(logits.float(), dim=1)
     if focal:
         logs = logs * (1.0 - logs.exp()).clamp_min(1e-6).pow(focal)
-    return -(mass * logs).sum() / mass.sum().clamp_min(1e-6)
+    return -(mass * logs).sum() / (mass.sum() if total is None else total).clamp_min(1e-6)
 
 
 def guessing_loss(classes: int, focal: float = 0.0) -> float:

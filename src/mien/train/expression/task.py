@@ -174,10 +174,11 @@ class ExpressionTask:
         count = len(batch.masses[0])
         every: tuple[torch.Tensor, ...] = network(self._normalise(batch.pictures))
         logits = [head[:count] for head in every]
-        parts = {"label_loss": mass_loss(logits[0], batch.masses[0], self._focal)}
+        totals = self._place.mean(torch.stack([mass.sum() for mass in batch.masses]))
+        parts = {"label_loss": mass_loss(logits[0], batch.masses[0], self._focal, totals[0])}
         total = parts["label_loss"]
-        for head, mass in zip(logits[1:], batch.masses[1:], strict=True):
-            parts["votes_loss"] = mass_loss(head, mass)
+        for head, mass, in_all in zip(logits[1:], batch.masses[1:], totals[1:], strict=True):
+            parts["votes_loss"] = mass_loss(head, mass, total=in_all)
             total = total + loss.ferplus_weight * parts["votes_loss"]
         weights = (1.0, *(loss.ferplus_weight for _ in logits[1:]))
         taught = [
