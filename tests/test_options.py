@@ -1,21 +1,16 @@
-"""One declaration of an option serves the library, the command line and configuration files."""
+"""One declaration of an option serves the library and configuration files; flags are in tests/cli/test_flags.py."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from mien.errors import UsageError
-from mien.options import check_options, coerce_option, option, options_from_dict, with_options
+from mien.options import check_options, coerce_option, option, options_from_dict
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    HEADLINE: ClassVar[str] = "In the shop"
-
     queue: int = option(3, "How many wait.")
 
 
@@ -28,42 +23,6 @@ class Bake(Shop):
 
     def __post_init__(self):
         check_options(self)
-
-
-def run(*arguments):
-    app = typer.Typer()
-    seen = []
-
-    @app.command()
-    @with_options(Bake)
-    def bake(name: str, *, twice: bool = False, options: Bake):
-        seen.append((name, twice, options))
-
-    return CliRunner().invoke(app, list(arguments)), seen
-
-
-def test_flags_come_from_the_declaration():
-    result, seen = run("cake", "--oven", "wood", "--minutes", "30", "--glaze", "--tray-number", "2", "--twice")
-    assert result.exit_code == 0, result.output
-    assert seen == [("cake", True, Bake(oven="wood", minutes=30.0, glaze=True, tray=2))]
-
-
-def test_defaults_are_those_of_the_dataclass():
-    assert run("cake")[1] == [("cake", False, Bake())]
-
-
-def test_help_shows_the_declared_text():
-    output = run("--help")[0].output
-    assert "Which oven." in output
-    assert "--tray-number" in output
-
-
-def test_flags_are_under_the_headline_of_the_class_that_declares_them():
-    output = run("--help")[0].output
-    own, shop = output.split("In the shop")
-    assert "--queue" in shop
-    assert "--queue" not in own
-    assert "--oven" in own
 
 
 @pytest.mark.parametrize("bad", [{"oven": "coal"}, {"minutes": 0.5}, {"minutes": 91}, {"minutes": "long"}])

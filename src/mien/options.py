@@ -1,14 +1,13 @@
 """Options are declared once: as fields of a frozen dataclass.
 
-The same declaration gives the library its keyword arguments and defaults, the command line its flags and help
-text, and a configuration file its allowed keys.
+The same declaration gives the library its keyword arguments and defaults, a configuration file its allowed keys, and
+the command line its flags and help text (`mien.cli.flags`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import inspect
 import math
 import numbers
@@ -17,9 +16,9 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from mien.errors import UsageError
 
@@ -31,9 +30,9 @@ __all__ = [
     "option",
     "option_facts",
     "option_help",
+    "option_type",
     "options_from_dict",
-    "with_flags",
-    "with_options",
+    "without_none",
 ]
 
 _KEY = "mien.option"
@@ -199,15 +198,14 @@ def coerce_option(kind: type[Any], name: str, value: Any) -> Any:
         If it does not fit the type.
     """
     item = next(item for item in dataclasses.fields(kind) if item.name == name)
-    annotation = _resolved(item.type, kind)
-    declared: _Declaration | None = item.metadata.get(_KEY)
+    annotation = option_type(kind, item)
+    wanted = without_none(annotation)
+    declared = option_facts(item)
     choices = declared.choices if declared is not None else ()
-    parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     if value is None or (isinstance(value, str) and value.lower() in ("none", "null") and value not in choices):
-        if types.NoneType in parts:
+        if wanted is not annotation:
             return None
-        raise UsageError(f"{name} is empty; expected {_type_name(parts[0])}")
-    wanted = next(part for part in parts if part is not types.NoneType)
+        raise UsageError(f"{name} is empty; expected {_type_name(wanted)}")
     if typing.get_origin(wanted) is not tuple:
         return _coerce_one(name, wanted, value, choices)
     element = typing.get_args(wanted)[0]
@@ -261,149 +259,15 @@ def _type_name(wanted: Any) -> str:
     return names.get(wanted, str(wanted))
 
 
-def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -> Callable[..., Any]:
-    """Give a Typer command one flag for each field of many options dataclasses, none of which has to be given.
-
-    The decorated function takes a dict of field name to value, with the flags that were given, as its keyword argument
-    `name`. Values come as text (truth values as bool); `coerce_option` makes them fit.
-
-    Parameters
-    ----------
-    groups : mapping of str to iterable of type
-        The flags by their headline in the help. A field that several dataclasses share is one flag.
-    name : str
-        The keyword argument.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(function, eval_str=True)
-        flags: dict[str, inspect.Parameter] = {}
-        for headline, kinds in groups.items():
-            for kind in kinds:
-                for flag in _free_flags(kind, headline):
-                    flags.setdefault(flag.name, flag)
-
-        @functools.wraps(function)
-        def command(*args: Any, **kwargs: Any) -> Any:
-            values = {field: kwargs.pop(field, None) for field in flags}
-            kwargs[name] = {field: value for field, value in values.items() if value is not None}
-            return function(*args, **kwargs)
-
-        parameters = [*(p for key, p in own.parameters.items() if key != name), *flags.values()]
-        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {p.name: p.annotation for p in parameters}
-        return command
-
-    return decorate
-
-
-def _free_flags(kind: type[Any], headline: str) -> list[inspect.Parameter]:
-    import typer
-
-    parameters = []
-    for item in dataclasses.fields(kind):
-        declared: _Declaration | None = item.metadata.get(_KEY)
-        if declared is None:
-            continue
-        annotation = _resolved(item.type, kind)
-        parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-        wanted = next(part for part in parts if part is not types.NoneType)
-        flag = declared.flag or "--" + item.name.replace("_", "-")
-        metavar = declared.metavar or ("{" + ",".join(declared.choices) + "}" if declared.choices else None)
-        if wanted is bool:
-            flag = f"{flag}/--no-{flag[2:]}"
-        elif metavar is None:
-            metavar = {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(wanted, "TEXT")
-        info = typer.Option(
-            flag,
-            help=declared.help + _default_text(item.default),
-            metavar=metavar if wanted is not bool else None,
-            show_default=False,
-            rich_help_panel=headline,
-        )
-        cli_type = (bool if wanted is bool else str) | None
-        parameters.append(
-            inspect.Parameter(
-                item.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[cli_type, info]
-            )
-        )
-    return parameters
-
-
-def _default_text(default: Any) -> str:
-    if default is None or default == () or default is dataclasses.MISSING:
-        return ""
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default))
-    if isinstance(default, bool):
-        default = "yes" if default else "no"
-    return f" (default: {default})"
-
-
-def with_options(kind: type[Any], name: str = "options") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a Typer command one flag for each field of an options dataclass.
-
-    The decorated function takes the built dataclass as its keyword argument `name`. In the help, flags are under the
-    `HEADLINE` of the class that declares them, where it has one.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(function, eval_str=True)
-        flags = _parameters(kind)
-        names = [parameter.name for parameter in flags]
-
-        @functools.wraps(function)
-        def command(*args: Any, **kwargs: Any) -> Any:
-            kwargs[name] = kind(**{field: kwargs.pop(field) for field in names})
-            return function(*args, **kwargs)
-
-        kept = [p for key, p in own.parameters.items() if key != name]
-        parameters = [*kept, *flags]
-        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {p.name: p.annotation for p in parameters}
-        return command
-
-    return decorate
-
-
-def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
-    import typer
-
-    parameters = []
-    for item in dataclasses.fields(kind):
-        declared: _Declaration | None = item.metadata.get(_KEY)
-        if declared is None:
-            continue
-        annotation = declared.cli_type or _resolved(item.type, kind)
-        flag = declared.flag or "--" + item.name.replace("_", "-")
-        if annotation is bool:
-            flag = f"{flag}/--no-{flag[2:]}"
-        info = typer.Option(
-            flag,
-            help=declared.help,
-            metavar=declared.metavar or ("{" + ",".join(declared.choices) + "}" if declared.choices else None),
-            show_default=item.default is not None,
-            rich_help_panel=_headline(kind, item.name),
-        )
-        parameters.append(
-            inspect.Parameter(
-                item.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=item.default,
-                annotation=Annotated[annotation, info],
-            )
-        )
-    return parameters
-
-
-def _headline(kind: type[Any], field: str) -> str | None:
-    declaring = next(base for base in kind.__mro__ if field in inspect.get_annotations(base))
-    return vars(declaring).get("HEADLINE")
-
-
-def _resolved(annotation: Any, kind: type[Any]) -> Any:
+def option_type(kind: type[Any], item: dataclasses.Field[Any]) -> Any:
     """A field's type; the text of our own source, where annotations are postponed, is evaluated."""
-    if not isinstance(annotation, str):
-        return annotation
+    if not isinstance(item.type, str):
+        return item.type
     # Not typing.get_type_hints: it would need the names of all fields, also those only imported for type checkers.
-    return eval(annotation, vars(sys.modules[kind.__module__]))  # noqa: S307
+    return eval(item.type, vars(sys.modules[kind.__module__]))  # noqa: S307
+
+
+def without_none(annotation: Any) -> Any:
+    """The type of which a field takes a value, where it takes None too; another type as it is."""
+    parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return next(part for part in parts if part is not types.NoneType)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.flags import with_options
 from mien.cli.shared import EXIT_INTERRUPTED, open_console, print_json, say
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
-from mien.options import with_options
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.flags import with_options
 from mien.cli.shared import check_outputs, give_report, open_console, percent, progress_bar, span, warnings_shown
 from mien.evaluate.options import CompareOptions
-from mien.options import with_options
 
 if TYPE_CHECKING:
     from rich.console import Console

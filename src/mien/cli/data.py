@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.flags import with_options
 from mien.cli.shared import counted, open_console, or_plain, print_json, progress_bar, say, warnings_shown, written
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
-from mien.options import with_options
 
 if TYPE_CHECKING:
     from rich.console import Console

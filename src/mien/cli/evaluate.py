@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.flags import with_options
 from mien.cli.shared import (
     check_outputs,
     give_report,
@@ -19,7 +20,6 @@ from mien.cli.shared import (
 )
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
-from mien.options import with_options
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.flags import with_options
 from mien.cli.shared import counted, open_console, say
 from mien.errors import InputError, UsageError
-from mien.options import with_options
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.flags import with_flags, with_options
 from mien.cli.shared import EXIT_INTERRUPTED, check_outputs, open_console, print_json, say, warnings_shown, written
-from mien.options import with_flags, with_options
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
 from mien.train.search.options import SearchOptions

@@ -6,9 +6,9 @@ import dataclasses
 import os
 import secrets
 
+from mien.cli.flags import with_options
 from mien.cli.shared import say
 from mien.errors import MissingExtraError
-from mien.options import with_options
 from mien.serve.options import ServeOptions
 
 __all__ = ["serve"]

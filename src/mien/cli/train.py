@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.flags import with_flags
 from mien.cli.shared import EXIT_INTERRUPTED, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
-from mien.options import with_flags
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
