@@ -38,6 +38,14 @@ def test_written_whole_and_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("letter", ["a", "情", "😀"])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, letter: str) -> None:
+    """An annotated copy of a photo with a long name ended the run: the unfinished file's name was longer still."""
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".png")
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_the_users_umask_decides_who_may_read(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)

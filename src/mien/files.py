@@ -14,6 +14,9 @@ from mien.errors import OutputError, UsageError
 
 __all__ = ["check_destination", "json_text", "replaced_file", "utf8_text", "write_atomically", "write_json"]
 
+_KEPT_LETTERS = 50
+"""Of at most four bytes each."""
+
 
 @contextlib.contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
@@ -25,7 +28,8 @@ def replaced_file(path: Path) -> Iterator[Path]:
         If it cannot be written, whatever in the block found that out. Nothing is left behind, and a file that was
         there before stays.
     """
-    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    # Not all of a long name: with what is added it would be longer than a file system takes.
+    part = path.with_name(f".{path.name[:_KEPT_LETTERS]}.{os.urandom(4).hex()}.part")
     try:
         # Made here and not by tempfile, whose files only their owner may read: so the user's umask decides.
         part.touch(exist_ok=False)
