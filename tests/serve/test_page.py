@@ -224,6 +224,34 @@ def test_photos_are_read_and_the_table_saved(open_page, astronaut_path, tmp_path
     expect(page.locator(".photo")).to_have_count(0)
 
 
+def test_labels_on_photos_are_as_large_whatever_the_size_of_the_photo(open_page, astronaut_bgr, tmp_path):
+    face = astronaut_bgr[:320, 60:380]
+    for name, image in {
+        "small": cv2.resize(face, (110, 110), interpolation=cv2.INTER_AREA),
+        "tall": cv2.copyMakeBorder(face, 0, 900, 0, 0, cv2.BORDER_REPLICATE),
+        "large": cv2.resize(face, (1700, 1700)),
+    }.items():
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    page = open_page(
+        before="""window.said = [];
+        const write = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+          said.push({ canvas: this.canvas, px: parseFloat(this.font.split(" ").find((word) => word.endsWith("px"))) });
+          write.call(this, text, ...place);
+        };"""
+    )
+    page.get_by_role("tab", name="Photos").click()
+    page.locator("#files").set_input_files(sorted(tmp_path.glob("*.jpg")))
+    expect(page.locator(".photo canvas")).to_have_count(3)
+    expect(page.locator(".photo .person")).to_have_count(3)
+    sizes = page.evaluate(
+        """said.filter(({ canvas }) => canvas.closest(".photo")).map(({ canvas, px }) =>
+        px * Math.min(canvas.clientWidth / canvas.width, canvas.clientHeight / canvas.height))"""
+    )
+    assert len(sizes) == 3
+    assert all(12 <= size <= 16 for size in sizes), sizes  # a little smaller on a small face
+
+
 def test_dropped_photos_and_what_cannot_be_read(open_page, astronaut_path, server):
     page = open_page()
     expect(page.get_by_label("Model")).to_be_enabled()  # it knows the limits by then
@@ -236,7 +264,7 @@ def test_dropped_photos_and_what_cannot_be_read(open_page, astronaut_path, serve
         }"""
     )
     expect(page.get_by_role("tab", name="Photos")).to_have_attribute("aria-selected", "true")
-    expect(page.locator(".photo .error").nth(0)).to_contain_text("is not an image")
+    expect(page.locator(".photo .error").nth(0)).to_have_text(re.compile("^It is not an image"))
     expect(page.locator(".photo .error").nth(1)).to_contain_text("takes 0.5 MB at most")
     expect(page.locator("#photo-rows")).to_have_text("0 faces in 0 photos; 2 could not be read")
     page.locator("#files").set_input_files([astronaut_path])
@@ -532,6 +560,20 @@ def test_the_theme_is_kept(open_page):
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 25)"
+
+
+@pytest.mark.parametrize(("width", "height"), [(720, 450), (844, 390), (640, 320), (360, 225), (1440, 900)])
+def test_the_invitation_fits_where_there_is_little_height(open_page, width, height):
+    """Phones on their side, and pages that are zoomed in."""
+    page = open_page(viewport={"width": width, "height": height})
+    parts = page.evaluate(
+        """[...document.querySelectorAll("#stage, #curtain > *")].map((part) => part.getBoundingClientRect())
+        .filter((box) => box.height).map(({ top, bottom }) => [top, bottom])"""
+    )
+    (top, bottom), *parts = parts
+    assert len(parts) >= 3
+    edges = [top, *itertools.chain(*parts), bottom]
+    assert edges == sorted(edges)
 
 
 @pytest.mark.parametrize("width", [320, 390, 768])

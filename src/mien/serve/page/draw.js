@@ -52,7 +52,8 @@ const overlap = (a, b) => a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h 
 function corners(context, { x, y, w, h }, color, unit) {
   const arm = Math.min(w, h) * 0.22;
   const radius = Math.min(arm, 9 * unit);
-  const strokes = [["#0007", 6 * unit], [color, 3.2 * unit]];
+  const thick = Math.min(3.2 * unit, Math.max(1.2 * unit, w / 9));  // thin around a small face
+  const strokes = [["#0007", 1.9 * thick], [color, thick]];
   context.lineCap = "round";
   for (const [style, line] of strokes) {
     context.strokeStyle = style;

@@ -4,8 +4,10 @@ import { recognize } from "./api.js";
 import { drawFaces, describe, PersonCard } from "./draw.js";
 import { records } from "./table.js";
 
-const SHOWN_PX = 1600;
+const MOST_PX = 1600;
+const CARD_PX = [360, 416];  // room for a picture on its card: about the width, and the most height that page.css gives
 const MOST_CARDS = 6;
+const WIDE_FROM = 3;  // faces: such a photo has two columns, so that it does not stand long beside the others
 const AT_A_TIME = 2;
 const AGAIN = [0, 401, 408, 429];  // not the photo's fault; 0: the server does not answer
 
@@ -73,7 +75,8 @@ export class Photos {
     }
     try {
       const reading = await recognize(item.file, this.hooks.choice());
-      const canvas = await paint(item.file, reading);
+      item.root.classList.toggle("wide", reading.faces.length >= WIDE_FROM);
+      const canvas = await paint(item, reading);
       if (!this.isCurrent(task)) return;
       item.reading = reading;
       show(item, canvas);
@@ -82,7 +85,7 @@ export class Photos {
       if (!this.isCurrent(task)) return;
       if (problem.status === 401) this.hooks.needToken();
       const retriable = AGAIN.includes(problem.status) || problem.status >= 500;
-      this.fail(item, problem.message.replace(`${item.file.name}: `, ""), retriable);
+      this.fail(item, sentence(problem.message.replace(`${item.file.name}: `, "")), retriable);
     }
   }
 
@@ -113,6 +116,12 @@ export class Photos {
     });
     return button;
   }
+}
+
+// What the server says of a file, without its name: it is above.
+function sentence(text) {
+  const whole = /^(is|has|cannot) /.test(text) ? `it ${text}` : text;
+  return whole.charAt(0).toUpperCase() + whole.slice(1);
 }
 
 function show(item, canvas) {
@@ -149,7 +158,7 @@ function frame(item, busy = false) {
 }
 
 // The photo with its boxes; null where this browser cannot show the format, which the server may read all the same.
-async function paint(file, reading) {
+async function paint({ file, root }, reading) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
@@ -160,12 +169,15 @@ async function paint(file, reading) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", describe(reading).replace("Nobody in view", "No face found"));
   const [width, height] = reading.size_wh;
-  const scale = Math.min(1, SHOWN_PX / Math.max(width, height));
+  // Lines and letters are as large on every card, whatever the size and shape of its photo.
+  const shown = Math.min((root.clientWidth || CARD_PX[0]) / width, CARD_PX[1] / height);
+  const scale = Math.min(Math.max(1, 2 * shown), MOST_PX / Math.max(width, height));
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
   const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  drawFaces(context, reading, { scale, x: 0, y: 0 }, { unit: Math.max(0.8, canvas.width / 420) });
+  drawFaces(context, reading, { scale, x: 0, y: 0 }, { unit: scale / shown });
   return canvas;
 }
