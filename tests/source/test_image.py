@@ -217,9 +217,15 @@ def test_arrays_that_are_no_images(array):
         load_image(array)
 
 
+def test_channels_first_are_told_to_be_turned(picture):
+    with pytest.raises(InputError, match=r"\(3, 40, 60\) is no image; .*channels first array.transpose\(1, 2, 0\)"):
+        load_image(picture.transpose(2, 0, 1))
+
+
 def test_array_dtypes(picture):
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    for array in (gray[:, :, None], gray.astype(np.uint16) * 256, gray / 255.0, (gray / 255.0).astype(np.float32)):
+    deep = gray.astype(np.uint16) * 256
+    for array in (gray[:, :, None], deep, deep.astype(">u2"), gray / 255.0, (gray / 255.0).astype(np.float32)):
         np.testing.assert_array_equal(array_to_image(array, ""), gray)
     assert array_to_image(gray > 100, "").max() == 255
     assert load_image(gray).bgr.shape == (40, 60, 3)
