@@ -251,6 +251,26 @@ def test_a_stream_is_lazy_and_gives_frames():
     assert all(frame is None for frame, _ in recognizer.stream_frames([paint_face(1)], keep_frames=False))
 
 
+@pytest.mark.parametrize("options", [{}, {"frame_rate": 10, "smooth_s": 0}])
+@pytest.mark.parametrize("kind", [np.ndarray, memoryview])
+def test_a_generator_may_fill_one_array_again_and_again(kind, options):
+    """As a program does that reads a camera into it: what was still to be read was overwritten, without a word."""
+    picture = paint_face(0)
+    encoded = np.frombuffer(cv2.imencode(".bmp", picture)[1], np.uint8).copy()
+
+    def photos():
+        for said in range(7):
+            if kind is np.ndarray:
+                picture[:] = paint_face(said)
+                yield picture
+            else:
+                encoded[:] = cv2.imencode(".bmp", paint_face(said))[1].ravel()
+                yield memoryview(encoded)
+
+    read = [expressions(reading) for reading in fake_recognizer(threads=2).stream(photos(), **options)]
+    assert read == [[label] for label in FER7]
+
+
 @pytest.mark.parametrize("thing", [0, b"bytes", np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.uint8), None])
 def test_a_stream_of_what_is_no_stream_is_told_at_once(thing):
     with pytest.raises(UsageError, match="expected a video's path, 'camera:0'.* goes to recognize"):

@@ -23,7 +23,7 @@ from mien.parallel import ordered_map, usable_cores
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
 from mien.recognizer_options import RecognizerOptions
 from mien.result import Reading
-from mien.source import Frame, FrameSource, ImageLike, load_image
+from mien.source import Frame, FrameSource, ImageLike, load_image, own_image
 from mien.video import VideoReadings
 from mien.video_options import FrameOptions, VideoOptions
 from mien.zoo import Head, ModelCard, find_model, list_models
@@ -279,6 +279,8 @@ class Recognizer(RecognizerOptions):
         # Opened here: what is wrong with them is no matter of an image.
         self._classifier(inner)
         self._detector(inner)
+        if several > 1 and not isinstance(images, (list, tuple)):
+            images = map(own_image, images)  # some are taken while those before are still to be read
         prepare = functools.partial(self._prepare, threads=inner, keep=keep_frames)
         # Without their images, prepared photos are small: enough of them wait to bridge a batch of the classifier.
         prepared = ordered_map(prepare, images, several, ahead=2 if keep_frames else 8)

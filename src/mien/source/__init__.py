@@ -2,7 +2,7 @@
 
 from mien.source.expand import SourceFile, expand_inputs
 from mien.source.frame import Frame
-from mien.source.image import ImageLike, load_image
+from mien.source.image import ImageLike, load_image, own_image
 from mien.source.name import is_video
 from mien.source.own import FrameSource
 from mien.source.video import VideoInfo, VideoSource
@@ -17,4 +17,5 @@ __all__ = [
     "expand_inputs",
     "is_video",
     "load_image",
+    "own_image",
 ]

@@ -22,7 +22,7 @@ from mien.source.header import ImageHeader, read_header
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["ImageLike", "decode_image", "load_image"]
+__all__ = ["ImageLike", "decode_image", "load_image", "own_image"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PILImage"
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
@@ -76,6 +76,16 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
         f"cannot read an image from {type(image).__name__}; expected a path, bytes, a numpy array (gray or BGR), "
         f"a PIL image, or a list of them{hint}"
     )
+
+
+def own_image(image: Any) -> Any:
+    """An image for those who read it later: a copy, where it is memory that whoever gave it may fill anew.
+
+    As programs do that read a camera into one array again and again. What is no array or buffer is given back as it is.
+    """
+    if isinstance(image, np.ndarray):
+        return image.copy()
+    return bytes(image) if isinstance(image, (bytearray, memoryview)) else image
 
 
 def read_file(name: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mien.errors import InputError, UsageError
 from mien.source.frame import Frame
-from mien.source.image import DEFAULT_MAX_MEGAPIXELS, load_image
+from mien.source.image import DEFAULT_MAX_MEGAPIXELS, load_image, own_image
 from mien.source.video import EARLY_S, VideoInfo, next_due_s
 
 __all__ = ["FrameSource"]
@@ -90,7 +90,7 @@ class FrameSource:
         try:
             if isinstance(image, InputError):
                 raise image
-            frame = image if isinstance(image, Frame) else load_image(image, self._max_megapixels)
+            frame = image if isinstance(image, Frame) else load_image(own_image(image), self._max_megapixels)
         except InputError as error:
             raise InputError(_NAME, f"frame {index}: {error}") from error
         time_s = index / self._rate
