@@ -152,6 +152,22 @@ def test_a_kill_leaves_what_can_be_played(tmp_path):
     assert len(pictures_of(tmp_path / "seen.mp4.partial.mp4")) >= 60
 
 
+def test_a_disk_that_was_full_before_leaves_no_file_without_pictures(tmp_path):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+
+    done = subprocess.run(
+        [sys.executable, "-c", WRITER, str(tmp_path / "seen.mp4"), "5", "live"],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        check=False,
+    )
+    assert done.stderr.splitlines()[-1].endswith("seen.mp4: cannot be written (File too large)")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_is_said_and_what_was_written_can_be_played(tmp_path):
     """A limit on the size of files stands for the disk."""
 

@@ -34,7 +34,7 @@ class VideoSink:
 
     While it runs the pictures go into a file beside the target (``clip.mp4.partial.mp4``) that can be played at any
     time, up to the last second or two: that is what a kill leaves behind. At the end they are copied, together with
-    the sound, into the target.
+    the sound, into the target. Where that fails, the file stays if it holds any picture.
 
     Parameters
     ----------
@@ -88,6 +88,10 @@ class VideoSink:
                     self._complete()
                 self._partial.unlink(missing_ok=True)
         except OutputError:
+            with contextlib.suppress(self._av.error.FFmpegError, OSError):
+                self._container.close()
+            if not self._holds_pictures():
+                self._partial.unlink(missing_ok=True)
             if error is None:  # else the first error is the one to tell
                 raise
 
@@ -194,6 +198,14 @@ class VideoSink:
         with contextlib.suppress(self._av.error.InvalidDataError, self._av.error.EOFError):
             yield from packets
 
+    def _holds_pictures(self) -> bool:
+        """Whether anything can be played of the file beside the target, after an error."""
+        try:
+            with self._av.open(str(self._partial)) as part:
+                return next(part.decode(video=0), None) is not None
+        except (self._av.error.FFmpegError, OSError, IndexError):
+            return False
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -202,7 +214,7 @@ class VideoSink:
             raise
         except (self._av.error.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
-            left = f"; {self._partial.name} holds the pictures so far" if self._stream is not None else ""
+            left = f"; {self._partial.name} holds the pictures so far" if self._holds_pictures() else ""
             raise OutputError(f"{self._path}: cannot be written ({reason}){left}") from error
 
 
