@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,9 +157,22 @@ def test_wrong_names_are_refused(tmp_path):
         TimelineSink(tmp_path / "page.pdf", SCHEME)
     with pytest.raises(UsageError, match="no folder"):
         TimelineSink(tmp_path / "nowhere" / "page.html", SCHEME)
+    with pytest.raises(UsageError, match="File name too long"):
+        TimelineSink(tmp_path / f"{300 * 'a'}.html", SCHEME)
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
-        page_of(tmp_path / "page.html")
+    with pytest.raises(UsageError, match="is a folder"):
+        TimelineSink(tmp_path / "page.html", SCHEME)
+    (tmp_path / "page.html").rmdir()
+    with pytest.raises(OutputError, match="cannot be written"), TimelineSink(tmp_path / "page.html", SCHEME) as sink:
+        for reading in readings(PLAN):
+            sink.write(reading)
+        (tmp_path / "page.html").mkdir()  # only now
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody may write into")
+def test_where_nothing_can_be_written_is_told_before_anything_is_read():
+    with pytest.raises(UsageError, match="cannot be written"):
+        TimelineSink("/proc/page.html", SCHEME)
 
 
 def history_of(plan, rate=10, until_s=None, **changes):

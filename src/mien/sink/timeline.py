@@ -8,6 +8,7 @@ import importlib.resources
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -46,9 +47,9 @@ class TimelineSink:
     Raises
     ------
     UsageError
-        If `path` does not end in ``.html``, or its folder is missing.
+        If `path` does not end in ``.html``, or nothing can be written there.
     OutputError
-        When it closes, if the page cannot be written.
+        When it closes, if the page cannot be written all the same.
     """
 
     def __init__(self, path: str | os.PathLike[str], scheme: LabelScheme) -> None:
@@ -57,6 +58,13 @@ class TimelineSink:
             raise UsageError(f"{path}: a timeline is written as .html, not '{self._path.suffix}'")
         if not self._path.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {self._path.parent}; make it, or choose another --timeline")
+        try:  # now: hours of video may be read before the page is written
+            if self._path.is_dir():
+                raise UsageError(f"{path}: is a folder; expected the name of a file to write")
+            with tempfile.TemporaryFile(dir=self._path.parent):
+                pass
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --timeline") from error
         self._scheme = scheme
         self._videos: dict[str, History] = {}
 
