@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data import balance_dataset, class_weights, map_labels, oversample
+from mien.data import Dataset, DatasetInfo, balance_dataset, class_weights, map_labels, oversample
+from mien.data.writer import DatasetWriter, Row
 from mien.errors import MienWarning, UsageError
 from mien.labels import FER7, find_scheme
 from tests.data.layouts_on_disk import pattern
@@ -75,6 +76,16 @@ def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
         assert np.array_equal(pixels, expected[:, ::-1] if mirrored else expected)
         assert box == ([8, 2, 47, 41] if mirrored else [1, 2, 40, 41])
         assert points[0] == ([18, 21] if mirrored else [10, 20]), "the eye on the image's left stays first"
+
+
+def test_photos_that_are_repeated_are_stored_a_few_at_a_time(tmp_path):
+    info = DatasetInfo(labels=FER7)
+    with DatasetWriter(tmp_path / "a.parquet", info) as writer:
+        for row in range(3):
+            writer.write(Row(bytes([row]) * (25 << 20), row, "train", "a.jpg"))
+    repeated = Dataset(tmp_path / "a.parquet").write_rows(tmp_path / "b.parquet", [0, 0, 0, 1, 2, 2], info)
+    assert np.bincount(repeated.row_groups()).tolist() == [2, 2, 2], "a group is read as a whole"
+    assert [data[0] for _, data in repeated.each_encoded(range(6))] == [0, 0, 0, 1, 2, 2]
 
 
 def test_oversampling_before_anything_is_split_off_is_warned_of(tmp_path):

@@ -71,3 +71,12 @@ def test_votes_are_compared_with_what_the_classes_stand_for(tmp_path):
     report = report_dataset(make_dataset(tmp_path / "a.parquet", images, [0, 1, 2], votes=VOTES, labels=classes))
     assert report.votes["with_majority"] == 2
     assert report.votes["agreement"] == 1.0, "happy is positive, sad is negative"
+
+
+def test_photos_come_a_few_at_a_time(tmp_path):
+    photos = [np.zeros((5000, 5000), np.uint8)] * 4
+    box = [None, None, None, [10.0, 10.0, 40.0, 40.0]]
+    dataset = make_dataset(tmp_path / "a.parquet", photos, [0] * 4, box_xyxy=box)
+    batches = list(dataset.image_batches())
+    assert [len(batch) for batch in batches] == [3, 1], "1,024 photos of a camera do not fit into memory"
+    assert batches[1][0].base is None, "a face does not keep the photo that it was cut out of"

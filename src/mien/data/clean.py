@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.audit.plan import Finding, image_id
+from mien.data.audit.plan import Finding, image_ids
+from mien.data.copies import CopyPairs, copy_groups
 from mien.data.dataset import Dataset
 from mien.errors import InputError
 
@@ -95,7 +96,7 @@ def clean_dataset(
             new = dataset.labels.index(finding.new_label)
             summary.relabelled += int(new != labels[finding.index])
             labels[finding.index] = new
-    for rows, checks in _merge_groups(plan):
+    for rows, checks in _merge_groups(plan, len(dataset)):
         alive = [row for row in rows if row not in reason]
         if not alive:
             continue
@@ -128,9 +129,9 @@ def _require_same(dataset: Dataset, plan: Sequence[Finding], plan_name: str) -> 
                 f"{plan_name} row {number}", f"index {finding.index}; expected 0 to {len(dataset) - 1}, a row of "
                 f"{dataset.path}. Correct it, or audit this dataset and use that plan"
             )  # fmt: skip
-    encoded = dataset.encoded([finding.index for finding in plan])
+    ids = image_ids(dataset, [finding.index for finding in plan])
     for number, finding in enumerate(plan):
-        if image_id(encoded[finding.index]) != finding.image_id:
+        if ids[finding.index] != finding.image_id:
             name = finding.name or f"row {finding.index}"
             raise InputError(
                 str(dataset.path), f"the plan is of another dataset: {name} ({plan_name} row {number}) is not the "
@@ -177,18 +178,20 @@ def _require_agreement(plan: Sequence[Finding], plan_name: str) -> None:
             )
 
 
-def _merge_groups(plan: Sequence[Finding]) -> list[tuple[list[int], dict[int, str]]]:
+def _merge_groups(plan: Sequence[Finding], count: int) -> list[tuple[list[int], dict[int, str]]]:
     """The rows that merges bring together, directly or through others, and which check named each."""
-    merges = [finding for finding in plan if finding.action == "merge" and finding.partner is not None]
-    home: dict[int, set[int]] = {}
     checks: dict[int, str] = {}
-    for finding in merges:
-        partner = finding.partner or 0
-        group = home.get(partner, {partner}) | home.get(finding.index, {finding.index})
-        home.update(dict.fromkeys(group, group))
-        checks.setdefault(finding.index, finding.check)
-    groups = {min(group): group for group in home.values()}
-    return [(sorted(group), checks) for _, group in sorted(groups.items())]
+    merged = []
+    for finding in plan:
+        if finding.action == "merge" and finding.partner is not None:
+            merged.append((finding.index, finding.partner))
+            checks.setdefault(finding.index, finding.check)
+    first, second = np.array(merged, np.int64).reshape(-1, 2).T
+    home = copy_groups(count, CopyPairs(first, second, np.zeros(len(first), np.int8), np.ones(len(first), np.float32)))
+    groups: dict[int, list[int]] = {}
+    for row in np.unique([first, second]).tolist():
+        groups.setdefault(int(home[row]), []).append(row)
+    return [(group, checks) for _, group in sorted(groups.items())]
 
 
 def _agreed_label(votes: list[int], own: int) -> int:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow, open_parquet
 from mien.data.photos.form import METADATA_KEY as PHOTOS_KEY
 from mien.data.pixels import cut_face, decode_gray, fit_square
-from mien.data.writer import DatasetWriter
+from mien.data.writer import ROW_GROUP_BYTES, DatasetWriter
 from mien.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ __all__ = ["Dataset"]
 
 IntArray = npt.NDArray[np.int64]
 _BATCH_ROWS = 1024
+# Of photos fewer are kept at a time: these are five of 12 megapixels.
+_BATCH_PIXELS = 1 << 26
 
 
 class Dataset:
@@ -198,37 +200,45 @@ class Dataset:
         return images
 
     def image_batches(self, rows: int = _BATCH_ROWS) -> Iterator[list[npt.NDArray[np.uint8]]]:
-        """The faces in order, a list at a time: gray, each in its own size, cut out where the row has a box."""
-        start = 0
+        """The faces in order, a list of at most that many at a time: gray, each in its own size, cut out by its box."""
+        faces: list[npt.NDArray[np.uint8]] = []
+        row = pixels = 0
         for batch in self.batches(rows):
             boxes = batch.column("box_xyxy").to_pylist() if "box_xyxy" in batch.column_names else [None] * len(batch)
-            encoded = batch.column("image").combine_chunks().field("bytes").to_pylist()
-            yield [
-                cut_face(decode_gray(data or b"", f"{self.path} row {start + i}"), box)
-                for i, (data, box) in enumerate(zip(encoded, boxes, strict=True))
-            ]
-            start += len(batch)
+            encoded = batch.column("image").combine_chunks().field("bytes")
+            for data, box in zip(encoded, boxes, strict=True):
+                face = cut_face(decode_gray(data.as_py() or b"", f"{self.path} row {row}"), box)
+                # A part of a photo would keep all of it.
+                faces.append(face if box is None else face.copy())
+                row += 1
+                pixels += face.size
+                if len(faces) == rows or pixels >= _BATCH_PIXELS:
+                    yield faces
+                    faces, pixels = [], 0
+        if faces:
+            yield faces
 
     def batches(self, rows: int = _BATCH_ROWS, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows in order, as Arrow tables of at most that many; memory stays flat."""
+        """The rows in order, as Arrow tables of at most that many, never of two row groups; memory stays flat."""
         pa = load_pyarrow()
-        for batch in self._file.iter_batches(rows, columns=columns):
-            yield pa.Table.from_batches([batch])
+        for group in range(self._file.num_row_groups):
+            for batch in self._file.iter_batches(rows, [group], columns):
+                yield pa.Table.from_batches([batch])
 
     def encoded(self, index: Sequence[int] | IntArray) -> dict[int, bytes]:
         """The stored image bytes of some rows, by index."""
+        return dict(self.each_encoded(index))
+
+    def each_encoded(self, index: Sequence[int] | IntArray) -> Iterator[tuple[int, bytes]]:
+        """As `encoded`, ascending and each once, where all of them may be more than fit into memory."""
         wanted = np.unique(np.asarray(index, np.int64))
-        found: dict[int, bytes] = {}
-        start = 0
-        for group in range(self._file.num_row_groups):
-            count = self._file.metadata.row_group(group).num_rows
-            inside = wanted[(wanted >= start) & (wanted < start + count)] - start
-            if len(inside):
+        groups = self.row_groups()
+        for part in np.split(wanted, np.flatnonzero(np.diff(groups[wanted])) + 1):
+            if len(part):
+                group = int(groups[part[0]])
                 column = self._file.read_row_group(group, columns=["image"]).column("image").combine_chunks()
-                values = column.field("bytes").take(load_pyarrow().array(inside)).to_pylist()
-                found.update(zip((inside + start).tolist(), values, strict=True))
-            start += count
-        return found
+                inside = load_pyarrow().array(part - np.searchsorted(groups, group))
+                yield from zip(part.tolist(), column.field("bytes").take(inside).to_pylist(), strict=True)
 
     def write_rows(
         self,
@@ -270,8 +280,10 @@ class Dataset:
         with DatasetWriter(path, info) as writer:
             for batch in self.batches():
                 first, last = np.searchsorted(order, [start, start + len(batch)])
-                if last > first:
-                    chosen = slice(int(first), int(last))
+                # Of a row group of photos that are repeated only some at a time.
+                step = max(1, len(batch) * ROW_GROUP_BYTES // max(1, batch.nbytes))
+                for begin in range(int(first), int(last), step):
+                    chosen = slice(begin, min(begin + step, int(last)))
                     values = {name: column[chosen] for name, column in (replace or {}).items()}
                     flip = None if mirror is None else mirror[chosen]
                     writer.write_table(rewrite_table(batch, order[chosen] - start, info, values, flip))

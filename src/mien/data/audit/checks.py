@@ -34,33 +34,43 @@ class _Links:
     """What is known of any two rows of a group of copies."""
 
     def __init__(self, pairs: CopyPairs) -> None:
+        # Of exact copies one, the original, stood for all when near copies were looked for.
         self._original: dict[int, int] = {}
-        self._best: dict[tuple[int, int], tuple[int, float]] = {}
+        self._twins: dict[int, list[int]] = {}
+        self._near: dict[int, dict[int, tuple[int, float]]] = defaultdict(dict)
         self._surest: dict[int, float] = {}
         columns = (pairs.first, pairs.second, pairs.kind, pairs.correlation)
         for first, second, kind, score in zip(*(column.tolist() for column in columns), strict=True):
             if kind == COPY_KINDS.index("exact"):
                 self._original[second] = first
-            elif score > self._best.get((first, second), (0, -1.0))[1]:
-                self._best[first, second] = self._best[second, first] = (kind, score)
+                self._twins.setdefault(first, [first]).append(second)
+            elif score > self._near[first].get(second, (0, -1.0))[1]:
+                self._near[first][second] = self._near[second][first] = (kind, score)
                 for row in (first, second):
                     self._surest[row] = max(score, self._surest.get(row, -1.0))
 
-    def between(self, row: int, other: int) -> tuple[int, float, bool]:
-        """Kind and correlation, and whether they were compared directly or are connected by a third picture."""
-        # Of exact copies one stood for all when near copies were looked for.
-        first, second = self._original.get(row, row), self._original.get(other, other)
-        if first == second:
-            return COPY_KINDS.index("exact"), 1.0, True
-        if (first, second) in self._best:
-            return *self._best[first, second], True
-        return COPY_KINDS.index("near"), min(self._surest[first], self._surest[second]), False
+    def surest(self, row: int, others: set[int]) -> tuple[int, float, int]:
+        """Kind, correlation and row of the one of `others`, all of the same group, that most surely is a copy of `row`.
 
-    def surest(self, row: int, others: list[int]) -> tuple[int, float, int]:
-        """Kind, correlation and row of the one of `others` that is most surely a copy of `row`."""
-        known = [(*self.between(row, other), other) for other in others]
-        kind, score, _, other = min(known, key=lambda item: (not item[2], item[0], -item[1], item[3]))
-        return kind, score, other
+        Not compared one by one: of one picture there may be thousands.
+        """
+        own = self._original.get(row, row)
+        twin = self._first(own, others)
+        if twin is not None:
+            return COPY_KINDS.index("exact"), 1.0, twin
+        near = [(kind, -score, self._first(other, others)) for other, (kind, score) in self._near[own].items()]
+        direct = [(kind, score, other) for kind, score, other in near if other is not None]
+        if direct:
+            kind, score, other = min(direct)
+            return kind, -score, other
+        # Connected by a third picture.
+        limit = self._surest[own]
+        score, other = min((-min(limit, self._surest[self._original.get(other, other)]), other) for other in others)
+        return COPY_KINDS.index("near"), -score, other
+
+    def _first(self, original: int, others: set[int]) -> int | None:
+        """The first of `others` with the pixels of this row."""
+        return next((row for row in self._twins.get(original, (original,)) if row in others), None)
 
 
 def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
@@ -72,16 +82,17 @@ def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
         members[int(groups[row])].append(row)
     leaks, sources, copies = [], [], []
     for rows in members.values():
-        train = [row for row in rows if dataset.split[row] == TRAIN]
-        evaluation = [row for row in rows if dataset.split[row] != TRAIN]
+        by_split: dict[str, set[int]] = defaultdict(set)
+        for row in rows:
+            before = by_split[str(dataset.split[row])]
+            if before:
+                copies.append(_copy(dataset, "", row, before, links, "merge"))
+            before.add(row)
+        train = by_split.pop(TRAIN, set())
+        evaluation = set().union(*by_split.values())
         if train and evaluation:
             leaks += [_copy(dataset, "leak", row, train, links, "keep") for row in evaluation]
             sources += [_copy(dataset, "leak_source", row, evaluation, links, "drop") for row in train]
-        by_split: dict[str, list[int]] = defaultdict(list)
-        for row in rows:
-            by_split[str(dataset.split[row])].append(row)
-        for same in by_split.values():
-            copies += [_copy(dataset, "", row, same[:i], links, "merge") for i, row in enumerate(same) if i]
     for finding in copies:
         finding.check = f"{finding.kind}_copy"
         other = dataset.labels[dataset.label[finding.partner or 0]]
@@ -94,7 +105,7 @@ def copy_findings(dataset: Dataset, pairs: CopyPairs) -> list[Finding]:
     return [*sorted(leaks, key=surest), *sorted(sources, key=surest), *sorted(copies, key=surest)]
 
 
-def _copy(dataset: Dataset, check: str, row: int, others: list[int], links: _Links, action: str) -> Finding:
+def _copy(dataset: Dataset, check: str, row: int, others: set[int], links: _Links, action: str) -> Finding:
     """A finding for `row`, with the one of `others` that it resembles most as its partner."""
     kind, score, partner = links.surest(row, others)
     finding = _finding(dataset, check, row, action, score, "")

@@ -11,11 +11,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from mien.data.dataset import Dataset
 from mien.data.info import load_pyarrow, open_parquet, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, replaced_file
 
-__all__ = ["ACTIONS", "CHECKS", "Finding", "image_id", "read_plan", "write_plan"]
+__all__ = ["ACTIONS", "CHECKS", "Finding", "image_id", "image_ids", "read_plan", "write_plan"]
 
 CHECKS = (
     "leak", "leak_source", "exact_copy", "near_copy", "mirror_copy", "flat", "not_face", "wrong_label",
@@ -83,6 +84,11 @@ def image_id(data: bytes) -> str:
     as another one.
     """
     return f"id-{blake2b(data, digest_size=8).hexdigest()}"
+
+
+def image_ids(dataset: Dataset, index: Sequence[int]) -> dict[int, str]:
+    """The digest of each of some rows' images; memory stays flat, however many there are."""
+    return {row: image_id(data) for row, data in dataset.each_encoded(index)}
 
 
 def write_plan(path: str | os.PathLike[str], findings: Sequence[Finding]) -> None:

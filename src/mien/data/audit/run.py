@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mien.data.audit.checks import copy_findings, face_findings, flat_findings, label_findings
-from mien.data.audit.plan import CHECKS, Finding, image_id
+from mien.data.audit.plan import CHECKS, Finding, image_ids
 from mien.data.audit.predict import face_scores, label_probabilities, model_outputs, read_probabilities
 from mien.data.copies import CopyPairs, find_copies
 from mien.data.dataset import Dataset
@@ -20,7 +20,7 @@ from mien.data.options import AuditOptions
 from mien.errors import UsageError
 from mien.parallel import usable_cores
 
-__all__ = ["Audit", "AuditOptions", "audit_dataset"]
+__all__ = ["Audit", "AuditOptions", "audit_dataset", "identify"]
 
 _SIDE_PX = 48
 _NOT_FACE = "not_face"
@@ -155,7 +155,7 @@ def audit_dataset(
         if finding.action == "relabel" and finding.index in dropped:
             finding.action = "keep"
             finding.note += "; dropped by another check"
-    _identify(dataset, audit.findings)
+    identify(dataset, audit.findings)
     return audit
 
 
@@ -167,9 +167,9 @@ def _trained_splits(text: str, dataset: Dataset) -> set[str]:
     return names
 
 
-def _identify(dataset: Dataset, findings: list[Finding]) -> None:
-    """Rank the findings within their checks, and give each its row's name and image digest."""
-    encoded = dataset.encoded([finding.index for finding in findings])
+def identify(dataset: Dataset, findings: list[Finding]) -> None:
+    """Rank the findings within their checks, and give each its row's name and image digest, in place."""
+    ids = image_ids(dataset, [finding.index for finding in findings])
     names = dataset.names()
     rank: dict[str, int] = {}
     for finding in findings:
@@ -177,7 +177,7 @@ def _identify(dataset: Dataset, findings: list[Finding]) -> None:
         finding.rank = rank[finding.check]
         finding.name = names[finding.index]
         finding.partner_name = "" if finding.partner is None else names[finding.partner]
-        finding.image_id = image_id(encoded[finding.index])
+        finding.image_id = ids[finding.index]
 
 
 @contextmanager
