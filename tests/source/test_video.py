@@ -200,7 +200,9 @@ def test_what_is_no_video_is_said(tmp_path, clip):
         (blank, "holds no video"),
         (alone, "holds no video"),
         (tmp_path / "missing.mp4", "no such file"),
-        (tmp_path, "is a folder"),
+        (tmp_path, "is a folder; expected a video file"),
+        ("https://example.com/still.jpg", "is an address; mien fetches nothing"),
+        ("clips/*.mp4", "no such file or folder; in Python list what a pattern names"),
     ]:
         with pytest.raises(InputError, match=__import__("re").escape(reason)) as caught:
             VideoSource(str(path))

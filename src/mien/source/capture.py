@@ -15,7 +15,7 @@ import cv2
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
 from mien.source.container import read_container
-from mien.source.name import camera_number, is_network, shown_name
+from mien.source.name import camera_number, is_network, shown_name, why_unreadable
 
 __all__ = ["Capture", "open_capture"]
 
@@ -93,14 +93,8 @@ def _unreadable(name: str) -> str:
     try:
         with Path(name).open("rb") as file:
             return "" if file.read(1) else "the file is empty (0 bytes)"
-    except FileNotFoundError:
-        return "no such file or folder"
-    except IsADirectoryError:
-        return "is a folder; expected a video file"
-    except PermissionError:
-        return "no permission to read it"
     except (OSError, ValueError) as error:
-        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        return why_unreadable(name, error, "a video file")
 
 
 def _no_video(name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +16,7 @@ from mien.opencv import quiet_opencv
 from mien.source.container import container_kind
 from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
+from mien.source.name import why_unreadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -94,19 +93,8 @@ def read_file(name: str) -> bytes:
         raise InputError("<empty>", "is no name of a file; expected the path of an image")
     try:
         return Path(name).read_bytes()
-    except FileNotFoundError:
-        if "://" in name:
-            raise InputError(name, "is an address; mien fetches nothing: download it first") from None
-        hint = "; in Python list what a pattern names with glob.glob" if glob.has_magic(name) else ""
-        raise InputError(name, f"no such file or folder{hint}") from None
-    except IsADirectoryError:
-        raise InputError(name, "is a folder; expected an image file, or a list of them") from None
-    except PermissionError:
-        raise InputError(name, "no permission to read it") from None
     except (OSError, ValueError) as error:
-        long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
-        hint = "; an image as base64 text is bytes first: base64.b64decode(text)" if long else ""
-        raise InputError(name, f"cannot be read ({getattr(error, 'strerror', None) or error}){hint}") from error
+        raise InputError(name, why_unreadable(name, error, "an image file, or a list of them")) from error
 
 
 def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) -> Frame:

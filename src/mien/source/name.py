@@ -1,7 +1,9 @@
-"""What an input is by its name: a photo, a video, a camera or a stream; and how the name is shown."""
+"""What an input is by its name: a photo, a video, a camera or a stream; how it is shown, why it cannot be opened."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ __all__ = [
     "is_network",
     "is_video",
     "shown_name",
+    "why_unreadable",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -83,3 +86,28 @@ def shown_name(name: str) -> str:
     """The name as it may be shown and stored: a password in an address is replaced by ``***``."""
     # Up to the last "@": FFmpeg takes passwords that hold one as they are.
     return re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:***@", name)
+
+
+def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str:
+    """What is wrong with a file that cannot be opened, in words and with what to do.
+
+    Parameters
+    ----------
+    name : str
+    error : OSError or ValueError
+        What opening it raised.
+    expected : str
+        What it should have been, where it is a folder.
+    """
+    if isinstance(error, FileNotFoundError):
+        if "://" in name:
+            return "is an address; mien fetches nothing: download it first"
+        hint = "; in Python list what a pattern names with glob.glob" if glob.has_magic(name) else ""
+        return f"no such file or folder{hint}"
+    if isinstance(error, IsADirectoryError):
+        return f"is a folder; expected {expected}"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    hint = "; an image as base64 text is bytes first: base64.b64decode(text)" if long else ""
+    return f"cannot be read ({getattr(error, 'strerror', None) or error}){hint}"
