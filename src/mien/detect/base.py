@@ -16,7 +16,7 @@ ImageArray = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Detections:
-    """The faces found in one image, best first.
+    """The faces found in one image, best first. Building it validates it.
 
     Attributes
     ----------
@@ -41,6 +41,8 @@ class Detections:
             if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
                 came = f"{getattr(array, 'dtype', type(array).__name__)}{getattr(array, 'shape', '')}"
                 raise ValueError(f"Detections.{name} is {came}; expected float32{shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"Detections.{name} holds NaN or infinity; expected finite numbers")
 
     def __len__(self) -> int:
         return len(self.score)
