@@ -84,6 +84,31 @@ def test_intervals_of_means_are_those_of_drawing_images_again() -> None:
     np.testing.assert_allclose(found["macro_f1_interval_95"], wanted[:, 1], atol=0.012)
 
 
+@pytest.mark.parametrize(("images", "share"), [(300, 0.7), (300, 0.99), (24, 0.95)])
+def test_intervals_of_means_cover_the_truth_as_often_as_they_say(images: int, share: float) -> None:
+    """Also where nearly all are right: drawing images again alone covers the last case in half of the tries."""
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(150):
+        labels = rng.integers(0, 3, images)
+        answers = np.where(rng.random(images) < share, labels, (labels + rng.integers(1, 3, images)) % 3)
+        low, high = detailed_scores(labels, answers, NAMES)["balanced_accuracy_interval_95"]
+        covered += low <= share <= high
+    assert covered / 150 >= 0.91
+
+
+@pytest.mark.parametrize("images", [6, 600])
+def test_intervals_of_means_of_right_answers_alone_narrow_with_the_images(images: int) -> None:
+    labels = np.arange(images) % 3
+    scores = detailed_scores(labels, labels, NAMES)
+    for name in ("balanced_accuracy", "macro_f1"):
+        low, high = scores[f"{name}_interval_95"]
+        assert (scores[name], high) == (1.0, 1.0)
+        assert low == pytest.approx(1 - 3.5 / images, abs=2.5 / images)
+    alone = detailed_scores(labels[:1], labels[:1], ("a",))
+    assert alone["macro_f1_interval_95"] == [1.0, 1.0], "one class leaves no wrong answer"
+
+
 @pytest.mark.parametrize(("images", "share"), [(400, 0.72), (12, 0.95)])
 def test_an_interval_covers_the_truth_as_often_as_it_says(images: int, share: float) -> None:
     rng = np.random.default_rng(1)

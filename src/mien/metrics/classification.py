@@ -211,19 +211,34 @@ def rounded(value: Any) -> float:
 
 
 def _mean_intervals(confusion: IntArray) -> tuple[list[float], list[float]]:
-    """Intervals of balanced accuracy and macro F1.
+    """Intervals of balanced accuracy and macro F1, by a bootstrap that is never certain.
 
     Drawing images again with replacement is drawing the cells of the confusion matrix from a multinomial distribution.
+    Where all answers are right all draws are equal, of six images as of six thousand. So two right and two wrong
+    answers more are drawn from, spread over the classes as the images are (as Agresti and Coull, 1998, do for one
+    share), and what these move the means by is taken back: the intervals lie around what was measured.
     """
-    images = int(confusion.sum())
+    images, others = int(confusion.sum()), max(len(confusion) - 1, 1)
+    support = confusion.sum(axis=1, keepdims=True)
+    # In whole numbers: each image counts `images * others` times.
+    cells = confusion * (images * others) + 2 * support * np.where(np.eye(len(confusion), dtype=bool), others, 1)
     rng = np.random.default_rng(SEED)
     parts = []
     for _ in range(RESAMPLES // _BLOCK):
-        cells = rng.multinomial(images, confusion.ravel() / images, _BLOCK)
-        scores = class_scores(cells.reshape(-1, *confusion.shape))
-        parts.append(np.stack([scores.balanced_accuracy, scores.macro_f1]))
-    balanced, macro = np.quantile(np.concatenate(parts, axis=1), INTERVAL, axis=1).T
-    return [rounded(value) for value in balanced], [rounded(value) for value in macro]
+        drawn = class_scores(rng.multinomial(images, cells.ravel() / cells.sum(), _BLOCK).reshape(-1, *confusion.shape))
+        parts.append(np.stack([drawn.balanced_accuracy, drawn.macro_f1]))
+    bounds = np.quantile(np.concatenate(parts, axis=1), INTERVAL, axis=1).T
+    measured, moved = class_scores(confusion), class_scores(cells)
+    return (
+        _around(measured.balanced_accuracy, bounds[0] - moved.balanced_accuracy),
+        _around(measured.macro_f1, bounds[1] - moved.macro_f1),
+    )
+
+
+def _around(value: FloatArray, sides: FloatArray) -> list[float]:
+    """A share's interval from how far its bounds lie to either side."""
+    low, high = (value + side for side in sides)
+    return [rounded(max(min(low, value), 0.0)), rounded(min(max(high, value), 1.0))]
 
 
 def _mean_over(values: npt.NDArray[np.float64], counted: BoolArray) -> npt.NDArray[np.float64]:
