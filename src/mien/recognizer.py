@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from mien.zoo import Head, ModelCard, find_model, list_models
 __all__ = ["Recognizer", "recognize"]
 
 _A = TypeVar("_A")
+OnError: TypeAlias = Literal["raise", "record"]
 _MADE_OF = {"_classifier": {"model"}, "_detector": {"detector", "min_face_px", "min_score"}}
 """The options that each stage depends on."""
 _IMAGE_OPTIONS = ("on_error", "threads")
@@ -69,7 +70,7 @@ class _Opened(Generic[_A]):
 
 
 @document_options
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Recognizer(RecognizerOptions):
     """Finds the faces of images and reads their expressions.
 
@@ -171,14 +172,14 @@ class Recognizer(RecognizerOptions):
         return other
 
     @overload
-    def recognize(self, images: list[Any] | tuple[Any, ...], *, on_error: Any = None) -> list[Reading]: ...
+    def recognize(self, images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None) -> list[Reading]: ...
     @overload
-    def recognize(self, images: ImageLike, *, on_error: Any = None) -> Reading: ...
+    def recognize(self, images: ImageLike, *, on_error: OnError | None = None) -> Reading: ...
     def recognize(
         self,
         images: ImageLike | list[Any] | tuple[Any, ...],
         *,
-        on_error: Literal["raise", "record"] | None = None,
+        on_error: OnError | None = None,
     ) -> Reading | list[Reading]:
         """Read one image, or a list of them in real batches.
 
@@ -198,7 +199,7 @@ class Recognizer(RecognizerOptions):
         return self._recognize(images, on_error)
 
     def _recognize(
-        self, images: ImageLike | list[Any] | tuple[Any, ...], on_error: Literal["raise", "record"] | None
+        self, images: ImageLike | list[Any] | tuple[Any, ...], on_error: OnError | None
     ) -> Reading | list[Reading]:
         if on_error is not None:
             _check_on_error(on_error)
@@ -216,7 +217,9 @@ class Recognizer(RecognizerOptions):
     @overload
     def stream(self, images: Iterable[Any], *, frame_rate: float, **options: Any) -> VideoReadings: ...
     @overload
-    def stream(self, images: Iterable[Any], *, on_error: Any = "record", threads: Any = None) -> Iterator[Reading]: ...
+    def stream(
+        self, images: Iterable[Any], *, on_error: OnError = "record", threads: int | None = None
+    ) -> Iterator[Reading]: ...
     def stream(
         self,
         images: str | os.PathLike[str] | Iterable[ImageLike | Frame | InputError],
@@ -265,7 +268,7 @@ class Recognizer(RecognizerOptions):
         self,
         images: Iterable[ImageLike | Frame | InputError],
         *,
-        on_error: Literal["raise", "record"] = "record",
+        on_error: OnError = "record",
         threads: int | None = None,
         keep_frames: bool = True,
         live: bool = False,
@@ -334,13 +337,15 @@ class Recognizer(RecognizerOptions):
 
 
 @overload
-def recognize(images: list[Any] | tuple[Any, ...], *, on_error: Any = None, **options: Any) -> list[Reading]: ...
+def recognize(
+    images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None, **options: Any
+) -> list[Reading]: ...
 @overload
-def recognize(images: ImageLike, *, on_error: Any = None, **options: Any) -> Reading: ...
+def recognize(images: ImageLike, *, on_error: OnError | None = None, **options: Any) -> Reading: ...
 def recognize(
     images: ImageLike | list[Any] | tuple[Any, ...],
     *,
-    on_error: Literal["raise", "record"] | None = None,
+    on_error: OnError | None = None,
     **options: Any,
 ) -> Reading | list[Reading]:
     """Read one image or a list of them with a recognizer that is kept for the next call.

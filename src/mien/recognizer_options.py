@@ -35,57 +35,56 @@ class RecognizerOptions:
     )
     detector: str | Path | Detector = option(
         "mien",
-        "Face detector: 'mien' (shipped), 'yunet' (fetched once on request), the path of a YuNet .onnx file, "
-        "or 'none' for images that are cropped to the face already.",
+        "Face detector: 'mien' (shipped), 'yunet' (fetched once on request), the path of an exported .onnx file or of "
+        "YuNet's, or 'none' for images that are cropped to the face already.",
         cli_type=str,
         metavar="NAME",
     )
     labels: str | Sequence[str] | LabelScheme = option(
         "auto",
         "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. "
-        "'auto' is fer7 where the model knows it, else the model's own classes.",
+        "'auto' is fer7 if the model knows these, else the model's own classes.",
         cli_type=str,
         metavar="SCHEME",
     )
     min_face_px: float | None = option(
         None,
-        "Smallest face to look for, in pixels of the photo. Smaller costs time. "
-        "Default: 20, or larger on large photos.",
+        "Smallest face to look for, in pixels of the photo. Smaller takes longer. Default: 20, more on large photos.",
         flag="--min-face",
         metavar="PX",
         minimum=1,
     )
     min_score: float | None = option(
         None,
-        "Least score of the detector for a find to count as a face. Lower finds more hidden and turned faces, and more "
-        "that are none. Default: the detector's own, 0.5 of 'mien' and 0.7 of 'yunet'.",
+        "Lowest detector score that counts as a face. Lower values find more hidden and turned faces, "
+        "and more false ones. Default: the detector's own, 0.5 for 'mien' and 0.7 for 'yunet'.",
         metavar="SCORE",
         minimum=0.01,
         maximum=0.99,
     )
     views: int = option(
         1,
-        "Views of each face whose mean answer is read: 1, 2 (its mirror image too), or 10 (shifted, too). More are "
-        "right a little more often, and take as many times longer to read.",
+        "Average the answer over this many views of each face: 1, 2 (with its mirror image) or 10 (also "
+        "shifted). A little more accurate; reading a face takes that many times as long.",
         metavar="N",
     )
     max_not_face: float = option(
         0.5,
-        "A find that the expression model takes for no face with more than this probability is dropped, if its crop "
-        "spans at least 40 px of the photo (1 keeps all).",
+        "Drop a detection if the expression model says 'not a face' with more than this probability, and"
+        " its crop spans at least 40 px of the photo. 1 keeps all.",
         metavar="P",
         minimum=0,
         maximum=1,
     )
     max_megapixels: float = option(
         200.0,
-        "Larger images are refused before they are decoded.",
+        "Refuse larger images before they are decoded.",
         metavar="MP",
         minimum=0,
     )
     threads: int | None = option(
         None,
-        "Threads to use. Default: all cores that this process may use.",
+        "Threads to use. Default: all cores that this process may use, 8 at most.",
         metavar="N",
         minimum=1,
     )
