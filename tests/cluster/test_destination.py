@@ -21,6 +21,7 @@ from mien.cluster.summary import summarize
 from mien.cluster.worker import PartReader
 from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.labels import LabelScheme, find_scheme
+from mien.recognizer_options import RecognizerOptions
 
 
 def job_of(options):
@@ -128,6 +129,14 @@ def test_the_plan_is_kept(album, tmp_path):
     assert again.manifest == first.manifest
     assert first.manifest.photos == 41
     assert [len(again.read_part(number)) for number in range(3)] == [16, 16, 9]
+
+
+def test_every_option_of_a_recognizer_goes_to_the_workers():
+    options = BatchOptions(min_score=0.4, views=2)
+    given = options.recognizer_options()
+    assert set(given) == {item.name for item in dataclasses.fields(RecognizerOptions)} - {"threads"}
+    assert (given["min_score"], given["views"]) == (0.4, 2)
+    assert json.loads(json.dumps(given)) == given
 
 
 def test_a_label_scheme_goes_to_other_machines_by_its_name():

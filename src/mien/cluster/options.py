@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mien.errors import UsageError
@@ -87,7 +87,7 @@ class BatchOptions(RecognizerOptions, VideoOptions):
                 raise UsageError(f"{name} is an object; expected a name or a path, which other machines can open too")
 
     def recognizer_options(self) -> dict[str, Any]:
-        """The keyword arguments of `Recognizer`, as plain values for JSON."""
+        """The keyword arguments of `Recognizer` but for its threads, as plain values for JSON."""
         labels = self.labels if isinstance(self.labels, (str, LabelScheme)) else list(self.labels)
         if isinstance(labels, LabelScheme):
             if find_scheme(labels.name) != labels:
@@ -95,16 +95,8 @@ class BatchOptions(RecognizerOptions, VideoOptions):
                     f"labels is a scheme of one's own, '{labels.name}'; expected one of mien's, or expressions by name"
                 )
             labels = labels.name
-        return {
-            "model": _place(str(self.model)),
-            "detector": _place(str(self.detector)),
-            "labels": labels,
-            "min_face_px": self.min_face_px,
-            "min_score": self.min_score,
-            "views": self.views,
-            "max_not_face": self.max_not_face,
-            "max_megapixels": self.max_megapixels,
-        }
+        plain = {item.name: getattr(self, item.name) for item in fields(RecognizerOptions) if item.name != "threads"}
+        return {**plain, "model": _place(str(self.model)), "detector": _place(str(self.detector)), "labels": labels}
 
     def video_options(self) -> dict[str, Any]:
         """The keyword arguments of `VideoOptions`, as plain values for JSON."""
