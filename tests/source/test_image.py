@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import subprocess
 import sys
 
@@ -109,6 +110,24 @@ def test_transparency_is_laid_over_white(name):
     assert frame.image[0, 9].tolist() == [255, 255, 255]
     np.testing.assert_array_equal(load_image(Image.fromarray(rgba)).image, frame.image)
     np.testing.assert_array_equal(load_image(rgba[:, :, [2, 1, 0, 3]]).image, frame.image)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("kind", "stored"), [(0, 200), (1, 100), (2, 200)])
+def test_half_transparent_tiff(bits, kind, stored):
+    """Colours are stored as they are, or (1) multiplied by their share already."""
+    pixels = np.full((4, 6, 4), (stored, stored, stored, 128), "<u1" if bits == 8 else "<u2")
+    pixels *= 1 if bits == 8 else 257
+    facts = [
+        (256, 6), (257, 4), (258, 158), (259, 1), (262, 2), (273, 166), (277, 4), (278, 4), (279, pixels.nbytes),
+        (338, kind), (274, 6), (284, 1),
+    ]  # fmt: skip
+    entries = [struct.pack("<HHII", tag, 3, 4 if tag == 258 else 1, value) for tag, value in sorted(facts)]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", 0)
+    data = struct.pack("<2sHI", b"II", 42, 8) + directory + struct.pack("<4H", *[bits] * 4) + pixels.tobytes()
+    image = load_image(data).image
+    assert image.shape == (6, 4, 3)
+    assert np.abs(image.astype(int) - 227).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["GIF", "WebP"])

@@ -31,6 +31,9 @@ class ImageHeader:
         others by itself.
     flip_axis : int or None
         The axis of the array along which it is to be mirrored after that (0: top to bottom); likewise.
+    extra_sample : int
+        Of TIFF, what its fourth channel is: 1 the share of colours that are multiplied by it, 2 that of colours as they
+        are, 0 not told.
     """
 
     format: str
@@ -39,6 +42,7 @@ class ImageHeader:
     truncated: bool = False
     quarter_turns: int = 0
     flip_axis: int | None = None
+    extra_sample: int = 0
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -149,13 +153,13 @@ def _tiff(data: bytes) -> ImageHeader:
     order = "<" if data[:2] == b"II" else ">"
     (directory,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, directory)
-    sizes: dict[int, int] = {}
+    found: dict[int, int] = {}
     for index in range(count):
         tag, kind = struct.unpack_from(order + "HH", data, directory + 2 + 12 * index)
-        if tag in (256, 257):
-            (sizes[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * index)
-    size = (sizes[256], sizes[257]) if len(sizes) == 2 else None
-    return ImageHeader("TIFF", size)
+        if tag in (256, 257, 338):
+            (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * index)
+    size = (found[256], found[257]) if 256 in found and 257 in found else None
+    return ImageHeader("TIFF", size, extra_sample=found.get(338, 0))
 
 
 def _avif(data: bytes) -> ImageHeader:

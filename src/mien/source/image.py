@@ -123,7 +123,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
             ignored = cv2.IMREAD_IGNORE_ORIENTATION if header.format == "AVIF" else 0
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | ignored)
             if image is not None and (header.format in _WITH_ALPHA or _AVIF_ALPHA in data[:65536]):
-                image = _decode_alpha(buffer, image)
+                image = _decode_alpha(buffer, image, header.extra_sample)
     except (cv2.error, MemoryError) as error:
         raise InputError(source, _undecodable(header, data)) from error
     if image is None or image.size == 0:
@@ -146,26 +146,33 @@ def _check_size(size_wh: tuple[int, int], source: str, max_megapixels: float) ->
         )
 
 
-def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any) -> Any:
+def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any, extra_sample: int) -> Any:
     """The image over white if it has transparent pixels, else `image` as it is."""
     full: Any = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     if full is None or full.ndim != 3 or full.shape[2] != 4:
         return image
+    tolerance = 0
     if full.dtype == np.uint16:
         full = (full >> 8).astype(np.uint8)
+        if extra_sample == 2:  # of TIFF, `image` has colours that libtiff has multiplied; of 16 bits, `full` has not
+            full[:, :, :3] = full[:, :, :3] * (full[:, :, 3:] / 255.0) + 0.5
+            tolerance = 2
     # IMREAD_UNCHANGED does not turn the picture as EXIF says. Its colours tell how the other one was turned.
     for turns in range(4):
         for turned in (np.rot90(full, turns), np.rot90(full[:, ::-1], turns)):
-            if np.array_equal(turned[:, :, :3], image):
-                return _over_white(image, turned[:, :, 3])
+            colors = np.ascontiguousarray(turned[:, :, :3])
+            if colors.shape == image.shape and cv2.absdiff(colors, image).max() <= tolerance:
+                return _over_white(image, turned[:, :, 3], multiplied=extra_sample in (1, 2))
     return image
 
 
-def _over_white(image_bgr: Any, alpha: Any) -> Any:
+def _over_white(image_bgr: Any, alpha: Any, multiplied: bool = False) -> Any:
+    """`multiplied`: the colours are multiplied by their share already."""
     if alpha.min() == 255:
         return image_bgr
     share = alpha[:, :, None].astype(np.float32) / 255.0
-    return (image_bgr * share + 255.0 * (1.0 - share) + 0.5).astype(np.uint8)
+    own = image_bgr if multiplied else image_bgr * share
+    return np.clip(own + 255.0 * (1.0 - share) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _undecodable(header: ImageHeader, data: bytes) -> str:
