@@ -19,7 +19,7 @@ from mien.data.audit.plan import CHECKS
 from mien.data.audit.predict import label_probabilities, read_probabilities
 from mien.data.audit.run import identify
 from mien.data.copies import CopyPairs
-from mien.errors import InputError, ModelError, UsageError
+from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
 from tests.data.made import make_dataset
 from tests.data.test_copies import picture, recompressed, zoomed
@@ -80,7 +80,7 @@ def test_each_check_finds_its_rows(audit):
     (exact,) = audit.of("exact_copy")
     assert exact.note == "its copy is labelled happy"
     assert exact.partner == 0
-    assert audit.in_sample_rows == 7
+    assert (audit.judged_rows, audit.in_sample_rows) == (0, 0), "nine labels are too few to judge any"
     assert list(audit.to_dict()["leaks"].values()) == [0, 1, 0]
     assert audit.counts().keys() == set(CHECKS)
 
@@ -193,7 +193,8 @@ def test_votes_count_for_what_a_class_stands_for(tmp_path):
     made = make_dataset(tmp_path / "a.parquet", [picture(i) for i in range(60)], label, votes=votes, labels=classes)
     probabilities = np.full((60, 3), 0.02)
     probabilities[np.arange(60), truth] = 0.96
-    findings = label_findings(made, probabilities, np.zeros(60, bool), set())
+    issues = find_label_issues(made.label, probabilities, np.zeros(60, bool))
+    findings = label_findings(made, issues, probabilities, np.zeros(60, bool), set())
     assert [(finding.index, finding.action, finding.new_label) for finding in findings] == [
         (0, "relabel", "positive"),
         (1, "relabel", "neutral"),
@@ -364,7 +365,7 @@ def test_a_partner_of_ones_own_is_taken(dataset, audit, tmp_path):
 
 
 def test_the_page_holds_everything_itself(dataset, audit, tmp_path):
-    write_audit_page(tmp_path / "audit.html", dataset, audit)
+    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, in_sample_rows=7))
     text = (tmp_path / "audit.html").read_text(encoding="utf-8")
     assert "http" not in text
     assert 'src="data:image/png;base64,' in text
@@ -420,6 +421,15 @@ def test_probabilities_that_do_not_fit_are_refused(dataset, tmp_path):
         read_probabilities(tmp_path / "p.csv", 1, ("happy", "sad"))
     with pytest.raises(UsageError, match="expected probabilities in"):
         read_probabilities(tmp_path / "p.txt", 1, ("happy", "sad"))
+
+
+def test_classes_that_the_model_does_not_know_are_audited_for_all_else(tmp_path):
+    images = [picture(seed) for seed in (1, 2, 1, 3)]
+    own = make_dataset(tmp_path / "a.parquet", images, [0, 1, 0, 1], labels=("engaged", "bored"))
+    with pytest.warns(MienWarning, match="not looked for: the model does not know the classes engaged"):
+        audit = audit_dataset(own, threads=1)
+    assert found(audit, "exact_copy") == {2}
+    assert (audit.judged_rows, audit.in_sample_rows, audit.own_probabilities) == (0, 0, False)
 
 
 def test_usage_is_checked(dataset):

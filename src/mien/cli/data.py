@@ -115,7 +115,7 @@ def audit(
         check_destination(out, ".html")
     console = open_console()
     opened = Dataset(dataset)
-    with progress_bar(console, "auditing", json) as bar:
+    with warnings_shown(), progress_bar(console, "auditing", json) as bar:
         found = audit_dataset(opened, options, progress=lambda part, done, total: bar(done, total, part))
     if plan is not None:
         write_plan(plan, found.findings)
@@ -370,6 +370,8 @@ def _show_audit(console: Console, found: Audit) -> None:
             "from; if it did, give out-of-fold --probabilities for a fair audit, if not, --trained-on none",
             style="yellow",
         )
+    if not found.judged_rows:
+        console.print("labels: none was judged; it takes 50 rows, and a model that knows their classes", style="yellow")
     console.print(f"{sum(found.seconds.values()):.1f} s", style="dim")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data import ferplus
-from mien.data.audit.labels import find_label_issues
+from mien.data.audit.labels import LabelIssues
 from mien.data.audit.plan import Finding
 from mien.data.balance import map_labels
 from mien.data.copies import COPY_KINDS, CopyPairs, copy_groups
@@ -202,10 +202,9 @@ def _against_votes(dataset: Dataset, score: Floats, voted: Floats, listed: float
 
 
 def label_findings(
-    dataset: Dataset, probabilities: Floats, in_sample: npt.NDArray[np.bool_], known: set[int]
+    dataset: Dataset, issues: LabelIssues, probabilities: Floats, in_sample: npt.NDArray[np.bool_], known: set[int]
 ) -> list[Finding]:
     """Labels that contradict the probabilities; relabelled in the plan only where the votes' majority agrees."""
-    issues = find_label_issues(dataset.label, probabilities, in_sample)
     voted = None
     if dataset.votes is not None and dataset.info.vote_labels == ferplus.VOTE_LABELS:
         voted = ferplus.majority(dataset.votes)

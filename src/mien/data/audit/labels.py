@@ -28,11 +28,14 @@ class LabelIssues:
         The most probable class.
     quality : float64 array of shape (K,)
         The label's quality, in [0, 1]: how far its probability is above the best other class's (0.5: equal).
+    judged : bool array of shape (N,)
+        The rows that were looked at.
     """
 
     rows: npt.NDArray[np.int64]
     suggested: npt.NDArray[np.int64]
     quality: Floats
+    judged: npt.NDArray[np.bool_]
 
 
 def find_label_issues(labels: npt.NDArray[np.int64], probabilities: Floats, groups: npt.NDArray[Any]) -> LabelIssues:
@@ -62,14 +65,15 @@ def find_label_issues(labels: npt.NDArray[np.int64], probabilities: Floats, grou
         from cleanlab.rank import get_label_quality_scores
     except ImportError as error:
         raise MissingExtraError("Finding wrong labels", "cleanlab", "data") from error
-    known = np.isfinite(probabilities).all(axis=1)
+    judged = np.zeros(len(labels), np.bool_)
     rows, quality = [], []
     for group in np.unique(groups):
-        own = np.flatnonzero(known & (groups == group))
+        own = np.flatnonzero(np.isfinite(probabilities).all(axis=1) & (groups == group))
         # cleanlab wants every class to occur.
         present = np.unique(labels[own])
         if len(own) < _FEWEST_ROWS or len(present) < 2:
             continue
+        judged[own] = True
         given = np.searchsorted(present, labels[own])
         inside = probabilities[np.ix_(own, present)]
         inside = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1e-12)
@@ -78,11 +82,12 @@ def find_label_issues(labels: npt.NDArray[np.int64], probabilities: Floats, grou
         rows.append(own[issues])
         quality.append(np.asarray(score)[issues])
     if not rows:
-        return LabelIssues(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        return LabelIssues(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), judged)
     every, worst = np.concatenate(rows), np.concatenate(quality)
     order = np.lexsort((every, worst))
     return LabelIssues(
         every[order].astype(np.int64),
         probabilities[every[order]].argmax(axis=1).astype(np.int64),
         worst[order].astype(np.float64),
+        judged,
     )

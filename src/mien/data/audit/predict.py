@@ -21,7 +21,7 @@ from mien.errors import InputError, ModelError, UsageError
 from mien.labels import canonical_name, scheme_of
 from mien.zoo import find_model
 
-__all__ = ["face_scores", "label_probabilities", "model_outputs", "read_probabilities"]
+__all__ = ["face_scores", "knowing_head", "label_probabilities", "model_outputs", "read_probabilities"]
 
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
@@ -52,18 +52,23 @@ def model_outputs(
 
 
 def label_probabilities(outputs: dict[tuple[str, ...], Floats], labels: Sequence[str]) -> Floats:
-    """The probabilities of a dataset's classes, from the first head that knows them all.
+    """The probabilities of a dataset's classes, from the first head that knows them all (ModelError if none does)."""
+    head = knowing_head(list(outputs), labels)
+    return scheme_of(labels).project(outputs[head], head)[0]
+
+
+def knowing_head(heads: Sequence[tuple[str, ...]], labels: Sequence[str]) -> tuple[str, ...]:
+    """The first of a model's heads, each given by its labels, that knows all classes of a dataset.
 
     Raises
     ------
     ModelError
-        If no head knows all classes.
+        If there is none.
     """
-    scheme = scheme_of(labels)
-    for head_labels, probabilities in outputs.items():
-        if scheme.classes <= set(head_labels):
-            return scheme.project(probabilities, head_labels)[0]
-    known = "; ".join(", ".join(head) for head in outputs)
+    for head in heads:
+        if scheme_of(labels).classes <= set(head):
+            return head
+    known = "; ".join(", ".join(head) for head in heads)
     raise ModelError(
         f"the model does not know the classes {', '.join(labels)}; it knows {known}; give a model that was trained on "
         "these classes (--model FILE.onnx), or out-of-fold --probabilities FILE"

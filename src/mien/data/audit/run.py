@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,14 +12,23 @@ from typing import Any
 import numpy as np
 
 from mien.data.audit.checks import copy_findings, face_findings, flat_findings, label_findings
+from mien.data.audit.labels import find_label_issues
 from mien.data.audit.plan import CHECKS, Finding, image_ids
-from mien.data.audit.predict import face_scores, label_probabilities, model_outputs, read_probabilities
+from mien.data.audit.predict import (
+    face_scores,
+    knowing_head,
+    label_probabilities,
+    model_outputs,
+    read_probabilities,
+)
 from mien.data.copies import CopyPairs, find_copies
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
 from mien.data.options import AuditOptions
-from mien.errors import UsageError
+from mien.detect import open_detector
+from mien.errors import MienWarning, ModelError, UsageError
 from mien.parallel import usable_cores
+from mien.zoo import find_model
 
 __all__ = ["Audit", "AuditOptions", "audit_dataset", "identify"]
 
@@ -100,6 +110,7 @@ def audit_dataset(
     Returns
     -------
     Audit
+        Labels of classes that the model does not know are not judged; that is warned of.
     """
     options = options or AuditOptions(**kwargs)
     threads = options.threads or usable_cores()
@@ -109,6 +120,16 @@ def audit_dataset(
         given = read_probabilities(options.probabilities, len(dataset), dataset.labels)
     audit = Audit([], CopyPairs(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int8, np.float32))))  # type: ignore[arg-type]
     count = len(dataset)
+    # What is missing or wrong is said now, not after minutes of work.
+    heads = [head.labels for head in find_model(options.model, "expression").card.heads]
+    if options.detector != "none":
+        open_detector(options.detector, 1)
+    if given is None:
+        try:
+            knowing_head(heads, dataset.labels)
+        except ModelError as error:
+            given = np.full((count, len(dataset.labels)), np.nan)
+            warnings.warn(f"{dataset.path}: wrong labels are not looked for: {error}", MienWarning, stacklevel=2)
 
     def told(part: str) -> Callable[[int], None] | None:
         done = 0
@@ -140,10 +161,10 @@ def audit_dataset(
         judged = label_probabilities(outputs, dataset.labels) if given is None else given
         in_sample = np.isin(dataset.split, list(trained)) if given is None else np.zeros(count, np.bool_)
         strange = {finding.index for finding in (*flat, *faceless) if finding.action == "drop"}
-        wrong = label_findings(dataset, judged, in_sample, strange)
-    known = np.isfinite(judged).all(axis=1)
-    audit.judged_rows, audit.in_sample_rows = int(known.sum()), int((known & in_sample).sum())
-    audit.own_probabilities = given is not None
+        issues = find_label_issues(dataset.label, judged, in_sample)
+        wrong = label_findings(dataset, issues, judged, in_sample, strange)
+    audit.judged_rows, audit.in_sample_rows = int(issues.judged.sum()), int((issues.judged & in_sample).sum())
+    audit.own_probabilities = options.probabilities is not None
     audit.findings += [*flat, *faceless, *wrong]
     if options.evaluation == "keep":
         for finding in audit.findings:
