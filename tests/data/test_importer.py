@@ -1,6 +1,7 @@
 """Every layout, from files in the exact format to the one form, and what is said of damaged rows."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -356,6 +357,30 @@ def test_parquet_with_class_names_as_text(tmp_path):
     assert [dataset.labels[i] for i in dataset.label] == ["fear", "neutral"]
 
 
+@pytest.mark.parametrize("kind", ["table", "names", "numbers"])
+def test_classes_of_ones_own_in_tables_and_parquet(tmp_path, kind):
+    names = ["Engaged", "bored", "Engaged", "confused"]
+    if kind == "table":
+        source = disk.write_table(tmp_path / "t.csv", names)
+    else:
+        label = names if kind == "names" else [2, 0, 2, 1]
+        features = b'{"info": {"features": {"label": {"names": ["bored", "confused", "Engaged"]}}}}'
+        table = pa.table({"img_bytes": [disk.jpeg(i) for i in range(4)], "label": label})
+        source = tmp_path / "in.parquet"
+        pq.write_table(table.replace_schema_metadata({"huggingface": features}), source)
+    dataset, _ = brought_in(source, tmp_path)
+    assert (dataset.labels, dataset.label.tolist()) == (("bored", "confused", "engaged"), [2, 0, 2, 1])
+
+
+@pytest.mark.parametrize("names", ['["happy", "joy"]', '["0", "1"]', '["happy", "sad", "puzzled"]'])
+def test_class_names_that_make_no_sense(tmp_path, names):
+    table = pa.table({"image": [disk.jpeg(0)], "label": [0]})
+    features = f'{{"info": {{"features": {{"label": {{"names": {names}}}}}}}}}'
+    pq.write_table(table.replace_schema_metadata({"huggingface": features}), tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="class names of column 'label'"):
+        brought_in(tmp_path / "in.parquet", tmp_path)
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table_of_image_files(tmp_path, delimiter):
     source = disk.write_table(tmp_path / "val.csv", ["Happiness", "sad", "Happiness"], delimiter)
@@ -396,14 +421,30 @@ def test_a_table_that_is_not_utf8_is_told_what_to_do(tmp_path, layout):
         brought_in(tmp_path / "x.bin", tmp_path)
 
 
+def test_a_table_of_images_in_folders_of_their_split_and_class(tmp_path):
+    """As RAF-DB is passed on: train_labels.csv beside train/5/train_00001_aligned.jpg."""
+    root = disk.write_folders(tmp_path / "set", ["train", "val"], ["1", "2"])
+    for split in ("train", "val"):
+        names = [f"{file.name},{file.parent.name}\n" for file in sorted((root / split).glob("*/*.png"))]
+        (root / f"{split}_labels.csv").write_text("image,label\n" + "".join(names), encoding="utf-8")
+    dataset, summary = brought_in(root, tmp_path, classes="1=surprise,2=fear")
+    assert (summary.layout, dataset.splits) == ("table", {"train": 4, "validation": 4})
+    direct, _ = import_dataset(root, tmp_path / "direct.parquet", layout="folders", classes="1=surprise,2=fear")
+    assert dataset.encoded(range(8)) == direct.encoded(range(8))
+    assert [dataset.labels[i] for i in dataset.label] == [direct.labels[i] for i in direct.label]
+
+
 def test_damaged_rows_of_a_table_are_named(tmp_path):
     source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "puzzled", "fear"])
     (tmp_path / "images" / "sub" / "3.png").unlink()
     source.write_bytes(source.read_bytes() + b"a.png\r\n")
     _, summary = brought_in(source, tmp_path, on_error="skip")
-    assert [(error.source, error.problem.split(";")[0]) for error in summary.damaged] == [
+    assert [(error.source, re.split(";| that", error.problem)[0]) for error in summary.damaged] == [
         ("t.csv row 2 (line 4)", "unknown class name 'puzzled'"),
-        ("t.csv row 3 (line 5), sub/3.png", "no such image beside the table or in images/"),
+        (
+            "t.csv row 3 (line 5), sub/3.png",
+            "no such image beside the table, in images/, or in a folder there",
+        ),
         ("t.csv row 4 (line 6)", "1 cells"),
     ]
 

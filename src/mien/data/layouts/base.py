@@ -6,7 +6,7 @@ import codecs
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
+from mien.files import utf8_text
 from mien.labels import EXPRESSIONS, canonical_name
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "find_layout",
     "known_class",
     "known_columns",
+    "ordered_classes",
+    "own_classes",
     "parse_attributes",
     "parse_classes",
     "read_listing",
@@ -39,9 +42,10 @@ __all__ = [
 ]
 
 _SPLITS = {
-    "training": "train", "trainset": "train", "training_set": "train",
-    "publictest": "validation", "valid": "validation", "val": "validation", "validation_set": "validation",
-    "privatetest": "test", "testing": "test", "test_set": "test",
+    "training": "train", "trainset": "train", "train_set": "train", "training_set": "train",
+    "publictest": "validation", "valid": "validation", "val": "validation", "val_set": "validation",
+    "valid_set": "validation", "validation_set": "validation",
+    "privatetest": "test", "testing": "test", "testset": "test", "test_set": "test",
 }  # fmt: skip
 
 
@@ -301,6 +305,28 @@ def known_class(text: str, classes: Mapping[str, str]) -> str | None:
         return canonical_name(text)
     except UsageError:
         return None
+
+
+def own_classes(names: Iterable[str]) -> dict[str, str]:
+    """What the class names of a source mean where no two of them are names of expressions: classes of their own.
+
+    Returns
+    -------
+    dict of str to str
+        From the names in lower case to themselves; empty where they are expressions, or numbers.
+    """
+    own = {name.strip().lower() for name in names} - {""}
+    numbers = any(name.replace(".", "", 1).removeprefix("-").isdigit() for name in own)
+    if numbers or sum(known_class(name, {}) is not None for name in own) > 1:
+        return {}
+    return {name: utf8_text(name) for name in own}
+
+
+def ordered_classes(found: Iterable[str | None]) -> tuple[str, ...]:
+    """Classes in the order in which datasets have them: expressions in theirs, then others by name."""
+    names = set(found) - {None}
+    others = sorted(name for name in names if name is not None and name not in EXPRESSIONS)
+    return (*(name for name in EXPRESSIONS if name in names), *others)
 
 
 def split_name(name: str) -> str:

@@ -15,6 +15,7 @@ from mien.data.layouts.base import (
     ReadOptions,
     class_name,
     known_class,
+    ordered_classes,
     register,
     split_name,
 )
@@ -60,8 +61,7 @@ class ClassFolders:
         names = _splits(path, parents)
         folders = [child for parent in parents for child in folders_in(parent)]
         found = {known_class(folder.name, classes) for folder in folders}
-        labels = tuple(name for name in EXPRESSIONS if name in found)
-        labels += tuple(sorted(name for name in found if name is not None and name not in EXPRESSIONS))
+        labels = ordered_classes(found)
         return Contents(
             labels=labels,
             items=_items(path, names, labels, classes),

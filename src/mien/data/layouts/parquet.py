@@ -19,6 +19,8 @@ from mien.data.layouts.base import (
     class_name,
     known_class,
     known_columns,
+    ordered_classes,
+    own_classes,
     register,
     split_name,
     split_of_file,
@@ -29,7 +31,7 @@ from mien.source.image import read_file
 
 __all__ = ["ParquetImages"]
 
-_IMAGE = ("image", "img", "image_bytes", "face")
+_IMAGE = ("image", "img", "image_bytes", "img_bytes", "face")
 _LABEL = ("label", "labels", "emotion", "expression")
 _VOTES = ("votes", "ferplus_votes")
 _SPLIT = ("split", "usage", "Usage")
@@ -82,11 +84,13 @@ class ParquetImages:
             raise InputError(str(path), "is no Parquet file, and no folder with Parquet files")
         sources = [_open(file, options) for file in files]
         first = sources[0]
-        if all(_is_text(source.file.schema_arrow.field(source.label).type) for source in sources):
-            # Not every class needs to occur in every file.
-            found = {name for source in sources for name in source.labels}
-            for source in sources:
-                source.labels = tuple(name for name in EXPRESSIONS if name in found)
+        # Not every class needs to occur in every file.
+        texts = [source for source in sources if _is_text(source.file.schema_arrow.field(source.label).type)]
+        names = {name for source in texts for name in _names(source)}
+        classes = {**own_classes(names), **options.classes}
+        for source in texts:
+            source.classes = classes
+            source.labels = ordered_classes(known_class(name, classes) for name in names)
         for other in sources[1:]:
             if (other.labels, other.vote_labels, [*other.attributes]) != (
                 first.labels, first.vote_labels, [*first.attributes]
@@ -187,10 +191,7 @@ def _labels(
     file: Any, column: str, metadata: dict[bytes, bytes], path: Path, classes: Mapping[str, str]
 ) -> tuple[str, ...]:
     if _is_text(file.schema_arrow.field(column).type):
-        values = file.read(columns=[column]).column(column).unique().to_pylist()
-        # A name that is not known will be named with its row.
-        found = {known_class(str(value), classes) for value in values}
-        return tuple(name for name in EXPRESSIONS if name in found)
+        return ()  # known when all files are
     if classes:
         return tuple(name for name in EXPRESSIONS if name in classes.values())
     names = None
@@ -205,10 +206,20 @@ def _labels(
             "metadata (as a ClassLabel of Hugging Face datasets, or the key 'label_names'), a column of names, or "
             "--classes"
         )  # fmt: skip
+    own = own_classes(str(name) for name in names)
     try:
-        return tuple(canonical_name(str(name)) for name in names)
+        labels = tuple(own.get(str(name).strip().lower()) or canonical_name(str(name)) for name in names)
     except UsageError as error:
         raise InputError(str(path), f"class names of column '{column}': {error}") from error
+    if len(set(labels)) < len(labels):
+        raise InputError(str(path), f"class names of column '{column}' name one twice: {', '.join(map(str, names))}")
+    return labels
+
+
+def _names(source: _Source) -> set[str]:
+    """The class names in a column of texts."""
+    values = source.file.read(columns=[source.label]).column(source.label).unique().to_pylist()
+    return {str(value) for value in values if value is not None}
 
 
 def _vote_labels(metadata: dict[bytes, bytes], info: DatasetInfo | None) -> tuple[str, ...]:

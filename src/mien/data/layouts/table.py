@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,13 +16,14 @@ from mien.data.layouts.base import (
     class_name,
     known_class,
     known_columns,
+    ordered_classes,
+    own_classes,
     register,
     split_name,
     split_of_file,
     text_encoding,
 )
 from mien.errors import InputError
-from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
 
 __all__ = ["Table"]
@@ -33,6 +34,8 @@ _LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
 _SPLIT = ("split", "usage", "set")
 _DELIMITERS = ",;\t"
 _PLACES = (".", "images", "imgs")
+# What a folder of a split's images may be called.
+_SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 
 
@@ -51,8 +54,8 @@ class Table:
     """A CSV file with a column of image files and a column of labels, or a folder with some (``train.csv``, ...).
 
     Between its cells are commas, semicolons or tabs. Files are meant from the folder of the table or from its
-    ``images``; Windows' separators are understood. The text is UTF-8, or UTF-16 with its mark. The split is a column,
-    or what the table's name says.
+    ``images``, or from a folder there that is named by split or class (``train/``, ``train/5/``); Windows' separators
+    are understood. The text is UTF-8, or UTF-16 with its mark. The split is a column, or what the table's name says.
     """
 
     name = "table"
@@ -74,13 +77,14 @@ class Table:
                 f"({', '.join(_LABEL)})",
             )
         rows = [row for table in tables for row in _rows(table, options.attributes)]
-        found = {known_class(row.label, options.classes) for row in rows if not isinstance(row, InputError)}
-        labels = tuple(name for name in EXPRESSIONS if name in found)
+        names = {row.label for row in rows if not isinstance(row, InputError)}
+        classes = {**own_classes(names), **options.classes}
+        labels = ordered_classes(known_class(name, classes) for name in names)
         root = path if path.is_dir() else path.parent
         roots = [options.images] if options.images else [root / place for place in _PLACES]
         return Contents(
             labels=labels,
-            items=_items(rows, labels, roots, options),
+            items=_items(rows, labels, roots, classes),
             total=len(rows),
             attribute_names=options.attributes,
         )
@@ -163,7 +167,7 @@ def _items(
     rows: list[_Row | InputError],
     labels: tuple[str, ...],
     roots: list[Path],
-    options: ReadOptions,
+    classes: Mapping[str, str],
 ) -> Iterator[Item | InputError]:
     for row in rows:
         if isinstance(row, InputError):
@@ -172,7 +176,7 @@ def _items(
         where = row.where
         name = PurePosixPath(row.image.strip().replace("\\", "/")).as_posix()
         try:
-            index = labels.index(class_name(row.label, options.classes, where))
+            index = labels.index(class_name(row.label, classes, where))
             if not row.split:
                 raise InputError(where, "no split; expected a name such as train")
         except InputError as error:
@@ -180,7 +184,7 @@ def _items(
             continue
         yield Item(
             f"{where}, {name}",
-            partial(_load, name, roots, where),
+            partial(_load, name, _inner(row), roots, where),
             index,
             row.split,
             name,
@@ -189,12 +193,22 @@ def _items(
         )
 
 
-def _load(name: str, roots: list[Path], where: str) -> bytes:
-    for root in roots:
-        if (root / name).is_file():
-            return read_file(os.fspath(root / name))
+def _inner(row: _Row) -> list[str]:
+    """Where below the table's folder an image may be: ``train/``, ``train/happy/`` or ``happy/``."""
+    splits = [name for name in _SPLIT_FOLDERS if split_name(name) == row.split] or [row.split]
+    label = row.label.strip()
+    return [".", *splits, *(f"{name}/{label}" for name in splits), label]
+
+
+def _load(name: str, inner: list[str], roots: list[Path], where: str) -> bytes:
+    for place in inner:
+        for root in roots:
+            if (root / place / name).is_file():
+                return read_file(os.fspath(root / place / name))
     raise InputError(
-        f"{where}, {name}", "no such image beside the table or in images/; name the folder of the images with --images"
+        f"{where}, {name}",
+        "no such image beside the table, in images/, or in a folder there that is named by its split or class; name "
+        "the folder of the images with --images",
     )
 
 
