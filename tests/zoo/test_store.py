@@ -38,6 +38,13 @@ def test_a_caller_may_change_its_list():
     assert "mien" in list_models()
 
 
+def test_the_models_fit_a_screen():
+    """In a notebook, `mien.list_models()` was 25,000 characters of scores and notes."""
+    shown = repr(list_models())
+    assert "ModelCard('base', expression: 'The default: " in shown
+    assert len(shown) < 2000
+
+
 def test_every_shipped_model_opens():
     for model in list_models().values():
         assert open_session(model)

@@ -245,6 +245,10 @@ class ModelCard:
                     "expected ascending sides in pixels, each with a positive temperature"
                 )
 
+    def __repr__(self) -> str:
+        # All of it fills several screens: `to_dict`, or `mien models NAME`.
+        return f"ModelCard({self.name!r}, {self.kind}: {self.summary!r})"
+
     def head(self, output: str) -> Head:
         """The head of that output name, or a ModelError that lists what there is."""
         for head in self.heads:
