@@ -235,7 +235,7 @@ def test_a_stream_that_nobody_holds_ends(recognizer, tmp_path):
         for _ in recognizer.stream(path):
             break
         next(recognizer.stream(path))
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
     finally:
         gc.enable()
 
