@@ -151,6 +151,8 @@ def _show(console: Console, result: SearchResult) -> None:
         console.print(f"and {len(scored) - _MOST_SHOWN} more in {result.folder / 'result.json'}", style="dim")
     if result.stopped_by == "minutes":
         console.print("stopped by --total-minutes; --resume with more goes on", style="yellow")
+    if result.stopped_by == "space":
+        console.print("each recipe of the search space was tried", style="dim")
     if result.recipe_path is None:
         console.print("no recipe was tried to its end", style="yellow")
         return

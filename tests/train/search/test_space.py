@@ -100,3 +100,19 @@ def test_own_values_are_only_those_that_lie_in_the_space(low: float, value: floa
     stepped = Space.of(RECIPE, {"mixup": {"low": 0.0, "high": 2.0, "step": 0.1}})
     assert stepped.values_of(change_recipe(RECIPE, {"mixup": round(0.1 * steps, 1)})) is not None
     assert stepped.values_of(change_recipe(RECIPE, {"mixup": 0.05})) is None
+
+
+def test_recipes_of_a_space_can_be_counted_where_no_field_takes_any_number() -> None:
+    fields = {"batch_size": [64, 128], "epochs": {"low": 1, "high": 9, "step": 4},
+              "mixup": {"low": 0.1, "high": 0.45, "step": 0.1}}  # fmt: skip
+    space = Space.of(RECIPE, fields)
+    assert space.count == 2 * 3 * 4
+    found: dict[tuple[int, ...], dict[str, object]] = {}
+    for _ in range(24):
+        values = space.another(found, seed=3)
+        found[space.numbers_of(values)] = values
+    assert len(found) == 24
+    assert {values["epochs"] for values in found.values()} == {1, 5, 9}
+    assert sorted({round(float(str(values["mixup"])), 6) for values in found.values()}) == [0.1, 0.2, 0.3, 0.4]
+    assert Space.of(RECIPE, {**fields, "learning_rate": {"low": 0.1, "high": 0.2}}).count is None
+    assert Space.of(RECIPE, {"epochs": {"low": 1, "high": 9, "log": True}}).count == 9

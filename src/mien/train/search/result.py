@@ -107,7 +107,7 @@ class SearchResult:
     seconds : float
         Of training, over all trials.
     stopped_by : str
-        ``"trials"`` or ``"minutes"``.
+        ``"trials"``, ``"minutes"``, or ``"space"``: each recipe that it holds was tried.
     """
 
     folder: Path

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,19 @@ class Choices:
         """Whether it is one of the values."""
         return any(value == own and type(value) is type(own) for own in self.values)
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def number_of(self, value: Any) -> int:
+        """Which of them a value is, from 0."""
+        return next(number for number in range(self.count) if Choices(self.values[number : number + 1]).holds(value))
+
+    def value_at(self, number: int) -> Any:
+        """The value of a number, from 0."""
+        return self.values[number]
+
     def to_plain(self) -> list[Any]:
         """As in a file."""
         return list(self.values)
@@ -81,6 +95,27 @@ class Range:
             return True
         steps = (value - self.low) / self.step
         return math.isclose(steps, round(steps), abs_tol=1e-6)
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None where there is always another one between two."""
+        step = self._step
+        return None if step is None else int((self.high - self.low) / step + 1e-6) + 1
+
+    def number_of(self, value: Any) -> int:
+        """Which of them a value is, from 0."""
+        assert self._step is not None  # noqa: S101 - asked of what can be counted
+        steps: float = (value - self.low) / self._step
+        return round(steps)
+
+    def value_at(self, number: int) -> Any:
+        """The value of a number, from 0."""
+        assert self._step is not None  # noqa: S101 - asked of what can be counted
+        return self.low + number * self._step
+
+    @property
+    def _step(self) -> float | None:
+        return 1 if self.step is None and isinstance(self.low, int) else self.step
 
     def to_plain(self) -> dict[str, Any]:
         """As in a file."""
@@ -141,6 +176,24 @@ class Space:
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Ask a trial for a value of each field."""
         return {name: field.suggest(trial, name) for name, field in self.fields.items()}
+
+    @property
+    def count(self) -> int | None:
+        """How many different recipes it holds; None where a field takes any number of a range."""
+        counts = [field.count for field in self.fields.values()]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
+
+    def numbers_of(self, values: Mapping[str, Any]) -> tuple[int, ...]:
+        """Which values of its fields these are; of a space that can be counted."""
+        return tuple(field.number_of(values[name]) for name, field in self.fields.items())
+
+    def another(self, tried: Container[tuple[int, ...]], seed: int) -> dict[str, Any]:
+        """Values by chance that are not among those tried, as `numbers_of` gives them; there must be some."""
+        rng = random.Random(seed)  # noqa: S311 - no secret
+        while True:
+            drawn = {name: field.value_at(rng.randrange(field.count or 1)) for name, field in self.fields.items()}
+            if self.numbers_of(drawn) not in tried:
+                return drawn
 
     def values_of(self, recipe: Recipe) -> dict[str, Any] | None:
         """The recipe's own values of the fields; None where one of them lies outside the space."""

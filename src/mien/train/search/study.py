@@ -59,7 +59,7 @@ def search_recipe(
     The recipe's own values are tried first, where they lie in the space. Each recipe is trained on all folds but one
     and scored on that one by its best epoch, for each fold in turn; copies of one picture never lie in two folds, and
     rows of other splits are never read. The same recipe, space and seed give the same trials, also after a kill (with a
-    budget in trials, on the CPU).
+    budget in trials, on the CPU). No recipe is tried twice: where all recipes of the space were, the search ends.
 
     Parameters
     ----------
@@ -154,6 +154,9 @@ class _Search:
             if left_s is not None and left_s <= 0:
                 stopped_by = "minutes"
                 break
+            if self.space.count is not None and len(self._tried()) == self.space.count:
+                stopped_by = "space"
+                break
             state = self._next()
             if state == "out of time":
                 stopped_by = "minutes"
@@ -203,6 +206,13 @@ class _Search:
         self.study.sampler = self._sampler(finished)
         trial = self.study.ask()
         values = self.space.suggest(trial)
+        known = self._tried()
+        if known and self.space.numbers_of(values) in known:
+            # It would cost a training and score the same.
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(self.space.another(known, self.facts["seed"] + finished))
+            trial = self.study.ask()
+            values = self.space.suggest(trial)
         place = trial.user_attrs.get(_PLACE, trial.number)
         folder = self.out / "trials" / f"{place:04d}"
         left_s, best = self._seconds_left(), self._best()
@@ -282,7 +292,7 @@ class _Search:
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
 
     def _trials(self) -> list[Trial]:
-        """What is known of the trials, without those that were begun again; numbered anew."""
+        """What is known of the trials, without those that were begun again or had been tried before; numbered anew."""
         from optuna.trial import TrialState
 
         names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -290,7 +300,7 @@ class _Search:
         repeated = {trial.user_attrs.get(_REPEATS) for trial in stored}
         found: list[Trial] = []
         for trial in stored:
-            # A trial that failed by itself says why; one that was cut off goes on as another.
+            # A trial that failed by itself says why; one that was cut off goes on as another, or was one too many.
             cut_off = trial.state == TrialState.FAIL and _NOTE not in trial.user_attrs
             if trial.state not in names or cut_off or trial.number in repeated:
                 continue
@@ -307,6 +317,12 @@ class _Search:
                 )
             )
         return found
+
+    def _tried(self) -> set[tuple[int, ...]]:
+        """Which recipes were tried, of a space that can be counted."""
+        if self.space.count is None:
+            return set()
+        return {self.space.numbers_of(trial.values) for trial in self._trials()}
 
     def _best(self) -> Trial | None:
         complete = [trial for trial in self._trials() if trial.state == "complete" and trial.score is not None]
