@@ -129,6 +129,12 @@ def test_what_was_held_out_of_the_only_split_measures_the_model(mien, folder, tm
     done = mien("compare", best, "run/best-int8.onnx", "--data", place, "--timed-faces", 0, "--page", "both.html")
     assert f"{what}: {held_out} faces, the same for all" in done.out
     assert what in (tmp_path / "both.html").read_text()
+    # And what was learned from, for the training accuracy.
+    done = mien("evaluate", best, "--data", place, "--learned", "--no-ten-views", "--page", "one.html")
+    learned = f"what training learned from of {place}"
+    assert f"on {learned}: {len(list((tmp_path / place).rglob('*.png'))) - held_out} faces" in done.out
+    assert done.err == ""
+    assert learned in (tmp_path / "one.html").read_text()
     # Faces that are not quite the same.
     next((tmp_path / place / "sad").iterdir()).unlink()
     done = mien("evaluate", best, "--data", place, "--no-ten-views", "--json", "--page", "one.html")

@@ -142,6 +142,35 @@ def test_a_fold(tmp_path: Path) -> None:
         assert open_measured(folded, None, [learned]).learned is None
 
 
+def test_what_was_learned_from_can_be_measured_too(flat: Path, learned: LearnedFrom) -> None:
+    found = open_measured(flat, None, [learned], learned=True)
+    rest = open_measured(flat, None, [learned]).learned
+    assert rest is not None
+    assert (found.faces.part, found.learned, found.warning) == ("what training learned from of flat", None, "")
+    every = np.arange(len(rest))
+    assert found.faces.names(every) == rest.names(every)
+    other = keep(flat, 0.3, seed=1)
+    both = open_measured(flat, None, [learned, other], learned=True).faces
+    faces = open_faces(flat)
+    assert len(both) == (~shared_rows(faces, 0.1, 7) & ~shared_rows(faces, 0.3, 1)).sum() < len(rest)
+    # Of a dataset with splits it is the one that was learned from, all of it.
+    split = write_dataset(flat.parent / "split.parquet", IMAGES, splits=("train", "test"))
+    whole = remember(open_faces(split, "train"), None)
+    assert open_measured(split, None, [whole], learned=True).faces.split == "train"
+    assert len(open_measured(split, None, [whole], learned=True).faces) == 35
+
+
+def test_what_nobody_learned_from_is_not_measured_as_if(flat: Path, learned: LearnedFrom) -> None:
+    with pytest.raises(UsageError, match="nothing says what a model learned from"):
+        open_measured(flat, None, [learned, None], learned=True)
+    next((flat / "happy").iterdir()).unlink()
+    with pytest.raises(UsageError, match=r"\(69 faces\), is not what a model learned from: .* flat \(70 faces\)"):
+        open_measured(flat, None, [learned], learned=True)
+    split = write_dataset(flat.parent / "split.parquet", IMAGES, splits=("train", "test"))
+    with pytest.raises(UsageError, match="split 'test' .* is not what a model learned from"):
+        open_measured(split, "test", [remember(open_faces(split, "train"), None)], learned=True)
+
+
 def test_several_models_are_measured_on_what_all_held_out(flat: Path, learned: LearnedFrom) -> None:
     assert open_measured(flat, None, [learned, None, learned]).faces.part == "the tenth of flat that training held out"
     half, third = keep(flat, 0.5), keep(flat, 0.3, seed=1)

@@ -31,6 +31,11 @@ class Links(HTMLParser):
         self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
 
 
+def assert_tables_are_numbered(text: str) -> None:
+    numbers = [int(number) for number in re.findall(r"<caption><b>Table (\d+)\.", text)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def assert_self_contained(text: str) -> None:
     page = Links()
     page.feed(text)
@@ -68,6 +73,8 @@ def test_a_report_holds_together(dataset: Path) -> None:
     page = evaluation_page(evaluation)
     assert_self_contained(page)
     assert page.count("<svg") == 2
+    assert page.count('class="whisker"') == sum(part["images"] > 0 for part in values["calibration"]["reliability"])
+    assert_tables_are_numbered(page)
     assert "made &lt;set&gt;.parquet" in page
     assert "<set>" not in page
 
@@ -100,7 +107,11 @@ def test_models_are_compared_on_the_same_rows(dataset: Path) -> None:
         # The votes of all 42 rows count, whatever the scheme.
         assert row["ferplus"]["one_pass"] == alone["ferplus"]["one_pass"]
         assert row["leaks"]["without_leaks"]["accuracy"] == alone["leaks"]["without_leaks"]["one_pass"]
-    assert_self_contained(comparison_page(comparison))
+    page = comparison_page(comparison)
+    assert_self_contained(page)
+    assert_tables_are_numbered(page)
+    assert "accuracy on 36 faces" in page
+    assert f"Table {4 if base['ferplus'] else 3} compares them face by face" in page
 
 
 def test_ten_views_stand_beside_one_pass(dataset: Path) -> None:

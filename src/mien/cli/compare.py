@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import check_outputs, give_report, open_console, percent, progress_bar, span, warnings_shown
+from mien.cli.shared import (
+    check_outputs,
+    faces_measured,
+    give_report,
+    open_console,
+    percent,
+    progress_bar,
+    span,
+    warnings_shown,
+)
 from mien.evaluate.options import CompareOptions
 
 if TYPE_CHECKING:
@@ -60,8 +69,7 @@ def compare(
 def _show(console: Console, values: dict[str, Any]) -> None:
     data = values["data"]
     console.print(
-        f"{data['held_out'] or data['source'] + ', ' + data['split']}: {data['images']:,} faces, the same for all; "
-        f"{values['read']}",
+        f"{faces_measured(data)}: {data['images']:,} faces, the same for all; {values['read']}",
         soft_wrap=True,
     )
     if data["left_out"]:

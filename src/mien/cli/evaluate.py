@@ -10,6 +10,7 @@ import typer
 from mien.cli.flags import with_options
 from mien.cli.shared import (
     check_outputs,
+    faces_measured,
     give_report,
     open_console,
     or_plain,
@@ -99,7 +100,7 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     model, data = values["model"], values["data"]
     about = (
         f" ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
-        f"on {data['held_out'] or data['source'] + ', ' + data['split']}: {data['images']:,} faces"
+        f"on {faces_measured(data)}: {data['images']:,} faces"
     )
     console.print(Text.assemble((model["name"], "bold"), about), soft_wrap=True)
     if data["left_out"]:

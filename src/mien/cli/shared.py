@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "check_outputs",
     "counted",
+    "faces_measured",
     "give_report",
     "open_console",
     "open_screen",
@@ -91,6 +92,11 @@ def say(line: str) -> None:
 def counted(number: int, what: str) -> str:
     """A number of things, such as ``"1 face"`` and ``"2,000 faces"``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def faces_measured(data: Mapping[str, Any]) -> str:
+    """What a report's models were measured on, from its part ``data``."""
+    return str(data["held_out"] or data["learned"] or f"{data['source']}, {data['split']}")
 
 
 def percent(value: float | None) -> str:

@@ -159,6 +159,8 @@ def open_measured(
     split: str | None,
     models: Sequence[LearnedFrom | None],
     attributes: Sequence[str] = (),
+    *,
+    learned: bool = False,
 ) -> Measured:
     """Open the faces to measure models on: of a split that they were trained on, those that training held out.
 
@@ -170,12 +172,18 @@ def open_measured(
         As in `mien.data.open_faces`.
     models : sequence of LearnedFrom or None
         What each model was trained on, as far as it is known; also what it had learned from before it was fine-tuned.
+    learned : bool
+        Take those that the models learned from in place of those that were held out. Then `split` is by default
+        the one that the first was trained on.
 
     Raises
     ------
     InputError, UsageError
-        As `open_faces`; also if no face was held out by all models.
+        As `open_faces`; also if no face was held out (or learned from) by all models, or what was learned from is not
+        known, or is not among these faces.
     """
+    if learned:
+        return _open_learned(data, split, models, attributes)
     faces = open_faces(data, split, attributes)
     kept, warning = np.ones(len(faces), np.bool_), ""
     parts: dict[str, str] = {}  # by what tells them apart: two tenths, drawn by two seeds, have one name
@@ -208,6 +216,31 @@ def open_measured(
         dataclasses.replace(faces.take(~kept), part=f"the rest of {_name(faces.source)}"),
         warning,
     )
+
+
+def _open_learned(
+    data: str | os.PathLike[str],
+    split: str | None,
+    models: Sequence[LearnedFrom | None],
+    attributes: Sequence[str],
+) -> Measured:
+    """The faces that all models learned from, in their last training."""
+    known = [model for model in models if model is not None]
+    if len(known) < len(models):
+        raise UsageError("nothing says what a model learned from; name the faces with --data and --split")
+    faces = open_faces(data, split or known[0].split, attributes)
+    kept = np.ones(len(faces), np.bool_)
+    for model in known:
+        held = _held_again(faces, model) if model.split == faces.split else None
+        if held is None:
+            raise UsageError(
+                f"{data}, split '{faces.split}' ({len(faces):,} faces), is not what a model learned from: that was the "
+                f"split '{model.split}' of {model.source} ({model.faces:,} faces)"
+            )
+        kept &= ~held
+    if not kept.any():
+        raise UsageError(f"no face of {data} was learned from by every model")
+    return Measured(dataclasses.replace(faces.take(kept), part=f"what training learned from of {_name(faces.source)}"))
 
 
 def _with_earlier(models: Sequence[LearnedFrom | None]) -> Iterable[LearnedFrom]:

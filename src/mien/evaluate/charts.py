@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from mien.metrics.classification import share_interval
 from mien.sink.palette import color_rgb
 
 if TYPE_CHECKING:
@@ -90,9 +94,12 @@ def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
 
 
 def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> Markup:
-    """Accuracy against confidence, a bar a bin, with the diagonal of perfect calibration and the number of images."""
+    """Accuracy against confidence, a bar a bin with its 95 % interval and its number of images.
+
+    The diagonal is perfect calibration.
+    """
     drawing = _Drawing()
-    side, left, top, counts_px = 300, 52, 12, 54
+    side, left, top, counts_px = 300, 66, 12, 54
     bottom = top + side
 
     def x_at(value: float) -> float:
@@ -117,22 +124,33 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> Markup:
         drawing.rect(low + 1, y_at(accuracy), width, side * accuracy, title, f"fill-opacity: {strength:.2f}", "bar")
         upper, lower = max(accuracy, confidence), min(accuracy, confidence)
         drawing.rect(low + 1, y_at(upper), width, side * (upper - lower), title, f"opacity: {strength:.2f}", "gap")
+        middle, (least, most_of) = low + 1 + width / 2, share_interval(_right(part))
+        drawing.line(middle, y_at(least), middle, y_at(most_of), "whisker")
         tall = (counts_px - 16) * part["images"] / most
         drawing.rect(low + 1, bottom + counts_px + 6 - tall, width, tall, title, kind="count")
     drawing.line(left, bottom, left + side, top, "mark")
     drawing.line(left, bottom, left + side, bottom)
-    drawing.turned(12, top + side / 2, "right")
-    drawing.text(left + side / 2, bottom + counts_px + 42, "confidence (bars below: number of faces)", kind="soft")
-    return drawing.svg(left + side + 20, bottom + counts_px + 50, "reliability plot")
+    drawing.turned(12, top + side / 2, "right answers")
+    faces = sum(part["images"] for part in bins)
+    drawing.text(left + side / 2, bottom + counts_px + 42, "confidence", kind="soft")
+    drawing.text(left, bottom + 16, f"faces: {faces:,}, in a bin {most:,} at most", anchor="start", kind="small")
+    return drawing.svg(left + side + 20, bottom + counts_px + 50, f"right answers over confidence, {faces:,} faces")
 
 
-def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]]) -> Markup:
+def _right(part: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Of each face of a bin, whether it was read right."""
+    return np.arange(part["images"]) < round(part["accuracy"] * part["images"])
+
+
+def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: int) -> Markup:
     """Accuracies with their intervals, one below the other.
 
     Parameters
     ----------
     rows : sequence of (str, float, two float)
         What it is called, the share, and its interval.
+    faces : int
+        On how many it was measured.
     """
     drawing = _Drawing()
     left, width, step = 24 + 7 * max(len(name) for name, _, _ in rows), 560, 34
@@ -157,5 +175,7 @@ def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]]) -> Markup
         drawing.text(left - 12, y + 4, name, anchor="end")
         drawing.line(x_at(interval[0]), y, x_at(interval[1]), y, "range")
         drawing.circle(x_at(share), y, 5, title)
-        drawing.text(left + width + 12, y + 4, f"{share:.1%}", anchor="start")
-    return drawing.svg(left + width + 70, height + 26, "accuracies with their 95 % intervals")
+        drawing.text(left + width + 12, y + 4, f"{100 * share:.1f} %", anchor="start")
+    title = f"accuracy on {faces:,} faces, with its 95 % interval"
+    drawing.text(left + width / 2, height + 38, title, kind="soft")
+    return drawing.svg(left + width + 70, height + 46, title)

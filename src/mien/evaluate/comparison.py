@@ -86,7 +86,8 @@ def compare_models(
     opened = [open_model(model, threads) for model in models]
     stored, classifiers = [model for model, _ in opened], [classifier for _, classifier in opened]
     names = _names(stored)
-    measured = open_measured(data, options.split, [model.card.learned_from for model in stored])
+    known = [model.card.learned_from for model in stored]
+    measured = open_measured(data, options.split, known, learned=options.learned)
     faces = measured.faces
     task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
     wanted = wanted_rows(faces, task)
@@ -131,7 +132,7 @@ def compare_models(
     return Comparison(
         {
             "mien": __version__,
-            "data": row_facts(measured, task, len(truth)),
+            "data": row_facts(measured, task, len(truth), options.learned),
             "read": "ten views" if options.ten_views else "one pass",
             "models": rows,
             "pairs": _pairs(names, rights),

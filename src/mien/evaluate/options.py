@@ -18,6 +18,10 @@ class _RowOptions:
     split: str | None = option(
         None, "Which split; needed only where the dataset has more than one for evaluation.", metavar="NAME"
     )
+    learned: bool = option(
+        False,
+        "Measure on the faces that the model learned from (its training accuracy), not on those that were held out.",
+    )
     labels: str | None = option(
         None,
         "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. By default the "

@@ -68,7 +68,9 @@ def comparison_page(comparison: Comparison) -> str:
             part: title for part, title in LEAK_PARTS.items() if part in (leaks or {}) and part != "leaked_only"
         },
         protocols=next((model["ferplus"]["one_pass"] for model in models if model["ferplus"]), {}),
-        intervals=interval_chart([(name, own["accuracy"], own["accuracy_interval_95"]) for name, own in scores]),
+        intervals=interval_chart(
+            [(name, own["accuracy"], own["accuracy_interval_95"]) for name, own in scores], values["data"]["images"]
+        ),
         verdicts=[verdict(pair) for pair in values["pairs"]],
         p_values=[(p_text(pair["p_value"]), p_text(pair["p_value_holm"])) for pair in values["pairs"]],
         **{key: values[key] for key in ("data", "read", "models", "pairs", "all_right", "all_wrong", "timed_faces")},

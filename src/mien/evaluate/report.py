@@ -95,7 +95,9 @@ def evaluate_model(
     options = options or EvaluateOptions(**kwargs)
     start_s = time.monotonic()
     stored, classifier = open_model(model, options.threads or usable_cores())
-    measured = open_measured(data, options.split, [stored.card.learned_from], parse_attributes(options.by))
+    measured = open_measured(
+        data, options.split, [stored.card.learned_from], parse_attributes(options.by), learned=options.learned
+    )
     faces = measured.faces
     task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
     if options.leaks:
@@ -111,7 +113,7 @@ def evaluate_model(
             progress(done, len(faces))
 
     (outputs,) = predict([classifier], faces, views=options.ten_views, progress=advance)
-    rows = row_facts(measured, task, int((target >= 0).sum()))
+    rows = row_facts(measured, task, int((target >= 0).sum()), options.learned)
     return _assemble(stored, faces, task, target, outputs, rows, time.monotonic() - start_s)
 
 
@@ -144,13 +146,14 @@ def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
     }
 
 
-def row_facts(measured: Measured, task: Task, rows: int) -> dict[str, Any]:
-    """What a report says of the rows."""
+def row_facts(measured: Measured, task: Task, rows: int, learned: bool) -> dict[str, Any]:
+    """What a report says of the rows; `learned` where they are what training learned from."""
     faces = measured.faces
     return {
         "source": Path(faces.source).name,
         "split": faces.split,
-        "held_out": faces.part or None,
+        "held_out": None if learned else faces.part or None,
+        "learned": faces.part if learned else None,
         "warning": measured.warning or None,
         "images": rows,
         "labels": task.scheme.name,
