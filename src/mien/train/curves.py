@@ -8,7 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.files import write_atomically
+from mien.metrics.classification import share_interval
 from mien.train.folder import RunFolder
 from mien.train.options import Recipe
 from mien.train.recipe import recipe_text
@@ -64,13 +67,42 @@ def write_curves(
         result=record["result"],
         best_row=next(row for row in history if row["epoch"] == record["result"]["best_epoch"]),
         recipe=recipe_text(recipe),
-        curves=Markup(picture),  # noqa: S704 - every text in it is escaped
+        interval=_interval(record),
+        # One by one: on a narrow screen they stand below each other.
+        curves=[Markup(_svg({title: panel})) for title, panel in _panels(history, metric).items()],  # noqa: S704 - escaped
     )
     write_atomically(files.page, text.encode())
 
 
 def curves_svg(history: Sequence[Mapping[str, float]], metric: str) -> str:
     """Loss, the metric that chooses, and learning rate over the epochs, side by side; an SVG for light and dark."""
+    return _svg(_panels(history, metric))
+
+
+def _interval(record: Mapping[str, Any]) -> list[float] | None:
+    """Of the best epoch's accuracy on the faces that chose it; None where something else was measured."""
+    validation = record["data"].get("validation")
+    faces = validation.get("faces") if isinstance(validation, Mapping) else None
+    if not faces or record["result"]["metric"] != "validation_accuracy":
+        return None
+    return share_interval(np.arange(faces) < round(record["result"]["best"] * faces))
+
+
+def _svg(panels: Mapping[str, str]) -> str:
+    width = _WIDTH_PX * len(panels)
+    parts = [
+        f'<g transform="translate({number * _WIDTH_PX} 0)">{panel}</g>' for number, panel in enumerate(panels.values())
+    ]
+    label = f"{', '.join(panels)} over the epochs"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="curves" viewBox="0 0 {width} {_HEIGHT_PX}" width="{width}" '
+        f'height="{_HEIGHT_PX}" role="img" aria-label="{escape(label)}"><style>{_STYLE}</style>'
+        f'<rect class="paper" width="{width}" height="{_HEIGHT_PX}"/>{"".join(parts)}</svg>'
+    )
+
+
+def _panels(history: Sequence[Mapping[str, float]], metric: str) -> dict[str, str]:
+    """The parts of an SVG, by their titles."""
     measure = metric.removeprefix("validation_")
     best = max(history, key=lambda row: row[metric])["epoch"]
     # What is minimised may be more than the loss of the labels, which is what is validated.
@@ -80,21 +112,14 @@ def curves_svg(history: Sequence[Mapping[str, float]], metric: str) -> str:
         (measure.replace("_", " "), {name: f"{name}_{measure}" for name in ("train", "validation")}),
         ("learning rate", {"": "learning_rate"}),
     ]
-    parts = []
-    for number, (title, names) in enumerate(panels):
+    parts = {}
+    for title, names in panels:
         curves = {
             name: [(row["epoch"], row[key]) for row in history if math.isfinite(row.get(key, math.nan))]
             for name, key in names.items()
         }
-        parts.append(
-            f'<g transform="translate({number * _WIDTH_PX} 0)">{_panel(title, curves, len(history), best)}</g>'
-        )
-    width = _WIDTH_PX * len(panels)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="curves" viewBox="0 0 {width} {_HEIGHT_PX}" width="{width}" '
-        f'height="{_HEIGHT_PX}" role="img" aria-label="Curves of the run"><style>{_STYLE}</style>'
-        f'<rect class="paper" width="{width}" height="{_HEIGHT_PX}"/>{"".join(parts)}</svg>'
-    )
+        parts[title] = _panel(title, curves, len(history), best)
+    return parts
 
 
 def _panel(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], epochs: int, best: float) -> str:
