@@ -17,7 +17,9 @@ _PLAIN_RGB = (66, 126, 219)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667080; --back: #ffffff; --line: #dde2e8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8ebef; --soft: #9aa4b2; --back: #14171b; --line: #2c323a; } }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e8ebef; --soft: #9aa4b2; --back: #14171b; --line: #2c323a; }
+}
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); margin: 0 auto;
   padding: 2rem 1rem; max-width: 760px; box-sizing: border-box; }
 h1 { font-size: 1.35rem; margin: 0; overflow-wrap: anywhere; }
@@ -30,7 +32,7 @@ dd { margin: 0; font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabul
   font-size: .93rem; line-height: 1.3; margin-top: .6rem; }
 .bars span { text-align: right; overflow-wrap: anywhere; }
 .bars div { display: flex; align-items: center; gap: 8px; }
-.bars i { height: 20px; border-radius: 3px; }
+.bars i { height: 20px; border-radius: 3px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .bars b { font-weight: 400; color: var(--soft); white-space: nowrap; font-variant-numeric: tabular-nums; }
 """
 
