@@ -49,6 +49,23 @@ def test_animations_say_how_many_frames(name):
     assert not read_header(data).truncated
 
 
+def test_pictures_that_have_no_transparent_pixels_say_so():
+    """They are decoded once; of the others, OpenCV gives the colours and the transparency only one after the other."""
+    picture = Image.effect_noise((40, 30), 90).convert("RGB")
+    for mode in ("L", "LA", "P", "RGB", "RGBA", "1"):
+        assert read_header(encode(picture.convert(mode), "PNG")).opaque == (mode not in ("LA", "RGBA")), mode
+    for mode, color in (("P", 0), ("RGB", (1, 2, 3))):
+        assert not read_header(encode(picture.convert(mode), "PNG", transparency=color)).opaque
+    half = picture.copy()
+    half.putalpha(100)
+    exif = Image.Exif()
+    exif[274] = 3
+    for options in ({}, {"lossless": True}, {"exif": exif}, {"exif": exif, "lossless": True}):
+        assert read_header(encode(picture, "WebP", **options)).opaque, options
+        assert not read_header(encode(half, "WebP", **options)).opaque, options
+    assert not any(read_header(encode(picture, name)).opaque for name in ("GIF", "TIFF"))
+
+
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WebP", "BMP"])
 def test_every_truncation_is_noticed_or_harmless(name):
     data = encode(Image.effect_noise((48, 48), 90).convert("RGB"), name)

@@ -34,6 +34,8 @@ class ImageHeader:
     extra_sample : int
         Of TIFF, what its fourth channel is: 1 the share of colours that are multiplied by it, 2 that of colours as they
         are, 0 not told.
+    opaque : bool
+        True where the file says that it has no transparent pixels; told for PNG and WebP alone.
     """
 
     format: str
@@ -43,6 +45,7 @@ class ImageHeader:
     quarter_turns: int = 0
     flip_axis: int | None = None
     extra_sample: int = 0
+    opaque: bool = False
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -87,6 +90,7 @@ def _jpeg(data: bytes) -> ImageHeader:
 
 def _png(data: bytes) -> ImageHeader:
     size = struct.unpack_from(">II", data, 16)
+    opaque = data[25] not in (4, 6)  # gray or colours with a channel of their transparency
     frames = 1
     position = 8
     while True:
@@ -94,8 +98,10 @@ def _png(data: bytes) -> ImageHeader:
         kind = data[position + 4 : position + 8]
         if kind == b"acTL":
             (frames,) = struct.unpack_from(">I", data, position + 8)
+        if kind == b"tRNS":
+            opaque = False
         if kind == b"IEND" or len(kind) < 4:
-            return ImageHeader("PNG", size, frames, truncated=kind != b"IEND")
+            return ImageHeader("PNG", size, frames, truncated=kind != b"IEND", opaque=opaque)
         position += 12 + length
         if position >= len(data):
             return ImageHeader("PNG", size, frames, truncated=True)
@@ -128,10 +134,11 @@ def _webp(data: bytes) -> ImageHeader:
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", data, 26))
-        return ImageHeader("WebP", (width, height), truncated=truncated)
+        return ImageHeader("WebP", (width, height), truncated=truncated, opaque=True)
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return ImageHeader("WebP", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), truncated=truncated)
+        size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return ImageHeader("WebP", size, truncated=truncated, opaque=not bits >> 28 & 1)
     width = int.from_bytes(data[24:27], "little") + 1
     height = int.from_bytes(data[27:30], "little") + 1
     frames = 0
@@ -140,7 +147,7 @@ def _webp(data: bytes) -> ImageHeader:
         (length,) = struct.unpack_from("<I", data, position + 4)
         frames += data[position : position + 4] == b"ANMF"
         position += 8 + length + (length & 1)
-    return ImageHeader("WebP", (width, height), max(frames, 1), truncated)
+    return ImageHeader("WebP", (width, height), max(frames, 1), truncated, opaque=not data[20] & 0x10)
 
 
 def _bmp(data: bytes) -> ImageHeader:

@@ -122,7 +122,8 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
             # OpenCV turns all but AVIF, at least as yet; those are turned below.
             ignored = cv2.IMREAD_IGNORE_ORIENTATION if header.format == "AVIF" else 0
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | ignored)
-            if image is not None and (header.format in _WITH_ALPHA or _AVIF_ALPHA in data[:65536]):
+            with_alpha = (header.format in _WITH_ALPHA and not header.opaque) or _AVIF_ALPHA in data[:65536]
+            if image is not None and with_alpha:  # decoded once more, which takes as long
                 image = _decode_alpha(buffer, image, header.extra_sample)
     except (cv2.error, MemoryError) as error:
         raise InputError(source, _undecodable(header, data)) from error
