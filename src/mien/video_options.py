@@ -20,22 +20,22 @@ class VideoOptions:
 
     every_s: float | None = option(
         None,
-        "Read one frame in so many seconds. Default: every frame. An annotated video (--draw) then holds only the "
-        "frames that were read.",
+        "Read one frame every so many seconds. Default: all frames. An annotated video (--draw) then "
+        "holds only the frames that were read.",
         flag="--every",
         metavar="SECONDS",
         minimum=0.001,
     )
     fps: float | None = option(
         None,
-        "Read so many frames a second at most (the same as --every 1/N, also for an annotated video).",
+        "Read at most this many frames a second (the same as --every 1/N, also for an annotated video).",
         metavar="N",
         minimum=0.001,
     )
     smooth_s: float = option(
         0.2,
-        "Average each person's probabilities with this time constant, and keep the expression from flickering. "
-        "0 reports each frame by itself.",
+        "Average each person's probabilities over time with this time constant, and keep the expression "
+        "from flickering. 0 reports each frame by itself.",
         flag="--smooth",
         metavar="SECONDS",
         minimum=0,
@@ -43,14 +43,15 @@ class VideoOptions:
     )
     max_gap_s: float = option(
         1.0,
-        "A person who was not seen for longer, and in two frames that were read, gets a new track id.",
+        "A person who is out of view for longer than this, and for at least two frames that were read, "
+        "gets a new track id.",
         flag="--max-gap",
         metavar="SECONDS",
         minimum=0,
     )
     give_up_s: float = option(
         30.0,
-        "Network streams: how long to try a broken stream again.",
+        "Network streams: how long to try to reopen a broken one.",
         flag="--give-up",
         metavar="SECONDS",
         minimum=0,

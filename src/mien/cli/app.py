@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from mien import __version__
+from mien.cli.help import ReadableCommand, ReadableGroup
 from mien.cli.shared import EXIT_INTERRUPTED, open_screen, say
 from mien.errors import InputError, MienError
 
@@ -32,7 +32,7 @@ EXIT_PIPE_CLOSED = 141
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-class _Program(TyperGroup):
+class _Program(ReadableGroup):
     """Turns what ends a command into a line and an exit status, before Typer does so in its own way."""
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
@@ -45,7 +45,7 @@ class _Program(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):  # noqa: PTH110
-            ctx.fail(f"'{args[0]}' is no command. To read it: mien recognize {shlex.join(args)}")
+            ctx.fail(f"'{args[0]}' is not a command. To read it: mien recognize {shlex.join(args)}")
         return super().resolve_command(ctx, args)
 
 
@@ -102,7 +102,7 @@ def _make_app(commands: Iterable[str]) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Read facial expressions from photos and videos, on this computer: nothing is uploaded.",
+        help="Read facial expressions from photos, videos and cameras on this computer; train and evaluate the models.",
     )
     app.callback()(_program)
     for name in commands:
@@ -110,9 +110,10 @@ def _make_app(commands: Iterable[str]) -> typer.Typer:
         if isinstance(command, typer.Typer):
             for inner in command.registered_commands:
                 inner.help = _help(inner.callback)
-            app.add_typer(command, name=name)
+                inner.cls = ReadableCommand
+            app.add_typer(command, name=name, cls=ReadableGroup)
         else:
-            app.command(help=_help(command))(command)
+            app.command(cls=ReadableCommand, help=_help(command))(command)
     return app
 
 

@@ -37,15 +37,17 @@ def batch(
     ] = None,
     dest: Annotated[str | None, typer.Argument(help="The folder for the results; here or on s3://, gs://.")] = None,
     *,
-    status: Annotated[str | None, typer.Option(metavar="DEST", help="Only say how far the batch in DEST is.")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="DEST", help="Only show how far the batch in DEST has got.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, and nothing else.")] = False,
     options: BatchOptions,
 ) -> None:
     """Read very many images and videos: in parts, on all cores or on a Ray cluster.
 
-    Started again with the same arguments, it goes on where it stopped. DEST gets faces/ (a row a face), inputs/ (a row
-    an input, with how it went), manifest.json and summary.html. Exit status: 0 all inputs were read, 1 some could
-    not be read (DEST/inputs says which and why), 2 wrong usage, or it cannot go on, 130 stopped by Ctrl+C.
+    Started again with the same arguments, it continues where it stopped. DEST gets faces/ (one row per face), inputs/
+    (one row per input, with its status), manifest.json and summary.html. Exit status: 0 all inputs were read, 1 some
+    could not be read (DEST/inputs says which and why), 2 wrong usage, or it cannot continue, 130 stopped by Ctrl-C.
     """
     from mien.cluster.destination import open_destination
     from mien.cluster.summary import summarize

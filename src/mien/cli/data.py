@@ -38,16 +38,19 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing els
 @data.command(name="import")
 @with_options(ImportOptions)
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or folder in any layout of the field.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="A file or folder in any known layout: CSV, Parquet, class folders, ..."),
+    ],
     dest: _Dest,
     *,
     json: _Json = False,
     options: ImportOptions,
 ) -> None:
-    """Bring a dataset of any layout into one form: Parquet with an image column, as Hugging Face datasets reads it.
+    """Import a dataset of any known layout into one Parquet file, which Hugging Face datasets reads as well.
 
-    The dataset appears whole, or not at all. Exit status: 0 all rows were read, 1 some were damaged and left out (or
-    the source cannot be read), 2 wrong usage.
+    The file is written completely or not at all. Exit status: 0 all rows were read, 1 some were damaged and left out
+    (or the source cannot be read), 2 wrong usage.
     """
     from mien.data import import_dataset
 
@@ -68,10 +71,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of samples.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for choosing samples.", min=0)] = 0,
     json: _Json = False,
 ) -> None:
-    """Show what a dataset holds; with --out also as one self-contained HTML page, with pictures."""
+    """Show what is in a dataset; with --out also as one self-contained HTML page, with pictures."""
     from mien.data import Dataset, report_dataset
     from mien.files import check_destination
 
@@ -97,7 +100,7 @@ def audit(
     *,
     plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the plan, a row a finding: .parquet or .csv."),
+        typer.Option(metavar="FILE", help="Write the plan, one row per finding: .parquet or .csv."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
@@ -136,11 +139,11 @@ def clean(
     dest: _Dest,
     *,
     leak_free: Annotated[
-        bool, typer.Option("--leak-free", help="Mark evaluation rows with a copy in training (column 'leaked').")
+        bool, typer.Option("--leak-free", help="Mark evaluation rows that have a copy in training (column 'leaked').")
     ] = False,
     json: _Json = False,
 ) -> None:
-    """Carry out a reviewed plan into a new dataset, which records what was done; the source is never changed."""
+    """Apply a reviewed plan and write a new dataset, which records what was done; the source is never changed."""
     from mien.data import Dataset, clean_dataset, read_plan
 
     opened = Dataset(dataset)
@@ -155,7 +158,7 @@ def clean(
 @data.command()
 @with_options(BalanceOptions)
 def balance(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: BalanceOptions) -> None:
-    """Map or drop classes, oversample with mirrored rows, or add sampling weights; only training is repeated."""
+    """Map or drop classes; oversample the training split with mirrored rows, or add sampling weights."""
     from mien.data import Dataset, balance_dataset
 
     _require_other(dataset, dest)
@@ -167,7 +170,7 @@ def balance(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Bal
 @data.command()
 @with_options(SplitOptions)
 def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: SplitOptions) -> None:
-    """Split anew, or into folds: classes spread evenly, copies of one picture never on both sides."""
+    """Make new splits, or folds: stratified by class, copies of one picture never on both sides."""
     from mien.data import Dataset, split_dataset
 
     _require_other(dataset, dest)
@@ -198,10 +201,10 @@ def photos(
     json: _Json = False,
     options: PhotoImportOptions,
 ) -> None:
-    """Bring photos with boxed faces into one form, to train a detector on and to measure one.
+    """Import photos with face boxes into one Parquet file, to train a detector on and to measure one.
 
     A tenth of the photos of every collection becomes the split 'validation', unless the source has splits of its own;
-    near copies of one picture never sit on both sides. Exit status: as of import.
+    near copies of one picture are never on both sides. Exit status: as for 'mien data import'.
     """
     from mien.data.photos import import_photos
 

@@ -45,7 +45,7 @@ def export(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Measure one pass only: no ten views, no temperatures for small faces."),
+        typer.Option("--quick", help="Measure one pass only: no ten views, and no temperatures for small faces."),
     ] = False,
     summary: Annotated[str, typer.Option(metavar="TEXT", help="One sentence for the card.")] = "",
     licence: Annotated[str, typer.Option(metavar="TEXT", help="The weights' licence, for the card.")] = "",
@@ -53,7 +53,7 @@ def export(
 ) -> None:
     """Turn a checkpoint into an ONNX file with its card, checked against torch, for 'mien recognize --model FILE'.
 
-    Exit status: 0 done, 1 the faces cannot be read or do not fit the model, 2 anything else that is wrong.
+    Exit status: 0 done, 1 the faces cannot be read or do not fit the model, 2 any other error.
     """
     from mien.files import check_destination
 

@@ -31,10 +31,10 @@ def models(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON.")] = False,
 ) -> None:
-    """List the shipped models, or the architectures that can be trained, or show one's card.
+    """List the shipped models or the architectures that can be trained, or show the card of one.
 
-    A model's card tells its labels, the terms of its training data, scores and limits; an architecture's card its input
-    size, channels, parameters and origin.
+    A model's card has its labels, scores and limits, and the terms of its training data; an architecture's card its
+    input size, channels, parameters and origin.
     """
     console = open_console()
     if name is not None and architectures:

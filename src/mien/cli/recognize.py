@@ -44,7 +44,7 @@ def recognize(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a row a face to FILE: .jsonl, .csv or .parquet."),
+        typer.Option(metavar="FILE", help="Write one row per face to FILE: .jsonl, .csv or .parquet."),
     ] = None,
     draw: Annotated[
         str | None,
@@ -57,10 +57,10 @@ def recognize(
         Path | None,
         typer.Option(metavar="FILE", help="Videos: write a page (.html) with each person's expressions over time."),
     ] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders too.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Read subfolders too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")] = False,
     include_empty: Annotated[
-        bool, typer.Option("--include-empty", help="In JSON lines, also say which images have no face.")
+        bool, typer.Option("--include-empty", help="Also print a JSON line for each image without a face.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
     options: RecognizerOptions,
@@ -68,7 +68,8 @@ def recognize(
 ) -> None:
     """Find every face in photos and videos and read its expression.
 
-    Exit status: 0 all inputs were read; 1 some could not be, each is named on stderr; 2 wrong usage.
+    Prints a table on a terminal; --json, --out and --draw give other outputs. Exit status: 0 all inputs were read, 1
+    some could not be read (each is named on stderr), 2 wrong usage.
     """
     # Loaded here, so that `mien --help` need not wait for OpenCV and ONNX Runtime.
     import cv2

@@ -41,9 +41,9 @@ def search(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder of the search; by default searches/NAME, by the recipe's name."),
+        typer.Option(metavar="DIR", help="Folder of the search; by default searches/NAME, named after the recipe."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the search in --out.")] = False,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     options: SearchOptions,
@@ -51,8 +51,8 @@ def search(
 ) -> None:
     """Search for the best values of a recipe's fields, by cross-validation on the training split alone.
 
-    The best recipe is DIR/best.yaml, ready for 'mien train'. A search that was stopped or killed goes on with --resume.
-    Exit status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
+    The best recipe is DIR/best.yaml, ready for 'mien train'. A search that was stopped or killed continues with
+    --resume. Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C.
     """
     from mien.train.search import read_search, search_recipe
 

@@ -18,8 +18,8 @@ __all__ = ["serve"]
 def serve(*, options: ServeOptions) -> None:
     """Start the service and open its page: live camera, photos, REST and WebSocket.
 
-    Frames stay on this computer unless --host says otherwise; nothing is stored. Exit status: 0 stopped by Ctrl+C or
-    SIGTERM, 2 it could not start.
+    Only this computer can reach it, unless --host says otherwise; nothing is stored. Exit status: 0 stopped by Ctrl-C
+    or SIGTERM, 2 it could not start.
     """
     try:
         from mien.serve.server import run

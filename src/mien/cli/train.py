@@ -45,35 +45,37 @@ def train(
     recipe: Annotated[
         Path | None,
         typer.Argument(
-            metavar="RECIPE.yaml", help="What to train, on what and how; without it the defaults. Flags come on top."
+            metavar="RECIPE.yaml", help="The recipe (YAML). Without one, the defaults apply; flags override it."
         ),
     ] = None,
     *,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run folder; by default runs/NAME, by the recipe's or the data's name."),
+        typer.Option(
+            metavar="DIR", help="Folder of the run; by default runs/NAME, named after the recipe or the data."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help=f"Without a recipe: what to train, {' or '.join(RECIPES)}.")
     ] = None,
     print_recipe: Annotated[
-        bool, typer.Option("--print-recipe", help="Print the recipe with all its values, explained, and end.")
+        bool, typer.Option("--print-recipe", help="Print the recipe with all values and explanations, and exit.")
     ] = False,
     show_augmentations: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw what the recipe makes of some training faces, and end."),
+        typer.Option(metavar="FILE.png", help="Draw some augmented training faces, and exit."),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")
     ] = False,
     given: dict[str, Any],
 ) -> None:
-    """Train a model by a recipe into a folder: checkpoints, metrics, curves and the recipe itself.
+    """Train a model by a recipe. The run folder gets checkpoints, metrics, curves and the recipe itself.
 
-    'mien train --data FOLDER' learns from a folder of class folders. Ctrl+C saves everything; --resume goes on.
+    'mien train --data FOLDER' trains on a folder of class folders. Ctrl-C saves everything; --resume continues.
 
-    Exit status: 0 done, 1 the faces cannot be read, 2 anything else that is wrong, 130 stopped by Ctrl+C.
+    Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C.
     """
     if resume and recipe is None and out is None:
         raise UsageError("--resume needs the run folder: --out DIR")

@@ -26,51 +26,51 @@ class BatchOptions(RecognizerOptions, VideoOptions):
     )
     workers: int | None = option(
         None,
-        "Workers, of one core each. Default: all cores of this machine, or of the cluster.",
+        "Workers, with one core each. Default: one for each core of this machine, or of the cluster.",
         metavar="N",
         minimum=1,
     )
     gpus_per_worker: float = option(
         0.0,
-        "GPUs a worker, such as 0.25: the expression model runs there (needs onnxruntime-gpu). Default: none.",
+        "GPUs per worker, such as 0.25: the expression model runs there (needs onnxruntime-gpu). Default: none.",
         metavar="SHARE",
         minimum=0,
         maximum=8,
     )
     column: str | None = option(
         None,
-        "Tables: the column of paths, or of image bytes. Default: one of the usual names.",
+        "Tables: the column with paths or image bytes. Default: image, path, file, url or the like.",
         metavar="NAME",
     )
     key_column: str | None = option(
         None,
-        "Tables: the column that names each image in the result. Default: its path, or its row.",
+        "Tables: the column that identifies each image in the result. Default: its path, or its row.",
         metavar="NAME",
     )
     part_size: int = option(
         512,
-        "Most photos a part: what a worker reads at once, and what is read again after an accident.",
+        "Most photos in a part: what a worker reads in one go, and what is read again after a crash.",
         metavar="N",
         minimum=1,
         maximum=100_000,
     )
     segment_s: float = option(
         60.0,
-        "Videos are read in segments of this length, each a part of its own.",
+        "Read videos in segments of this length, each a part of its own.",
         flag="--segment",
         metavar="SECONDS",
         minimum=1,
     )
     timeout_s: float = option(
         60.0,
-        "An image that takes longer is given up.",
+        "Give up an image that takes longer.",
         flag="--timeout",
         metavar="SECONDS",
         minimum=0.1,
     )
     retries: int = option(
         2,
-        "How often an image is tried again on which the reader crashed or hung.",
+        "How often to retry an image on which the reader crashed or hung.",
         metavar="N",
         minimum=0,
         maximum=100,

@@ -21,32 +21,32 @@ class ImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout where it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders, own-folders, "
-        "table.",
+        "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders, "
+        "own-folders, table.",
     )
     classes: str | None = option(
         None,
-        "What the source's own class numbers or names mean: expressions in the order of the numbers from 0, or pairs "
-        "such as 1=surprise,2=fear or wut=angry.",
+        "What the class numbers or names of the source mean: expressions in the order of the numbers "
+        "from 0, or pairs such as 1=surprise,2=fear or wut=angry.",
     )
     attributes: str | None = option(
         None,
-        "Columns of the source to keep that tell of a face besides its expression, such as gender,age: reports show "
-        "who is in the data, and 'mien evaluate --by' how well each group is read.",
+        "Columns with further facts about each face to keep, such as gender,age: reports then show who "
+        "is in the data, and 'mien evaluate --by' how well each group is read.",
         metavar="NAMES",
     )
     votes: Path | None = option(None, "A file of FER+ votes (fer2013new.csv) to join.", metavar="FILE")
     ferplus: str = option(
         "keep",
-        "With votes: 'keep' the dataset's labels beside them, or take the FER+ 'majority' or 'distribution' as labels "
-        "(eight classes; rows that the FER+ paper leaves out are left out).",
+        "With votes: 'keep' the dataset's own labels, or replace them by the FER+ 'majority' or "
+        "'distribution' (eight classes; rows that the FER+ paper leaves out are left out).",
         choices=("keep", "majority", "distribution"),
     )
-    images: Path | None = option(None, "Folder of the images where it is not beside the labels.", metavar="DIR")
+    images: Path | None = option(None, "Folder of the images, if they are not beside the labels.", metavar="DIR")
     face_px: int | None = option(
-        None, "Cut every face out by its box and store it gray, in this width and height.", minimum=8, maximum=4096
+        None, "Cut every face out by its box and store it in gray with this width and height.", minimum=8, maximum=4096
     )
-    on_error: str = option("stop", "What to do at a damaged row.", choices=("stop", "skip"))
+    on_error: str = option("stop", "What to do with damaged rows.", choices=("stop", "skip"))
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -56,24 +56,28 @@ class ImportOptions:
 class AuditOptions:
     """How a dataset is audited."""
 
-    model: str = option("base", "Expression model for wrong labels and 'not a face'.", metavar="NAME")
+    model: str = option("base", "Expression model that judges labels and 'not a face'.", metavar="NAME")
     detector: str = option("mien", "Face detector, or 'none'.", metavar="NAME")
     probabilities: Path | None = option(
-        None, "Out-of-fold probabilities (.npy, .csv, .parquet) in place of the model's.", metavar="FILE"
+        None, "Out-of-fold probabilities (.npy, .csv, .parquet) to use instead of the model's.", metavar="FILE"
     )
     trained_on: str = option(
-        TRAIN, "Splits that the model was trained on, with commas, or 'none': its verdicts there are in-sample."
+        TRAIN,
+        "Splits that the model was trained on, with commas, or 'none': its verdicts there are marked as in-sample.",
     )
     copy_correlation: float = option(
-        COPY_CORRELATION, "Least correlation of near and mirrored copies.", minimum=0.5, maximum=1.0
+        COPY_CORRELATION,
+        "Lowest correlation at which two pictures count as near or mirrored copies.",
+        minimum=0.5,
+        maximum=1.0,
     )
     evaluation: str = option(
         "keep",
-        "What the plan proposes for rows of evaluation splits: 'keep' them, so that scores stay comparable, or "
-        "'clean' them as it does training rows.",
+        "What the plan proposes for rows of evaluation splits: 'keep' them, so that scores stay "
+        "comparable, or 'clean' them like training rows.",
         choices=("keep", "clean"),
     )
-    threads: int | None = option(None, "Threads; by default one a core.", minimum=1)
+    threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -87,9 +91,12 @@ class BalanceOptions:
         None, "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral."
     )
     drop: str | None = option(None, "Classes to leave out, with commas.", metavar="CLASSES")
-    oversample: bool = option(False, "Add rows, mirrored, to every class of the training split up to the largest.")
-    weights: bool = option(False, "Add the column 'weight': each class of the training split counts as much.")
-    seed: int = option(0, "Seed of the choice of rows.", minimum=0)
+    oversample: bool = option(
+        False,
+        "Repeat rows of the training split, every second time mirrored, until all classes are as large as the largest.",
+    )
+    weights: bool = option(False, "Add the column 'weight', by which each class of the training split counts the same.")
+    seed: int = option(0, "Random seed for choosing rows.", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -106,12 +113,12 @@ class SplitOptions:
         None, "Share of the rows for the split 'test'; none by default.", minimum=0.0, maximum=0.9
     )
     folds: int | None = option(
-        None, "Number the rows by fold (column 'fold', from 0) in place of new splits.", minimum=2, maximum=100
+        None, "Number the rows by fold (column 'fold', from 0) instead of making new splits.", minimum=2, maximum=100
     )
     only: str | None = option(
-        None, "Split only the rows of this split (such as 'train') anew; the others stay as they are.", metavar="SPLIT"
+        None, "Divide only the rows of this split, such as 'train'; the others stay as they are.", metavar="SPLIT"
     )
-    seed: int = option(0, "Seed of the choice.", minimum=0)
+    seed: int = option(0, "Random seed.", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)

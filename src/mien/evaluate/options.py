@@ -16,7 +16,7 @@ class _RowOptions:
     """Which rows count, and how they are read."""
 
     split: str | None = option(
-        None, "Which split; needed only where the dataset has more than one for evaluation.", metavar="NAME"
+        None, "Split to evaluate on; needed only if the dataset has several besides 'train'.", metavar="NAME"
     )
     learned: bool = option(
         False,
@@ -29,12 +29,12 @@ class _RowOptions:
     )
     training: Path | None = option(
         None,
-        "What the model was trained on: faces with a copy there (exact, near or mirrored) are counted apart. By "
-        "default the split 'train' of --data, up to 100,000 faces.",
+        "What the model was trained on: faces with a copy there (exact, near or mirrored) are counted "
+        "separately. By default the split 'train' of --data, up to 100,000 faces.",
         metavar="PATH",
     )
     leaks: bool = option(True, "Look for copies of training faces (a few seconds for FER2013).")
-    threads: int | None = option(None, "Threads; by default one a core.", minimum=1)
+    threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -48,16 +48,18 @@ class EvaluateOptions(_RowOptions):
 
     by: str | None = option(
         None,
-        "Also score each group of faces by these attributes (such as gender,age): what 'mien data import' kept of "
-        "each face, or columns of a table.",
+        "Also score each group of faces by these attributes, such as gender,age: those that 'mien data "
+        "import' kept, or columns of a table.",
         metavar="NAMES",
     )
-    ten_views: bool = option(True, "Also read ten shifted and mirrored views of each face (takes ten times as long).")
+    ten_views: bool = option(
+        True, "Also average ten shifted and mirrored views of each face (takes ten times as long)."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(_RowOptions):
     """How models are compared."""
 
-    ten_views: bool = option(False, "Compare on ten views of each face, not on one pass.")
-    timed_faces: int = option(200, "Faces to time each model with, one at a time; 0 measures no time.", minimum=0)
+    ten_views: bool = option(False, "Compare on ten views of each face instead of one pass.")
+    timed_faces: int = option(200, "Number of faces to time each model on, one at a time; 0 skips timing.", minimum=0)

@@ -22,56 +22,63 @@ class ServeOptions(RecognizerOptions):
         If a value is out of bounds.
     """
 
-    max_megapixels: float = option(
-        40.0, "Larger images are refused before they are decoded.", metavar="MP", minimum=0.01
+    max_megapixels: float = option(40.0, "Refuse larger images before they are decoded.", metavar="MP", minimum=0.01)
+    host: str = option(
+        "127.0.0.1", "Address to listen on. Anything but 127.0.0.1 should have a --token.", metavar="ADDRESS"
     )
-    host: str = option("127.0.0.1", "Address to listen on. Other than loopback wants a --token.", metavar="ADDRESS")
     port: int = option(8000, "Port to listen on; 0 takes any free one.", metavar="PORT", minimum=0, maximum=65535)
     open_page: bool = option(True, "Open the page in the browser (only when run in a terminal).", flag="--open")
     token: str | None = option(
         None,
-        "Bearer token that clients must send; 'auto' makes one. Better given as the environment variable MIEN_TOKEN: "
-        "other users of this computer can see command lines.",
+        "Bearer token that clients must send; 'auto' makes one. Prefer the environment variable "
+        "MIEN_TOKEN: other users of this computer can see command lines.",
         metavar="TOKEN",
     )
     allow_origin: str = option(
         "",
-        "Web pages of these origins may use the service too, such as https://a.example,https://b.example.",
+        "Web pages of these origins may use the service too, such as https://a.example; several with commas.",
         metavar="ORIGINS",
     )
     allow_host: str = option(
         "",
-        "Names under which clients reach the service, comma-separated ('*' for any), besides addresses, localhost "
-        "and this computer's name.",
+        "Host names by which clients may call the service, with commas ('*' for any), besides addresses,"
+        " localhost and this computer's name.",
         metavar="NAMES",
     )
     behind_proxy: bool = option(
-        False, "Believe X-Forwarded-For and X-Forwarded-Proto of a proxy on this computer.", flag="--behind-proxy"
+        False, "Trust X-Forwarded-For and X-Forwarded-Proto from a proxy on this computer.", flag="--behind-proxy"
     )
     max_upload_mb: float = option(20.0, "Largest request.", metavar="MB", minimum=0.01, maximum=2000)
     max_images: int = option(16, "Most images in a request.", metavar="N", minimum=1)
     max_faces: int = option(500, "Most faces in an image.", metavar="N", minimum=1)
     max_requests_per_s: float = option(
-        100.0, "Most requests a second of one client, who may save up two seconds' worth.", metavar="N", minimum=0.1
+        100.0,
+        "Most requests a second from one client (bursts of two seconds' worth are allowed).",
+        metavar="N",
+        minimum=0.1,
     )
-    max_connections: int = option(512, "Most connections at a time.", metavar="N", minimum=1)
-    max_streams: int = option(16, "Most live streams at a time.", metavar="N", minimum=0)
+    max_connections: int = option(512, "Most connections at the same time.", metavar="N", minimum=1)
+    max_streams: int = option(16, "Most live streams at the same time.", metavar="N", minimum=0)
     max_frame_mb: float = option(2.0, "Largest frame of a live stream.", metavar="MB", minimum=0.01, maximum=100)
     max_frames_per_s: float = option(
         60.0, "Most frames a second of a live stream; a faster one is slowed down.", metavar="N", minimum=1
     )
-    max_queue: int = option(256, "Most images waiting to be read; more are answered with 503.", metavar="N", minimum=1)
+    max_queue: int = option(
+        256, "Most images waiting to be read; further ones are answered with 503.", metavar="N", minimum=1
+    )
     max_wait_s: float = option(
-        30.0, "Images that would wait longer are answered with 503 at once.", metavar="S", minimum=0.1
+        30.0, "Answer images that would have to wait longer with 503 at once.", metavar="S", minimum=0.1
     )
     max_held_mb: float = option(
-        256.0, "Most memory for uploads under way; more are answered with 503.", metavar="MB", minimum=0.01
+        256.0, "Most memory for uploads under way; further ones are answered with 503.", metavar="MB", minimum=0.01
     )
     client_timeout_s: float = option(
-        10.0, "A client that sends or takes nothing for so long is cut off.", metavar="S", minimum=0.1
+        10.0, "Cut off a client that neither sends nor receives for this long.", metavar="S", minimum=0.1
     )
-    stream_idle_s: float = option(60.0, "A live stream without frames is closed after this.", metavar="S", minimum=0.1)
-    drain_s: float = option(20.0, "On SIGTERM, time for requests under way to finish.", metavar="S", minimum=0)
+    stream_idle_s: float = option(
+        60.0, "Close a live stream that sends no frames for this long.", metavar="S", minimum=0.1
+    )
+    drain_s: float = option(20.0, "On SIGTERM, how long requests under way may take to finish.", metavar="S", minimum=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

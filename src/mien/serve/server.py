@@ -24,7 +24,7 @@ _BACKLOG = 2048
 
 
 def run(options: ServeOptions, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl+C; then finish what is under way.
+    """Serve until SIGTERM or Ctrl-C; then finish what is under way.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ async def _serve(
         await asyncio.sleep(0.01)
     if server.started:
         address = _address(options, listener)
-        say(f"serving on {address} (Ctrl+C stops)")
+        say(f"serving on {address} (Ctrl-C stops)")
         if options.open_page and sys.stdout.isatty():
             asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address)
     await running

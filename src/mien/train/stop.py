@@ -44,7 +44,7 @@ class StopRequest:
         signal.signal(signal.SIGINT, self._before)
         if is_first_process():
             warnings.warn(
-                "stopping after the step or the validation under way; Ctrl+C again stops at once, without saving",
+                "stopping after the step or the validation under way; Ctrl-C again stops at once, without saving",
                 MienWarning,
                 stacklevel=2,
             )

@@ -15,7 +15,7 @@ class PhotoImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout where it is not recognised.",
+        "Layout, if it is not recognised.",
         choices=("parquet", "wider", "coco", "yolo"),
     )
     validation: float = option(
@@ -25,8 +25,8 @@ class PhotoImportOptions:
         minimum=0.0,
         maximum=0.5,
     )
-    on_error: str = option("stop", "What to do at a damaged photo.", choices=("stop", "skip"))
-    seed: int = option(0, "Seed of the choice.", minimum=0)
+    on_error: str = option("stop", "What to do with damaged photos.", choices=("stop", "skip"))
+    seed: int = option(0, "Random seed.", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)

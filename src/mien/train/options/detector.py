@@ -18,7 +18,7 @@ class DetectorModel:
     """The network of a detector."""
 
     init: Path | None = option(
-        None, "Start from this checkpoint of a detector (.safetensors); without, from scratch.", metavar="FILE"
+        None, "Start from this detector checkpoint (.safetensors); by default from scratch.", metavar="FILE"
     )
 
     def __post_init__(self) -> None:
@@ -29,12 +29,10 @@ class DetectorModel:
 class DetectorData:
     """What a detector learns from."""
 
-    photos: Path | None = option(None, "Photos with boxed faces, as 'mien data photos' writes them.", metavar="FILE")
-    choose_on: str = option(
-        "validation", "Split of the photos on which the best checkpoint is chosen.", metavar="SPLIT"
-    )
+    photos: Path | None = option(None, "Photos with face boxes, as 'mien data photos' writes them.", metavar="FILE")
+    choose_on: str = option("validation", "Split of the photos that selects the best checkpoint.", metavar="SPLIT")
     choose_photos: int = option(
-        400, "Photos of that split to choose on, spread evenly over it; 0 takes all.", minimum=0
+        400, "How many photos of that split to use, spread evenly over it; 0 for all.", minimum=0
     )
     crops: Path | None = option(
         None,
@@ -43,22 +41,24 @@ class DetectorData:
     )
     most_crops: int = option(3000, "How many of the cropped faces to use, spread evenly over them.", minimum=1)
     scene_weight: float = option(
-        4.0, "How often photos with some room around their faces are shown, against portraits and crops.", minimum=0.1
+        4.0, "How much more often photos with space around the faces are shown than portraits and crops.", minimum=0.1
     )
     snap: float = option(
         0.5,
-        "How far boxes drawn by people are moved to where the boxes of the other collections lie around the same "
-        "landmarks: 0 not at all, 1 wholly.",
+        "How far boxes drawn by people are moved to where boxes of the other collections lie around the "
+        "same landmarks: 0 not at all, 1 entirely.",
         minimum=0.0,
         maximum=1.0,
     )
     teacher_score: float = option(
-        0.85, "Unlabelled places with at least this score of a teacher count as faces; above 1 none do.", minimum=0.0
+        0.85,
+        "Unlabelled places to which the teacher gives at least this score count as faces; above 1, none do.",
+        minimum=0.0,
     )
     mosaic_px: int = option(256, "Side of a training image, a multiple of 32.", minimum=64, maximum=2048)
-    mosaics_an_epoch: int = option(8000, "Training images that make an epoch.", minimum=1)
+    mosaics_an_epoch: int = option(8000, "Training images in an epoch.", minimum=1)
     mosaic_workers: int = option(
-        0, "Processes that make training images ahead of the network; 0 makes them in between (on a CPU).", minimum=0
+        0, "Processes that make training images in advance; 0 makes them between the steps (on a CPU).", minimum=0
     )
 
     def __post_init__(self) -> None:
@@ -71,11 +71,11 @@ class DetectorData:
 class DetectorAugment:
     """How the training images of a detector are made."""
 
-    smallest_face_px: float = option(10.0, "Faces below are shown, but neither learned nor unlearned.", minimum=4.0)
+    smallest_face_px: float = option(10.0, "Smaller faces are shown, but ignored in the loss.", minimum=4.0)
     largest_face_share: float = option(
         1.1, "Largest face, as a share of the side of the training image.", minimum=0.2, maximum=2.0
     )
-    max_enlarge: float = option(2.5, "Photos are never enlarged by more than this.", minimum=1.0)
+    max_enlarge: float = option(2.5, "Photos are never enlarged by more than this factor.", minimum=1.0)
     single: float = option(0.3, "Share of training images that show one photo only.", minimum=0.0, maximum=1.0)
     tilt_deg: float = option(12.0, "Standard deviation of the tilt of most photos, in degrees.", minimum=0.0)
     strong_tilt: float = option(
@@ -86,14 +86,14 @@ class DetectorAugment:
         0.12, "Share of the tiles that show no face: parts of photos and drawn patterns.", minimum=0.0, maximum=0.9
     )
     distractors: float = option(
-        0.35, "Share of training images with drawn stars, swirls, text, faces of cartoons and the like.",
+        0.35, "Share of training images with drawn stars, swirls, text, cartoon faces and the like.",
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
     paste: float = option(0.35, "Share of training images with cropped faces pasted in.", minimum=0.0, maximum=1.0)
     light: float = option(
         1.0, "Strength of changes of brightness, contrast and gamma; 0 switches them off.", minimum=0.0, maximum=2.0
     )
-    low_light: float = option(0.12, "Share of tiles made very dark and noisy.", minimum=0.0, maximum=1.0)
+    low_light: float = option(0.12, "Share of the tiles that are made very dark and noisy.", minimum=0.0, maximum=1.0)
     noise_share: float = option(0.2, "Share of training images with noise.", minimum=0.0, maximum=1.0)
     blur_share: float = option(0.15, "Share of training images that are blurred, or scaled down and up again.",
                          minimum=0.0, maximum=1.0)  # fmt: skip
@@ -108,21 +108,21 @@ class DetectorLoss:
 
     box_weight: float = option(2.0, "Weight of the boxes (generalised IoU).", minimum=0.0)
     landmark_weight: float = option(
-        1.5, "Weight of the landmarks (smooth L1 in shares of the face's size).", minimum=0.0
+        1.5, "Weight of the landmarks (smooth L1, relative to the size of the face).", minimum=0.0
     )
     teacher_landmarks: float = option(
-        0.4, "Weight of landmarks that another detector set, against those of people.", minimum=0.0, maximum=1.0
+        0.4, "Weight of landmarks set by another detector, relative to those set by people.", minimum=0.0, maximum=1.0
     )
-    focus: float = option(2.0, "Power by which cells that are right already lose weight (quality focal loss).",
+    focus: float = option(2.0, "Exponent by which cells that are already right lose weight (quality focal loss).",
                           minimum=0.0, maximum=5.0)  # fmt: skip
     quality: float = option(
         0.5,
-        "What score a cell with a face should give: 0 always 1, 1 the overlap of its box with the face's, between them "
-        "a mixture.",
+        "Target score of a cell with a face: at 0 it is always 1, at 1 it is the overlap of its box with"
+        " the face's; in between, a mixture.",
         minimum=0.0,
         maximum=1.0,
     )
-    most_cells: int = option(10, "At most so many cells answer for one face.", minimum=1, maximum=50)
+    most_cells: int = option(10, "At most this many cells are assigned to one face.", minimum=1, maximum=50)
 
     def __post_init__(self) -> None:
         check_options(self)

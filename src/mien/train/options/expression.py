@@ -24,28 +24,29 @@ class ModelOptions:
     channels: str | None = option(
         None, "Gray or colour input; by default the architecture's own.", choices=("gray", "rgb")
     )
-    dropout: float = option(
-        0.3, "Share of the features dropped before the heads while training.", minimum=0.0, maximum=0.95
-    )
+    dropout: float = option(0.3, "Dropout rate before the heads.", minimum=0.0, maximum=0.95)
     architecture_options: tuple[str, ...] = option(
         (),
-        "Further options of the architecture, with commas: NAME=VALUE, several numbers as 64:128.",
+        "Further options of the architecture, with commas: NAME=VALUE; several numbers as 64:128.",
         metavar="NAME=VALUE,...",
     )
     pretrained: bool = option(False, "Start from the pretrained weights of the architecture (fetched once).")
     pretrained_weights: Path | None = option(
         None,
-        "Start from the pretrained weights in this file of timm's (.safetensors): nothing is fetched.",
+        "Start from timm's pretrained weights in this file (.safetensors); nothing is fetched.",
         metavar="FILE",
     )
     start_from: Path | None = option(
         None,
-        "Start from the weights of this checkpoint, or the best part of a wider one; labels that it lacks start anew.",
+        "Start from the weights of this checkpoint, or from the most important channels of a wider one; "
+        "labels that it lacks start from scratch.",
         metavar="FILE",
     )
-    frozen_backbone: bool = option(False, "Train the heads only, on top of the weights as they are.")
+    frozen_backbone: bool = option(False, "Train the heads only; the backbone stays as it is.")
     backbone_rate: float = option(
-        1.0, "Learning rate of the backbone as a multiple of the heads' (fine-tuning: 0.1, say).", minimum=0.0
+        1.0,
+        "Learning rate of the backbone as a multiple of the heads' (for fine-tuning, 0.1 for example).",
+        minimum=0.0,
     )
 
     def __post_init__(self) -> None:
@@ -66,22 +67,24 @@ class DataOptions:
         flag="--data",
         metavar="PATH",
     )
-    train_split: str = option("train", "Split to learn from.", metavar="NAME")
+    train_split: str = option("train", "Split to train on.", metavar="NAME")
     validation_split: str | None = option(
-        None, "Split that chooses the best epoch; by default 'validation', or the only other one.", metavar="NAME"
+        None,
+        "Split that selects the best epoch; by default 'validation', or the only one besides the training split.",
+        metavar="NAME",
     )
     validation_data: Path | None = option(
-        None, "Labelled faces that choose, where they are not in --data.", metavar="PATH"
+        None, "Labelled faces that select the best epoch, if they are not in --data.", metavar="PATH"
     )
     validation_share: float = option(
         0.1,
-        "Where there is no split to choose by: share of the training rows held out for it, copies kept together.",
+        "Without a validation split: share of the training rows that is held out instead; copies are kept together.",
         minimum=0.01,
         maximum=0.5,
     )
     fold: int | None = option(
         None,
-        "Hold this fold (column 'fold') of the training rows out and choose by it, in place of a split.",
+        "Hold out this fold (column 'fold') of the training rows for validation, instead of a split.",
         minimum=0,
     )
     labels: str | None = option(
@@ -91,31 +94,32 @@ class DataOptions:
     )
     leaked: str = option(
         "keep",
-        "Where a validation face has a copy in training (by the column 'leaked', else all are compared): 'keep' both, "
-        "or leave the one in 'train' or in 'validation' out.",
+        "If a validation face has a copy in training (by the column 'leaked', else all are compared): "
+        "'keep' both, or leave out the one in 'train' or in 'validation'.",
         choices=("keep", "train", "validation"),
     )
     sampling: str = option(
         "plain",
-        "Draw every row once an epoch, every class as often ('balanced'), or by the dataset's column 'weight'.",
+        "Draw every row once per epoch ('plain'), every class equally often ('balanced'), or by the "
+        "dataset's column 'weight' ('weights').",
         choices=("plain", "balanced", "weights"),
     )
-    max_faces: int | None = option(None, "Learn from this many faces at most, drawn by the seed.", minimum=1)
+    max_faces: int | None = option(None, "Train on at most this many faces, drawn at random.", minimum=1)
     feeding: str = option(
         "auto",
-        "Keep all faces on the device ('resident'), or read and decode them while training ('stream'); auto decides by "
-        "their size.",
+        "Keep all faces in the memory of the device ('resident'), or read and decode them during "
+        "training ('stream'); auto decides by their size.",
         choices=("auto", "resident", "stream"),
     )
     resident_limit_gb: float = option(
-        8.0, "auto: streams splits that are larger than this on the device, in gigabytes.", minimum=0.0
+        8.0, "auto: stream splits that would take more than this on the device, in gigabytes.", minimum=0.0
     )
     not_faces: str = option(
         "keep",
-        "Training rows that most annotators call 'not a face': 'keep' them, or 'drop' them.",
+        "Training rows that most annotators call 'not a face': 'keep' or 'drop' them.",
         choices=("keep", "drop"),
     )
-    workers: int = option(4, "Processes that read and decode in 'stream'.", minimum=0)
+    workers: int = option(4, "Processes that read and decode for 'stream'.", minimum=0)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -125,42 +129,55 @@ class DataOptions:
 class AugmentOptions:
     """How training faces are varied, each anew in every epoch. 0 switches an augmentation off."""
 
-    mirror: float = option(0.5, "Share of the faces mirrored.", minimum=0.0, maximum=1.0)
-    rotation_deg: float = option(15.0, "Rotated by up to this many degrees.", minimum=0.0, maximum=180.0)
-    scale: float = option(0.18, "Scaled by exp(+-this).", minimum=0.0, maximum=1.0)
-    aspect: float = option(0.08, "Width over height changed by exp(+-this).", minimum=0.0, maximum=1.0)
-    shift: float = option(0.09, "Shifted by up to this share of the side.", minimum=0.0, maximum=0.5)
-    crop: float = option(
-        0.0, "Cut to a random part; up to this share of the side is cut off.", minimum=0.0, maximum=0.9
+    mirror: float = option(0.5, "Share of the faces that are mirrored.", minimum=0.0, maximum=1.0)
+    rotation_deg: float = option(15.0, "Rotate by up to this many degrees.", minimum=0.0, maximum=180.0)
+    scale: float = option(0.18, "Scale by a factor of exp(-s) to exp(s), for a value s.", minimum=0.0, maximum=1.0)
+    aspect: float = option(
+        0.08, "Change the aspect ratio by a factor of exp(-s) to exp(s), for a value s.", minimum=0.0, maximum=1.0
     )
-    brightness: float = option(0.3, "Brightness changed by up to this share.", minimum=0.0, maximum=1.0)
-    contrast: float = option(0.3, "Contrast changed by up to this share.", minimum=0.0, maximum=1.0)
-    gamma: float = option(0.3, "Gamma of exp(+-this).", minimum=0.0, maximum=2.0)
-    invert: float = option(0.0, "Share of the faces inverted (a negative).", minimum=0.0, maximum=1.0)
+    shift: float = option(0.09, "Shift by up to this share of the side.", minimum=0.0, maximum=0.5)
+    crop: float = option(0.0, "Crop at random; up to this share of the side is cut off.", minimum=0.0, maximum=0.9)
+    brightness: float = option(0.3, "Change brightness by up to this share.", minimum=0.0, maximum=1.0)
+    contrast: float = option(0.3, "Change contrast by up to this share.", minimum=0.0, maximum=1.0)
+    gamma: float = option(0.3, "Gamma correction of exp(-s) to exp(s), for a value s.", minimum=0.0, maximum=2.0)
+    invert: float = option(0.0, "Share of the faces that are inverted (as a negative).", minimum=0.0, maximum=1.0)
     color_jitter: float = option(
-        0.0, "Colour input: saturation and hue changed by up to this share.", minimum=0.0, maximum=1.0
+        0.0, "Colour input: change saturation and hue by up to this share.", minimum=0.0, maximum=1.0
     )
-    blur: float = option(0.0, "Share of the faces blurred.", minimum=0.0, maximum=1.0)
+    blur: float = option(0.0, "Share of the faces that are blurred.", minimum=0.0, maximum=1.0)
     blur_sigma_px: float = option(1.5, "Strongest blur: sigma in pixels of the input.", minimum=0.1, maximum=32.0)
     low_resolution: float = option(
-        0.0, "Share of the faces made small and large again, as small faces in photos are.", minimum=0.0, maximum=1.0
+        0.0,
+        "Share of the faces that are scaled down and up again, to look like small faces in photos.",
+        minimum=0.0,
+        maximum=1.0,
     )
-    low_resolution_px: int = option(12, "The smallest of these small faces.", minimum=2, maximum=1024)
+    low_resolution_px: int = option(12, "Smallest size to which these are scaled down.", minimum=2, maximum=1024)
     noise: float = option(
         0.0,
-        "Strongest noise: its standard deviation as a share of the range from black to white.",
+        "Strongest noise: standard deviation as a share of the range from black to white.",
         minimum=0.0,
         maximum=0.5,
     )
-    erasing: float = option(0.5, "Share of the faces with one rectangle erased.", minimum=0.0, maximum=1.0)
-    erasing_area: float = option(0.2, "Largest such rectangle, as a share of the picture.", minimum=0.01, maximum=0.9)
-    mixup: float = option(0.2, "Mix pairs of faces and of their labels: alpha of the Beta.", minimum=0.0, maximum=10.0)
-    cutmix: float = option(0.0, "Paste a part of another face: alpha of the Beta.", minimum=0.0, maximum=10.0)
+    erasing: float = option(0.5, "Share of the faces in which a rectangle is erased.", minimum=0.0, maximum=1.0)
+    erasing_area: float = option(0.2, "Largest such rectangle, as a share of the image.", minimum=0.01, maximum=0.9)
+    mixup: float = option(
+        0.2,
+        "Mixup of pairs of faces and their labels: alpha of the Beta distribution; 0 for none.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    cutmix: float = option(
+        0.0,
+        "CutMix, a part of another face pasted in: alpha of the Beta distribution; 0 for none.",
+        minimum=0.0,
+        maximum=10.0,
+    )
     mix_share: float = option(
-        0.7, "Share of the faces that mixup or cutmix (half each, where both are on) changes.", minimum=0.0, maximum=1.0
+        0.7, "Share of the faces changed by mixup or cutmix (half each, if both are on).", minimum=0.0, maximum=1.0
     )
     final_share: float = option(
-        0.1, "In this last part of the run augmentation gets weaker ...", minimum=0.0, maximum=1.0
+        0.1, "In this last share of the run, augmentation gets weaker ...", minimum=0.0, maximum=1.0
     )
     final_strength: float = option(0.5, "... down to this share of its strength.", minimum=0.0, maximum=1.0)
 
@@ -172,39 +189,41 @@ class AugmentOptions:
 class LossOptions:
     """What is minimised."""
 
-    loss: str = option("cross-entropy", "Loss of the labels.", choices=("cross-entropy", "focal"))
-    focal_gamma: float = option(2.0, "focal: how much less easy faces count.", minimum=0.0, maximum=10.0)
-    label_smoothing: float = option(0.1, "Share of each label spread over all classes.", minimum=0.0, maximum=0.9)
+    loss: str = option("cross-entropy", "Loss on the labels.", choices=("cross-entropy", "focal"))
+    focal_gamma: float = option(2.0, "focal: how strongly easy faces are down-weighted.", minimum=0.0, maximum=10.0)
+    label_smoothing: float = option(
+        0.1, "Label smoothing: share of each label that is spread over all classes.", minimum=0.0, maximum=0.9
+    )
     class_weights: str = option(
         "none",
-        "Rare classes count more: 'balanced' by one over their share, 'effective' by their effective number "
-        "(Cui et al. 2019).",
+        "Weight rare classes more: 'balanced' by their inverse frequency, 'effective' by their effective"
+        " number (Cui et al., 2019).",
         choices=("none", "balanced", "effective"),
     )
     effective_beta: float = option(
-        0.999, "effective: the nearer to 1, the more rare classes count.", minimum=0.0, maximum=0.99999
+        0.999, "effective: the closer to 1, the more rare classes count.", minimum=0.0, maximum=0.99999
     )
     relabel: float = option(
         0.0,
-        "Where the dataset has votes: how far labels give way to what the annotators said (1: wholly).",
+        "If the dataset has votes: how far labels are replaced by the annotators' votes (1: entirely).",
         minimum=0.0,
         maximum=1.0,
     )
     vote_weighting: float = option(
         0.0,
-        "Where the dataset has votes: how far a face counts less, the fewer annotators agree with its label.",
+        "If the dataset has votes: how far a face is down-weighted when few annotators agree with its label.",
         minimum=0.0,
         maximum=1.0,
     )
     consistency: float = option(
         0.0,
-        "Weight of a loss on answers that differ between two slightly moved views (a step costs twice as much).",
+        "Weight of a consistency loss between two slightly moved views of each face (a step takes twice as long).",
         minimum=0.0,
         maximum=100.0,
     )
     ferplus_weight: float = option(
         0.5,
-        "Weight of a second head's loss on FER+ votes, where the dataset has votes; 0 for no such head.",
+        "If the dataset has FER+ votes: weight of the loss of a second head that learns them; 0 for no such head.",
         minimum=0.0,
         maximum=10.0,
     )
@@ -219,19 +238,24 @@ class DistillOptions:
 
     teachers: tuple[Path, ...] = option(
         (),
-        "Models whose averaged answers are learned too, with commas: checkpoints, .onnx files, names of shipped ones.",
+        "Models to distil from, with commas: checkpoints, .onnx files, names of shipped ones. Their "
+        "answers are averaged.",
         metavar="MODEL,...",
     )
     teacher_ten_views: bool = option(False, "Average each teacher over ten shifted and mirrored views.")
     teachers_see: str = option(
         "same",
-        "What teachers are shown: the 'same' varied face; a 'clear' one: moved and lit alike, but sharp and whole; or "
-        "an 'other' one: sharp and whole, but moved and lit otherwise, so that answers hang less on the crop.",
+        "What teachers see: the 'same' augmented face; a 'clear' one, with the same movement and light, "
+        "but sharp and whole; or an 'other' one, sharp and whole, but moved and lit differently, so that"
+        " answers depend less on the crop.",
         choices=("same", "clear", "other"),
+        metavar="VIEW",
     )
-    distill_temperature: float = option(2.0, "Softens teachers and student alike.", minimum=0.1, maximum=100.0)
+    distill_temperature: float = option(
+        2.0, "Temperature that softens the answers of teachers and student.", minimum=0.1, maximum=100.0
+    )
     distill_weight: float = option(
-        0.9, "Weight of the teachers' answers; the labels get the rest.", minimum=0.0, maximum=1.0
+        0.9, "Weight of the teachers' answers in the loss; the labels get the rest.", minimum=0.0, maximum=1.0
     )
 
     def __post_init__(self) -> None:

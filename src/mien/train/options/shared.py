@@ -18,28 +18,30 @@ _DECAYS = {"sgd": 5e-4, "adam": 0.0, "adamw": 0.05}
 class OptimizerOptions:
     """How weights are changed."""
 
-    optimizer: str = option("sgd", "How weights follow their gradients; sgd is Nesterov's.", choices=tuple(_RATES))
+    optimizer: str = option("sgd", "Optimizer; sgd is with Nesterov momentum.", choices=tuple(_RATES))
     learning_rate: float | None = option(
         None, "Largest learning rate; by default 0.1 for sgd, 0.001 for adam and adamw.", minimum=0.0
     )
-    batch_size: int = option(256, "Images a step, over all devices together.", minimum=1)
-    momentum: float = option(0.9, "Momentum of sgd, first beta of adam and adamw.", minimum=0.0, maximum=0.9999)
+    batch_size: int = option(256, "Images per step, over all devices together.", minimum=1)
+    momentum: float = option(0.9, "Momentum of sgd, or first beta of adam and adamw.", minimum=0.0, maximum=0.9999)
     second_beta: float = option(0.999, "Second beta of adam and adamw.", minimum=0.0, maximum=0.99999)
     weight_decay: float | None = option(
         None, "Weight decay; by default 0.0005 for sgd, 0 for adam, 0.05 for adamw.", minimum=0.0
     )
-    decay_norms: bool = option(True, "Decay the weights of norms and the biases too, not only matrices and kernels.")
-    clip_norm: float = option(5.0, "Longest gradient (its norm over all weights); 0 does not clip.", minimum=0.0)
+    decay_norms: bool = option(
+        True, "Apply weight decay to normalisation weights and biases too, not only to matrices and kernels."
+    )
+    clip_norm: float = option(5.0, "Clip the gradient to this norm over all weights; 0 does not clip.", minimum=0.0)
     ema_decay: float = option(
         0.999,
-        "Moving average of the weights, which is what is validated and saved: share kept a step; 0 for none. It starts "
-        "lower, so that short runs have one too.",
+        "Decay per step of the exponential moving average of the weights, which is what is validated and"
+        " saved; 0 for none. It starts lower, so that short runs benefit too.",
         minimum=0.0,
         maximum=0.99999,
     )
     keep_start: float = option(
         0.0,
-        "Fine-tuning: share of the first weights in what is validated and saved, so that what was known is kept.",
+        "Fine-tuning: share of the initial weights in what is validated and saved, so that less is forgotten.",
         minimum=0.0,
         maximum=1.0,
     )
@@ -64,21 +66,23 @@ class ScheduleOptions:
 
     epochs: int = option(60, "Budget: how often every training image is seen.", minimum=1)
     minutes: float | None = option(
-        None, "Budget in minutes in place of epochs; the learning rate still comes to its end.", minimum=0.0
+        None, "Budget in minutes instead of epochs; the learning rate schedule is fitted to it.", minimum=0.0
     )
     schedule: str = option(
         "cosine",
-        "Learning rate over the run: down to zero as a cosine; up and down once (one-cycle); down whenever the metric "
-        "no longer gets better (plateau); constant.",
+        "Learning rate over the run: cosine decay to zero; one-cycle, up and down once; plateau, reduced"
+        " whenever the metric stops improving; or constant.",
         choices=("cosine", "one-cycle", "plateau", "constant"),
     )
     warmup_epochs: float = option(
-        2.0, "Epochs over which the learning rate grows from zero (not for one-cycle).", minimum=0.0
+        2.0, "Epochs over which the learning rate rises from zero (not for one-cycle).", minimum=0.0
     )
-    peak_share: float = option(0.3, "one-cycle: share of the run until the peak.", minimum=0.01, maximum=0.99)
-    plateau_factor: float = option(0.2, "plateau: what the learning rate is multiplied with.", minimum=0.0, maximum=1.0)
-    plateau_patience: int = option(5, "plateau: epochs without a better metric before that.", minimum=1)
-    early_stop: int | None = option(None, "Stop after this many epochs without a better metric.", minimum=1)
+    peak_share: float = option(0.3, "one-cycle: share of the run before the peak.", minimum=0.01, maximum=0.99)
+    plateau_factor: float = option(
+        0.2, "plateau: factor by which the learning rate is multiplied.", minimum=0.0, maximum=1.0
+    )
+    plateau_patience: int = option(5, "plateau: epochs without improvement before that.", minimum=1)
+    early_stop: int | None = option(None, "Stop after this many epochs without improvement.", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -90,23 +94,25 @@ class ScheduleOptions:
 class RunOptions:
     """On which machine, with which seed, and what is kept of it."""
 
-    seed: int = option(0, "Seed of weights, order and augmentation.", minimum=0, maximum=2**32 - 1)
-    accelerator: str = option("auto", "Where to compute: a GPU if there is one.", choices=("auto", "cpu", "cuda"))
-    devices: int = option(1, "GPUs, or processes on the CPU, of each machine.", minimum=1)
-    nodes: int = option(1, "Machines.", minimum=1)
+    seed: int = option(0, "Random seed for initial weights, order and augmentation.", minimum=0, maximum=2**32 - 1)
+    accelerator: str = option(
+        "auto", "Where to compute; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda")
+    )
+    devices: int = option(1, "GPUs per machine; without a GPU, processes.", minimum=1)
+    nodes: int = option(1, "Number of machines.", minimum=1)
     precision: str = option(
         "auto",
-        "Arithmetic: bf16 (mixed) or float32; auto is bf16 on a GPU that has it.",
+        "bf16 (mixed precision) or float32; auto is bf16 on a GPU that supports it.",
         choices=("auto", "bf16", "32"),
     )
-    channels_last: bool | None = option(None, "Memory layout NHWC; by default on a GPU.")
+    channels_last: bool | None = option(None, "Use the NHWC memory layout; by default on a GPU.")
     compile: str = option(
         "none",
-        "torch.compile the network; 'graphs' also as CUDA graphs. Costs a minute at the start.",
+        "Compile the network with torch.compile; 'graphs' also uses CUDA graphs. Takes a minute at the start.",
         choices=("none", "network", "graphs"),
     )
-    deterministic: bool = option(False, "Deterministic kernels, also on a GPU, as far as it has them (slower there).")
-    threads: int | None = option(None, "CPU threads of each process; by default torch's.", minimum=1)
+    deterministic: bool = option(False, "Use deterministic kernels on a GPU too, where they exist (slower).")
+    threads: int | None = option(None, "CPU threads per process; by default torch's choice.", minimum=1)
     save_every_s: float = option(
         30.0,
         "Seconds between writing checkpoints and the state that --resume needs; 0: after every epoch.",

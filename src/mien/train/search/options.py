@@ -14,27 +14,27 @@ __all__ = ["SearchOptions"]
 class SearchOptions:
     """How a recipe is searched for."""
 
-    trials: int = option(
-        20, "Budget: how many recipes are tried, those of a search that goes on counted in.", minimum=1
-    )
+    trials: int = option(20, "Budget: how many recipes are tried in all, including those before a --resume.", minimum=1)
     total_minutes: float | None = option(
-        None, "Budget: minutes of training, over all trials; whichever budget ends first.", minimum=0.0
+        None,
+        "Budget: minutes of training over all trials. Whichever budget is used up first ends the search.",
+        minimum=0.0,
     )
     folds: int = option(
         5, "Folds of the training split; a dataset with a column 'fold' keeps its own.", minimum=2, maximum=100
     )
     folds_used: int | None = option(
         None,
-        "Try a recipe on this many of the folds only: quicker and less sure. By default on all.",
+        "Try each recipe on only this many of the folds: faster, but the scores are less certain. By default on all.",
         minimum=1,
     )
     sampler: str = option(
         "tpe",
-        "How the next recipe is chosen: by what the ones before scored (Optuna's TPE), or at random.",
+        "How the next recipe is chosen: by the scores so far (Optuna's TPE), or at random.",
         choices=("tpe", "random"),
     )
-    prune: bool = option(True, "Give up a trial that is behind the median of the others at the same point.")
-    prune_after: int = option(4, "Trials that are finished before one is given up.", minimum=1)
+    prune: bool = option(True, "Stop a trial early if it is behind the median of the others at the same point.")
+    prune_after: int = option(4, "Trials that must be finished before one is stopped early.", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
