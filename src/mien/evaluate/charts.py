@@ -139,7 +139,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> Markup:
 
 def _right(part: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """Of each face of a bin, whether it was read right."""
-    return np.arange(part["images"]) < round(part["accuracy"] * part["images"])
+    return np.asarray(np.arange(part["images"]) < round(part["accuracy"] * part["images"]))
 
 
 def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: int) -> Markup:
