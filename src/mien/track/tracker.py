@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.detect.suppression import iou_matrix
 from mien.result import Face
 from mien.track.assignment import assign
 
@@ -103,7 +104,7 @@ class Tracker:
         state = _states(box_xyxy)
         looks = [_looks(image, box) for box in box_xyxy]
         landmarks = [_relative(face, place) for face, place in zip(faces, state, strict=True)]
-        overlap = _iou(box_xyxy, box_xyxy)
+        overlap = iou_matrix(box_xyxy, box_xyxy)
         np.fill_diagonal(overlap, 0)
         covered = overlap.max(axis=1, initial=0) > _COVERED_IOU
         ids = [0] * len(faces)
@@ -161,7 +162,7 @@ class Tracker:
             return affinity
         gap_s = np.array([time_s - track.time_s for track in self._tracks], np.float32)
         expected = np.stack([_predict(track, gap) for track, gap in zip(self._tracks, gap_s, strict=True)])
-        overlap = _iou(_boxes(expected, [track.aspect for track in self._tracks]), box_xyxy)
+        overlap = iou_matrix(_boxes(expected, [track.aspect for track in self._tracks]), box_xyxy)
         size = np.exp((expected[:, None, 2] + state[None, :, 2]) / 2)
         distance = np.hypot(*(expected[:, None, :2] - state[None, :, :2]).transpose(2, 0, 1)) / size
         # Who is away for longer may have gone further: one face's width, and as much again in half a second.
@@ -198,14 +199,6 @@ def _boxes(state: FloatArray, aspect: list[float]) -> FloatArray:
     root = np.sqrt(np.array(aspect, np.float32))
     half = np.exp(state[:, 2:]) / 2 * np.column_stack([root, 1 / root])
     return np.concatenate([state[:, :2] - half, state[:, :2] + half], axis=1).astype(np.float32)
-
-
-def _iou(first: FloatArray, second: FloatArray) -> FloatArray:
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inside = np.maximum(bottom_right - top_left, 0).prod(axis=2)
-    areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1) for boxes in (first, second)]
-    return np.asarray(inside / np.maximum(areas[0][:, None] + areas[1][None] - inside, 1e-6), np.float32)
 
 
 def _predict(track: _Track, gap_s: float) -> FloatArray:
