@@ -1,10 +1,13 @@
 """Mapping, mirrored oversampling and weights."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mien.data import Dataset, DatasetInfo, balance_dataset, class_weights, map_labels, oversample
 from mien.data.writer import DatasetWriter, Row
@@ -76,6 +79,28 @@ def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
         assert np.array_equal(pixels, expected[:, ::-1] if mirrored else expected)
         assert box == ([8, 2, 47, 41] if mirrored else [1, 2, 40, 41])
         assert points[0] == ([18, 21] if mirrored else [10, 20]), "the eye on the image's left stays first"
+
+
+def test_mirrored_images_are_those_that_were_stored(tmp_path):
+    """Sixteen bits, turned by EXIF, transparent, in colour: each as everything else sees it."""
+    deep = np.arange(48 * 60, dtype=np.uint16).reshape(48, 60) * 20
+    turned = Image.fromarray(pattern(0)[:30])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    see_through = np.dstack([pattern(1), pattern(2), pattern(3), np.tile(np.uint8([0, 255]), (48, 24))])
+    files = [cv2.imencode(".png", deep)[1].tobytes(), b"", cv2.imencode(".png", see_through)[1].tobytes()]
+    with io.BytesIO() as jpeg:
+        turned.save(jpeg, "jpeg", exif=exif)
+        files[1] = jpeg.getvalue()
+    info = DatasetInfo(labels=FER7, columns=("mirrored",))
+    with DatasetWriter(tmp_path / "a.parquet", info) as writer:
+        for data in files:
+            writer.write(Row(data, 3, "train", "a.png", mirrored=False))
+    once = Dataset(tmp_path / "a.parquet")
+    flipped = once.write_rows(tmp_path / "b.parquet", range(3), info, mirror=np.ones(3, np.bool_))
+    for before, after in zip(next(once.image_batches()), next(flipped.image_batches()), strict=True):
+        assert np.abs(before[:, ::-1].astype(int) - after).max() <= 1
+    assert next(once.image_batches())[2][:, 0].tolist() == [255] * 48, "transparent pixels lie over white"
 
 
 def test_photos_that_are_repeated_are_stored_a_few_at_a_time(tmp_path):

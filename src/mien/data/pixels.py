@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
+from mien.source.header import read_header
 from mien.source.image import decode_image
 
 __all__ = ["cut_face", "decode_gray", "fit_square", "parse_pixels"]
@@ -18,23 +19,34 @@ GrayImage = npt.NDArray[np.uint8]
 
 # OpenCV refuses a WebP of fewer than 32 bytes, and a black face takes 30; bytes after the end do no harm.
 _SHORTEST = 32
+_JPEG = b"\xff\xd8"
+_TRANSPARENT_OR_TURNED = ("PNG", "WebP", "GIF", "TIFF", "AVIF")
 
 
 def decode_gray(data: bytes, source: str) -> GrayImage:
-    """Decode an image file's bytes to gray, upright as its EXIF says.
+    """Decode an image file's bytes to gray, as recognition sees it: upright, transparent pixels over white.
 
     Raises
     ------
     InputError
         If the bytes are no whole image.
     """
-    with quiet_opencv():
-        padded = np.frombuffer(data.ljust(_SHORTEST, b"\0"), np.uint8)
-        image = cv2.imdecode(padded, cv2.IMREAD_GRAYSCALE) if data else None
+    image = None
+    if data and _is_plain(data):
+        with quiet_opencv():
+            image = cv2.imdecode(np.frombuffer(data.ljust(_SHORTEST, b"\0"), np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
-        # The slow way knows why.
+        # The slow way knows transparency, and of what cannot be decoded, why.
         image = decode_image(data, source).gray
     return np.asarray(image, np.uint8)
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether OpenCV's gray is all that there is to see: nothing is transparent, nor turned in a way of its own."""
+    if data.startswith(_JPEG):
+        return True
+    header = read_header(data)
+    return header.opaque or header.format not in _TRANSPARENT_OR_TURNED
 
 
 def parse_pixels(text: str, source: str, side_px: int | None = 48) -> GrayImage:
