@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.data import Dataset, ImportOptions, import_dataset, read_plan, report_dataset, write_plan
-from mien.data.faces import is_dataset
+from mien.data.faces import is_dataset, open_training
 from mien.data.layouts import LAYOUTS, find_layout
 from mien.data.photos import Photo, import_photos, write_photos
 from mien.errors import InputError, UsageError
@@ -618,9 +618,18 @@ def test_a_rafdb_label_of_zero_is_out_of_range(tmp_path):
         brought_in(root, tmp_path)
 
 
+def test_one_class_folder_is_told_as_one(tmp_path, monkeypatch):
+    disk.write_folders(tmp_path / "flat", [Path()], ["happy", "sad", "neutral"])
+    with pytest.raises(InputError, match="happy: holds the faces of one class; give the folder of all .*flat$"):
+        brought_in(tmp_path / "flat" / "happy", tmp_path)
+    monkeypatch.chdir(tmp_path / "flat" / "happy")
+    with pytest.raises(InputError, match="holds the faces of one class"):
+        open_training(".")
+
+
 def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"layout is not recognised.*rafdb.*--layout"):
+    with pytest.raises(InputError, match=r"layout is not recognised.*--layout NAME one of .*rafdb"):
         brought_in(tmp_path / "x.csv", tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         brought_in(tmp_path / "nothing", tmp_path)

@@ -205,11 +205,16 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
             return layout
     if classes and path.is_dir():
         return LAYOUTS["folders"]
+    around = path.parent if path.name else path.resolve().parent
+    is_last = path.is_dir() and not any(child.is_dir() for child in path.iterdir())
+    if is_last and LAYOUTS["folders"].matches(around):
+        raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {around}")
     raise InputError(
         str(path),
         f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
-        "of their own; for numbers give --classes; persons inside as in engaged/anna/ need --layout own-folders), a "
-        f"table of image files and labels, Parquet with images, or one of {', '.join(LAYOUTS)}: name it with --layout",
+        "of their own), a table of image files and labels, or Parquet with images. 'mien data import' reads more: with "
+        "--classes folders that are named by numbers, with --layout own-folders persons inside of classes, as in "
+        f"engaged/anna/, and with --layout NAME one of {', '.join(LAYOUTS)}",
     )
 
 

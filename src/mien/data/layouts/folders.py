@@ -56,7 +56,7 @@ class ClassFolders:
             raise InputError(
                 str(path),
                 f"holds no two folders named by class; expected such as {', '.join(EXPRESSIONS)} in any spelling, or "
-                "--classes to say what other names mean",
+                "'mien data import --classes' to say what other names mean",
             )
         names = _splits(path, parents)
         folders = [child for parent in parents for child in folders_in(parent)]

@@ -204,7 +204,7 @@ def _labels(
         raise InputError(
             str(path), f"column '{column}' holds numbers, and nothing says what they mean; expected class names in the "
             "metadata (as a ClassLabel of Hugging Face datasets, or the key 'label_names'), a column of names, or "
-            "--classes"
+            "'mien data import --classes'"
         )  # fmt: skip
     own = own_classes(str(name) for name in names)
     try:
