@@ -1,9 +1,13 @@
-"""Read facial expressions from photos and videos: on a CPU, offline, in a small install.
+"""Read facial expressions from photos and videos: on a CPU, offline, from a small install.
 
 >>> import mien
 >>> reading = mien.recognize("examples/astronaut.jpg")
 >>> reading.faces[0].expression
 'happy'
+
+`recognize` reads one image or a list; a `Recognizer` has options, and its `stream` reads videos and cameras. A
+`Reading` holds one `Face` for each face. Every error is a `MienError`. `mien.data`, `mien.train` and `mien.evaluate`
+are for datasets and models. The guide is docs/guide.md in the repository.
 """
 
 from __future__ import annotations

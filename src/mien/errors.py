@@ -5,10 +5,10 @@ The tree::
     MienError
     ├── InputError          a photo, folder or stream that cannot be read (costs that input only)
     ├── OutputError         a file that cannot be written, such as on a full disk
-    ├── UsageError          arguments that make no sense together; nothing was done
+    ├── UsageError          arguments that are wrong or do not fit together; nothing was done
     ├── ModelError          a card or a weight file that is missing, damaged or of another model
-    ├── DownloadError       a file that was asked for could not be fetched, or is not the one expected
-    ├── TrainingError       a training run that cannot go on, such as a loss that is no number any more
+    ├── DownloadError       a file that could not be downloaded, or is not the expected one
+    ├── TrainingError       a training run that cannot continue, for example because the loss is NaN
     └── MissingExtraError   a feature needs a library that is not installed
 
 A message says what came, what was expected and what to do. Errors of other libraries are wrapped at the place
@@ -72,15 +72,15 @@ class InputError(MienError):
 
 
 class OutputError(MienError):
-    """A file that cannot be written, such as on a full disk; what was written before stays readable."""
+    """A file that cannot be written, for example on a full disk; what was written before stays readable."""
 
 
 class TrainingError(MienError):
-    """A training run that cannot go on: the loss is no number any more, or a process of it was lost."""
+    """A training run that cannot continue: the loss is NaN, or one of its processes was lost."""
 
 
 class UsageError(MienError):
-    """Arguments that cannot be carried out; raised before any work is done."""
+    """Arguments that are wrong or do not fit together; raised before any work is done."""
 
 
 class ModelError(MienError):
@@ -88,7 +88,7 @@ class ModelError(MienError):
 
 
 class DownloadError(MienError):
-    """A file that was asked for could not be fetched, or its sha256 is not the expected one."""
+    """A file could not be downloaded, or its sha256 is not the expected one."""
 
 
 class MissingExtraError(MienError, ImportError):

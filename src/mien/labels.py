@@ -62,7 +62,7 @@ class LabelScheme:
     Attributes
     ----------
     name : str
-        How it is asked for.
+        The name by which it is chosen.
     members : mapping of str to tuple of str
         Each label, in order, with the classes that count as it. Classes in no label are left out, and what
         remains is renormalised: `project` returns the share that remained as *coverage*.
@@ -131,14 +131,14 @@ class LabelScheme:
         Parameters
         ----------
         probabilities : float array of shape (N, K)
-            One row a face, each summing to 1.
+            One row per face, each summing to 1.
         head_labels : sequence of K str
             The model's classes in the order of the columns; must include `classes`.
 
         Returns
         -------
         probabilities : float64 array of shape (N, len(self.labels))
-            Renormalised to sum to 1 (uniform where nothing remained).
+            Renormalised to sum to 1 (uniform if nothing remained).
         coverage : float64 array of shape (N,)
             How much of the model's probability lay on this scheme's classes, in [0, 1]. A low value means that
             the model saw something that the scheme has no label for.
@@ -172,7 +172,7 @@ SCHEMES: Mapping[str, LabelScheme] = MappingProxyType(
 
 
 def find_scheme(spec: str | Sequence[str], own: Collection[str] = ()) -> LabelScheme:
-    """The scheme of that name, or the subset of the named expressions.
+    """The label scheme of this name, or one of the named expressions.
 
     Parameters
     ----------

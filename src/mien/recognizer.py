@@ -72,16 +72,16 @@ class _Opened(Generic[_A]):
 @document_options
 @dataclass(frozen=True, kw_only=True)
 class Recognizer(RecognizerOptions):
-    """Finds the faces of images and reads their expressions.
+    """Finds faces in images and videos and reads their expressions.
 
-    Safe to use from several threads; pickled, as for another process, it takes its options along and opens the models
-    anew. `model` and `detector` may also be objects of one's own that follow the `mien.classify.Classifier` and
-    `mien.detect.Detector` protocols.
+    It can be used from several threads at the same time. When it is pickled, for another process for example, only its
+    options are stored, and the models are opened again there. `model` and `detector` may also be your own objects that
+    follow the `mien.classify.Classifier` and `mien.detect.Detector` protocols.
 
     Raises
     ------
     UsageError
-        If an option does not fit.
+        If an option has a wrong value.
     ModelError
         If a model is unknown, damaged, or does not know the classes that `labels` needs.
 
@@ -181,7 +181,7 @@ class Recognizer(RecognizerOptions):
         *,
         on_error: OnError | None = None,
     ) -> Reading | list[Reading]:
-        """Read one image, or a list of them in real batches.
+        """Read one image, or a list of images in batches.
 
         Parameters
         ----------
@@ -189,12 +189,20 @@ class Recognizer(RecognizerOptions):
             Arrays are gray (H, W), BGR (H, W, 3) or BGRA (H, W, 4).
         on_error : {"raise", "record"}, optional
             What to do with an input that cannot be read. ``"raise"`` (the default for one image) raises
-            InputError. ``"record"`` (the default for a list) warns, gives it a reading with `Reading.error` and
-            no faces, and goes on with the rest.
+            InputError. ``"record"`` (the default for a list) gives it a reading with `Reading.error` and no faces,
+            issues a MienWarning, and continues with the rest.
 
         Returns
         -------
-        Reading, or list of Reading in the order of the list
+        Reading, or list of Reading
+            One reading for one image; for a list, as many readings in the same order.
+
+        Raises
+        ------
+        InputError
+            If an image cannot be read and `on_error` is ``"raise"``.
+        UsageError
+            If something in the list is not an image at all, such as a number.
         """
         return self._recognize(images, on_error)
 
@@ -225,18 +233,18 @@ class Recognizer(RecognizerOptions):
         images: str | os.PathLike[str] | Iterable[ImageLike | Frame | InputError],
         **options: Any,
     ) -> Iterator[Reading]:
-        """Read a video, or images as they come, in order; memory stays flat however many there are.
+        """Read a video, or any number of images, one after the other and in constant memory.
 
         Parameters
         ----------
         images : path or str, or iterable
-            A video file, ``camera:0`` or the address of a stream: each reading has `Reading.frame` and
-            `Reading.time_s`, each face its `Face.track_id`. Or images as for `recognize`, also as
-            `mien.source.Frame`, or an InputError in the place of an input that is known to be unreadable: with a
-            `frame_rate` they are the frames of a video, else photos that have nothing to do with each other.
+            A video file, ``camera:0`` or the address of a stream: each reading then has `Reading.frame` and
+            `Reading.time_s`, and each face a `Face.track_id`. Or an iterable of images as for `recognize`: with a
+            `frame_rate` they are read as the frames of a video, otherwise as unrelated photos. Items may also be
+            `mien.source.Frame`, or an InputError in place of an input that is known to be unreadable.
         **options
-            For a video those of `mien.VideoOptions`, also beside a `frame_rate` in frames a second; for photos
-            `on_error` (as for `recognize`, ``"record"`` by default) and `threads`.
+            For a video, those of `mien.VideoOptions`; for frames of your own also `frame_rate`, in frames a second. For
+            photos `on_error` (as for `recognize`, ``"record"`` by default) and `threads`.
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
@@ -348,7 +356,7 @@ def recognize(
     on_error: OnError | None = None,
     **options: Any,
 ) -> Reading | list[Reading]:
-    """Read one image or a list of them with a recognizer that is kept for the next call.
+    """Read one image or a list of images. The models stay open for the next call with the same options.
 
     Parameters
     ----------
@@ -358,6 +366,11 @@ def recognize(
         What to do with an input that cannot be read: see `Recognizer.recognize`.
     **options
         Those of `Recognizer`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
+
+    Returns
+    -------
+    Reading, or list of Reading
+        One reading for one image; for a list, as many readings in the same order.
     """
     chosen = options_from_dict(RecognizerOptions, options)
     try:

@@ -23,7 +23,7 @@ _VIEWS = (1, 2, 10)
 @document_options
 @dataclass(frozen=True, kw_only=True)
 class RecognizerOptions:
-    """What a `Recognizer` can be told; each is also a flag of the command line."""
+    """Options of a `Recognizer`; each is also a flag of the command line."""
 
     HEADLINE: ClassVar[str] = "Models and faces"
 

@@ -1,4 +1,4 @@
-"""What mien says about an image: one `Reading` an image or frame, with one `Face` for each face in it."""
+"""What mien says about an image: one `Reading` per image or frame, with one `Face` for each face in it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 @dataclass(frozen=True)
 class Face:
-    """One face and its expression. Building it validates it.
+    """One face and its expression. Values are validated when it is created.
 
     Attributes
     ----------
     box_xyxy : (float, float, float, float)
-        Left, top, right, bottom in pixels of the image as it is shown (EXIF orientation applied).
+        Left, top, right, bottom in pixels of the upright image (EXIF orientation applied).
     score : float or None
-        The detector's confidence that this is a face, in [0, 1]; None where no detector was asked.
+        The detector's confidence that this is a face, in [0, 1]; None if no detector was used.
     landmarks_xy : tuple of five (float, float), or empty
         Eye, eye, nose tip, mouth corner, mouth corner in pixels, from the image's left to its right within each
-        pair for an upright face. Empty where no detector was asked.
+        pair for an upright face. Empty if no detector was used.
     probabilities : dict of str to float
         The label scheme's labels in its order; sums to 1.
     coverage : float
         How much of the model's probability lay on these labels before it was renormalised, in [0, 1]. A low
         value means that the face shows something the scheme has no label for.
     not_face, unknown : float or None
-        The model's probability that this is no face at all, and that people could not name the expression; in
-        [0, 1]; None for a model that was not trained on such votes.
+        The model's probability that this is not a face at all, and that people could not name the expression, in
+        [0, 1]. None for a model that was not trained on such votes.
     track_id : int or None
         The person's number within a video; None for photos.
     """
@@ -110,17 +110,17 @@ class Reading:
     source : str
         The input as it was named (a path, or ``"<bytes>"``, ``"<array>"``, ``"<PIL image>"``).
     size_wh : (int, int)
-        Width and height of the image in pixels; (0, 0) where it could not be read.
+        Width and height of the image in pixels; (0, 0) if it could not be read.
     faces : list of Face
-        Best detector score first; empty where there is no face.
+        Best detector score first; empty if there is no face.
     frame : int or None
         Number of the frame in its video, from 0; None for photos.
     time_s : float or None
         Time of the frame from the start of its video, in seconds; None for photos.
     note : str or None
-        What one should know about how the input was read (for example that it was animated).
+        Something to know about how the input was read, for example that it was animated.
     error : str or None
-        Why the input could not be read. Only readings of a list can carry one: a single input raises instead.
+        Why the input could not be read; None if it was. A single image raises InputError instead.
     """
 
     source: str
@@ -157,16 +157,16 @@ class Reading:
         }
 
     def to_records(self) -> list[dict[str, Any]]:
-        """One plain dict a face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values."""
+        """One plain dict per face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values."""
         where = {"source": self.source, "frame": self.frame, "time_s": _rounded(self.time_s)}
         return [{**where, **face.to_dict()} for face in self.faces]
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """One flat dict a face, as in a CSV file: like `to_records`, with a column for each number."""
+        """One flat dict per face, as in a CSV file: like `to_records`, with a column for each number."""
         return [_flat(record) for record in self.to_records()]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a face, with the columns of `to_rows`.
+        """A table with one row per face and the columns of `to_rows`.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class Reading:
 
 
 def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
-    """One table of the faces of one reading or many, a row a face.
+    """A table of the faces of one reading or several, with one row per face.
 
     Raises
     ------

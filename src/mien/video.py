@@ -27,26 +27,26 @@ class FrameReader(Protocol):
 
 
 class VideoReadings(Iterator[Reading]):
-    """The readings of a video, a camera, a stream or frames of one's own; what `Recognizer.stream` returns for one.
+    """The readings of a video, a camera, a network stream or your own frames: what `Recognizer.stream` returns.
 
-    Leave it early with `close` (or by a ``with`` block); it also closes at its end.
+    It closes at its end; to stop earlier, use `close` or a ``with`` block.
 
     Parameters
     ----------
     recognizer : Recognizer
         Reads the frames.
     video : path, str or FrameSource
-        A video file, ``camera:0``, the address of a stream, or frames of one's own.
+        A video file, ``camera:0``, the address of a stream, or your own frames.
     options : VideoOptions
-        Thinning, averaging and tracking.
+        Which frames are read, averaging over time, and tracking.
     opener : callable
         Opens the capture; tests give a fake.
 
     Raises
     ------
     InputError
-        When it is built, if the video cannot be opened or has no frames. While it is read, if the video breaks off:
-        after the last frame that could be read.
+        At once, if the video cannot be opened or has no frames. During reading, if the video breaks off: after the last
+        frame that could be read.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class VideoReadings(Iterator[Reading]):
         return next(self._pairs)[1]
 
     def frames(self) -> Iterator[tuple[Frame, Reading]]:
-        """The same readings, each with its frame."""
+        """The same readings, each together with its frame (`frame.image` is BGR)."""
         return self._pairs
 
     @property
@@ -90,12 +90,12 @@ class VideoReadings(Iterator[Reading]):
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that were dropped so far, because reading took longer than they came."""
+        """How many frames of a live source were dropped so far, because they came faster than they could be read."""
         return self._source.dropped
 
     @property
     def reconnects(self) -> int:
-        """How often a network stream was opened again."""
+        """How often a network stream was reopened."""
         return self._source.reconnects
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ __all__ = ["FrameOptions", "VideoOptions"]
 @document_options
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
-    """What `Recognizer.stream` can be told about a video; each is also a flag of the command line."""
+    """Options of `Recognizer.stream` for a video; each is also a flag of the command line."""
 
     HEADLINE: ClassVar[str] = "Videos, cameras, streams"
 

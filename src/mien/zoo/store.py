@@ -54,7 +54,7 @@ class StoredModel:
 
 
 def list_models() -> dict[str, StoredModel]:
-    """The shipped models by name, sorted by kind and size.
+    """The shipped models by name, sorted by kind and size; each has its `card`.
 
     Raises
     ------

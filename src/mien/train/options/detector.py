@@ -27,7 +27,7 @@ class DetectorModel:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorData:
-    """What a detector learns from."""
+    """What a detector is trained on."""
 
     photos: Path | None = option(None, "Photos with face boxes, as 'mien data photos' writes them.", metavar="FILE")
     choose_on: str = option("validation", "Split of the photos that selects the best checkpoint.", metavar="SPLIT")
@@ -104,7 +104,7 @@ class DetectorAugment:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorLoss:
-    """What a detector is told to be wrong about."""
+    """The loss of a detector."""
 
     box_weight: float = option(2.0, "Weight of the boxes (generalised IoU).", minimum=0.0)
     landmark_weight: float = option(

@@ -15,7 +15,7 @@ __all__ = ["AugmentOptions", "DataOptions", "DistillOptions", "ExpressionRecipe"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which network, and where its weights start."""
+    """Which network, and its initial weights."""
 
     architecture: str = option("mien-base", "Name of an architecture ('mien models --architectures'), or timm:NAME.")
     size_px: int | None = option(
@@ -59,7 +59,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which faces are learned from, and which choose."""
+    """Which faces are used for training, and which for validation."""
 
     dataset: Path | None = option(
         None,
@@ -127,7 +127,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentOptions:
-    """How training faces are varied, each anew in every epoch. 0 switches an augmentation off."""
+    """How training faces are augmented, differently in every epoch. 0 switches an augmentation off."""
 
     mirror: float = option(0.5, "Share of the faces that are mirrored.", minimum=0.0, maximum=1.0)
     rotation_deg: float = option(15.0, "Rotate by up to this many degrees.", minimum=0.0, maximum=180.0)
@@ -234,7 +234,7 @@ class LossOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillOptions:
-    """Learning from other models' answers to the same, equally varied faces."""
+    """Distillation: learning from the answers of other models to the augmented faces."""
 
     teachers: tuple[Path, ...] = option(
         (),

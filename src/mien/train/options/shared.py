@@ -16,7 +16,7 @@ _DECAYS = {"sgd": 5e-4, "adam": 0.0, "adamw": 0.05}
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
-    """How weights are changed."""
+    """How weights are updated."""
 
     optimizer: str = option("sgd", "Optimizer; sgd is with Nesterov momentum.", choices=tuple(_RATES))
     learning_rate: float | None = option(
@@ -62,7 +62,7 @@ class OptimizerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleOptions:
-    """How long, and with which learning rate when."""
+    """How long to train, and the learning rate over time."""
 
     epochs: int = option(60, "Budget: how often every training image is seen.", minimum=1)
     minutes: float | None = option(
@@ -92,7 +92,7 @@ class ScheduleOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """On which machine, with which seed, and what is kept of it."""
+    """On which device, with which seed, and what is logged."""
 
     seed: int = option(0, "Random seed for initial weights, order and augmentation.", minimum=0, maximum=2**32 - 1)
     accelerator: str = option(
