@@ -26,7 +26,6 @@ FIELD = "images"
 _MAX_NAME = 200
 _WHOLE_REQUEST_TIMES = 6
 """A request may take so many times `client_timeout_s` in all: a trickle must end some time too."""
-_PART_OVERHEAD_BYTES = 1024
 
 
 @dataclass
