@@ -142,7 +142,10 @@ def import_photos(
 
 
 def choose_photos(sources: list[str], groups: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose a share of the photos of every source; groups of copies are taken whole, but never all photos of a source.
+    """Choose a share of the photos of every source; groups of copies are taken whole, those that fit.
+
+    The share is met as nearly as that goes: 19 near copies among 20 photos stay in training. Where no group fits, the
+    smallest is taken, unless it is more than half of the source.
 
     Parameters
     ----------
@@ -159,18 +162,22 @@ def choose_photos(sources: list[str], groups: npt.NDArray[np.int64], share: floa
     -------
     bool array of shape (N,)
     """
-    names = np.asarray(sources)
-    chosen = np.zeros(len(names), bool)
-    taken = np.zeros(len(names), bool)
-    for name in np.unique(names):
-        own = np.flatnonzero((names == name) & ~taken)
-        wanted = round(share * int((names == name).sum())) - int((chosen & (names == name)).sum())
+    _, source = np.unique(np.asarray(sources), return_inverse=True)
+    _, group = np.unique(groups, return_inverse=True)
+    taken, chosen = np.zeros(len(groups), bool), np.zeros(len(groups), bool)  # by group
+    for photos in np.split(np.argsort(source, kind="stable"), np.cumsum(np.bincount(source))[:-1]):
+        held, wanted = int(chosen[group[photos]].sum()), round(share * len(photos))
         # A group counts for the first source that has a photo of it.
-        unique = np.unique(groups[own])
-        for group in np.random.default_rng([seed, len(own)]).permutation(unique):
-            members = np.flatnonzero(groups == group)
-            taken[members] = True
-            if wanted > 0 and np.any((names == name) & (groups != group)):
-                chosen[members] = True
-                wanted -= int((names[members] == name).sum())
-    return chosen
+        own = photos[~taken[group[photos]]]
+        unique, size = np.unique(group[own], return_counts=True)
+        taken[unique] = True
+        order = np.random.default_rng([seed, len(own)]).permutation(len(unique)).tolist()
+        for place in order:
+            # With a group of more than twice what is missing, the split is further from its share than without it.
+            if size[place] <= 2 * (wanted - held) and held + size[place] < len(photos):
+                chosen[unique[place]] = True
+                held += int(size[place])
+        smallest = min(order, key=lambda place: int(size[place]), default=None)
+        if held == 0 < wanted and smallest is not None and 2 * size[smallest] <= len(photos):
+            chosen[unique[smallest]] = True
+    return np.asarray(chosen[group])
