@@ -1,4 +1,5 @@
 import json
+import math
 import random
 import signal
 import subprocess
@@ -186,6 +187,22 @@ def test_a_damaged_state_is_said(tmp_path, damage):
     (tmp_path / "run" / "state.safetensors").write_bytes(damage)
     with pytest.raises(ModelError, match=r"state\.safetensors"):
         run(tmp_path / "run", resume=True)
+
+
+def test_a_budget_that_was_used_up_when_it_stopped_leaves_an_epoch_of_numbers(tmp_path):
+    class Stopped(ToyTask):
+        def batch(self, at):
+            if at.index == 4:
+                time.sleep(0.7)
+                signal.raise_signal(signal.SIGINT)
+            return super().batch(at)
+
+    changes = {"minutes": 0.01, "points": 4096, "save_every_s": 30}
+    with pytest.raises(Interrupted), pytest.warns(MienWarning):
+        run(tmp_path / "run", task_class=Stopped, **changes)
+    result = run(tmp_path / "run", resume=True, **changes)
+    assert (result.epochs, result.steps, result.stopped_by) == (1, 5, "budget")
+    assert all(math.isfinite(value) for value in result.history[0].values()), result.history
 
 
 def test_a_budget_of_minutes_goes_on_with_what_is_left(tmp_path):

@@ -102,6 +102,7 @@ class _Run:
         # Where it is: the epoch and the step in it that come next, steps done in all, and time, without pauses.
         self._epoch = self._index = self._steps_done = 0
         self._seconds = 0.0
+        self._speed = math.nan
         # What came of it.
         self._history: list[dict[str, float]] = []
         self._best, self._best_epoch = math.nan, 0
@@ -113,7 +114,6 @@ class _Run:
             self._restore()
         self._keeper.begin(self._raw, self._steps, len(self._history), resume)
         self._started_s = time.monotonic() - self._seconds
-        self._speed = math.nan
         self._start = (self._seconds, self._budget.progress(self._steps_done, self._seconds))
         self._look_every, self._looked = _FIRST_LOOK, (self._seconds, self._steps_done)
         with StopRequest() as self._stop, self._keeper:
@@ -368,6 +368,7 @@ class _Run:
             "index": self._index,
             "steps_done": self._steps_done,
             "seconds": self._seconds,
+            "images_per_s": self._speed,
             "history": self._history,
             "best": None if math.isnan(self._best) else self._best,
             "best_epoch": self._best_epoch,
@@ -388,6 +389,7 @@ class _Run:
         values, tensors = found
         self._epoch, self._index = values["epoch"], values["index"]
         self._steps_done, self._seconds = values["steps_done"], values["seconds"]
+        self._speed = values["images_per_s"]
         self._history, self._best_epoch = values["history"], values["best_epoch"]
         self._best = math.nan if values["best"] is None else values["best"]
         self._stopped_by = values["stopped_by"]

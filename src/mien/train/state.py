@@ -19,7 +19,7 @@ from mien.train.optimizer import relayout
 __all__ = ["load_state", "restore_network", "restore_optimizer", "save_state", "tensors_of"]
 
 # Counted up when the file's meaning changes.
-_VERSION = 1
+_VERSION = 2
 
 
 def tensors_of(network: nn.Module, prefix: str) -> dict[str, torch.Tensor]:

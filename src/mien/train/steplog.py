@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +24,7 @@ class StepLog:
     Attributes
     ----------
     rates : list of float
-        Learning rates of the steps that were done; NaN for those of a part before a stop.
+        Learning rates of the steps that were done.
     """
 
     def __init__(self, steps: int, device: torch.device) -> None:
@@ -75,11 +74,11 @@ class StepLog:
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         """What to keep to go on in the middle of an epoch: values for JSON, and tensors."""
-        return {"keys": self._keys, "done": len(self.rates)}, {"log": self._rows} if self._keys else {}
+        return {"keys": self._keys, "rates": self.rates}, {"log": self._rows} if self._keys else {}
 
     def load_state(self, values: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
         """Go on from what `state` gave."""
         self._keys = list(values["keys"])
-        self.rates = [math.nan] * values["done"]
+        self.rates = list(values["rates"])
         if self._keys:
             self._rows = tensors["log"].to(self._device)
