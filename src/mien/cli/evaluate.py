@@ -144,14 +144,14 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
     from rich.text import Text
 
     from mien.evaluate.page import most_mistaken
-    from mien.sink.palette import color_rgb
+    from mien.sink.palette import terminal_style
 
     full, rest = or_plain("█", "#"), or_plain("░", ".")
     mistakes = most_mistaken(scores["confusion"], names, 1)
     table = _table(("class", "left"), ("faces", "right"), ("recall", "right"), ("", "left"), ("precision", "right"),
                    ("F1", "right"), ("taken for", "left"))  # fmt: skip
     for name, row in scores["classes"].items():
-        color = "rgb({},{},{})".format(*color_rgb(name))
+        color = terminal_style(name, names)
         filled = round(_BAR_CELLS * (row["recall"] or 0))
         bar = Text.assemble((full * filled, color), (rest * (_BAR_CELLS - filled), "dim"))
         table.add_row(

@@ -12,8 +12,8 @@ from mien.sink.palette import color_rgb
 __all__ = ["summary_page"]
 
 _MOST_BARS = 24
-_STATUS_RGB = {"ok": (31, 148, 110), "no face": (140, 147, 158), "unreadable": (214, 69, 65)}
-_PLAIN_RGB = (66, 126, 219)
+_STATUS_RGB = {"ok": (31, 148, 110), "no face": (166, 164, 164), "unreadable": (206, 52, 50)}
+_PLAIN_RGB = (66, 116, 238)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667080; --back: #ffffff; --line: #dde2e8; }
@@ -57,7 +57,10 @@ def summary_page(summary: Summary) -> str:
         _chart("Inputs", _bars([(name, count, _STATUS_RGB[name]) for name, count in status], total.inputs)),
         _chart(
             "Expressions",
-            _bars([(name, count, color_rgb(name)) for name, count in total.expressions.items()], total.faces),
+            _bars(
+                [(name, count, color_rgb(name, total.expressions)) for name, count in total.expressions.items()],
+                total.faces,
+            ),
             "the most probable expression of each face",
         ),
     ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["confusion_chart", "interval_chart", "reliability_chart"]
 
 _CELL_PX = 62
+_LONGEST_ACROSS = 9  # letters
 
 
 class _Drawing:
@@ -45,10 +46,10 @@ class _Drawing:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="dot"><title>{escape(title)}</title></circle>'
         )
 
-    def turned(self, x: float, y: float, text: str) -> None:
+    def turned(self, x: float, y: float, text: str, anchor: str = "middle", kind: str = "soft") -> None:
         self._parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" class="soft" transform="rotate(-90 {x:.1f} {y:.1f})">'
-            f"{escape(text)}</text>"
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}" '
+            f'transform="rotate(-90 {x:.1f} {y:.1f})">{escape(text)}</text>'
         )
 
     def svg(self, width: float, height: float, label: str) -> Markup:
@@ -70,19 +71,25 @@ def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
     names : sequence of C str
     """
     drawing = _Drawing()
-    left, top = 112, 46
+    longest = max(map(len, names))
+    left = max(112, 24 + 7 * longest)
+    upright = longest > _LONGEST_ACROSS  # names above the columns would run into each other
+    top = 36 + 7 * longest if upright else 46
     size = _CELL_PX * len(names)
     drawing.text(left + size / 2, 14, "read as", kind="soft")
     drawing.turned(14, top + size / 2, "labelled")
     for i, name in enumerate(names):
-        drawing.text(left + (i + 0.5) * _CELL_PX, top - 10, name)
+        if upright:
+            drawing.turned(left + (i + 0.5) * _CELL_PX + 4, top - 10, name, anchor="start", kind="")
+        else:
+            drawing.text(left + (i + 0.5) * _CELL_PX, top - 10, name)
         drawing.text(left - 10, top + (i + 0.5) * _CELL_PX + 4, name, anchor="end")
     for i, row in enumerate(confusion):
         whole = max(sum(row), 1)
         for j, count in enumerate(row):
             share = count / whole
             x, y = left + j * _CELL_PX, top + i * _CELL_PX
-            fill = "rgb({}, {}, {})".format(*color_rgb(names[i])) if i == j else "var(--ink)"
+            fill = "rgb({}, {}, {})".format(*color_rgb(names[i], names)) if i == j else "var(--ink)"
             opacity = 0.12 + 0.6 * share if i == j else min(0.5, 1.4 * share)
             title = f"{names[i]} read as {names[j]}: {count:,} of {whole:,} ({share:.1%})"
             drawing.rect(x, y, _CELL_PX - 2, _CELL_PX - 2, title, f"fill: {fill}; fill-opacity: {opacity:.3f}", "cell")

@@ -138,4 +138,4 @@ def p_text(p_value: float) -> str:
 
 
 def _colors(names: Sequence[str]) -> dict[str, str]:
-    return {name: "rgb({}, {}, {})".format(*color_rgb(name)) for name in names}
+    return {name: "rgb({}, {}, {})".format(*color_rgb(name, names)) for name in names}

@@ -40,7 +40,7 @@ def bar_chart(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -
             opacity = 1.0 / (1 + 1.2 * number)
             # What is left of the width is for the number behind the bar.
             lines.append(
-                f'<i style="width:{86 * count / largest:.2f}%;background:{_rgb(name)};opacity:{opacity:.2f}" '
+                f'<i style="width:{86 * count / largest:.2f}%;background:{_rgb(name, classes)};opacity:{opacity:.2f}" '
                 f'title="{escape(name)}, {escape(split)}: {count:,}"></i>'
             )
         lines.append(f"<b>{total[name]:,}</b></div>")
@@ -112,8 +112,8 @@ def _ticks(low: float, high: float) -> list[float]:
     return [first + i * step for i in range(int((high - first) / step + 1e-9) + 1)]
 
 
-def _rgb(name: str) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color_rgb(name))
+def _rgb(name: str, among: Sequence[str]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color_rgb(name, among))
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", soft: bool = False) -> str:

@@ -92,7 +92,7 @@ class Models:
         return {
             "default": {"model": self.default_name, "labels": self.default.scheme.name},
             "models": list(cards.values()),
-            "colors": {label: _hex(label) for label in self._all_labels(cards)},
+            "colors": _colors(cards),
             "limits": {
                 "max_upload_mb": options.max_upload_mb,
                 "max_images": options.max_images,
@@ -117,11 +117,12 @@ class Models:
             "schemes": schemes,
         }
 
-    def _all_labels(self, cards: dict[str, dict[str, Any]]) -> list[str]:
-        return list(
-            dict.fromkeys(label for card in cards.values() for labels in card["schemes"].values() for label in labels)
-        )
 
-
-def _hex(label: str) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color_rgb(label))
+def _colors(cards: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """A colour for each label of all schemes, as CSS has it."""
+    colors: dict[str, str] = {}
+    for card in cards.values():
+        for labels in card["schemes"].values():
+            for label in labels:
+                colors.setdefault(label, "#{:02x}{:02x}{:02x}".format(*color_rgb(label, labels)))
+    return colors

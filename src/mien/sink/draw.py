@@ -77,12 +77,16 @@ def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     lines_px = [_line_px(face, canvas.shape) for face in reading.faces]
     # The best find is drawn last, where boxes overlap; and the labels over all boxes.
     for face, line_px in reversed(list(zip(reading.faces, lines_px, strict=True))):
-        _rounded_rectangle(canvas, face.box_xyxy, color_rgb(face.expression)[::-1], line_px)
+        _rounded_rectangle(canvas, face.box_xyxy, _color(face)[::-1], line_px)
     tags = place_tags(reading, (canvas.shape[1], canvas.shape[0]), lines_px, _text_size)
     for face, tag in zip(reading.faces, tags, strict=True):
         if tag is not None:
-            _draw_tag(canvas, tag, color_rgb(face.expression))
+            _draw_tag(canvas, tag, _color(face))
     return canvas
+
+
+def _color(face: Face) -> tuple[int, int, int]:
+    return color_rgb(face.expression, face.probabilities)
 
 
 def _line_px(face: Face, shape: tuple[int, ...]) -> int:

@@ -10,7 +10,7 @@ from rich.text import Text
 from mien.labels import LabelScheme
 from mien.result import Reading
 from mien.sink.history import History, Person
-from mien.sink.palette import color_rgb
+from mien.sink.palette import terminal_style
 from mien.source import Frame
 
 __all__ = ["SummarySink", "clock", "shown_seconds", "stretch"]
@@ -55,7 +55,7 @@ class SummarySink:
         self._print(head.copy().append("seconds by expression"))
         for person, when in zip(shown[:_MOST_ROWS], seen, strict=True):
             row = Text(f"{person.track_id:>5}  {when:<{width}} {person.seen_s:>8.1f}  ")
-            for line in _lines(person, self._console.width - len(head)):
+            for line in _lines(person, self._history.labels, self._console.width - len(head)):
                 self._print(row.append(line))
                 row = Text(" " * len(head))
         hidden = max(0, len(shown) - _MOST_ROWS) + self._history.forgotten
@@ -72,11 +72,11 @@ class SummarySink:
         self._console.print(line, highlight=False, soft_wrap=True)
 
 
-def _lines(person: Person, width: int) -> list[Text]:
+def _lines(person: Person, labels: tuple[str, ...], width: int) -> list[Text]:
     """The seconds of each expression, in as many lines as it takes for none to be cut."""
     lines: list[Text] = []
     for label, seconds in shown_seconds(person).items():
-        word = Text(f"{label} {seconds:.1f}", "rgb({},{},{})".format(*color_rgb(label)))
+        word = Text(f"{label} {seconds:.1f}", terminal_style(label, labels))
         if lines and len(lines[-1]) + 2 + len(word) <= width:
             lines[-1].append("  ").append(word)
         else:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mien.labels import LabelScheme
 from mien.result import Face, Reading
-from mien.sink.palette import color_rgb
+from mien.sink.palette import terminal_style
 from mien.source import Frame
 
 __all__ = ["TableSink", "printable"]
@@ -93,12 +93,15 @@ class TableSink:
     def _short(self, label: str) -> str:
         return label if len(label) <= 5 and len(self._scheme.labels) <= 4 else label[:3]
 
+    def _style(self, label: str) -> str:
+        return terminal_style(label, self._scheme.labels)
+
     def _header(self) -> Text:
         line = self._start("file", "face", "bold").append("expression".ljust(self._expression), "bold")
         line.append("  sure".ljust(8), "bold")
         if self._with_bars:
             for label in self._scheme.labels:
-                line.append(self._short(label).center(self._cell), f"bold {_style(label)}")
+                line.append(self._short(label).center(self._cell), f"bold {self._style(label)}")
         return line
 
     def _start(self, source: str, number: str, style: str = "") -> Text:
@@ -110,12 +113,14 @@ class TableSink:
         return Text(set_cell_size(source, self._file), style).append(f"  {number:>4}  ")
 
     def _row(self, source: str, number: int, face: Face) -> Text:
-        line = self._start(source, str(number)).append(face.expression.ljust(self._expression), _style(face.expression))
+        line = self._start(source, str(number)).append(
+            face.expression.ljust(self._expression), self._style(face.expression)
+        )
         line.append(f"  {face.confidence:>4.0%}  ")
         if self._with_bars:
             for label, probability in face.probabilities.items():
                 block = self._blocks[min(int(probability * len(self._blocks)), len(self._blocks) - 1)]
-                style = _style(label) if probability >= 0.05 else "dim"
+                style = self._style(label) if probability >= 0.05 else "dim"
                 line.append((block * 2).center(self._cell), style)
         return line
 
@@ -139,7 +144,3 @@ def _common_folder(sources: list[str]) -> str:
         return ""
     common = os.path.commonprefix(sources)  # noqa: RUF071 - letter by letter; cut at a separator below
     return common[: max(common.rfind("/"), common.rfind(os.sep)) + 1]
-
-
-def _style(label: str) -> str:
-    return "rgb({},{},{})".format(*color_rgb(label))

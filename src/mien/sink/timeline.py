@@ -102,7 +102,7 @@ def _page(videos: dict[str, History], scheme: LabelScheme) -> str:
     template = importlib.resources.files("mien.sink").joinpath("timeline.html").read_text(encoding="utf-8")
     names = list(videos)
     title = Path(names[0]).name if len(names) == 1 else f"{len(names)} videos"
-    colors = "".join(f"--{_css(label)}:rgb{color_rgb(label)};" for label in scheme.labels)
+    colors = "".join(f"--{_css(label)}:rgb{color_rgb(label, scheme.labels)};" for label in scheme.labels)
     parts = {
         "TITLE": html.escape(title),
         "COLORS": colors.replace(" ", ""),
