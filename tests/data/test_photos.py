@@ -78,7 +78,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         PhotoDataset(tmp_path / "text.parquet")
     dataset = write_photos(tmp_path / "p.parquet", [photo(0)], {})
-    with pytest.raises(InputError, match="holds photos with boxed faces, for detectors"):
+    with pytest.raises(InputError, match="holds photos with face boxes, for detectors"):
         Dataset(tmp_path / "p.parquet")
     with pytest.raises(InputError, match="no split 'test'"):
         list(dataset.photos("test"))
@@ -199,6 +199,99 @@ def test_lines_that_are_no_boxes_of_yolo(tmp_path: Path, line: str) -> None:
     dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet", on_error="skip")
     assert [one.name for one in dataset.photos()] == ["b.png"]
     assert [error.source for error in summary.damaged] == ["a.txt line 1", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "faces"),
+    [
+        ("data.yaml", "train: ../train/images\nnames: ['person', 'Face']\nnc: 2\n", [[48, 0, 64, 12]]),
+        (
+            "data.yaml",
+            "names:\n  0: person\n  1: face # a front\nroboflow:\n  license: x\n",
+            [[48, 0, 64, 12]],
+        ),
+        ("data.yaml", "names:\n- face\n- 'a head'\n\nnc: 2\n", [[16, 12, 48, 36]]),
+        ("data.yml", "names: {\n  0: face,\n  1: car\n}\n", [[16, 12, 48, 36]]),
+        ("classes.txt", "person\r\nface\r\n", [[48, 0, 64, 12]]),
+        ("labels/classes.txt", "head\nhelmet\n", [[16, 12, 48, 36], [48, 0, 64, 12]]),
+        ("data.yaml", "path: face\n", [[16, 12, 48, 36], [48, 0, 64, 12]]),
+    ],
+)
+def test_only_faces_of_yolo_are_faces(tmp_path: Path, name: str, text: str, faces: list[list[int]]) -> None:
+    save(tmp_path / "images" / "a.png", 0)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n1 0.875 0.125 0.25 0.25\n")
+    (tmp_path / name).write_text(text)
+    (own,) = LAYOUTS["yolo"](tmp_path)
+    assert isinstance(own, Photo)
+    assert own.box_xyxy.tolist() == faces
+
+
+def voc(path: Path, name: str, *objects: tuple[str, str], filename: str = "") -> None:
+    """An XML file as LabelImg writes it; of each object its name and what else is in it."""
+    path.mkdir(parents=True, exist_ok=True)
+    text = "".join(
+        f"<object><name>{label}</name>{more}<bndbox><xmin>10</xmin><ymin>5</ymin><xmax>30</xmax><ymax>25</ymax>"
+        "</bndbox></object>"
+        for label, more in objects
+    )
+    (path / f"{name}.xml").write_text(
+        f"<annotation><folder>x</folder><filename>{filename or name + '.png'}</filename>{text}</annotation>"
+    )
+
+
+def test_pascal_voc(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b", "c")):
+        save(tmp_path / "set" / "JPEGImages" / f"{name}.png", number)
+    places = tmp_path / "set" / "Annotations"
+    voc(places, "a", ("face", ""), ("person", ""), filename="C:\\photos\\old name.png")
+    voc(places, "b", ("Face", "<difficult>1</difficult>"))
+    voc(places, "c")
+    lists = tmp_path / "set" / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\r\nc\r\n")
+    (lists / "val.txt").write_text("b\n")
+    dataset, summary = import_photos(tmp_path / "set", tmp_path / "out.parquet")
+    assert summary.layout == "voc"
+    assert [(own.name, own.split, len(own.box_xyxy), len(own.ignore_xyxy)) for own in dataset.photos()] == [
+        ("JPEGImages/a.png", "train", 1, 0),
+        ("JPEGImages/b.png", "validation", 0, 1),
+        ("JPEGImages/c.png", "train", 0, 0),
+    ]
+    assert next(dataset.photos()).box_xyxy.tolist() == [[10, 5, 30, 25]]
+
+
+def test_voc_beside_the_photos_in_folders_of_splits(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "valid")):
+        save(tmp_path / split / "1.JPG", number)
+        voc(tmp_path / split, "1", ("head", ""), ("helmet", ""))
+    photos = list(LAYOUTS["voc"](tmp_path))
+    assert [(own.name, own.split, len(own.box_xyxy)) for own in photos if isinstance(own, Photo)] == [
+        ("train/1.JPG", "train", 2), ("valid/1.JPG", "validation", 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("<annotation>", "cannot be read as XML"),
+        ("<project></project>", "starts with <project>; expected <annotation>"),
+        ("<annotation><object><name>face</name></object></annotation>", "object 0: expected <bndbox>"),
+        (
+            "<annotation><object><bndbox><xmin>9</xmin><ymin>1</ymin><xmax>3</xmax><ymax>2</ymax></bndbox></object>"
+            "</annotation>",
+            "ends before it begins",
+        ),
+        ("<annotation><filename>1.png</filename></annotation>", "no photo '1.png' beside it"),
+    ],
+)
+def test_damaged_files_of_voc_are_named(tmp_path: Path, text: str, problem: str) -> None:
+    save(tmp_path / "a.png", 0)
+    voc(tmp_path, "a", ("face", ""))
+    (tmp_path / "z.xml").write_text(text)
+    dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet", on_error="skip")
+    assert (len(dataset), summary.layout, summary.damaged_rows) == (1, "voc", 1)
+    assert problem in str(summary.damaged[0])
 
 
 def coco(path: Path, categories: tuple[str, ...] = ("face",), **annotation: object) -> Path:

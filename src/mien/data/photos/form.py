@@ -17,7 +17,16 @@ from mien.data.info import load_pyarrow, open_parquet, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, json_text, replaced_file, utf8_text
 
-__all__ = ["FROM_LABEL", "FROM_TEACHER", "Photo", "PhotoDataset", "write_photos"]
+__all__ = [
+    "FROM_LABEL",
+    "FROM_TEACHER",
+    "Photo",
+    "PhotoDataset",
+    "boxes_array",
+    "labelled_photo",
+    "landmarks_array",
+    "write_photos",
+]
 
 METADATA_KEY = b"mien-photos"
 FORMAT_VERSION = 1
@@ -26,6 +35,7 @@ FROM_LABEL, FROM_TEACHER = "label", "teacher"
 
 FloatArray = npt.NDArray[np.float32]
 _GROUP_ROWS = 256
+_LEAST_SIDE_PX = 2.0
 
 
 def _no_boxes() -> FloatArray:
@@ -122,7 +132,7 @@ class PhotoDataset:
             ) from error
         if METADATA_KEY not in (self._file.metadata.metadata or {}):
             raise InputError(
-                str(path), "is no dataset of photos with boxed faces; bring it into that form with 'mien data photos'"
+                str(path), "is not a dataset of photos with face boxes; 'mien data photos SOURCE DEST' makes one of it"
             )
         self.info: dict[str, Any] = json.loads(self._file.metadata.metadata[METADATA_KEY])
 
@@ -249,6 +259,35 @@ def _photo(row: dict[str, Any]) -> Photo:
         ignore_xyxy=boxes_array(row["ignore_xyxy"]),
         ignore_score=np.asarray(row["ignore_score"], np.float32),
         ignore_landmarks_xy=landmarks_array(row["ignore_landmarks_xy"]),
+    )
+
+
+def labelled_photo(image: bytes, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
+    """A photo whose boxes a person drew; those below 2 px are places to ignore.
+
+    Raises
+    ------
+    InputError
+        If a box has a number that is not finite.
+    """
+    if not np.isfinite(box_xyxy).all():
+        raise InputError(name, "one of its boxes has a number that is not finite")
+    tiny = (box_xyxy[:, 2:] - box_xyxy[:, :2]).min(axis=1, initial=np.inf) < _LEAST_SIDE_PX
+    ignore_xyxy = np.concatenate((ignore_xyxy, box_xyxy[tiny]))
+    box_xyxy = box_xyxy[~tiny]
+    count = len(box_xyxy)
+    return Photo(
+        image=image,
+        name=name,
+        source=source,
+        split=split,
+        box_xyxy=box_xyxy,
+        landmarks_xy=landmarks_array([None] * count),
+        box_from=(FROM_LABEL,) * count,
+        landmarks_from=("",) * count,
+        ignore_xyxy=ignore_xyxy,
+        ignore_score=np.zeros(len(ignore_xyxy), np.float32),
+        ignore_landmarks_xy=landmarks_array([None] * len(ignore_xyxy)),
     )
 
 

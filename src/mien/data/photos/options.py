@@ -16,7 +16,7 @@ class PhotoImportOptions:
     layout: str | None = option(
         None,
         "Layout, if it is not recognised.",
-        choices=("parquet", "wider", "coco", "yolo"),
+        choices=("parquet", "wider", "coco", "yolo", "voc"),
     )
     validation: float = option(
         0.1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from mien.data.info import load_pyarrow, open_parquet
 from mien.data.layouts.base import read_listing, split_name, split_of_file
 from mien.data.layouts.folders import images_below
-from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, landmarks_array
+from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, labelled_photo, landmarks_array
+from mien.data.photos.voc import is_voc, read_voc
 from mien.data.pixels import decode_gray
 from mien.errors import InputError
 from mien.source.image import read_file
@@ -25,7 +27,6 @@ __all__ = ["LAYOUTS", "find_layout"]
 
 # In WIDER FACE's list: x, y, width, height, blur, expression, illumination, invalid, occlusion, pose.
 _WIDER_INVALID = 7
-_LEAST_SIDE_PX = 2.0
 # Cells of a line of YOLO: a box, one with a score, one with five landmarks of two or three numbers; else a polygon.
 _YOLO_CELLS = (5, 6, 15, 20)
 _SHARE_SLACK = 0.02
@@ -51,6 +52,8 @@ def find_layout(path: Path, name: str | None = None) -> str:
             return "yolo"
         if _coco_files(path):
             return "coco"
+        if is_voc(path):
+            return "voc"
     elif path.suffix.lower() == ".parquet":
         return "parquet"
     elif path.suffix.lower() == ".json":
@@ -60,7 +63,8 @@ def find_layout(path: Path, name: str | None = None) -> str:
     raise InputError(
         str(path),
         "its layout is not recognised; expected a .parquet file with images and boxes, a .txt list as WIDER FACE has "
-        "it, a .json file as COCO has it (or a folder of such), or a folder with images/ and labels/ as YOLO has it",
+        "it, a .json file as COCO has it (or a folder of such), a folder with images/ and labels/ as YOLO has it, or a "
+        "folder with an .xml file for each photo as Pascal VOC and LabelImg have it",
     )
 
 
@@ -208,16 +212,19 @@ def _is_coco(path: Path) -> bool:
 def read_yolo(path: Path) -> Iterator[Photo | InputError]:
     """Folders ``images/`` and ``labels/``: a text file a photo, ``class x y w h`` in shares of the photo a line.
 
-    Splits are folders inside the two, or (as Roboflow writes it) folders that hold the two. Every class is taken for a
-    face; a photo without a text file has none.
+    Splits are folders inside the two, or (as Roboflow writes it) folders that hold the two. Every class is a face,
+    unless ``data.yaml`` or ``classes.txt`` calls one of several "face": then only that is. A photo without a text file
+    has none.
     """
     some = False
+    faces = _yolo_faces(path)
     for root, labels, split in _yolo_folders(path):
         for file in sorted(images_below(root)):
             some = True
             inner = file.relative_to(root)
             own = split or (split_name(inner.parts[0]) if len(inner.parts) > 1 else "train")
-            yield _made(partial(_read_yolo_photo, file, (labels / inner).with_suffix(".txt"), inner, own, path.name))
+            listing = (labels / inner).with_suffix(".txt")
+            yield _made(partial(_read_yolo_photo, file, listing, faces, inner, own, path.name))
     if not some:
         raise InputError(str(path), "has no photos; expected them in images/, and their boxes in labels/")
 
@@ -231,7 +238,30 @@ def _yolo_folders(path: Path) -> list[tuple[Path, Path, str | None]]:
     return sorted(found, key=lambda item: (item[2] != "train", item[2]))
 
 
-def _read_yolo_photo(file: Path, listing: Path, inner: Path, split: str, source: str) -> Photo:
+def _yolo_faces(path: Path) -> frozenset[str] | None:
+    """The numbers of the class "face" where the classes have names; None where all are faces."""
+    for file in (*sorted(path.glob("*.y*ml")), path / "classes.txt", path / "labels" / "classes.txt"):
+        if not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        if file.suffix != ".txt":
+            # A list or a mapping on one line or several; PyYAML is not needed for that.
+            found = re.search(r"^names:(.*(?:\n(?:[ \t-].*|\s*[\]}].*)?$)*)", text, re.MULTILINE)
+            text = re.sub(r"#.*", "", found[1]) if found else ""
+        cells = [cell.strip(" \t-'\"") for cell in re.split(r"[\n,\[\]{}]", text)]
+        numbered = [re.match(r"(\d+)\s*:\s*(.*)", cell) for cell in cells if cell]
+        names = {
+            (match[1] if match else str(place)): (match[2] if match else cell).strip(" '\"").lower()
+            for place, (match, cell) in enumerate(zip(numbered, filter(None, cells), strict=True))
+        }
+        if "face" in names.values():
+            return frozenset(number for number, name in names.items() if name == "face")
+    return None
+
+
+def _read_yolo_photo(
+    file: Path, listing: Path, faces: frozenset[str] | None, inner: Path, split: str, source: str
+) -> Photo:
     data = read_file(str(file))
     boxes = []
     for number, line in enumerate(read_listing(listing, "a label file") if listing.is_file() else [], 1):
@@ -248,15 +278,16 @@ def _read_yolo_photo(file: Path, listing: Path, inner: Path, split: str, source:
                 f"'{line.strip()[:60]}'; expected 'class x y w h', the middle and the size of a box in shares of the "
                 "photo from 0 to 1",
             )
-        boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+        if faces is None or line.split()[0] in faces:
+            boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
     # Decoded, since the shares are of the upright photo.
     height, width = decode_gray(data, inner.as_posix()).shape
     scale = np.asarray([width, height] * 2, np.float32)
-    return _labelled(data, inner.as_posix(), split, source, boxes_array(boxes) * scale, boxes_array([]))
+    return labelled_photo(data, inner.as_posix(), split, source, boxes_array(boxes) * scale, boxes_array([]))
 
 
 LAYOUTS: dict[str, Reader] = {
-    "parquet": read_parquet, "wider": read_wider, "coco": read_coco, "yolo": read_yolo,
+    "parquet": read_parquet, "wider": read_wider, "coco": read_coco, "yolo": read_yolo, "voc": read_voc,
 }  # fmt: skip
 """The readers by the name of their layout."""
 
@@ -274,29 +305,6 @@ def _corners(box_xywh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.concatenate((box_xywh[:, :2], box_xywh[:, :2] + box_xywh[:, 2:]), axis=1)
 
 
-def _labelled(image: bytes, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
-    """A photo whose boxes a person drew; those below 2 px are places to ignore."""
-    if not np.isfinite(box_xyxy).all():
-        raise InputError(name, "one of its boxes has a number that is not finite")
-    tiny = (box_xyxy[:, 2:] - box_xyxy[:, :2]).min(axis=1, initial=np.inf) < _LEAST_SIDE_PX
-    ignore_xyxy = np.concatenate((ignore_xyxy, box_xyxy[tiny]))
-    box_xyxy = box_xyxy[~tiny]
-    count = len(box_xyxy)
-    return Photo(
-        image=image,
-        name=name,
-        source=source,
-        split=split,
-        box_xyxy=box_xyxy,
-        landmarks_xy=landmarks_array([None] * count),
-        box_from=(FROM_LABEL,) * count,
-        landmarks_from=("",) * count,
-        ignore_xyxy=ignore_xyxy,
-        ignore_score=np.zeros(len(ignore_xyxy), np.float32),
-        ignore_landmarks_xy=landmarks_array([None] * len(ignore_xyxy)),
-    )
-
-
 def _beside(listing: Path, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
     """A photo that a list names: beside the list or one level up, there also in ``images`` or a folder named alike."""
     own = listing.stem.removeprefix("instances_")
@@ -307,7 +315,7 @@ def _beside(listing: Path, name: str, split: str, source: str, box_xyxy: Any, ig
     places += [listing.parent.parent / "images" / own]
     for folder in places:
         if (folder / name).is_file():
-            return _labelled(read_file(str(folder / name)), name, split, source, box_xyxy, ignore_xyxy)
+            return labelled_photo(read_file(str(folder / name)), name, split, source, box_xyxy, ignore_xyxy)
     raise InputError(
         f"{listing.name}: {name}", "no such photo beside the list, in images/ there, or in either place one level up"
     )
