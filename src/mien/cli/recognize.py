@@ -21,6 +21,7 @@ from mien.video_options import VideoOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mien.recognizer import Recognizer
     from mien.sink import Sink, TimelineSink
     from mien.sink.rows import RowFile
     from mien.source import Frame, SourceFile
@@ -84,22 +85,23 @@ def recognize(
         raise UsageError("--include-empty writes JSON lines; add --json or --out FILE.jsonl")
     drawn, kind = (None, None) if draw is None else (Path(draw), drawn_kind(draw))
     output = None if draw is None or kind != "folder" else OutputFolder(draw)
-    items = expand_inputs(inputs, recursive, output)
-    videos = [item for item in items if isinstance(item, SourceFile) and is_video(item.path)]
-    items = [item for item in items if item not in videos]
+    found = expand_inputs(inputs, recursive, output)
+    videos = [item for item in found if isinstance(item, SourceFile) and is_video(item.path)]
+    taken = set(videos)
+    items = [item for item in found if item not in taken]
     files = [item for item in items if isinstance(item, SourceFile)]
     _check_video_usage(video_options, drawn, kind, timeline, len(videos), len(items))
     if output is not None and output.left_out:
         say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")
     recognizer = Recognizer(**vars(options))
     console = open_console()
-    unread = unread_videos = 0
+    table = not json and not quiet
     in_files: dict[Path, RowFile | TimelineSink] = {}
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
         if json:
             sinks.append(stack.enter_context(JsonLinesSink(sys.stdout, include_empty)))
-        elif not quiet:
+        if table:
             sinks.append(stack.enter_context(TableSink(console, recognizer.scheme, [file.path for file in files])))
         if out is not None:
             in_files[out] = stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty))
@@ -114,31 +116,12 @@ def recognize(
             one = kind == "photo"
             relative = {file.path: drawn.name if one else file.relative for file in files}
             sinks.append(stack.enter_context(DrawSink(drawn.parent if one else drawn, relative)))
-        images = (_image(item, options.max_megapixels) for item in items)
-        # A single photo gets all threads inside each stage; of many, each gets one, and OpenCV's own threads would
-        # only compete with them.
-        threads = 1 if len(items) == 1 else None
-        if threads is None and not videos:
+        if len(items) != 1 and not videos:  # each photo has a thread, with which OpenCV's own would only compete
             cv2.setNumThreads(1)
-        start_s = time.monotonic()
-        readings = faces = 0
         bar = _bar_console(console, json)
-        with _Progress(bar, len(items)) as progress:
-            for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=drawn is not None):
-                if reading.error is not None:
-                    unread += 1
-                    say(f"cannot read {InputError(reading.source, reading.error)}")
-                elif reading.note and (json or quiet):
-                    say(f"note: {reading.source}: {reading.note}")
-                for sink in sinks:
-                    sink.write(reading, frame)
-                readings += reading.error is None
-                faces += len(reading.faces)
-                progress.advance()
-        if items and not json and not quiet:
-            _summary(console, readings, faces, unread, time.monotonic() - start_s)
+        read, unread = _read_photos(recognizer, items, sinks, drawn is not None, bar, console if table else None)
         for name in inputs:
-            left_out = count_videos(name, recursive, output) if readings else 0
+            left_out = count_videos(name, recursive, output) if read else 0
             if left_out:
                 say(
                     f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos"
@@ -146,14 +129,47 @@ def recognize(
         if videos:
             from mien.cli.recognize_video import VideoRun
 
-            folder, table = kind == "folder", not json and not quiet
-            run = VideoRun(recognizer, video_options, shared, drawn, folder, console, bar, table, say)
-            unread_videos = run.read(videos)
+            run = VideoRun(recognizer, video_options, shared, drawn, kind == "folder", console, bar, table, say)
+            unread += run.read(videos)
     for path, sink in in_files.items():
         if not sink.begun:
             say(f"{path}: not written, since {'no video' if path == timeline else 'nothing'} could be read")
-    if unread or unread_videos:
+    if unread:
         raise typer.Exit(1)
+
+
+def _read_photos(
+    recognizer: Recognizer,
+    items: list[SourceFile | InputError],
+    sinks: list[Sink],
+    keep_frames: bool,
+    bar: Console | None,
+    table: Console | None,
+) -> tuple[int, int]:
+    """Read the photos into the sinks; gives how many were read, and how many could not be.
+
+    Their number is told below the table. Where there is none, notes on single photos go to stderr, which the table has.
+    """
+    images = (_image(item, recognizer.max_megapixels) for item in items)
+    # A single photo gets all threads inside each stage; of many, each gets one.
+    threads = 1 if len(items) == 1 else None
+    start_s = time.monotonic()
+    read = unread = faces = 0
+    with _Progress(bar, len(items)) as progress:
+        for frame, reading in recognizer.stream_frames(images, threads=threads, keep_frames=keep_frames):
+            if reading.error is not None:
+                unread += 1
+                say(f"cannot read {InputError(reading.source, reading.error)}")
+            elif reading.note and table is None:
+                say(f"note: {reading.source}: {reading.note}")
+            for sink in sinks:
+                sink.write(reading, frame)
+            read += reading.error is None
+            faces += len(reading.faces)
+            progress.advance()
+    if items and table is not None:
+        _summary(table, read, faces, unread, time.monotonic() - start_s)
+    return read, unread
 
 
 def _check_video_usage(
