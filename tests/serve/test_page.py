@@ -520,6 +520,23 @@ def test_the_keyboard_reaches_everything(open_page):
     page.locator("#curtain-button").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    expect(page.locator("#live-clear")).to_be_enabled()
+    page.locator("#live-clear").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+
+
+def test_a_photo_that_only_the_server_can_show(open_page, astronaut_bgr, tmp_path):
+    path = tmp_path / "scan.tiff"
+    cv2.imwrite(str(path), cv2.resize(astronaut_bgr, (256, 256), interpolation=cv2.INTER_AREA))
+    page = open_page()
+    page.get_by_role("tab", name="Photos").click()
+    page.locator("#files").set_input_files([path])
+    expect(page.locator(".photo .person b")).to_have_text("happy")
+    expect(page.locator(".photo .hint")).to_have_text("It was read, but this browser cannot show such a file.")
+    page.locator("#clear").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="choose files")).to_be_focused()
 
 
 def test_every_control_has_a_name_and_changes_are_announced(open_page):

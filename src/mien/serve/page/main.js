@@ -48,8 +48,9 @@ const hooks = {
     const read = all.items.filter((item) => item.reading).length;
     id("photo-tools").hidden = all.items.length === 0;
     const failed = all.items.filter((item) => item.failed).length;
+    const waiting = all.items.length - read - failed;
     id("photo-rows").textContent = `${count} ${count === 1 ? "face" : "faces"} in ${read} ${read === 1 ? "photo" : "photos"}`
-      + (failed ? `; ${failed} could not be read` : "");
+      + (failed ? `; ${failed} could not be read` : "") + (waiting ? `; ${waiting} to go` : "");
     id("photo-csv").disabled = id("photo-json").disabled = count === 0;
   },
 };
@@ -152,10 +153,14 @@ function start() {
   page.camera.addEventListener("change", async () => { live.stop(); await live.start(); });
   id("live-csv").addEventListener("click", () => saveCsv("mien-live", live.recording.rows));
   id("live-json").addEventListener("click", () => saveJson("mien-live", live.recording.rows));
-  id("live-clear").addEventListener("click", () => { live.recording.clear(); hooks.recorded(live.recording); });
+  id("live-clear").addEventListener("click", () => {
+    live.recording.clear();
+    hooks.recorded(live.recording);
+    (page.toggle.hidden ? page.curtainButton : page.toggle).focus();  // the button can be pressed no more
+  });
   id("photo-csv").addEventListener("click", () => saveCsv("mien-photos", photos.rows));
   id("photo-json").addEventListener("click", () => saveJson("mien-photos", photos.rows));
-  id("clear").addEventListener("click", () => photos.clear());
+  id("clear").addEventListener("click", () => { photos.clear(); id("choose").focus(); });
   id("choose").addEventListener("click", () => id("files").click());
   id("files").addEventListener("change", (event) => { photos.add(event.target.files); event.target.value = ""; });
   // A photo dropped anywhere on the page is read, not opened in its place.

@@ -4,7 +4,7 @@ import { recognize } from "./api.js";
 import { drawFaces, describe, PersonCard } from "./draw.js";
 import { records } from "./table.js";
 
-const MOST_PX = 1600;
+const DENSITY = 2;  // pixels of a canvas for each of the page
 const CARD_PX = [360, 416];  // room for a picture on its card: about the width, and the most height that page.css gives
 const MOST_CARDS = 6;
 const WIDE_FROM = 3;  // faces: such a photo has two columns, so that it does not stand long beside the others
@@ -128,6 +128,7 @@ function show(item, canvas) {
   const { reading } = item;
   const about = frame(item);
   if (canvas) item.root.prepend(canvas);
+  else about.append(hint("It was read, but this browser cannot show such a file."));
   if (!reading.faces.length) about.append(hint("No face found in this photo."));
   reading.faces.slice(0, MOST_CARDS).forEach((face, index) => {
     const card = new PersonCard(reading.faces.length > 1 ? `face ${index + 1}` : "", "div");
@@ -169,15 +170,16 @@ async function paint({ file, root }, reading) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", describe(reading).replace("Nobody in view", "No face found"));
   const [width, height] = reading.size_wh;
-  // Lines and letters are as large on every card, whatever the size and shape of its photo.
+  // Lines and letters are as large on every card, whatever the size and shape of its photo; and hundreds of photos must
+  // fit into the browser's memory, so that a canvas has no more pixels than the card shows.
   const shown = Math.min((root.clientWidth || CARD_PX[0]) / width, CARD_PX[1] / height);
-  const scale = Math.min(Math.max(1, 2 * shown), MOST_PX / Math.max(width, height));
+  const scale = DENSITY * shown;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  drawFaces(context, reading, { scale, x: 0, y: 0 }, { unit: scale / shown });
+  drawFaces(context, reading, { scale, x: 0, y: 0 }, { unit: DENSITY });
   return canvas;
 }

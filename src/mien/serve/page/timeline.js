@@ -47,7 +47,7 @@ export class Timeline {
       if (!points.length || now - points.at(-1).t > SPAN_MS) this.people.delete(id);
     }
     // Those seen most have the lanes, in the order of their numbers.
-    const shown = [...this.people].sort((a, b) => b[1].length - a[1].length).slice(0, LANES);
+    const shown = [...this.people].filter(([, points]) => points.length > 1).sort((a, b) => b[1].length - a[1].length).slice(0, LANES);
     shown.sort((a, b) => a[0] - b[0]);
     const foot = 18 * ratio;
     const name = 26 * ratio;
