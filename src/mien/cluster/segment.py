@@ -77,7 +77,7 @@ def read_segment(
     try:
         video = VideoReadings(recognizer, path, VideoOptions(**options), opener=opener)
     except InputError as error:
-        if "no video frames" in error.problem and start_s:
+        if opened and start_s:  # it could be opened, and the segment was empty
             raise InputError(source, f"holds no frames from {start_s:g} s on: the file is cut or damaged") from error
         raise
     first = round(opened[0].first_s * video.info.frame_rate)
