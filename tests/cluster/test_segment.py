@@ -1,5 +1,6 @@
 """A video read in segments is the video."""
 
+import av
 import cv2
 import numpy as np
 import pandas
@@ -49,6 +50,23 @@ def test_a_video_that_is_cut_says_so_in_its_segments(clip, tmp_path):
     inputs = pandas.read_parquet(tmp_path / "out" / "inputs")
     assert inputs["status"].tolist() == ["unreadable"]
     assert "damaged" in inputs["error"][0]
+
+
+def test_segments_beyond_the_end_of_a_cut_video_are_empty(clip, tmp_path):
+    """Its index is in front, so that it is planned by the length that it should have."""
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    with av.open(str(clip)) as source, av.open(str(whole), "w", options={"movflags": "faststart"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 5])
+    read_all(cut, tmp_path / "out", segment_s=1.0)
+    inputs = pandas.read_parquet(tmp_path / "out" / "inputs")
+    assert inputs["status"].tolist() == ["ok", "unreadable", "unreadable", "unreadable", "unreadable"]
+    assert "breaks off at 1." in inputs["error"][1]
+    assert inputs["error"][3] == "holds no frames from 3 s on: the file is cut or damaged"
 
 
 def test_fewer_frames_where_asked_for(clip, tmp_path):
