@@ -149,7 +149,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(photos, place):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
     status, _, err = finish(process)
     assert status == 130
-    assert f"To go on: mien batch {photos} {place}/stopped --part-size 8" in err
+    assert f"To continue: mien batch {photos} {place}/stopped --part-size 8" in err
     assert "Traceback" not in err
     wait_until_gone("stopped-by-hand")
 

@@ -126,7 +126,7 @@ def test_bad_input_is_one_clear_line(run, dataset, tmp_path):
         (("small", "--data", tmp_path / "torn.parquet"), 1, "torn.parquet"),
         (("small", "--data", tmp_path / "nothing"), 1, "no such file"),
         (("minute", "--data", dataset), 2, "unknown expression model 'minute'"),
-        (("mien", "--data", dataset), 1, "no dataset of photos with boxed faces"),
+        (("mien", "--data", dataset), 1, "is not a dataset of photos with face boxes"),
         ((tmp_path / "model.onnx", "--data", dataset), 2, "model card model.json is missing"),
         ((tmp_path / "torn.onnx", "--data", dataset), 2, "sha256"),
         (("small", "--data", dataset, "--labels", "joyful"), 2, "unknown label scheme"),

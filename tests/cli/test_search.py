@@ -56,7 +56,7 @@ def test_a_search_from_the_command_line(run, recipe, tmp_path):
     assert "learning_rate" in page
     done = run(*search, 5)
     assert done.code == 2
-    assert "go on with it by --resume" in done.err
+    assert "continue it with --resume" in done.err
     done = run(*search, 5, "--resume", "--json")
     values = json.loads(done.out)
     assert (done.code, len(values["trials"]), values["folds"]) == (0, 5, 2)
@@ -72,7 +72,7 @@ def test_bad_input_is_one_clear_line(run, recipe, tmp_path):
     cases = [
         (("plain.yaml",), 2, "the search space is empty"),
         (("wrong.yaml",), 2, "no field 'learning_rat'; did you mean 'learning_rate'"),
-        (("torn.yaml",), 2, "is no YAML in line"),
+        (("torn.yaml",), 2, "is not YAML in line"),
         (("none.yaml",), 2, "cannot be read as a recipe"),
         ((recipe,), 2, "names no dataset; give --data PATH"),
         ((recipe, "--data", "nothing.parquet"), 1, "no such file"),

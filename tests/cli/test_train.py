@@ -88,7 +88,7 @@ def test_without_a_terminal_there_is_a_line_an_epoch(mien, folder, tmp_path):
     done = mien("train", "--data", folder, "--out", tmp_path / "run", *QUICK, "--epochs", 2, "--batch-size", 16)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert re.match(r"learns from [\d,]+ faces \(\w+ \d+, .*\), chooses by [\d,]+ of '\w+'; on ", lines[0])
+    assert re.match(r"trains on [\d,]+ faces \(\w+ \d+, .*\), validates on [\d,]+ of '\w+'; on ", lines[0])
     assert [line.split("  ")[0] for line in lines[1:3]] == ["epoch 1/2", "epoch 2/2"]
     assert "images/s" in lines[1]
     assert "accuracy" in lines[1]
@@ -112,7 +112,7 @@ def test_what_was_held_out_of_the_only_split_measures_the_model(mien, folder, tm
     done = mien("train", "--data", place, "--out", "run", *QUICK, *LEARN)
     assert done.code == 0, done.err
     held_out = json.loads((tmp_path / "run" / "run.json").read_text())["data"]["validation"]["faces"]
-    assert f"chooses by {held_out} that are held out; on " in done.out
+    assert f"validates on {held_out} that are held out; on " in done.out
     what = f"the tenth of {place} that training held out"
     evaluated, exported = next_steps(mien, done.out)
     assert f"on {what}: {held_out} faces" in evaluated.out
@@ -181,7 +181,7 @@ def test_a_run_is_named_after_its_recipe_or_data(mien, folder, tmp_path, monkeyp
     assert (tmp_path / "runs" / "mine" / "best.safetensors").is_file()
     done = mien("train", "mine.yaml", *flags)
     assert done.code == 2
-    assert "holds a run; go on with it by --resume, or name another folder by --out" in done.err
+    assert "holds a run; continue it with --resume, or name another folder with --out" in done.err
 
 
 def test_resume_needs_only_the_folder(mien, trained):
@@ -215,7 +215,7 @@ def test_wrong_usage_is_said_before_any_work(mien, tmp_path, monkeypatch, argume
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("name", "said"), [("none.yaml", "No such file"), ("torn.yaml", "is no YAML in line 2")])
+@pytest.mark.parametrize(("name", "said"), [("none.yaml", "No such file"), ("torn.yaml", "is not YAML in line 2")])
 def test_a_recipe_that_cannot_be_read_is_wrong_usage(mien, tmp_path, name, said):
     """Exit status 1 is for faces alone."""
     (tmp_path / "torn.yaml").write_text("model: [1\n")

@@ -675,5 +675,5 @@ def test_opening_what_is_no_dataset(tmp_path):
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         Dataset(tmp_path / "x.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
-    with pytest.raises(InputError, match="is no dataset of mien"):
+    with pytest.raises(InputError, match="is not a dataset of mien"):
         Dataset(tmp_path / "x.parquet")

@@ -172,7 +172,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 def test_a_detectors_checkpoint_is_to_be_exported_first(tmp_path: Path) -> None:
     (tmp_path / "best.safetensors").write_bytes(b"")
-    with pytest.raises(ModelError, match="is a checkpoint, which is to be exported first: .* --data PHOTOS"):
+    with pytest.raises(ModelError, match="is a checkpoint, which must be exported first: .* --data PHOTOS"):
         open_detector(tmp_path / "best.safetensors")
 
 

@@ -106,11 +106,11 @@ def test_what_does_not_fit_is_refused_and_the_file_named(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("optimizer: {batch_size: 3, batch_size: 4}", "'batch_size' is there twice"),
-        ("run: {}\n\nrun: {}", "'run' is there twice"),
-        ("a: [1", "is no YAML in line 1"),
-        ("a:\n\tb: 1", "is no YAML in line 2"),
-        ("!!python/object:os.system {}", "is no YAML"),
+        ("optimizer: {batch_size: 3, batch_size: 4}", "'batch_size' occurs twice"),
+        ("run: {}\n\nrun: {}", "'run' occurs twice"),
+        ("a: [1", "is not YAML in line 1"),
+        ("a:\n\tb: 1", "is not YAML in line 2"),
+        ("!!python/object:os.system {}", "is not YAML"),
     ],
 )
 def test_what_is_no_yaml_is_refused(tmp_path, text, said):

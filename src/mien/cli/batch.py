@@ -69,7 +69,7 @@ def batch(
         except KeyboardInterrupt:
             progress.close()
             command = shlex.join(["mien", *sys.argv[1:]])
-            say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To go on: {command}")
+            say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To continue: {command}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     summary = summarize(destination)
     destination.folder.write("summary.html", summary_page(summary).encode())
@@ -116,7 +116,7 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         if isinstance(destination, Destination):
             self.parts, self.done = destination.manifest.parts, done
             if done and self._console.is_terminal:
-                say(f"goes on: {done:,} of {self.parts:,} parts are done")
+                say(f"continuing: {done:,} of {self.parts:,} parts are done")
         if not self._shown:
             return
         bar = Progress(

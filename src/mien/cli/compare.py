@@ -124,7 +124,7 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
         in_torch = any(model["runs_in"] == "torch" for model in models)
         console.print(
             f"ms a face: the network alone, one thread, one face at a time, median of {values['timed_faces']:,}; the "
-            "models took turns" + ("; checkpoints run in torch, exported they take less" if in_torch else ""),
+            "models took turns" + ("; checkpoints run in torch; exported models are faster" if in_torch else ""),
             style="dim",
             soft_wrap=True,
         )

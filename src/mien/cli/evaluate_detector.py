@@ -29,7 +29,7 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
         f"neutral: {data['neutral_faces']:,} smaller faces, {data['ignored_places']:,} places to ignore\n", style="dim"
     )
     console.print(
-        f"recall at {values['false_finds_a_photo']:g} false finds a photo; as shipped: with the score on its card",
+        f"recall at {values['false_finds_a_photo']:g} false detections a photo; as shipped: with the score on its card",
         soft_wrap=True,
     )
     shipped = ("as shipped", "false/photo") if values["as_shipped"] else ()
@@ -76,7 +76,7 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
     console.print()
     time_ms = values["ms_a_photo"]
     console.print(
-        f"IoU 0.5 and the score of {values['false_finds_a_photo']:g} false finds a photo unless said otherwise; "
+        f"IoU 0.5 and the score of {values['false_finds_a_photo']:g} false detections a photo unless said otherwise; "
         f"landmarks: error in eye distances; {time_ms['median']:.1f} ms a photo (one in ten takes "
         f"{time_ms['p90']:.1f}); measured in {values['seconds']:.0f} s",
         style="dim",

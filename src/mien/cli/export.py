@@ -118,7 +118,7 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     difference = card.scores["torch_to_onnx_max_difference"]
     console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e}")
     console.print(
-        f"recall       {percent(strict['recall'])} at 0.1 false finds a photo, from score "
+        f"recall       {percent(strict['recall'])} at 0.1 false detections a photo, from score "
         f"{card.settings['score_threshold']:g} on",
         soft_wrap=True,
     )

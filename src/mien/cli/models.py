@@ -143,7 +143,7 @@ def _architecture(console: Console, card: ArchitectureCard) -> None:
     facts.append(("dropout", f"{card.dropout:g}"))
     facts += [(f"option {name}", _shown(value)) for name, value in card.options.items()]
     _table(console, facts)
-    console.print("\nHeads, size, channels, normalisation, dropout and options can be given otherwise.", style="dim")
+    console.print("\nHeads, size, channels, normalisation, dropout and options can be changed.", style="dim")
 
 
 def _title(console: Console, name: str, summary: str) -> None:

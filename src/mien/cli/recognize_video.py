@@ -127,7 +127,7 @@ class VideoRun:
             share = readings.dropped / max(1, readings.dropped + frames)
             parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")
         if readings.reconnects:
-            parts.append(f"connected again {counted(readings.reconnects, 'time')}")
+            parts.append(f"reconnected {counted(readings.reconnects, 'time')}")
         if self.table:
             rate = f"{counted(frames, 'frame')} in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
             self.console.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)

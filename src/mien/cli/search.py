@@ -64,7 +64,7 @@ def search(
         with warnings_shown(), _bar(console, json) as show:
             result = search_recipe(chosen, space, out, options, resume=resume, progress=show)
     except KeyboardInterrupt:
-        say(f"stopped; go on with: mien search {recipe} --resume --out {out}")
+        say(f"stopped; continue with: mien search {recipe} --resume --out {out}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         print_json(result.to_dict())
@@ -150,11 +150,11 @@ def _show(console: Console, result: SearchResult) -> None:
     if len(scored) > _MOST_SHOWN:
         console.print(f"and {len(scored) - _MOST_SHOWN} more in {result.folder / 'result.json'}", style="dim")
     if result.stopped_by == "minutes":
-        console.print("stopped by --total-minutes; --resume with more goes on", style="yellow")
+        console.print("stopped by --total-minutes; to continue, give --resume and more minutes", style="yellow")
     if result.stopped_by == "space":
-        console.print("each recipe of the search space was tried", style="dim")
+        console.print("every recipe in the search space was tried", style="dim")
     if result.recipe_path is None:
-        console.print("no recipe was tried to its end", style="yellow")
+        console.print("no recipe was tried to the end", style="yellow")
         return
     written(console, result.recipe_path)
     console.print(f"train it: mien train {result.recipe_path}", style="dim", soft_wrap=True)

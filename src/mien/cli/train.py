@@ -132,7 +132,7 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
         return train_model(recipe, out, resume=resume, progress=show)
     except Interrupted as stopped:
         say(str(stopped))
-        say(f"go on with: mien train --resume --out {out}")
+        say(f"continue with: mien train --resume --out {out}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -212,14 +212,14 @@ def _about(folder: Path) -> str:
     data, on = record["data"], record["parts"][-1]["device"]
     if "photos" in data:
         return (
-            f"learns from {data['faces']:,} faces in {data['photos']:,} photos and {data['crops']:,} crops, chooses by "
+            f"trains on {data['faces']:,} faces in {data['photos']:,} photos and {data['crops']:,} crops, validates on "
             f"{data['choosing_photos']:,} photos; on {on}"
         )
     training, choosing = data["training"], data["validation"]
     classes = ", ".join(f"{name} {count:,}" for name, count in training["classes"].items())
     held_out = all(training[name] == choosing[name] for name in ("source", "split"))
     whose = "that are held out" if held_out else f"of '{choosing['split']}'"
-    return f"learns from {training['faces']:,} faces ({classes}), chooses by {choosing['faces']:,} {whose}; on {on}"
+    return f"trains on {training['faces']:,} faces ({classes}), validates on {choosing['faces']:,} {whose}; on {on}"
 
 
 def _time(seconds: float) -> str:
@@ -237,7 +237,7 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
     from rich.text import Text
 
     measure = result.metric.replace("_", " ")
-    early = ", no better one came" if result.stopped_by == "early_stop" else ""
+    early = ", without improvement since" if result.stopped_by == "early_stop" else ""
     how = f" in epoch {result.best_epoch} of {result.epochs}{early}; {_time(result.seconds)} for {result.steps:,} steps"
     console.print(Text.assemble((f"{measure} {result.best:.4f}", "bold"), how), soft_wrap=True)
     for path in (result.best_path, result.last_path, result.folder / "run.html"):

@@ -258,7 +258,7 @@ def _check_same(manifest: Manifest, source: str, options: BatchOptions, models: 
         name = differing[0]
         raise UsageError(
             f"the destination holds another job: its {name} is {found.get(name)!r}, not {wanted[name]!r}. "
-            "Give the same source and options to go on with it, or choose a new folder"
+            "Give the same source and options to continue it, or choose a new folder"
         )
 
 

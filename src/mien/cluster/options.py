@@ -92,7 +92,7 @@ class BatchOptions(RecognizerOptions, VideoOptions):
         if isinstance(labels, LabelScheme):
             if find_scheme(labels.name) != labels:
                 raise UsageError(
-                    f"labels is a scheme of one's own, '{labels.name}'; expected one of mien's, or expressions by name"
+                    f"labels is a scheme of your own, '{labels.name}'; expected one of mien's, or expressions by name"
                 )
             labels = labels.name
         plain = {item.name: getattr(self, item.name) for item in fields(RecognizerOptions) if item.name != "threads"}

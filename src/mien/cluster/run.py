@@ -71,7 +71,7 @@ def run_batch(
         if ray is not None:
             for result in _results(ray, found, left, options):
                 if result["problem"] is not None:
-                    raise MienError(f"{result['problem']}. What was read so far is written; start again to go on")
+                    raise MienError(f"{result['problem']}. What was read so far is written; start again to continue")
                 if part_done is not None:
                     part_done(Tally(**result["tally"]))
     return found
@@ -94,7 +94,7 @@ def _results(ray: Any, destination: Destination, left: list[int], options: Batch
     resources: dict[str, Any] = {"num_cpus": 1, "max_retries": _MOST_DEATHS}
     if options.gpus_per_worker:
         if not ray.cluster_resources().get("GPU"):
-            raise UsageError("Ray knows of no GPU; start a machine that has one, or leave --gpus-per-worker away")
+            raise UsageError("Ray finds no GPU; start a machine that has one, or leave out --gpus-per-worker")
         # Ray would start a new worker for each task that has a GPU.
         resources |= {"num_gpus": options.gpus_per_worker, "max_calls": 0}
     task = ray.remote(**resources)(mien_part)
@@ -109,7 +109,7 @@ def _results(ray: Any, destination: Destination, left: list[int], options: Batch
     except ray.exceptions.RayError as error:
         said = str(error).strip().splitlines()[-1][:300]
         raise MienError(
-            f"the cluster gave up ({said}). What was read so far is written; start again to go on"
+            f"the cluster gave up ({said}). What was read so far is written; start again to continue"
         ) from error
 
 

@@ -80,10 +80,10 @@ class Dataset:
         metadata = self._file.metadata.metadata or {}
         if PHOTOS_KEY in metadata:
             raise InputError(
-                name, "holds photos with boxed faces, for detectors; expected a dataset that 'mien data import' wrote"
+                name, "holds photos with face boxes, for detectors; expected a dataset that 'mien data import' wrote"
             )
         if METADATA_KEY not in metadata:
-            raise InputError(name, "is no dataset of mien; bring it into its form with 'mien data import'")
+            raise InputError(name, "is not a dataset of mien; 'mien data import SOURCE DEST' makes one of it")
         self.info = DatasetInfo.from_json(metadata[METADATA_KEY], name)
         present = self._file.schema_arrow.names
         missing = [name for name in (*REQUIRED_COLUMNS, *self.info.columns) if name not in present]

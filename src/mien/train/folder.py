@@ -52,7 +52,7 @@ class RunFolder:
         """See that a run may begin here (UsageError if the folder is there and not empty)."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             what = "holds a run" if self.recipe.exists() else "is there and not empty"
-            raise UsageError(f"{self.path}: {what}; go on with it by --resume, or name another folder by --out")
+            raise UsageError(f"{self.path}: {what}; continue it with --resume, or name another folder with --out")
 
     def begin(self, recipe: Recipe) -> None:
         """Make the folder and keep the recipe in it (OSError)."""
@@ -74,7 +74,7 @@ class RunFolder:
         real = {name: values for name, values in differences.items() if name not in _MAY_CHANGE}
         if real:
             listed = ", ".join(f"{name} was {before!r} and is {after!r}" for name, (before, after) in real.items())
-            raise UsageError(f"{self.path}: holds a run of another recipe ({listed}); name another folder by --out")
+            raise UsageError(f"{self.path}: holds a run of another recipe ({listed}); name another folder with --out")
 
     def check_data(self, facts: Mapping[str, Any]) -> None:
         """See that a run goes on with the data that it began with (UsageError)."""
@@ -82,7 +82,7 @@ class RunFolder:
         if before is not None and before != facts.get("checksum"):
             raise UsageError(
                 f"{self.path}: the run began with other data (checksum {before}, now {facts.get('checksum')}); "
-                "give it those, or name another folder by --out"
+                "give it those, or name another folder with --out"
             )
 
     def finished_result(self) -> RunResult | None:

@@ -198,6 +198,6 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             except MienError as problem:
                 error = problem
         if self._fabric.world_size > 1 and self._fabric.broadcast(error is not None) and error is None:
-            raise OutputError("the first process could not go on")
+            raise OutputError("the first process could not continue")
         if error is not None:
             raise error

@@ -88,7 +88,7 @@ def read_recipe_values(path: Path) -> dict[str, Any]:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise UsageError(f"{path}: is no YAML{line}: {problem}") from error
+        raise UsageError(f"{path}: is not YAML{line}: {problem}") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"{path}: expected sections with keys ({', '.join(recipe_sections(ExpressionRecipe))})")
     return dict(values)
@@ -268,7 +268,7 @@ def _loader() -> Any:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             repeated = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
             if repeated is not None:
-                raise yaml.constructor.ConstructorError(None, None, f"'{repeated}' is there twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"'{repeated}' occurs twice", node.start_mark)
             return super().construct_mapping(node, deep)
 
     def number(loader: Any, node: Any) -> float | int:

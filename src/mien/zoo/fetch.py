@@ -86,7 +86,7 @@ def fetch(file: RemoteFile, *, timeout_s: float = TIMEOUT_S) -> Path:
     if found != file.sha256:
         raise DownloadError(
             f"{file.url}: received {len(data)} bytes with sha256 {found}; expected {file.sha256}. "
-            f"The file was changed or cut off on its way: try again. {file.without_network}"
+            f"The file was changed or cut off on the way: try again. {file.without_network}"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ def open_session(model: StoredModel, threads: int = 1, gpu: bool = False) -> onn
         raise ModelError(f"{model.weights}: ONNX Runtime cannot load it ({error})") from error
     if gpu and "CUDAExecutionProvider" not in session.get_providers():
         # ONNX Runtime falls back to the CPU by itself, with nothing but a line in its log.
-        raise ModelError("a GPU was asked for, but ONNX Runtime cannot use it: is the driver and CUDA there?")
+        raise ModelError("a GPU was asked for, but ONNX Runtime cannot use it: are the driver and CUDA installed?")
     card = model.card
     _require(model, "input", card.input.name, [item.name for item in session.get_inputs()])
     for head in card.heads:

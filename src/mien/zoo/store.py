@@ -98,7 +98,7 @@ def find_model(spec: str | Path, kind: Literal["expression", "detector"] | None 
     if path.suffix.lower() == ".safetensors" and path.is_file():
         data = "PHOTOS" if kind == "detector" else "FACES"
         raise ModelError(
-            f"{path}: is a checkpoint, which is to be exported first: 'mien export {shlex.quote(str(path))} --data "
+            f"{path}: is a checkpoint, which must be exported first: 'mien export {shlex.quote(str(path))} --data "
             f"{data}', with what it was trained on, writes the .onnx file to give here"
         )
     if path.suffix.lower() != ".onnx":

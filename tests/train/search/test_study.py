@@ -128,7 +128,7 @@ def test_own_folds_and_other_layouts_are_taken(recipe: ExpressionRecipe, tmp_pat
 def test_a_search_goes_on_and_is_the_same(recipe: ExpressionRecipe, tmp_path: Path) -> None:
     whole = search_recipe(recipe, SPACE, tmp_path / "a", trials=11, folds=2, train=MadeTraining())
     search_recipe(recipe, SPACE, tmp_path / "b", trials=6, folds=2, train=MadeTraining())
-    with pytest.raises(UsageError, match="holds a search already; go on with it by --resume"):
+    with pytest.raises(UsageError, match="holds a search already; continue it with --resume"):
         search_recipe(recipe, SPACE, tmp_path / "b", trials=11, folds=2, train=MadeTraining())
     again = search_recipe(recipe, SPACE, tmp_path / "b", trials=11, folds=2, train=MadeTraining(), resume=True)
     assert trials_of(again) == trials_of(whole)
@@ -228,7 +228,7 @@ def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_p
         go_on(recipe, SPACE, sampler="random")
     with locked(out), pytest.raises(UsageError, match="another search is running there"):
         go_on(recipe, SPACE)
-    with pytest.raises(UsageError, match="holds no search to go on with"):
+    with pytest.raises(UsageError, match="holds no search to continue"):
         search_recipe(recipe, SPACE, tmp_path / "none", resume=True, train=MadeTraining())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_bytes(b"")

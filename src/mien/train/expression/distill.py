@@ -82,7 +82,7 @@ class Teachers:
             self._members.append(member)
             self._columns.append(served)
         if not any(served[0] for served in self._columns):
-            raise ModelError(f"no teacher knows all of {', '.join(heads[0].labels)}, which the student shall learn")
+            raise ModelError(f"no teacher knows all of {', '.join(heads[0].labels)}, which the student is to learn")
         self._head_count = len(heads)
 
     @torch.no_grad()

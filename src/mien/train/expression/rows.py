@@ -149,7 +149,7 @@ def _other_faces(options: DataOptions, learned: Faces) -> Faces | None:
         place = options.validation_data or options.dataset
         chosen = open_faces(place, options.validation_split, option=_NAMES_CHOOSING)
         if chosen.split == learned.split and place.resolve() == options.dataset.resolve():
-            raise UsageError(f"split '{learned.split}' cannot be learned from and choose at the same time")
+            raise UsageError(f"split '{learned.split}' cannot be used for training and validation at the same time")
         return chosen
     try:
         chosen = open_faces(options.dataset, "validation")

@@ -29,10 +29,10 @@ def open_folder(out: Path, resume: bool) -> None:
         raise UsageError(f"{out} is a file; expected a folder for the search")
     if (out / FACTS).is_file():
         if not resume:
-            raise UsageError(f"{out} holds a search already; go on with it by --resume, or name another folder")
+            raise UsageError(f"{out} holds a search already; continue it with --resume, or name another folder")
         return
     if resume:
-        raise UsageError(f"{out} holds no search to go on with; start one without --resume")
+        raise UsageError(f"{out} holds no search to continue; start one without --resume")
     if out.exists() and any(name.name not in (LOCK, FOLDS) for name in out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no search; name another folder")
     try:
@@ -103,7 +103,7 @@ def keep_facts(out: Path, facts: dict[str, Any]) -> None:
             raise UsageError(
                 f"{out} holds another search: {name} is {old!r} there and {new!r} here"
                 + (f" (and {len(differences) - 1} more)" if len(differences) > 1 else "")
-                + "; go on with the same recipe and space, or name another folder"
+                + "; continue with the same recipe and space, or name another folder"
             )
         return
     write_json(path, facts)
