@@ -160,7 +160,7 @@ def test_a_folder_with_files_is_refused(tmp_path):
     with pytest.raises(UsageError, match="is there and not empty"):
         train(tmp_path / "run")
     train(tmp_path / "other", epochs=1)
-    with pytest.raises(UsageError, match="holds a run; go on with it by --resume"):
+    with pytest.raises(UsageError, match="holds a run; continue it with --resume"):
         train(tmp_path / "other", epochs=1)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
