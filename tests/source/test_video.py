@@ -225,6 +225,15 @@ def test_a_codec_that_is_missing_is_said(tmp_path, clip):
         VideoSource(str(path))
 
 
+def test_a_program_that_reads_photos_keeps_the_remarks_on_its_own_videos(tmp_path):
+    """Importing mien silenced FFmpeg for the whole process."""
+    (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x08ftyp" + bytes(200))
+    code = "import cv2, mien; mien.Recognizer(); cv2.VideoCapture('cut.mp4')"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_FFMPEG_LOGLEVEL"}
+    run = [sys.executable, "-c", code]
+    assert b"mov,mp4" in subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, check=True).stderr
+
+
 def test_leaving_early_stops_the_thread(clip):
     source = VideoSource(str(clip))
     for frame in source:

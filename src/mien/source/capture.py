@@ -22,9 +22,6 @@ __all__ = ["Capture", "open_capture"]
 _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 5_000
 
-# FFmpeg's own remarks would go past Python to stderr; what is wrong is said once, by the error.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
 
 class Capture(Protocol):
     """The part of `cv2.VideoCapture` that is used; tests have a fake of it."""
@@ -61,6 +58,9 @@ def open_capture(name: str) -> Capture:
     except UnicodeEncodeError:  # OpenCV would end the process at once, without a word
         raise InputError(name, "its name holds bytes that are no Unicode, which cannot be opened; rename it") from None
     number = camera_number(name)
+    # FFmpeg's own remarks would go past Python to stderr; what is wrong is said once, by the error. Looked at when the
+    # first video is opened: a program that only reads photos with mien has them of its own videos.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with quiet_opencv():
         if number is not None:
             capture = cv2.VideoCapture(number)
