@@ -237,7 +237,7 @@ def test_without_data_the_flag_is_named(mien, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("library", ["torch", "lightning", "yaml"])
+@pytest.mark.parametrize("library", ["torch", "yaml"])
 def test_a_missing_library_names_the_extra(mien, folder, tmp_path, library):
     code = f"import sys\nsys.modules['{library}'] = None\nfrom mien.cli import main\nmain()"
     (tmp_path / "x.yaml").write_text("kind: expression\n")

@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 import torch
 
-from mien.train.machine import computes_in_bf16, torch_settings
+from mien.errors import MissingExtraError
+from mien.train.machine import computes_in_bf16, open_fabric, torch_settings
 from mien.train.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -41,3 +44,35 @@ def test_torch_is_left_as_it_was():
         assert settings() == before
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_one_device_needs_no_lightning_and_several_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    assert open_fabric(RunOptions(accelerator="cpu")).device == CPU
+    for several in ({"devices": 2}, {"nodes": 2}):
+        with pytest.raises(MissingExtraError, match="Training on several devices needs .*lightning"):
+            open_fabric(RunOptions(accelerator="cpu", **several))
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_a_network_on_one_device_gives_float32_whatever_it_computes_in(precision):
+    seen = []
+
+    class Layer(torch.nn.Linear):
+        def forward(self, values):
+            output = super().forward(values)
+            seen.append(output.dtype)
+            return output, (output,)
+
+    single = open_fabric(RunOptions(accelerator="cpu", precision=precision))
+    layer = Layer(2, 3)
+    network, _ = single.setup(layer, torch.optim.SGD(layer.parameters(), lr=0.1))
+    one, (two,) = network(torch.ones(4, 2))
+    assert (one.dtype, two.dtype) == (torch.float32, torch.float32)
+    single.backward(one.sum())
+    assert layer.weight.grad.dtype == torch.float32
+    with single.autocast():
+        layer(torch.ones(4, 2))
+    assert seen == [torch.bfloat16 if precision == "bf16" else torch.float32] * 2
+    network.eval()
+    assert not layer.training

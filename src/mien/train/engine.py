@@ -1,4 +1,4 @@
-"""The training loop that all kinds of models share, on Lightning Fabric."""
+"""The training loop that all kinds of models share, on one device or, by Lightning Fabric, on several."""
 
 from __future__ import annotations
 

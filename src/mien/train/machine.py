@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.metadata
 import logging
 import os
 import platform
@@ -18,37 +19,40 @@ import torch
 import mien
 from mien.errors import MienError, MissingExtraError, UsageError
 from mien.train.options import RunOptions
+from mien.train.single import SingleDevice
 
 __all__ = ["computes_in_bf16", "describe_machine", "open_fabric", "process_group", "silent_beside", "torch_settings"]
 
 
 def open_fabric(options: RunOptions) -> Any:
-    """Set up Lightning Fabric for a run; with more than one process, `launch` it.
+    """What a run computes with: Lightning Fabric, to `launch`, or for one device what does the same (`SingleDevice`).
 
     Raises
     ------
     UsageError
         If the device that was asked for is not there.
     MissingExtraError
-        If Lightning is not installed.
+        If several are asked for and Lightning is not installed.
     """
     accelerator = _accelerator(options)
+    half = computes_in_bf16(options, accelerator)
+    if options.devices * options.nodes == 1:
+        return SingleDevice(torch.device(accelerator, 0) if accelerator == "cuda" else torch.device("cpu"), half=half)
     try:
         from lightning.fabric import Fabric
         from lightning.fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
-        raise MissingExtraError("Training", "lightning", "train") from error
+        raise MissingExtraError("Training on several devices", "lightning", "train") from error
     # They tell of each process that joins.
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    many = options.devices * options.nodes > 1
     return Fabric(
         accelerator=accelerator,
         devices=options.devices,
         num_nodes=options.nodes,
         # Gradients as views save a copy of all of them.
-        strategy=DDPStrategy(gradient_as_bucket_view=True) if many else "auto",
-        precision="bf16-mixed" if computes_in_bf16(options, accelerator) else "32-true",
+        strategy=DDPStrategy(gradient_as_bucket_view=True),
+        precision="bf16-mixed" if half else "32-true",
     )
 
 
@@ -136,15 +140,13 @@ def _accelerator(options: RunOptions) -> str:
 
 def describe_machine(options: RunOptions, device: torch.device, processes: int) -> dict[str, Any]:
     """Versions, source and device, for the record of a run."""
-    import lightning
-
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "mien": mien.__version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "lightning": lightning.__version__,
+        "lightning": importlib.metadata.version("lightning") if processes > 1 else None,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "device": f"{device.type}: {name}",
         "precision": "bf16" if computes_in_bf16(options, device.type) else "32",

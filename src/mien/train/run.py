@@ -32,10 +32,9 @@ def train_model(recipe: Recipe, out: Path, *, resume: bool = False, progress: Pr
     Raises
     ------
     MissingExtraError
-        If torch or Lightning is not installed.
+        If torch is not installed, or, for several devices, Lightning.
     """
     try:
-        import lightning  # noqa: F401
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
