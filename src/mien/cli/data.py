@@ -375,7 +375,9 @@ def _show_audit(console: Console, found: Audit) -> None:
             style="yellow",
         )
     if not found.judged_rows:
-        console.print("labels: none was judged; it takes 50 rows, and a model that knows their classes", style="yellow")
+        console.print(
+            "labels: not judged; this takes 50 rows or more, and a model that knows their classes", style="yellow"
+        )
     console.print(f"{sum(found.seconds.values()):.1f} s", style="dim")
 
 

@@ -169,7 +169,7 @@ def _card(console: Console, model: StoredModel, given: str) -> None:
         else:
             _scores(console, card.scores)
     if card.notes:
-        console.print("\nto know", style="bold")
+        console.print("\nnotes", style="bold")
         _table(console, [("-", note) for note in card.notes])
 
 
@@ -213,8 +213,8 @@ def _expression_scores(card: ModelCard) -> Iterator[tuple[str, str]]:
             interval = span(one_pass.get(f"accuracy_without_{part}_interval_95"))
             yield f"without {what}", f"{percent(one_pass[f'accuracy_without_{part}'])} ({interval})"
     if "ten_views" in scores:
-        yield "in ten views", percent(scores["ten_views"]["accuracy"])
-    yield "of each class", ", ".join(f"{name} {percent(share)}" for name, share in one_pass["recall"].items())
+        yield "ten views", percent(scores["ten_views"]["accuracy"])
+    yield "recall by class", ", ".join(f"{name} {percent(share)}" for name, share in one_pass["recall"].items())
     if "by_face_px" in scores:
         small = (f"{px} px {percent(own['accuracy'])}" for px, own in scores["by_face_px"].items())
         yield "small faces", ", ".join(small)
