@@ -1,6 +1,7 @@
 """The report: its numbers, and a page that needs nothing else."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -42,6 +43,9 @@ def test_the_page_holds_everything_itself(dataset, tmp_path):
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "http" not in text
     assert (text.count("<svg"), text.count('class="bars"')) == (4, 1)
+    assert re.findall(r'<svg [^>]*role="img" aria-label="(\w+)[^"]* (\d+) faces, median', text) == [
+        (name, "4") for name in ("brightness", "contrast", "sharpness", "entropy")
+    ]
     assert "Dataset report: made" in text
     again = tmp_path / "again.html"
     report_dataset(dataset).write(again)

@@ -50,7 +50,7 @@ def bar_chart(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -
 def histogram(
     values: npt.NDArray[np.floating], low: float, high: float, caption: str, bins: int = 32, unit: str = ""
 ) -> Markup:
-    """A histogram with the median marked; values outside count in the outermost bins.
+    """A histogram with the number of faces, and the median marked; values outside count in the outermost bins.
 
     Parameters
     ----------
@@ -74,14 +74,18 @@ def histogram(
         at = 10 + (width - 20) * (tick - low) / (high - low)
         parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{base}" y2="{base + 4}" class="axis"/>')
         parts.append(_text(at, base + 16, f"{tick:g}", anchor="middle", soft=True))
+    many = f"{len(values):,} face{'' if len(values) == 1 else 's'}"
+    parts.append(_text(10, 11, many, soft=True))
+    label = f"{caption}, {many}"
     if len(values):
         median = float(np.median(values))
         at = 10 + (width - 20) * (min(max(median, low), high) - low) / (high - low)
         parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="16" y2="{base}" class="mark"/>')
         anchor, shift = ("end", -4) if at > width * 0.6 else ("start", 4)
         parts.append(_text(at + shift, 24, f"median {median:.3g}{unit}", anchor=anchor))
+        label += f", median {median:.3g}{unit}"
     parts.append(_text(width / 2, base + 34, caption, anchor="middle"))
-    return _svg(width, height, parts)
+    return _svg(width, height, parts, label)
 
 
 def matrix(values: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> Markup:
@@ -121,9 +125,11 @@ def _text(x: float, y: float, text: str, anchor: str = "start", soft: bool = Fal
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(text)}</text>'
 
 
-def _svg(width: float, height: float, parts: Sequence[str]) -> Markup:
+def _svg(width: float, height: float, parts: Sequence[str], label: str) -> Markup:
     from markupsafe import Markup
 
     body = "".join(parts)
-    text = f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img">{body}</svg>'
-    return Markup(text)  # noqa: S704 - every text in it is escaped by _text
+    return Markup(  # noqa: S704 - every text in it is escaped
+        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
+        f'aria-label="{escape(label)}">{body}</svg>'
+    )
