@@ -109,6 +109,20 @@ def write_affectnet(root, header_of_validation=True):
     return root
 
 
+def write_affectnet_sets(root):
+    """As it is given out since 2021: an expression, valence and arousal as texts, landmarks as numbers."""
+    for split, rows in (("train_set", [("1", "0.78", "0.11"), ("10", "-2", "-2"), ("7", "-0.5", "0.2")]),
+                        ("val_set", [("0", "-2.0", "-2.0")])):  # fmt: skip
+        (root / split / "images").mkdir(parents=True)
+        (root / split / "annotations").mkdir()
+        for i, (expression, valence, arousal) in enumerate(rows):
+            (root / split / "images" / f"{i}.jpg").write_bytes(jpeg(i, 80))
+            values = {"exp": np.array(expression), "val": np.array(valence), "aro": np.array(arousal)}
+            for name, value in {**values, "lnd": np.arange(136) + 0.5}.items():
+                np.save(root / split / "annotations" / f"{i}_{name}.npy", value)
+    return root
+
+
 def write_expw(root):
     (root / "label").mkdir(parents=True)
     (root / "image" / "origin").mkdir(parents=True)

@@ -299,6 +299,23 @@ def test_affectnet(tmp_path, header):
     assert len(dataset.column("landmarks_xy")[0]) == 68
 
 
+def test_affectnet_with_numpy_files(tmp_path):
+    root = disk.write_affectnet_sets(tmp_path / "aff")
+    dataset, summary = brought_in(root, tmp_path)
+    assert summary.layout == "affectnet"
+    assert [dataset.labels[i] for i in dataset.label] == ["happy", "contempt", "neutral"]
+    assert dataset.split.tolist() == ["train", "train", "validation"]
+    assert summary.excluded == {"none": 0, "uncertain": 0, "no face": 1}
+    assert dataset.column("valence") == pytest.approx([0.78, -0.5, None])
+    assert dataset.column("landmarks_xy")[0][-1] == [134.5, 135.5]
+    (root / "val_set" / "images" / "1.jpg").write_bytes(disk.jpeg(1))
+    (root / "train_set" / "annotations" / "2_lnd.npy").write_bytes(b"none")
+    for path, problem in ((root / "val_set", "1.jpg: has no label"), (root / "train_set", "2.jpg: .* cannot be read")):
+        _, summary = brought_in(path, tmp_path, on_error="skip")
+        assert re.search(problem, str(summary.damaged[0]))
+        assert (summary.rows, summary.damaged_rows) == (1, 1)
+
+
 def test_expw_has_several_faces_a_photo(tmp_path):
     dataset, summary = brought_in(disk.write_expw(tmp_path / "expw"), tmp_path)
     assert summary.layout == "expw"

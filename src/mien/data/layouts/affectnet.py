@@ -1,4 +1,4 @@
-"""AffectNet: CSV lists with expression, valence, arousal, box and landmarks."""
+"""AffectNet: CSV lists with expression, valence, arousal, box and landmarks; or cropped faces with NumPy files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, register, split_name
+from mien.data.layouts.affectnet_sets import find_sets, read_sets
+from mien.data.layouts.affectnet_values import CLASSES, NO_EXPRESSION, expression, number, points
+from mien.data.layouts.base import Contents, Item, ReadOptions, register, split_name
 from mien.errors import InputError
 from mien.source.image import read_file
 
@@ -18,9 +20,6 @@ _COLUMNS = (
     "subdirectory_filepath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression",
     "valence", "arousal",
 )  # fmt: skip
-_CLASSES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "angry", "contempt")
-_NO_EXPRESSION = ("none", "uncertain", "no face")
-_NO_VALUE = -2.0
 _PLACES = (".", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "images",
            "Automatically_Annotated_Images", "Automatically_Annotated/Automatically_Annotated_Images")  # fmt: skip
 
@@ -28,19 +27,24 @@ _PLACES = (".", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annota
 class AffectNet:
     """``training.csv`` and ``validation.csv`` (or the automatic lists), or the folder that holds them.
 
+    Or ``train_set`` and ``val_set`` (or the folder that holds them), each with ``images/0.jpg`` and
+    ``annotations/0_exp.npy``, as it is given out since 2021.
+
     Rows of the classes "none", "uncertain" and "no face" have no expression; they are left out and counted.
     """
 
     name = "affectnet"
-    summary = "AffectNet's CSV lists with expression, valence, arousal and box"
+    summary = "AffectNet's CSV lists with expression, valence, arousal and box, or its train_set and val_set"
 
     def matches(self, path: Path) -> bool:
-        """A CSV file with AffectNet's columns (with or without a header), or a folder with such files."""
-        return bool(_lists(path))
+        """A CSV file with AffectNet's columns (with or without a header), or a folder with such files or sets."""
+        return bool(_lists(path) or find_sets(path))
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
-        """Read the lists one after the other."""
+        """Read the lists, or the sets, one after the other."""
         lists = _lists(path)
+        if not lists and (sets := find_sets(path)):
+            return read_sets(sets, dict.fromkeys(NO_EXPRESSION, 0))
         if not lists:
             raise InputError(str(path), f"no CSV file with AffectNet's columns: {', '.join(_COLUMNS)}")
         root = path if path.is_dir() else path.parent
@@ -48,11 +52,11 @@ class AffectNet:
             [options.images] if options.images else [base / place for base in (root, root.parent) for place in _PLACES]
         )
         contents = Contents(
-            labels=_CLASSES,
+            labels=CLASSES,
             items=iter(()),
             columns=("box_xyxy", "landmarks_xy", "valence", "arousal"),
             splits={_split(file): file.stem for file in lists},
-            excluded=dict.fromkeys(_NO_EXPRESSION, 0),
+            excluded=dict.fromkeys(NO_EXPRESSION, 0),
         )
         contents.items = _items(lists, roots, contents.excluded)
         return contents
@@ -112,12 +116,11 @@ def _items(lists: list[Path], roots: list[Path], excluded: dict[str, int]) -> It
 def _item(
     cells: dict[str, str], file: Path, row: int, where: str, roots: list[Path], excluded: dict[str, int]
 ) -> Item | None:
-    label = class_index(cells["expression"], len(_CLASSES) + len(_NO_EXPRESSION), where)
-    if label >= len(_CLASSES):
-        excluded[_NO_EXPRESSION[label - len(_CLASSES)]] += 1
+    label = expression(cells["expression"], where, excluded)
+    if label is None:
         return None
     name = cells["subdirectory_filepath"].strip()
-    box = [_number(cells.get(key, ""), key, where) for key in ("face_x", "face_y", "face_width", "face_height")]
+    box = [number(cells.get(key, ""), key, where) for key in ("face_x", "face_y", "face_width", "face_height")]
     x, y, width, height = box if None not in box else (None, None, None, None)
     item = Item(
         where=f"{where}, {name}",
@@ -126,39 +129,13 @@ def _item(
         split=_split(file),
         source=name,
         row=row,
-        valence=_number(cells.get("valence", ""), "valence", where, (-1.0, 1.0)),
-        arousal=_number(cells.get("arousal", ""), "arousal", where, (-1.0, 1.0)),
-        landmarks_xy=_landmarks(cells.get("facial_landmarks", ""), where),
+        valence=number(cells.get("valence", ""), "valence", where, (-1.0, 1.0)),
+        arousal=number(cells.get("arousal", ""), "arousal", where, (-1.0, 1.0)),
+        landmarks_xy=points(cells.get("facial_landmarks", ""), where),
     )
     if x is not None and y is not None and width is not None and height is not None:
         item.box_xyxy = [x, y, x + width, y + height]
     return item
-
-
-def _number(text: str, name: str, where: str, bounds: tuple[float, float] | None = None) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(where, f"{name} '{text}'; expected a number") from None
-    if bounds is not None and value == _NO_VALUE:
-        return None
-    if bounds is not None and not bounds[0] <= value <= bounds[1]:
-        raise InputError(where, f"{name} {value:g}; expected {bounds[0]:g} to {bounds[1]:g}, or {_NO_VALUE:g} for none")
-    return value
-
-
-def _landmarks(text: str, where: str) -> list[list[float]] | None:
-    if not text.strip():
-        return None
-    try:
-        values = [float(word) for word in text.split(";")]
-    except ValueError:
-        values = [0.0]
-    if len(values) % 2:
-        raise InputError(where, f"facial_landmarks '{text[:40]}'; expected pairs of numbers between semicolons")
-    return [values[i : i + 2] for i in range(0, len(values), 2)]
 
 
 def _load(name: str, roots: list[Path], where: str) -> bytes:
