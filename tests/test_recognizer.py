@@ -227,6 +227,9 @@ def test_wrong_options_are_told_when_it_is_built(options, error):
         ({"model": 3}, "model is 3; expected"),
         ({"labels": 3}, "labels is 3; expected the name of a scheme"),
         ({"labels": [3, 4]}, r"labels is \[3, 4\]; expected"),
+        ({"labels": {"happy", "sad"}}, "labels is {.*; expected .* or a list of them"),  # columns in any order
+        ({"labels": {"up": ("happy",), "down": ("sad",)}}, r"labels is {'up': .*or a mien\.LabelScheme"),
+        ({"threads": 100_000}, "threads is 100000; expected a number of at least 1 and at most 1024"),
     ],
 )
 def test_what_no_stage_can_be_is_told_at_once(options, message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -87,6 +87,7 @@ class RecognizerOptions:
         "Threads to use. Default: all cores that this process may use, 8 at most.",
         metavar="N",
         minimum=1,
+        maximum=1024,
     )
 
     def __post_init__(self) -> None:
@@ -107,11 +108,12 @@ class RecognizerOptions:
 def _checked_labels(labels: Any) -> str | tuple[str, ...] | LabelScheme:
     if isinstance(labels, (str, LabelScheme)):
         return labels
-    names = tuple(labels) if isinstance(labels, Iterable) else (labels,)
+    ordered = isinstance(labels, Iterable) and not isinstance(labels, (Set, Mapping))
+    names = tuple(labels) if ordered else (labels,)
     if not all(isinstance(name, str) for name in names):
         raise UsageError(
             f"labels is {labels!r}; expected the name of a scheme, such as 'valence3', expressions, such as "
-            "'happy,sad,neutral' or a list of them, or what mien.find_scheme gives"
+            "'happy,sad,neutral' or a list of them, or a mien.LabelScheme"
         )
     return names
 
