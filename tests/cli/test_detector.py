@@ -48,6 +48,14 @@ def test_evaluate(run: Callable[..., Done], photos: Path, tmp_path: Path) -> Non
     assert "missed" in (tmp_path / "r.html").read_text().lower()
     done = run("evaluate", "mien", "--data", photos, "--no-conditions", "--json", "--split", "train")
     assert json.loads(done.out)["data"]["photos"] == 4
+    # What would be ignored is refused.
+    done = run("evaluate", "mien", "--data", photos, "--labels", "happy,sad", "--no-ten-views", "--threads", 1)
+    assert (done.code, done.out) == (2, "")
+    assert "--labels and --no-ten-views can only be used with expression models" in done.err
+    tiny = ROOT / "examples" / "tiny-dataset"
+    done = run("evaluate", "base", "--data", tiny, "--min-face", 20, "--no-conditions")
+    assert (done.code, done.out) == (2, "")
+    assert "--min-face and --no-conditions can only be used with detectors" in done.err
     # A detector on cropped faces, and an expression model on photos, say what is missing.
     done = run("evaluate", "mien", "--data", ROOT / "examples" / "tiny-dataset")
     assert done.code != 0
@@ -66,6 +74,9 @@ def test_train_export_recognize(run: Callable[..., Done], photos: Path, tmp_path
     done = run("export", tmp_path / "run" / "best.safetensors", "--data", photos, "--out", out)
     assert done.code == 0, done.err
     assert "recall       100.0 %" in done.out
+    done = run("export", tmp_path / "run" / "best.safetensors", "--data", photos, "--out", out, "--quick")
+    assert done.code == 2
+    assert "--quick can only be used with expression models" in done.err
     card = ModelCard.read(out.with_suffix(".json"))
     assert (card.kind, card.precision) == ("detector", "float32")
     assert 0.3 <= card.settings["score_threshold"] <= 0.7

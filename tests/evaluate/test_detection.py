@@ -14,6 +14,7 @@ from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import detection_page
 from mien.evaluate.detection_scores import landmark_scores
 from mien.metrics.detection import Truth, pool
+from mien.train.detector.network import FaceDetectorNetwork, save_detector
 from tests.metrics.test_detection import POINTS, boxes, truth
 from tests.photos_on_disk import make_photos
 
@@ -65,10 +66,25 @@ def test_the_shipped_detector_on_a_known_face(tmp_path: Path, astronaut_bgr: np.
     assert list(values["conditions"]) == list(CONDITIONS)
     # No face of 90 px is in the second one.
     assert values["conditions"]["face fills the frame"]["photos"] == 1
-    assert done
+    # Twice as they are (also as shipped), and once in each condition.
+    assert [number for number, *_ in done] == sorted({number for number, *_ in done})
+    assert done[-1][0] <= 3 * (2 + len(CONDITIONS)) == done[-1][1]
+    assert list(dict.fromkeys(name for *_, name in done)) == ["as they are", *CONDITIONS]
     page = detection_page(found)
     assert "astronaut" in page
     assert "100.0 %" in page
+
+
+def test_a_checkpoint_is_never_more_than_done(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:
+    make_photos(tmp_path / "photos.parquet", astronaut_bgr)
+    save_detector(FaceDetectorNetwork(), tmp_path / "a.safetensors")
+    done: list[tuple[int, int | None, str]] = []
+    evaluate_detector(
+        tmp_path / "a.safetensors", tmp_path / "photos.parquet", progress=lambda *values: done.append(values)
+    )
+    numbers = [number for number, *_ in done]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] <= 3 * (1 + len(CONDITIONS)) == done[-1][1]
 
 
 def test_landmarks_of_faces_that_do_not_count_are_left_out() -> None:

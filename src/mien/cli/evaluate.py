@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.flags import with_options
+from mien.cli.flags import refuse_flags, with_options
 from mien.cli.shared import (
     check_outputs,
     faces_measured,
@@ -64,8 +64,10 @@ def evaluate(
     check_outputs(out, page)
     console = open_console()
     if is_detection(model, data):
+        refuse_flags(options, "can only be used with expression models", ("split", "threads"))
         _evaluate_detector(console, model, data, options, detection, out, page, json)
         return
+    refuse_flags(detection, "can only be used with detectors")
     with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         evaluation = evaluate_model(model, data, options, progress=progress)
     values = evaluation.to_dict()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mien.cli.shared import open_console, percent, print_json, progress_bar, span, warnings_shown, written
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +69,9 @@ def export(
     check_destination(out.with_suffix(".json"), ".json")
     console = open_console()
     if detector:
+        if training is not None or quick:
+            flags = " and ".join(["--training"] * (training is not None) + ["--quick"] * quick)
+            raise UsageError(f"{flags} can only be used with expression models")
         with progress_bar(console, "looking at photos", json) as progress:
             card = export_measured(
                 checkpoint, out, data, split=split, precision=precision, summary=summary, licence=licence,
@@ -124,7 +128,7 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     )
     written(console, out)
     written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --detector {out}", style="dim", soft_wrap=True)
+    console.print(f"try it: mien recognize PHOTO --detector {shlex.quote(str(out))}", style="dim", soft_wrap=True)
 
 
 def _show(console: Console, card: ModelCard, out: Path) -> None:
@@ -156,4 +160,4 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     console.print(f"temperature  {temperatures}{held_out}")
     written(console, out)
     written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --model {out}", style="dim", soft_wrap=True)
+    console.print(f"try it: mien recognize PHOTO --model {shlex.quote(str(out))}", style="dim", soft_wrap=True)

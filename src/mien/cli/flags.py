@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.errors import UsageError
 from mien.options import option_facts, option_type, without_none
 
-__all__ = ["with_flags", "with_options"]
+__all__ = ["refuse_flags", "with_flags", "with_options"]
 
 Command = Callable[..., Any]
 Flag = inspect.Parameter
@@ -48,6 +49,32 @@ def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -
     return _with_flags(
         name, list(flags.values()), lambda values: {key: value for key, value in values.items() if value is not None}
     )
+
+
+def refuse_flags(options: Any, reason: str, allowed: Iterable[str] = ()) -> None:
+    """Refuse what was given for an options dataclass where it would be ignored.
+
+    Parameters
+    ----------
+    options : dataclass
+    reason : str
+        Completes "--labels and --by ...".
+    allowed : iterable of str
+        Fields that are not ignored.
+
+    Raises
+    ------
+    UsageError
+        If another field than those allowed has another value than its default.
+    """
+    flags = []
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        if item.name not in allowed and value != item.default and (declared := option_facts(item)) is not None:
+            both = _spelling(declared.flag, item.name, option_type(type(options), item)).split("/")
+            flags.append(both[-1] if value is False else both[0])
+    if flags:
+        raise UsageError(f"{' and '.join(flags)} {reason}")
 
 
 def _with_flags(name: str, flags: list[Flag], gather: Callable[[dict[str, Any]], Any]) -> Callable[[Command], Command]:

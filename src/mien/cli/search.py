@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,7 +65,8 @@ def search(
         with warnings_shown(), _bar(console, json) as show:
             result = search_recipe(chosen, space, out, options, resume=resume, progress=show)
     except KeyboardInterrupt:
-        say(f"stopped; continue with: mien search {recipe} --resume --out {out}")
+        # Flags are part of the recipe: without them it would be another search.
+        say(f"stopped; to continue {out}, give the same command with --resume")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if json:
         print_json(result.to_dict())
@@ -157,4 +159,4 @@ def _show(console: Console, result: SearchResult) -> None:
         console.print("no recipe was tried to the end", style="yellow")
         return
     written(console, result.recipe_path)
-    console.print(f"train it: mien train {result.recipe_path}", style="dim", soft_wrap=True)
+    console.print(f"train it: mien train {shlex.quote(str(result.recipe_path))}", style="dim", soft_wrap=True)

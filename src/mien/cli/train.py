@@ -132,7 +132,7 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
         return train_model(recipe, out, resume=resume, progress=show)
     except Interrupted as stopped:
         say(str(stopped))
-        say(f"continue with: mien train --resume --out {out}")
+        say(f"continue with: mien train --resume --out {shlex.quote(str(out))}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

@@ -148,12 +148,12 @@ def evaluate_detector(
     smallest = min(options.min_face_px or MIN_FACE_PX, MIN_FACE_PX)
     images, truths = [image for _, _, image, _ in photos], [truth for _, _, _, truth in photos]
     total = len(images) * (len(names) + (shipped is not None))
-    done = 0
+    done, doing = 0, names[0]
 
     def step() -> None:
         nonlocal done
         done += 1
-        tell(done, total, names[0])
+        tell(done, total, doing)
 
     looked = look_at(detector, images, truths, step)
     pooled = {iou: pool(looked.found, truths, iou_threshold=iou, min_face_px=smallest) for iou in IOUS}
@@ -170,6 +170,7 @@ def evaluate_detector(
         }
     conditions = {}
     for name in names[1:]:
+        doing, ahead = name, done + len(images)
         changed = [
             CONDITIONS[name](image, truth, number)
             for number, (image, truth) in enumerate(zip(images, truths, strict=True))
@@ -184,7 +185,7 @@ def evaluate_detector(
                 **{f"iou_{iou:g}": condition_scores(one, float(threshold)) for iou, one in finds.items()},
                 "landmarks": landmark_scores(finds[IOUS[0]], float(threshold)),
             }
-        done = len(images) * (2 + len(conditions))
+        done = ahead  # without those that the condition makes no sense for
     values = {
         "kind": "detector",
         "model": facts,
