@@ -10,11 +10,14 @@ import os
 import queue
 import sys
 import threading
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mien.cluster.wire import receive, send
 from mien.errors import InputError, MienError
 from mien.result import Reading
+
+if TYPE_CHECKING:
+    from mien.recognizer import Recognizer
 
 __all__ = ["main"]
 
@@ -31,7 +34,6 @@ def main() -> None:
     head, _ = waiting.get()
     try:
         recognizer = _open(head["recognizer"], head["gpu"])
-        from mien.source.image import decode_image
     except MienError as error:
         send(answers, {"failed": str(error)})
         return
@@ -41,7 +43,7 @@ def main() -> None:
         if "video" in head:
             _video(answers, recognizer, head)
         else:
-            _photos(answers, recognizer, decode_image, head["images"], blobs)
+            _photos(answers, recognizer, head["images"], blobs)
 
 
 def _listen(stream: IO[bytes], waiting: queue.SimpleQueue[tuple[dict[str, Any], list[bytes]]]) -> None:
@@ -51,7 +53,7 @@ def _listen(stream: IO[bytes], waiting: queue.SimpleQueue[tuple[dict[str, Any], 
     os._exit(0)
 
 
-def _open(options: dict[str, Any], gpu: bool) -> Any:
+def _open(options: dict[str, Any], gpu: bool) -> Recognizer:
     import cv2
 
     from mien.classify import OnnxClassifier
@@ -60,17 +62,15 @@ def _open(options: dict[str, Any], gpu: bool) -> Any:
 
     # A reader has one core. OpenCV would start a thread for each core of the machine, which wait by turning round.
     cv2.setNumThreads(1)
-    if isinstance(options["labels"], list):
-        options["labels"] = tuple(options["labels"])
     if gpu:
         options["model"] = OnnxClassifier(find_model(options["model"], "expression"), 1, gpu=True)
     return Recognizer(**options, threads=1)
 
 
-def _photos(
-    answers: IO[bytes], recognizer: Any, decode_image: Any, images: list[dict[str, Any]], blobs: list[bytes]
-) -> None:
+def _photos(answers: IO[bytes], recognizer: Recognizer, images: list[dict[str, Any]], blobs: list[bytes]) -> None:
     """Read a few photos in one batch."""
+    from mien.source.image import decode_image
+
     prepared, errors = [], {}
     for number, (image, data) in enumerate(zip(images, blobs, strict=True)):
         if image["skip"] is not None:
@@ -97,7 +97,7 @@ def _told(reading: Reading) -> dict[str, Any]:
     return {"rows": reading.to_rows(), "size_wh": reading.size_wh, "note": reading.note, "error": None}
 
 
-def _video(answers: IO[bytes], recognizer: Any, head: dict[str, Any]) -> None:
+def _video(answers: IO[bytes], recognizer: Recognizer, head: dict[str, Any]) -> None:
     """Read a segment of a video, and send its rows as they come."""
     from mien.cluster.segment import read_segment
 

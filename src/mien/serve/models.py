@@ -37,7 +37,7 @@ class Models:
         self._options = options
         self.threads = count_threads(options.threads)
         # One thread a call: the engine reads several images at a time instead.
-        self.default = Recognizer(**{**options.recognizer_options(), "threads": 1})  # type: ignore[arg-type]
+        self.default = Recognizer(**{**options.recognizer_options(), "threads": 1})
         self.default_name = self.default.card.name
         self._lock = threading.Lock()
         self._by_model: dict[str, Recognizer] = {self.default_name: self.default}

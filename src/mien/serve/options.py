@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, fields
+from typing import Any
 
 from mien.errors import UsageError
 from mien.options import option
@@ -113,6 +114,6 @@ class ServeOptions(RecognizerOptions):
         except ValueError:
             return False
 
-    def recognizer_options(self) -> dict[str, object]:
+    def recognizer_options(self) -> dict[str, Any]:
         """The part that is for the `mien.Recognizer`."""
         return {item.name: getattr(self, item.name) for item in fields(RecognizerOptions)}
