@@ -123,6 +123,21 @@ def write_affectnet_sets(root):
     return root
 
 
+def write_kdef(root):
+    for person, codes in (("AF01", ("AFS", "HAHL")), ("test/BM02", ("nefr", "H"))):
+        (root / person).mkdir(parents=True)
+        for i, code in enumerate(codes):
+            (root / person / f"{person[-4:]}{code}.JPG").write_bytes(jpeg(i))
+    return root
+
+
+def write_jaffe(root):
+    root.mkdir()
+    for i, name in enumerate(("KA.AN1.39.tiff", "KA.FE2.46.tiff", "YM.NE3.51.tiff")):
+        (root / name).write_bytes(jpeg(i, extension=".tiff"))
+    return root
+
+
 def write_expw(root):
     (root / "label").mkdir(parents=True)
     (root / "image" / "origin").mkdir(parents=True)

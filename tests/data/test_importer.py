@@ -316,6 +316,24 @@ def test_affectnet_with_numpy_files(tmp_path):
         assert (summary.rows, summary.damaged_rows) == (1, 1)
 
 
+def test_kdef_and_jaffe_tell_the_expression_in_their_names(tmp_path):
+    """Folders of persons are no classes."""
+    dataset, summary = brought_in(disk.write_kdef(tmp_path / "k"), tmp_path)
+    assert [dataset.labels[i] for i in dataset.label] == ["fear", "happy", "neutral"]
+    assert dataset.splits == {"train": 2, "test": 1}
+    assert summary.excluded_lines() == ["1 row left out by their name, which tells no expression"]
+    assert {name: values.tolist() for name, values in dataset.attributes.items()} == {
+        "person": ["F01", "F01", "M02"],
+        "gender": ["female", "female", "male"],
+        "view": ["front", "half left", "full right"],
+    }
+    dataset, _ = brought_in(disk.write_jaffe(tmp_path / "j"), tmp_path)
+    assert [dataset.labels[i] for i in dataset.label] == ["angry", "fear", "neutral"]
+    assert dataset.attributes["person"].tolist() == ["KA", "KA", "YM"]
+    with pytest.raises(InputError, match="has no photos as KDEF names them"):
+        brought_in(tmp_path / "j", tmp_path, layout="kdef")
+
+
 def test_expw_has_several_faces_a_photo(tmp_path):
     dataset, summary = brought_in(disk.write_expw(tmp_path / "expw"), tmp_path)
     assert summary.layout == "expw"
@@ -664,6 +682,8 @@ def test_every_layout_is_told_from_all_others(tmp_path):
         "rafdb": disk.write_rafdb(tmp_path / "c"),
         "affectnet": disk.write_affectnet(tmp_path / "d"),
         "expw": disk.write_expw(tmp_path / "e"),
+        "kdef": disk.write_kdef(tmp_path / "k"),
+        "jaffe": disk.write_jaffe(tmp_path / "j"),
         "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),
         "table": disk.write_table(tmp_path / "g.csv", ["sad", "happy"]),
         "own-folders": disk.write_folders(tmp_path / "h", ["train"], ["engaged", "bored"]),

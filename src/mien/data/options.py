@@ -21,7 +21,7 @@ class ImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, parquet, folders, "
+        "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, kdef, jaffe, parquet, folders, "
         "own-folders, table.",
     )
     classes: str | None = option(

@@ -24,7 +24,16 @@ from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
 from mien.source.name import IMAGE_SUFFIXES as PHOTO_SUFFIXES
 
-__all__ = ["DEEPEST", "IMAGE_SUFFIXES", "ClassFolders", "folders_in", "images_below", "images_in", "named_split"]
+__all__ = [
+    "DEEPEST",
+    "IMAGE_SUFFIXES",
+    "ClassFolders",
+    "folders_in",
+    "images_below",
+    "images_in",
+    "load_image",
+    "named_split",
+]
 
 # HEIC is looked at elsewhere only to say that no reader is for it.
 IMAGE_SUFFIXES = PHOTO_SUFFIXES - {".heic", ".heif"}
@@ -122,14 +131,15 @@ def _items(
                 relative = file.relative_to(root).as_posix()
                 yield Item(
                     where=relative,
-                    load=partial(_load, file, relative),
+                    load=partial(load_image, file, relative),
                     label=labels.index(label),
                     split=split_name(split),
                     source=relative,
                 )
 
 
-def _load(file: Path, where: str) -> bytes:
+def load_image(file: Path, where: str) -> bytes:
+    """The bytes of an image file, or an InputError about `where`."""
     try:
         return read_file(os.fspath(file))
     except InputError as error:
