@@ -104,6 +104,34 @@ def test_paragraphs_of_the_help_fill_their_lines(command):
             assert len(line) + 1 + len(following.split()[0]) > 78, f"'{following}' begins too late"
 
 
+def test_errors_are_broken_between_words_on_a_terminal(tmp_path):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 60, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    name = str(tmp_path / f"{50 * 'long'}  name.jpg")
+    done = subprocess.run(
+        [*MIEN, "recognize", name, "--model", "nope"],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env=environment,
+        timeout=60,
+    )
+    os.close(follower)
+    said = os.read(leader, 10_000).decode()
+    os.close(leader)
+    assert done.returncode == 2
+    lines = said.splitlines()
+    assert len(lines) > 2
+    assert all(len(line) <= 60 for line in lines)
+    piped = subprocess.run([*MIEN, "recognize", name, "--model", "nope"], **_text()).stderr
+    assert " ".join(said.split()) == " ".join(piped.split())
+
+
 def _text(**environment):
     environment = {"COLUMNS": "200", **environment}
     return {"capture_output": True, "text": True, "errors": "replace", "timeout": 120,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -85,8 +86,19 @@ def or_plain(text: str, plain: str) -> str:
 
 
 def say(line: str) -> None:
-    """Tell a person something, on stderr."""
-    typer.echo(f"mien: {line}", err=True)
+    """Tell a person something, on stderr; on a terminal in lines that end between words."""
+    text = f"mien: {line}"
+    if sys.stderr.isatty():
+        wrapper = textwrap.TextWrapper(
+            max(20, open_console(stderr=True).width),
+            subsequent_indent="  ",
+            expand_tabs=False,
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        text = "\n".join("\n".join(wrapper.wrap(part)) or part for part in text.split("\n"))
+    typer.echo(text, err=True)
 
 
 def counted(number: int, what: str) -> str:
