@@ -5,7 +5,7 @@
     DEST/
       manifest.json               the job: source, options, models, labels, number of parts
       plan.parquet                what each part reads; one row group a part
-      faces/part-000000.parquet   one row a face
+      faces/part-000000.parquet   one row per face
       inputs/part-000000.parquet  one row an input; written last: a part is done when this is there
       summary.html                charts, at the end
 """

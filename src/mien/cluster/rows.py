@@ -1,4 +1,4 @@
-"""The two tables of a batch, as Parquet: one row a face, and one row for every input with how it went."""
+"""The two tables of a batch, as Parquet: one row per face, and one row for every input with how it went."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with one row a face: JSON lines, CSV, Parquet.
+"""Files with one row per face: JSON lines, CSV, Parquet.
 
 A file that is there already stays as it is until there is something to put in its place: the first reading. Lines are
 written as they come and flushed at least once a second, so that a kill loses no more than that. A Parquet file is only
@@ -188,7 +188,7 @@ class JsonLinesSink:
 
 
 class CsvSink:
-    """Comma-separated values with a header, one row a face, with the columns of `Reading.to_rows`."""
+    """Comma-separated values with a header, one row per face, with the columns of `Reading.to_rows`."""
 
     def __init__(self, path: Path, scheme: LabelScheme) -> None:
         self._stream = _open_text(path)
@@ -215,7 +215,7 @@ class CsvSink:
 
 
 class ParquetSink:
-    """A Parquet file, one row a face, with the columns of `Reading.to_rows`."""
+    """A Parquet file, one row per face, with the columns of `Reading.to_rows`."""
 
     def __init__(self, path: Path, scheme: LabelScheme) -> None:
         self._schema = face_schema(scheme.labels)

@@ -1,4 +1,4 @@
-"""The table on the terminal: a row a face, printed as it is read."""
+"""The table on the terminal: one row per face, printed as it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ASCII_BLOCKS = "_.:-=+*#"
 
 
 class TableSink:
-    """Prints a row a face: file, number of the face, expression, confidence, a small bar for each label.
+    """Prints one row per face: file, number of the face, expression, confidence, a small bar for each label.
 
     Parameters
     ----------
