@@ -263,6 +263,22 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
     assert brought_in(root, tmp_path)[1].counts == {"train": {"happy": 4, "sad": 2}}
 
 
+@pytest.mark.parametrize("folder", ["train", "train/happy", "train/happy/deep"])
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch, folder):
+    root = disk.write_folders(tmp_path / "set", ["train", "test"], ["happy", "sad"])
+    (root / "train" / "happy" / "deep").mkdir()
+    real = os.scandir
+
+    def scandir(path="."):  # permissions are nothing to root, as who tests may run
+        if Path(path) == root / folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"cannot be looked into \(Permission denied\)"):
+        brought_in(root, tmp_path, on_error="skip")
+
+
 def test_images_in_no_class_folder_are_counted(tmp_path):
     root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
     disk.write_folders(root, ["test"], ["freude", "trauer"])

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from mien.data.layouts.base import (
     Contents,
@@ -38,6 +39,7 @@ __all__ = [
 # HEIC is looked at elsewhere only to say that no reader is for it.
 IMAGE_SUFFIXES = PHOTO_SUFFIXES - {".heic", ".heif"}
 _JUNK = ("Thumbs.db", "desktop.ini")
+_DISK_CHECK = "lost+found"  # at the root of a disk, and readable for few
 DEEPEST = 4
 """How many levels down class folders are looked for."""
 
@@ -174,7 +176,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """
     real = root.resolve()
     seen = {real, *real.parents}
-    for parent, folders, names in os.walk(root, followlinks=True):
+    for parent, folders, names in os.walk(root, followlinks=True, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
         for name in tuple(folders):
             target = (Path(parent) / name).resolve()
@@ -186,12 +188,21 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _outside(root: Path, class_folders: Collection[Path]) -> Iterator[Path]:
     """The image files in a folder that lie in no class folder."""
-    for parent, folders, names in os.walk(root):
+    for parent, folders, names in os.walk(root, onerror=_unreadable):
         own = Path(parent)
         folders[:] = sorted(
-            name for name in folders if not name.startswith((".", "__")) and own / name not in class_folders
+            name
+            for name in folders
+            if not name.startswith((".", "__")) and name != _DISK_CHECK and own / name not in class_folders
         )
         yield from (own / name for name in sorted(names) if not name.startswith(".") and _is_image(name))
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    """Nobody knows how many images are in it: to leave it out would be to lose them."""
+    raise InputError(
+        str(error.filename), f"cannot be looked into ({error.strerror}); make it readable, or move it elsewhere"
+    ) from error
 
 
 def _is_image(name: str) -> bool:
