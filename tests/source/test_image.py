@@ -78,6 +78,15 @@ def test_a_transparent_picture_is_turned_as_a_whole(picture, name, size):
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
+def test_a_damaged_file_that_pillow_opened_costs_itself_only(picture):
+    """Pillow decodes when the pixels are asked for, and its plugin for AVIF raises a SyntaxError then."""
+    data = encode(picture, "AVIF")
+    opened = Image.open(io.BytesIO(data[: len(data) * 2 // 3]))
+    with pytest.raises(InputError, match=r"<PIL image>: cannot be decoded \(.*[Tt]runcated"):
+        load_image(opened)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow writes no AVIF")
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_avif_is_turned(picture, orientation):
     exif = Image.Exif()

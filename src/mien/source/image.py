@@ -245,7 +245,9 @@ def _from_pil(image: Any) -> Frame:
             return Frame(source, array_to_image(np.asarray(upright.convert("L")), source))
         has_alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
         rgb = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # each of Pillow's plugins has errors of its own, and files are decoded here
         raise InputError(source, f"cannot be decoded ({error})") from error
     bgr = rgb[:, :, [2, 1, 0, 3]] if has_alpha else rgb[:, :, ::-1]
     note = f"animated image: read the first of {frames} frames" if frames > 1 else None
