@@ -69,7 +69,7 @@ def create_app(options: ServeOptions | None = None) -> FastAPI:
         version=mien.__version__,
         summary="Reads facial expressions from photos and live cameras.",
         description=(
-            "Images are read in memory and forgotten; nothing is stored, logged or sent on. "
+            "Images are read in memory and discarded; nothing is stored, logged or sent on. "
             "Live streams use the WebSocket `/v1/stream`, which OpenAPI cannot describe: see docs/serve.md."
         ),
         license_info={"name": "Apache-2.0"},
@@ -94,10 +94,10 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         401: "The bearer token is missing or wrong.",
         403: "Unknown host, or a page of a foreign origin.",
         408: "The request came too slowly.",
-        413: "Over a limit: bytes, images, pixels or faces.",
+        413: "Over a limit of bytes, images, pixels or faces.",
         415: "Not multipart/form-data.",
         422: "Not an image, or an unknown model, label or parameter.",
-        429: "Too many requests of one client.",
+        429: "Too many requests from one client.",
         503: "Overloaded; see Retry-After.",
     }
     return {status: {"model": ErrorAnswer, "description": meanings[status]} for status in statuses}
@@ -127,13 +127,13 @@ def _add_api(app: FastAPI, service: Service) -> None:
             Literal["json", "jsonl"],
             Query(
                 description=(
-                    "'jsonl' gives a line a face, exactly as 'mien recognize --json', and for each image that could "
+                    "'jsonl' gives one line per face, exactly as 'mien recognize --json', and for each image that could "
                     "not be read a line with 'source', 'frame', 'time_s' and 'error'."
                 )
             ),
         ] = "json",
     ) -> Response:
-        """One image that cannot be read is an error; of several, it becomes a reading, or a line, with `error`."""
+        """A single image that cannot be read is an error; among several, it becomes a reading, or a line, with `error`."""
         unknown = set(request.query_params) - {"model", "labels", "format"}
         if unknown:
             name = min(unknown)[:80]
