@@ -188,20 +188,29 @@ def test_persons_inside_of_own_classes_are_no_classes(tmp_path, splits, layout):
 
 def test_files_that_are_no_images_are_counted(tmp_path):
     root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
-    for name in ("a.heic", "b.HEIC", "Thumbs.db", ".hidden", "notes.txt"):
+    for name in ("a.mov", "b.MOV", "Thumbs.db", ".hidden", "notes.txt"):
         (root / "train" / "sad" / name).write_bytes(b"x")
     (root / "train" / "sad" / "saved by a browser.jfif").write_bytes(disk.jpeg(1))
     _, summary = brought_in(root, tmp_path)
     assert summary.rows == 5
-    assert summary.excluded == {"left out by their ending, .heic": 2, "left out by their ending, .txt": 1}
+    assert summary.excluded == {"left out by their ending, .mov": 2, "left out by their ending, .txt": 1}
 
 
 def test_a_source_without_a_usable_file_says_what_it_has(tmp_path):
     for name in ("happy", "sad"):
         (tmp_path / "set" / name).mkdir(parents=True)
-        (tmp_path / "set" / name / "a.heic").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"no row can be read; 2 rows left out by their ending, \.heic"):
+        (tmp_path / "set" / name / "a.mov").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"no row can be read; 2 rows left out by their ending, \.mov"):
         brought_in(tmp_path / "set", tmp_path)
+
+
+def test_photos_that_no_reader_is_for_are_damaged_rows(tmp_path):
+    root = disk.write_folders(tmp_path / "set", [""], ["happy", "sad"])
+    (root / "sad" / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(InputError, match="sad/a.HEIC: HEIC photos cannot be decoded here; save it as JPEG or PNG"):
+        brought_in(root, tmp_path)
+    _, summary = brought_in(root, tmp_path, on_error="skip")
+    assert (summary.rows, summary.damaged_rows, summary.excluded) == (4, 1, {})
 
 
 def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path):

@@ -23,11 +23,10 @@ from mien.data.layouts.base import (
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS
 from mien.source.image import read_file
-from mien.source.name import IMAGE_SUFFIXES as PHOTO_SUFFIXES
+from mien.source.name import IMAGE_SUFFIXES
 
 __all__ = [
     "DEEPEST",
-    "IMAGE_SUFFIXES",
     "ClassFolders",
     "folders_in",
     "images_below",
@@ -36,8 +35,6 @@ __all__ = [
     "named_split",
 ]
 
-# HEIC is looked at elsewhere only to say that no reader is for it.
-IMAGE_SUFFIXES = PHOTO_SUFFIXES - {".heic", ".heif"}
 _JUNK = ("Thumbs.db", "desktop.ini")
 _DISK_CHECK = "lost+found"  # at the root of a disk, and readable for few
 DEEPEST = 4
@@ -107,7 +104,7 @@ def _splits(root: Path, parents: list[Path]) -> dict[Path, str]:
 def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
     """Files that are not read, counted by the reason, so that nobody misses them unawares.
 
-    In class folders those that no reader is for (HEIC, ...), by their endings; outside of them images.
+    In class folders those that are no images, by their endings; outside of them images.
     """
     inside = (name for folder in class_folders for _, names in _walk(folder) for name in names if name not in _JUNK)
     endings = (Path(name).suffix.lower() or "none" for name in inside)
