@@ -73,6 +73,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
     assert "Person 1" in text
     assert "Person 2" in text
     assert text.count("<article") == 2
+    assert text.count('role="img" tabindex="0" aria-label="Expressions of person') == 2  # the keyboard reads them, too
     assert "happy 2.0 s, sad 1.0 s" in text.replace("\u00a0", " ")
     assert text.count("data:image/jpeg;base64,") >= 3
 
