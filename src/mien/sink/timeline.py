@@ -184,7 +184,8 @@ def _plot(person: Person, history: History) -> str:
     values = {str(int(i)): [round(100 * v) for v in mean[i].tolist()] for i in np.flatnonzero(seen)}
     return (
         '<svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" tabindex="0" '
-        f'aria-label="Expressions of person {person.track_id} over time; arrow keys tell of each moment">{"".join(areas)}'
+        f'aria-label="Expressions of person {person.track_id} over time; arrow keys tell of each moment">'
+        f"{''.join(areas)}"
         '<line class="cursor" y2="100"/></svg>'
         f'<script type="application/json">{_script(values)}</script><output hidden></output>'
     )
