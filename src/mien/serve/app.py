@@ -127,13 +127,13 @@ def _add_api(app: FastAPI, service: Service) -> None:
             Literal["json", "jsonl"],
             Query(
                 description=(
-                    "'jsonl' gives one line per face, exactly as 'mien recognize --json', and for each image that could "
-                    "not be read a line with 'source', 'frame', 'time_s' and 'error'."
+                    "'jsonl' gives one line per face, exactly as 'mien recognize --json', and for each image that "
+                    "could not be read a line with 'source', 'frame', 'time_s' and 'error'."
                 )
             ),
         ] = "json",
     ) -> Response:
-        """A single image that cannot be read is an error; among several, it becomes a reading, or a line, with `error`."""
+        """A single image that cannot be read is an error; of several, it becomes a reading, or a line, with `error`."""
         unknown = set(request.query_params) - {"model", "labels", "format"}
         if unknown:
             name = min(unknown)[:80]
