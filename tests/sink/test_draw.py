@@ -78,6 +78,13 @@ def test_letters_grow_with_their_size_with_and_without_a_truetype_font(monkeypat
         monkeypatch.delattr(cv2, "FontFace", raising=False)
 
 
+def test_the_rim_of_a_small_face_covers_nothing_of_it():
+    image = np.full((200, 300, 3), 120, np.uint8)
+    drawn = draw_reading(image, make_reading(make_face(box_xyxy=(100.0, 80.0, 114.0, 96.0))))
+    assert (drawn[82:95, 102:113] == 120).all()
+    assert (drawn[85:92, 99] == 32).all()
+
+
 def test_text_reads_on_every_colour():
     for label in ("angry", "happy", "sad", "neutral", "something else"):
         assert text_rgb(color_rgb(label)) in ((0, 0, 0), (255, 255, 255))

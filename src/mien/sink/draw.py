@@ -107,17 +107,27 @@ def _rounded_rectangle(
     color: tuple[int, int, int],
     line_px: int,
 ) -> None:
-    left, top, right, bottom = (round(value) for value in box_xyxy)
+    # A thin dark rim keeps the line visible on a background of its own colour; of a small face it must cover nothing.
+    if line_px == 1:
+        cv2.polylines(canvas, [_outline(box_xyxy, 1)], True, (32, 32, 32), 1)
+        cv2.polylines(canvas, [_outline(box_xyxy)], True, color, 1)
+        return
+    outline = _outline(box_xyxy)
+    cv2.polylines(canvas, [outline], True, (32, 32, 32), line_px + 2, cv2.LINE_AA)
+    cv2.polylines(canvas, [outline], True, color, line_px, cv2.LINE_AA)
+
+
+def _outline(box_xyxy: tuple[float, float, float, float], grown_px: int = 0) -> npt.NDArray[np.int32]:
+    """The corners of a box, rounded, as points; `grown_px` farther out on each side."""
+    left, top = (round(value) - grown_px for value in box_xyxy[:2])
+    right, bottom = (round(value) + grown_px for value in box_xyxy[2:])
     radius = max(0, round(min(right - left, bottom - top) * 0.08))
     points = []
     corners = ((right, bottom, 0), (left, bottom, 90), (left, top, 180), (right, top, 270))
     for x, y, start in corners:
         centre = (x - radius if x == right else x + radius, y - radius if y == bottom else y + radius)
         points += np.asarray(cv2.ellipse2Poly(centre, (radius, radius), 0, start, start + 90, 6)).tolist()
-    outline = np.array(points, np.int32)
-    # A thin dark rim keeps the line visible on a background of its own colour.
-    cv2.polylines(canvas, [outline], True, (32, 32, 32), line_px + 2, cv2.LINE_AA)
-    cv2.polylines(canvas, [outline], True, color, line_px, cv2.LINE_AA)
+    return np.array(points, np.int32)
 
 
 def _font() -> object | None:
