@@ -218,10 +218,10 @@ def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path):
     disk.write_folders(root / "train", ["happy", "sad"], ["anna", "bert"])
     (root / "train" / "happy" / "anna" / ".hidden").mkdir()
     (root / "train" / "happy" / "anna" / ".hidden" / "im.png").write_bytes(b"x")
-    (root / "train" / "sad" / "anna" / "a.heic").write_bytes(b"x")
+    (root / "train" / "sad" / "anna" / "a.mov").write_bytes(b"x")
     dataset, summary = brought_in(root, tmp_path)
     assert summary.counts == {"train": {"happy": 6, "sad": 6}}
-    assert summary.excluded == {"left out by their ending, .heic": 1}
+    assert summary.excluded == {"left out by their ending, .mov": 1}
     assert "train/happy/anna/im0.png" in dataset.column("source")
 
 
