@@ -102,7 +102,8 @@ def _make_app(commands: Iterable[str]) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Read facial expressions from photos, videos and cameras on this computer; train and evaluate the models.",
+        help="Read facial expressions from photos, videos and cameras on this computer; train and evaluate the models."
+        "\n\nStart with 'mien recognize PHOTO', or 'mien serve' for a live camera. 'mien COMMAND -h' has the options.",
     )
     app.callback()(_program)
     for name in commands:

@@ -11,14 +11,16 @@ __all__ = ["ReadableCommand", "ReadableGroup"]
 
 
 def _readable(parameter: Any) -> Any:
-    """An option as the help shows it.
+    """An option or argument as the help shows it.
 
     Typer gives the negatives of flags a column of their own, and cuts off names of options that then have no room. So
     each stands below its flag; and a flag is not said to take a ``<bool>``, since it takes no value.
     """
-    if not getattr(parameter, "is_flag", False):
-        return parameter
     shown = copy.copy(parameter)
+    if parameter.param_type_name == "argument":
+        shown.display_type_rich = lambda **_: None  # its name and its text say what it is: no ``<list[str]>``
+    if not getattr(parameter, "is_flag", False):
+        return shown
     shown.metavar = ""
     if shown.secondary_opts:
         shown.opts = ["\n".join([*shown.opts, *shown.secondary_opts])]

@@ -69,6 +69,9 @@ def recognize(
 ) -> None:
     """Find every face in photos and videos and read its expression.
 
+    For example: 'mien recognize photos --recursive --out faces.csv', 'mien recognize clip.mp4 --draw seen.mp4', or
+    'mien recognize camera:0 --json'.
+
     Prints a table on a terminal; --json, --out and --draw give other outputs. Exit status: 0 all inputs were read, 1
     some could not be read (each is named on stderr), 2 wrong usage.
     """
