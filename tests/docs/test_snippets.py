@@ -12,10 +12,12 @@ from pathlib import Path
 
 import cv2
 import pytest
+import typer
 import yaml
 from fastapi import HTTPException, UploadFile
 
 import mien
+from mien.cli.app import COMMANDS, _make_app
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -121,6 +123,20 @@ def test_links_between_pages_lead_somewhere():
             linked = page.parent / name if name else page
             assert linked.exists(), f"{page.name} links to {target}"
             assert not anchor or anchor in anchors_of(linked), f"{page.name} links to {target}"
+
+
+def test_every_flag_that_a_page_names_exists():
+    group = typer.main.get_command(_make_app(COMMANDS))
+    commands = [group, *group.commands.values(), *group.commands["data"].commands.values()]
+    own = {flag for one in commands for option in one.params for flag in [*option.opts, *option.secondary_opts]}
+    # Those of docker, pip, ray and tensorboard, and of the programs in benchmarks/.
+    others = re.compile(
+        "--(cap-drop|device|entrypoint|memory|network|read-only|rm|find-links|no-index|wheel-dir|disable-usage-stats|"
+        "generate|head|logdir|clip|parts|yunet)"
+    )
+    for page in PAGES:
+        named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page.read_text(encoding="utf-8")))
+        assert {flag for flag in named - own if not others.fullmatch(flag)} == set(), page.name
 
 
 def test_the_citation_is_of_this_version():
