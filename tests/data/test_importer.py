@@ -696,6 +696,10 @@ def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
     shutil.make_archive(str(tmp_path / "faces"), "zip", tmp_path, "x.csv")
     with pytest.raises(InputError, match="an archive; unpack it"):
         brought_in(tmp_path / "faces.zip", tmp_path)
+    (tmp_path / "saved" / "train").mkdir(parents=True)
+    (tmp_path / "saved" / "train" / "data-00000-of-00001.arrow").write_bytes(b"")
+    with pytest.raises(InputError, match="Arrow files, as 'save_to_disk' .* write each split with 'to_parquet'"):
+        brought_in(tmp_path / "saved", tmp_path)
     with pytest.raises(UsageError, match="unknown layout 'fer'"):
         brought_in(tmp_path / "x.csv", tmp_path, layout="fer")
 
@@ -716,6 +720,8 @@ def test_every_layout_is_told_from_all_others(tmp_path):
     brought_in(sources["fer2013"], tmp_path)
     sources["parquet"] = tmp_path / "out.parquet"
     assert set(sources) == set(LAYOUTS)
+    assert list(LAYOUTS)[-4:] == ["table", "kdef", "jaffe", "own-folders"], "what says least is tried last"
+    assert list(LAYOUTS).index("folders") > list(LAYOUTS).index("parquet")
     for name, source in sources.items():
         assert find_layout(source).name == name
 

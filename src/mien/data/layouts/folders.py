@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from mien.data.layouts.base import (
     Contents,
@@ -20,20 +19,11 @@ from mien.data.layouts.base import (
     register,
     split_name,
 )
+from mien.data.layouts.places import folders_in, images_below, is_image, load_image, named_split, unreadable, walk
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS
-from mien.source.image import read_file
-from mien.source.name import IMAGE_SUFFIXES
 
-__all__ = [
-    "DEEPEST",
-    "ClassFolders",
-    "folders_in",
-    "images_below",
-    "images_in",
-    "load_image",
-    "named_split",
-]
+__all__ = ["DEEPEST", "ClassFolders"]
 
 _JUNK = ("Thumbs.db", "desktop.ini")
 _DISK_CHECK = "lost+found"  # at the root of a disk, and readable for few
@@ -79,12 +69,6 @@ class ClassFolders:
         )
 
 
-def named_split(root: Path, folder: Path) -> str | None:
-    """The last folder on the way down that is called train, validation or test in any spelling."""
-    parts = folder.relative_to(root).parts
-    return next((part for part in reversed(parts) if split_name(part) in ("train", "validation", "test")), None)
-
-
 def _splits(root: Path, parents: list[Path]) -> dict[Path, str]:
     """What to call the split of each folder that holds class folders.
 
@@ -106,9 +90,9 @@ def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
 
     In class folders those that are no images, by their endings; outside of them images.
     """
-    inside = (name for folder in class_folders for _, names in _walk(folder) for name in names if name not in _JUNK)
-    endings = (Path(name).suffix.lower() or "none" for name in inside)
-    found = Counter(f"left out by their ending, {end}" for end in endings if end not in IMAGE_SUFFIXES)
+    inside = (name for folder in class_folders for _, names in walk(folder) for name in names if name not in _JUNK)
+    endings = (Path(name).suffix.lower() or "none" for name in inside if not is_image(name))
+    found = Counter(f"left out by their ending, {end}" for end in endings)
     outside = list(_outside(root, set(class_folders)))
     if outside:
         found[f"left out by their place in no class folder, such as {outside[0].relative_to(root)}"] = len(outside)
@@ -137,73 +121,16 @@ def _items(
                 )
 
 
-def load_image(file: Path, where: str) -> bytes:
-    """The bytes of an image file, or an InputError about `where`."""
-    try:
-        return read_file(os.fspath(file))
-    except InputError as error:
-        raise InputError(where, error.problem) from error
-
-
-def folders_in(path: Path) -> list[Path]:
-    """The folders in a folder, by name; those that are hidden are left out."""
-    try:
-        children = sorted(path.iterdir())
-    except OSError:
-        return []
-    return [child for child in children if child.is_dir() and not child.name.startswith((".", "__"))]
-
-
-def images_in(folder: Path) -> Iterator[Path]:
-    """The image files in a folder, by name."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    yield from (folder / name for name in names if _is_image(name))
-
-
-def images_below(folder: Path) -> Iterator[Path]:
-    """The image files in a folder and in those inside it, by name; linked folders, too."""
-    return (parent / name for parent, names in _walk(folder) for name in names if _is_image(name))
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """A folder and those inside it or linked to, each with its files' names; hidden ones are left out.
-
-    Each is looked into once, and none around `root`: links may lead in circles.
-    """
-    real = root.resolve()
-    seen = {real, *real.parents}
-    for parent, folders, names in os.walk(root, followlinks=True, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        for name in tuple(folders):
-            target = (Path(parent) / name).resolve()
-            if target in seen:
-                folders.remove(name)
-            seen.add(target)
-        yield Path(parent), sorted(name for name in names if not name.startswith("."))
-
-
 def _outside(root: Path, class_folders: Collection[Path]) -> Iterator[Path]:
     """The image files in a folder that lie in no class folder."""
-    for parent, folders, names in os.walk(root, onerror=_unreadable):
+    for parent, folders, names in os.walk(root, onerror=unreadable):
         own = Path(parent)
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith((".", "__")) and name != _DISK_CHECK and own / name not in class_folders
         )
-        yield from (own / name for name in sorted(names) if not name.startswith(".") and _is_image(name))
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    """Nobody knows how many images are in it: to leave it out would be to lose them."""
-    raise InputError(
-        str(error.filename), f"cannot be looked into ({error.strerror}); make it readable, or move it elsewhere"
-    ) from error
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+        yield from (own / name for name in sorted(names) if not name.startswith(".") and is_image(name))
 
 
 def _class_parents(root: Path, classes: Mapping[str, str]) -> list[Path]:

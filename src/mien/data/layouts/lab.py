@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from mien.data.layouts.base import Contents, Item, ReadOptions, ordered_classes, register, split_name
-from mien.data.layouts.folders import images_below, load_image, named_split
+from mien.data.layouts.places import images_below, load_image, named_split
 from mien.errors import InputError
 
 __all__ = ["NamedPhotos"]

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from mien.data.layouts.base import Contents, ReadOptions, register, split_name
-from mien.data.layouts.folders import DEEPEST, ClassFolders, folders_in, images_below, images_in, named_split
+from mien.data.layouts.folders import DEEPEST, ClassFolders
+from mien.data.layouts.places import folders_in, images_below, images_in, named_split
 from mien.files import utf8_text
 
 __all__ = ["OwnFolders"]

@@ -1,0 +1,79 @@
+"""What lies in folders: images, other folders, and what these are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from mien.data.layouts.base import split_name
+from mien.errors import InputError
+from mien.source.image import read_file
+from mien.source.name import IMAGE_SUFFIXES
+
+__all__ = ["folders_in", "images_below", "images_in", "is_image", "load_image", "named_split", "unreadable", "walk"]
+
+
+def named_split(root: Path, folder: Path) -> str | None:
+    """The last folder on the way down that is called train, validation or test in any spelling."""
+    parts = folder.relative_to(root).parts
+    return next((part for part in reversed(parts) if split_name(part) in ("train", "validation", "test")), None)
+
+
+def load_image(file: Path, where: str) -> bytes:
+    """The bytes of an image file, or an InputError about `where`."""
+    try:
+        return read_file(os.fspath(file))
+    except InputError as error:
+        raise InputError(where, error.problem) from error
+
+
+def folders_in(path: Path) -> list[Path]:
+    """The folders in a folder, by name; those that are hidden are left out."""
+    try:
+        children = sorted(path.iterdir())
+    except OSError:
+        return []
+    return [child for child in children if child.is_dir() and not child.name.startswith((".", "__"))]
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """The image files in a folder, by name."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    yield from (folder / name for name in names if is_image(name))
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and in those inside it, by name; linked folders, too."""
+    return (parent / name for parent, names in walk(folder) for name in names if is_image(name))
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those inside it or linked to, each with its files' names; hidden ones are left out.
+
+    Each is looked into once, and none around `root`: links may lead in circles.
+    """
+    real = root.resolve()
+    seen = {real, *real.parents}
+    for parent, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        for name in tuple(folders):
+            target = (Path(parent) / name).resolve()
+            if target in seen:
+                folders.remove(name)
+            seen.add(target)
+        yield Path(parent), sorted(name for name in names if not name.startswith("."))
+
+
+def unreadable(error: OSError) -> NoReturn:
+    """Nobody knows how many images are in it: to leave it out would be to lose them."""
+    raise InputError(
+        str(error.filename), f"cannot be looked into ({error.strerror}); make it readable, or move it elsewhere"
+    ) from error
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its ending."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
