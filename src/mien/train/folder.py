@@ -81,7 +81,8 @@ class RunFolder:
         before = self.read_record().get("data", {}).get("checksum")
         if before is not None and before != facts.get("checksum"):
             raise UsageError(
-                f"{self.path}: the run began with other data (checksum {before}, now {facts.get('checksum')}); "
+                f"{self.path}: the run began with other data, first weights or teachers (checksum {before}, now "
+                f"{facts.get('checksum')}); "
                 "give it those, or name another folder with --out"
             )
 

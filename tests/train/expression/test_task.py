@@ -330,6 +330,21 @@ def test_a_saved_network_reads_alike(dataset: Path, tmp_path: Path) -> None:
     assert task.validate(again)["loss"] == pytest.approx(task.validate(network)["loss"], abs=1e-2)
 
 
+def test_other_weights_to_start_from_have_another_checksum(dataset: Path, tmp_path: Path) -> None:
+    """They come back into the network with `keep_start`, so that a run cannot go on with others."""
+    start = tmp_path / "start.safetensors"
+    found = []
+    for seed in (0, 0, 1):
+        network = plain_network(convs_per_stage=1, size_px=16)
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(network.heads[0].weight)
+        save_checkpoint(network, start)
+        options = {"start_from": start, "architecture_options": ("widths=4:8", "convs_per_stage=1")}
+        task, _ = ready(recipe(dataset, model=options))
+        found.append(task.facts()["checksum"])
+    assert found[0] == found[1] != found[2]
+
+
 def test_other_data_have_another_checksum(dataset: Path, tmp_path: Path) -> None:
     first = ready(recipe(dataset))[0].facts()["checksum"]
     assert first == ready(recipe(dataset))[0].facts()["checksum"]

@@ -98,6 +98,7 @@ class ExpressionTask:
                 "set mixup and cutmix to 0, or teachers_see to 'same' or 'clear'"
             )
         self._teachers: Teachers | None = None
+        weights = [path for path in (recipe.model.start_from, recipe.model.pretrained_weights) if path is not None]
         if recipe.distill.teachers and recipe.distill.distill_weight:
             self._teachers = Teachers(
                 recipe.distill.teachers,
@@ -107,18 +108,17 @@ class ExpressionTask:
                 half=computes_in_bf16(recipe.run, place.device.type),
                 compiled=self._compiled,
             )
-            known = [
-                self._checksum,
-                *(
-                    hashlib.sha256(teacher_file(teacher).read_bytes()).hexdigest()
-                    for teacher in recipe.distill.teachers
-                ),
-            ]
-            self._checksum = hashlib.sha256("".join(known).encode()).hexdigest()
+            weights += [teacher_file(teacher) for teacher in recipe.distill.teachers]
+        for path in weights:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            self._checksum = hashlib.sha256((self._checksum + digest).encode()).hexdigest()
         return network
 
     def facts(self) -> Mapping[str, Any]:
-        """What the data are: counts by class, what was left out, how pixels are kept, and a checksum of it all."""
+        """What the data are: counts by class, what was left out, how pixels are kept; a checksum of it all.
+
+        The checksum is also of the weights that are started from and of the teachers'.
+        """
         assert self._rows is not None  # noqa: S101 - `setup` comes first
         facts: dict[str, Any] = {"checksum": self._checksum, "labels": list(self._rows[0].scheme.labels)}
         for name, rows in zip(("training", "validation"), self._rows, strict=True):
