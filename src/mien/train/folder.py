@@ -15,13 +15,13 @@ from mien.train.options import RECIPES, Recipe
 from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict, write_recipe
 from mien.train.result import RunResult
 
-__all__ = ["RunFolder"]
+__all__ = ["MAY_CHANGE", "RunFolder"]
 
-# What says where and how to run, and changes nothing that is learned. (A moved dataset is told by its checksum.)
-_MAY_CHANGE = (
+MAY_CHANGE = (
     "run.loggers", "run.save_every_s", "run.accelerator", "run.threads", "data.workers", "data.mosaic_workers",
     "data.dataset", "data.validation_data",
 )  # fmt: skip
+"""What says where and how to run, and changes nothing that is learned. (A moved dataset is told by its checksum.)"""
 
 
 class RunFolder:
@@ -71,7 +71,7 @@ class RunFolder:
             raise UsageError(f"{self.path}: holds no run to resume (no {self.recipe.name})")
         before = read_recipe(self.recipe, {**RECIPES, recipe.kind: type(recipe)})
         differences = recipe_differences(recipe_to_dict(before), recipe_to_dict(recipe))
-        real = {name: values for name, values in differences.items() if name not in _MAY_CHANGE}
+        real = {name: values for name, values in differences.items() if name not in MAY_CHANGE}
         if real:
             listed = ", ".join(f"{name} was {before!r} and is {after!r}" for name, (before, after) in real.items())
             raise UsageError(f"{self.path}: holds a run of another recipe ({listed}); name another folder with --out")

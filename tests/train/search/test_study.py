@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +212,20 @@ def test_recipes_that_fail_are_told_and_do_not_end_a_search(recipe: ExpressionRe
     assert "the loss is nan" in failed[0].note
     with pytest.raises(UsageError, match=r"3 trials in a row failed, the last one so: the loss is nan"):
         search_recipe(recipe, SPACE, tmp_path / "b", trials=12, folds=2, train=MadeTraining(broken=lambda _: True))
+
+
+def test_a_search_goes_on_elsewhere(recipe: ExpressionRecipe, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "search"
+    whole = search_recipe(recipe, SPACE, tmp_path / "whole", trials=3, folds=2, train=MadeTraining())
+    search_recipe(recipe, SPACE, out, trials=2, folds=2, train=MadeTraining())
+    moved = shutil.copy(data, tmp_path / "moved.parquet")
+    other = change_recipe(recipe, {"dataset": moved, "threads": 3, "accelerator": "cpu", "save_every_s": 5})
+    again = search_recipe(other, SPACE, out, trials=3, folds=2, train=MadeTraining(), resume=True)
+    assert trials_of(again) == trials_of(whole)
+    assert again.recipe_path is not None
+    assert read_recipe(again.recipe_path).data.dataset == tmp_path / "moved.parquet"
+    with pytest.raises(UsageError, match=r"another search: data.dataset is .* and None here"):
+        search_recipe(change_recipe(recipe, {"dataset": None}), SPACE, out, train=MadeTraining(), resume=True)
 
 
 def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from mien.data.dataset import Dataset
 from mien.errors import ModelError, OutputError, UsageError
 from mien.files import write_json
+from mien.train.folder import MAY_CHANGE
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_differences, recipe_to_dict
 from mien.train.search.folds import FOLD, folds_checksum, prepare_folds
@@ -93,7 +94,12 @@ def keep_facts(out: Path, facts: dict[str, Any]) -> None:
             known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ModelError(f"{path}: cannot be read ({error})") from error
-        differences = recipe_differences(known.pop("recipe", {}), facts["recipe"])
+        differences = {
+            name: values
+            for name, values in recipe_differences(known.pop("recipe", {}), facts["recipe"]).items()
+            # The best recipe names the dataset, wherever it is now.
+            if name not in MAY_CHANGE or (name == "data.dataset" and values[1] is None)
+        }
         differences |= recipe_differences({"search": known.pop("space", {})}, {"search": facts["space"]})
         differences |= {
             key: (value, facts.get(key)) for key, value in known.items() if value != facts.get(key)
