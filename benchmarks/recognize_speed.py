@@ -230,12 +230,12 @@ def main() -> None:
             f"{processor()}, {len(os.sched_getaffinity(0))} cores"
         )
         text = [
-            "# How fast",
+            "# Speed",
             "",
             "Written by `python benchmarks/recognize_speed.py --out docs/speed.md`: medians, each within one run.",
             f"Conditions: {conditions}.",
             "",
-            "| what | measured | wanted |",
+            "| what | measured | target |",
             "| --- | --- | --- |",
             *LINES,
         ]
