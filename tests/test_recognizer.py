@@ -199,6 +199,14 @@ def test_a_model_without_the_classes_is_told():
     assert face.expression == "asleep"
 
 
+def test_a_model_without_a_framing_reads_cropped_faces_alone():
+    model = FakeClassifier(make_card(input=dataclasses.replace(make_card().input, framing_xy=())))
+    with pytest.raises(ModelError, match=r"'fake' only reads cropped faces: .*; give detector 'none'"):
+        fake_recognizer(model=model)
+    (face,) = fake_recognizer(model=model, detector="none").recognize(np.full((40, 40), 35, np.uint8)).faces
+    assert face.expression == "happy"
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

@@ -99,6 +99,11 @@ class Recognizer(RecognizerOptions):
         # What can be wrong is told now and not at the first photo. The shipped models are opened when it is known
         # with how many threads; files, which may be damaged or no models at all, at once.
         self._scheme, self._classifier, self._detector  # noqa: B018
+        if self.detector != "none" and not self.card.input.framing_xy:
+            raise ModelError(
+                f"model '{self.card.name}' only reads cropped faces: its card does not say where landmarks belong "
+                "(framing_xy); give detector 'none'"
+            )
         shipped = tuple(list_models())  # an object of one's own may have no hash
         if self.model not in shipped:
             self._classifier(self._threads)

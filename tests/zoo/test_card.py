@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -75,6 +76,11 @@ def broken(tmp_path, **changes):
         ({"input": {**INPUT, "channels": "rgb", "mean": [0.4, 0.4]}}, "2 items; expected 3"),
         ({"input": {**INPUT, "std": 0}}, "more than 0"),
         ({"input": {**INPUT, "mean": None}}, "expected float"),
+        ({"input": {**INPUT, "size_wh": [8, 0]}}, r"size_wh is \(8, 0\); expected a width and a height"),
+        ({"input": {**INPUT, "framing_xy": [[0.5, 0.5]]}}, "expected five points, or none"),
+        ({"input": {**INPUT, "framing_xy": [[0.5, math.nan]] * 5}}, "expected five points, or none"),
+        ({"input": {**INPUT, "multiple_of_px": 0}}, "multiple_of_px is 0; expected at least 1"),
+        ({"settings": {"score_threshold": "high"}}, "card.settings.score_threshold is 'high'; expected float"),
     ],
 )
 def test_a_card_that_does_not_fit_is_told(tmp_path, changes, message):

@@ -100,6 +100,17 @@ def test_what_is_no_onnx_or_lacks_an_output_is_told(exported):
     wrong = dataclasses.replace(card, heads=(dataclasses.replace(card.heads[0], output="seven"),))
     with pytest.raises(ModelError, match="no output 'seven' as its card says; it has"):
         open_session(StoredModel(wrong, exported))
+    for changes, message in (
+        ({"dtype": "float32"}, r"its input is a tensor\(uint8\); its card says float32"),
+        ({"size_wh": (64, 48)}, r"'image' has the shape \['N', 1, 48, 48\]; its card says \['any', 1, 48, 64\]"),
+        ({"channels": "rgb"}, r"its card says \['any', 3, 48, 48\]"),
+    ):
+        other = dataclasses.replace(card, input=dataclasses.replace(card.input, **changes))
+        with pytest.raises(ModelError, match=message):
+            open_session(StoredModel(other, exported))
+    fewer = dataclasses.replace(card, heads=(dataclasses.replace(card.heads[0], labels=card.heads[0].labels[1:]),))
+    with pytest.raises(ModelError, match=r"its output 'fer7' has the shape \['N', 7\]; its card says \['any', 6\]"):
+        open_session(StoredModel(fewer, exported))
     exported.write_bytes(b"not a network")
     text = dataclasses.replace(card, sha256=hashlib.sha256(b"not a network").hexdigest())
     with pytest.raises(ModelError, match="ONNX Runtime cannot load it"):

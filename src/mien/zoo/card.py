@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class InputSpec:
         inside the graph for uint8 inputs.
     framing_xy : tuple of five (float, float)
         Where the five landmarks lie in the crop, as fractions of its width and height, in the order of
-        `mien.detect.Detections.landmarks_xy`. Empty for a detector.
+        `mien.detect.Detections.landmarks_xy`. Empty for a detector, and for a model that only reads cropped faces.
     multiple_of_px : int
         Width and height must be multiples of this (only for networks that take any size).
     """
@@ -68,6 +69,13 @@ class InputSpec:
                 raise ValueError(f"{name} is {values}; expected one number for {self.channels} input")
         if not all(value > 0 for value in (self.std if isinstance(self.std, tuple) else (self.std,))):
             raise ValueError(f"std is {self.std}; expected more than 0")
+        if self.size_wh is not None and min(self.size_wh) < 1:
+            raise ValueError(f"size_wh is {self.size_wh}; expected a width and a height in pixels")
+        points = self.framing_xy
+        if len(points) not in (0, 5) or not all(math.isfinite(x) and math.isfinite(y) for x, y in points):
+            raise ValueError(f"framing_xy is {points}; expected five points, or none")
+        if self.multiple_of_px < 1:
+            raise ValueError(f"multiple_of_px is {self.multiple_of_px}; expected at least 1")
 
     @property
     def mean_and_std(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -321,6 +329,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     expected = dict if origin is dict else kind
     if expected is not Any and (not isinstance(value, expected) or isinstance(value, bool)):
         raise TypeError(f"{where} is {value!r}; expected {getattr(expected, '__name__', expected)}")
+    if origin is dict:
+        return {name: _build(typing.get_args(kind)[1], item, f"{where}.{name}") for name, item in value.items()}
     return value
 
 

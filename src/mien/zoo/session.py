@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import onnxruntime
 
 from mien.errors import ModelError
 from mien.zoo.store import StoredModel
 
 __all__ = ["open_session"]
+
+_AGAIN = "The card belongs to another file: export the model again"
 
 
 def open_session(model: StoredModel, threads: int = 1, gpu: bool = False) -> onnxruntime.InferenceSession:
@@ -57,16 +62,39 @@ def open_session(model: StoredModel, threads: int = 1, gpu: bool = False) -> onn
     if gpu and "CUDAExecutionProvider" not in session.get_providers():
         # ONNX Runtime falls back to the CPU by itself, with nothing but a line in its log.
         raise ModelError("a GPU was asked for, but ONNX Runtime cannot use it: are the driver and CUDA installed?")
-    card = model.card
-    _require(model, "input", card.input.name, [item.name for item in session.get_inputs()])
-    for head in card.heads:
-        _require(model, "output", head.output, [item.name for item in session.get_outputs()])
+    _check_fits(model, session)
     return session
 
 
-def _require(model: StoredModel, what: str, name: str, present: list[str]) -> None:
-    if name not in present:
+def _check_fits(model: StoredModel, session: onnxruntime.InferenceSession) -> None:
+    """Hold the network's inputs and outputs against the card, so that a misfit is not found at the first photo."""
+    spec = model.card.input
+    width, height = spec.size_wh or (None, None)
+    taken = _require(
+        model, "input", spec.name, session.get_inputs(), (None, 1 if spec.channels == "gray" else 3, height, width)
+    )
+    if taken.type != {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[spec.dtype]:
+        raise ModelError(f"{model.weights}: its input is a {taken.type}; its card says {spec.dtype}. {_AGAIN}")
+    for head in model.card.heads:
+        _require(model, "output", head.output, session.get_outputs(), (None, len(head.labels)))
+
+
+def _require(
+    model: StoredModel, what: str, name: str, present: Sequence[Any], shape: tuple[int | None, ...]
+) -> onnxruntime.NodeArg:
+    """The input or output of that name, which must have that shape; None is any size."""
+    found = next((item for item in present if item.name == name), None)
+    if found is None:
         raise ModelError(
-            f"{model.weights}: has no {what} '{name}' as its card says; it has {', '.join(present)}. "
-            "The card belongs to another file: export the model again"
+            f"{model.weights}: has no {what} '{name}' as its card says; it has "
+            f"{', '.join(item.name for item in present)}. {_AGAIN}"
         )
+    # Sizes that are not fixed are names.
+    if len(found.shape) != len(shape) or any(
+        isinstance(have, int) and want not in (None, have) for have, want in zip(found.shape, shape, strict=True)
+    ):
+        wanted = ["any" if size is None else size for size in shape]
+        raise ModelError(
+            f"{model.weights}: its {what} '{name}' has the shape {found.shape}; its card says {wanted}. {_AGAIN}"
+        )
+    return found
