@@ -139,7 +139,7 @@ def test_a_real_kill_at_any_moment(tmp_path, undisturbed):
         time.sleep(wait_s)
         child.kill()
         child.communicate()
-        assert child.returncode == -signal.SIGKILL, wait_s
+        assert child.returncode in (-signal.SIGKILL, 0), wait_s  # it may have come to its end
     assert_same(run(tmp_path / "run", resume=True, **changes), undisturbed(**changes))
 
 
