@@ -20,6 +20,7 @@ from mien.cli.shared import (
     span,
     warnings_shown,
 )
+from mien.cli.tables import new_table, print_line, print_table
 from mien.evaluate.options import CompareOptions
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_WIDEST = 10_000
 # Titles of a table, and the cell of what its row is about.
 _Columns = list[tuple[str, "Callable[[dict[str, Any]], str | Text]"]]
 
@@ -68,24 +68,21 @@ def compare(
 
 def _show(console: Console, values: dict[str, Any]) -> None:
     data = values["data"]
-    console.print(
-        f"{faces_measured(data)}: {data['images']:,} faces, the same for all; {values['read']}",
-        soft_wrap=True,
-    )
+    print_line(console, f"{faces_measured(data)}: {data['images']:,} faces, the same for all; {values['read']}")
     if data["left_out"]:
         classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
-        console.print(f"left out, since '{data['labels']}' has no label for them: {classes}", style="yellow")
+        print_line(console, f"left out, since '{data['labels']}' has no label for them: {classes}", "yellow")
     console.print()
     _show_models(console, values)
     console.print()
     _show_pairs(console, values["pairs"])
-    console.print(
+    print_line(
+        console,
         f"right by all {values['all_right']:,}, by none {values['all_wrong']:,}; "
         "only one: right by the first alone / the second alone; p: exact McNemar test"
         + ("; adjusted after Holm for all pairs together" if len(values["pairs"]) > 1 else "")
         + f"; measured in {values['seconds']:.1f} s",
-        style="dim",
-        soft_wrap=True,
+        "dim",
     )
 
 
@@ -122,31 +119,26 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
     _print_columns(console, models, columns)
     if values["timed_faces"]:
         in_torch = any(model["runs_in"] == "torch" for model in models)
-        console.print(
+        print_line(
+            console,
             f"ms a face: the network alone, one thread, one face at a time, median of {values['timed_faces']:,}; the "
             "models took turns" + ("; checkpoints run in torch; exported models are faster" if in_torch else ""),
-            style="dim",
-            soft_wrap=True,
+            "dim",
         )
     for name in protocols:
         found = next(model["ferplus"]["one_pass"][name] for model in models if model["ferplus"])
-        console.print(f"FER+ {name}, {found['images']:,} faces: {found['protocol']}", style="dim", soft_wrap=True)
+        print_line(console, f"FER+ {name}, {found['images']:,} faces: {found['protocol']}", "dim")
     if models[0]["leaks"] is None:
-        console.print("leaks: not looked for; --training PATH finds copies of training faces", style="dim")
+        print_line(console, "leaks: not looked for; --training PATH finds copies of training faces", "dim")
     else:
-        console.print(f"leaks: {models[0]['leaks']['found_by']}", style="dim", soft_wrap=True)
+        print_line(console, f"leaks: {models[0]['leaks']['found_by']}", "dim")
 
 
 def _print_columns(console: Console, models: list[dict[str, Any]], columns: _Columns) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", no_wrap=True)
-    for title, _ in columns:
-        table.add_column(title, justify="right")
+    table = new_table("model", *(title for title, _ in columns))
     for model in models:
         table.add_row(model["name"], *(cell(model) for _, cell in columns))
-    console.print(table)
+    print_table(console, table)
 
 
 def _leak_cell(part: str, model: dict[str, Any]) -> str:
@@ -163,33 +155,16 @@ def _ferplus_cell(protocol: str, read: str, model: dict[str, Any]) -> str:
 def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
     from mien.evaluate.page import p_text, verdict
 
-    how_far: _Columns = [
+    columns: _Columns = [
         ("only one", lambda pair: f"{pair['only_first']:,} / {pair['only_second']:,}"),
         ("points", lambda pair: f"{100 * pair['difference']:+.2f}"),
         ("95 % interval", lambda pair: "{:+.2f} to {:+.2f}".format(*(100 * end for end in pair["interval_95"]))),
+        ("p", lambda pair: p_text(pair["p_value"])),
     ]
-    how_sure: _Columns = [("p", lambda pair: p_text(pair["p_value"]))]
     if len(pairs) > 1:
-        how_sure.append(("adjusted", lambda pair: p_text(pair["p_value_holm"])))
-    how_sure.append(("", verdict))
-    whole = _pair_table(pairs, [*how_far, *how_sure])
-    # Measured without bounds: within the console's a table always fits, wrapped.
-    if console.measure(whole, options=console.options.update_width(_WIDEST)).maximum <= console.width:
-        console.print(whole)
-        return
-    # Pairs that are wrapped cannot be read: two tables on a narrow terminal.
-    console.print(_pair_table(pairs, how_far))
-    console.print()
-    console.print(_pair_table(pairs, how_sure))
-
-
-def _pair_table(pairs: list[dict[str, Any]], columns: _Columns) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("pair")
-    for title, _ in columns:
-        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+        columns.append(("adjusted", lambda pair: p_text(pair["p_value_holm"])))
+    columns.append(("", verdict))
+    table = new_table("pair", *(title for title, _ in columns), left=("",))
     for pair in pairs:
         table.add_row(f"{pair['first']} - {pair['second']}", *(cell(pair) for _, cell in columns))
-    return table
+    print_table(console, table)

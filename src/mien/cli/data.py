@@ -11,6 +11,7 @@ import typer
 
 from mien.cli.flags import with_options
 from mien.cli.shared import counted, open_console, or_plain, print_json, progress_bar, say, warnings_shown, written
+from mien.cli.tables import new_table, print_table
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError
@@ -220,17 +221,11 @@ def photos(
 
 
 def _show_photos(console: Console, summary: PhotoImportSummary, splits: Iterable[str], dest: Path) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("collection")
-    for name in splits:
-        table.add_column(f"{name}: photos", justify="right")
-        table.add_column("faces", justify="right")
+    table = new_table("collection", *(title for name in splits for title in (f"{name}: photos", "faces")))
     for name, own in summary.photos.items():
         cells = ((own.get(split, 0), summary.faces[name].get(split, 0)) for split in splits)
         table.add_row(name or "-", *(f"{count:,}" for pair in cells for count in pair))
-    console.print(table)
+    print_table(console, table)
     photos = sum(sum(own.values()) for own in summary.photos.values())
     text = f"{counted(photos, 'photo')} from the layout '{summary.layout}' in {dest}"
     text += f"; near copies of others: {summary.copies:,}" if summary.copies else ""
@@ -296,30 +291,11 @@ def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, di
 
 
 def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...], title: str = "class") -> None:
-    """Counts by class, a row each, and part; in several tables where one is wider than the console."""
-    from rich.cells import cell_len
-    from rich.table import Table
-
-    first = [title, *labels, "all"]
-    tables: list[list[list[str]]] = []
-    room = 0
-    for name, own in counts.items():
-        column = [name, *(f"{own.get(label, 0):,}" for label in labels), f"{sum(own.values()):,}"]
-        width = 2 + max(map(cell_len, column))
-        if width > room:
-            tables.append([])
-            room = console.width - max(map(cell_len, first))
-        tables[-1].append(column)
-        room -= width
-    for number, columns in enumerate(tables):
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for head, *_ in (first, *columns):
-            table.add_column(head, justify="right" if table.columns else "left")
-        for row in zip(first[1:], *(cells[1:] for cells in columns), strict=True):
-            table.add_row(*row, style="bold" if row[0] == "all" else None)
-        if number:
-            console.print()
-        console.print(table)
+    table = new_table(title, *counts)
+    for label in labels:
+        table.add_row(label, *(f"{own.get(label, 0):,}" for own in counts.values()))
+    table.add_row("all", *(f"{sum(own.values()):,}" for own in counts.values()), style="bold")
+    print_table(console, table)
 
 
 def _show_import(console: Console, summary: ImportSummary, labels: tuple[str, ...], dest: Path) -> None:
@@ -347,18 +323,13 @@ def _show_report(console: Console, found: Report) -> None:
 
 
 def _show_audit(console: Console, found: Audit) -> None:
-    from rich.table import Table
-
     from mien.data.audit import ACTIONS
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("check")
-    for title in ("found", *ACTIONS):
-        table.add_column(title, justify="right")
+    table = new_table("check", "found", *ACTIONS)
     for check, count in found.counts().items():
         actions = [sum(finding.action == action for finding in found.of(check)) for action in ACTIONS]
         table.add_row(check, f"{count:,}", *(f"{n:,}" if n else "" for n in actions))
-    console.print(table)
+    print_table(console, table)
     leaks = found.to_dict()["leaks"]
     if sum(leaks.values()):
         console.print(f"leaks by the surest copy: {', '.join(f'{count:,} {kind}' for kind, count in leaks.items())}")

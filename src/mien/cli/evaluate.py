@@ -19,6 +19,7 @@ from mien.cli.shared import (
     span,
     warnings_shown,
 )
+from mien.cli.tables import new_table, print_line, print_table
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 
@@ -104,10 +105,10 @@ def _show(console: Console, values: dict[str, Any]) -> None:
         f" ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
         f"on {faces_measured(data)}: {data['images']:,} faces"
     )
-    console.print(Text.assemble((model["name"], "bold"), about), soft_wrap=True)
+    print_line(console, Text.assemble((model["name"], "bold"), about))
     if data["left_out"]:
         classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
-        console.print(f"left out, since '{data['labels']}' has no label for them: {classes}", style="yellow")
+        print_line(console, f"left out, since '{data['labels']}' has no label for them: {classes}", "yellow")
     console.print()
     _show_scores(console, values)
     console.print()
@@ -117,9 +118,9 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_ferplus(console, values["ferplus"])
     _show_groups(console, values["by"])
     if values["leaks"] is None:
-        console.print("leaks        not looked for; --training PATH finds copies of training faces")
+        print_line(console, "leaks        not looked for; --training PATH finds copies of training faces")
     else:
-        console.print(f"leaks        {values['leaks']['found_by']}", soft_wrap=True)
+        print_line(console, f"leaks        {values['leaks']['found_by']}")
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
 
@@ -128,8 +129,7 @@ def _show_scores(console: Console, values: dict[str, Any]) -> None:
 
     from mien.evaluate.page import score_rows
 
-    table = _table(("", "left"), ("faces", "right"), ("accuracy", "right"), ("95 % interval", "right"),
-                   ("balanced", "right"), ("macro F1", "right"))  # fmt: skip
+    table = new_table("", "faces", "accuracy", "95 % interval", "balanced", "macro F1")
     for name, part in score_rows(values):
         table.add_row(
             name,
@@ -139,7 +139,7 @@ def _show_scores(console: Console, values: dict[str, Any]) -> None:
             percent(part["balanced_accuracy"]) if "balanced_accuracy" in part else "",
             percent(part["macro_f1"]) if "macro_f1" in part else "",
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) -> None:
@@ -150,8 +150,7 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
 
     full, rest = or_plain("█", "#"), or_plain("░", ".")
     mistakes = most_mistaken(scores["confusion"], names, 1)
-    table = _table(("class", "left"), ("faces", "right"), ("recall", "right"), ("", "left"), ("precision", "right"),
-                   ("F1", "right"), ("taken for", "left"))  # fmt: skip
+    table = new_table("class", "faces", "recall", "", "precision", "F1", "taken for", left=("", "taken for"))
     for name, row in scores["classes"].items():
         color = terminal_style(name, names)
         filled = round(_BAR_CELLS * (row["recall"] or 0))
@@ -165,7 +164,7 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
             percent(row["f1"]),
             mistakes[name],
         )
-    console.print(table)
+    print_table(console, table)
 
 
 def _show_calibration(console: Console, found: dict[str, Any]) -> None:
@@ -177,7 +176,7 @@ def _show_calibration(console: Console, found: dict[str, Any]) -> None:
         f"{found['ece_best']:.3f} with the best one here {found['temperature_best']:.3f}{held_out}"
     )
     line = Text.assemble("calibration  ECE ", (f"{found['ece_card']:.3f}", "bold"), others)
-    console.print(line, soft_wrap=True)
+    print_line(console, line)
 
 
 def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
@@ -189,7 +188,7 @@ def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
         if "accuracy" in part:
             views = f"; ten views {percent(found['ten_views'][name]['accuracy'])}" if found["ten_views"] else ""
             rest = f" ({span(part['accuracy_interval_95'])}) of {part['images']:,} faces{views}"
-            console.print(Text.assemble(f"{'FER+ ' + name:16} ", (percent(part["accuracy"]), "bold"), rest))
+            print_line(console, Text.assemble(f"{'FER+ ' + name:16} ", (percent(part["accuracy"]), "bold"), rest))
 
 
 def _show_groups(console: Console, found: dict[str, Any]) -> None:
@@ -199,9 +198,10 @@ def _show_groups(console: Console, found: dict[str, Any]) -> None:
     from mien.evaluate.page import apart, most_taken_for, p_text
 
     for attribute, part in found.items():
-        table = _table((f"by {attribute}", "left"), ("faces", "right"), ("accuracy", "right"),
-                       ("95 % interval", "right"), ("same labels", "right"), ("p", "right"),
-                       ("taken for", "left"))  # fmt: skip
+        table = new_table(
+            f"by {attribute}", "faces", "accuracy", "95 % interval", "same labels", "p", "taken for",
+            left=("taken for",),
+        )  # fmt: skip
         for name, own in part["groups"].items():
             right = own["right"]
             table.add_row(
@@ -214,22 +214,14 @@ def _show_groups(console: Console, found: dict[str, Any]) -> None:
                 most_taken_for(own),
             )
         console.print()
-        console.print(table)
+        print_table(console, table)
         if part["unknown"]:
             console.print(f"{part['unknown']:,} faces are in no group", style="dim")
     if found:
-        console.print(
+        print_line(
+            console,
             "same labels: points better than the other groups, each class held against itself; p after Holm, for all "
             "groups. taken for: what faces of other classes are read as more often than in the other groups, in points",
-            style="dim",
+            "dim",
         )
         console.print()
-
-
-def _table(*columns: tuple[str, str]) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in columns:
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    return table

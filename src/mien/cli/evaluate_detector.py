@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mien.cli.shared import percent
+from mien.cli.tables import new_table, print_line, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,16 +25,18 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
         f" ({model['precision']}{parameters}) on {data['source']}, {data['split']}: "
         f"{data['faces']:,} faces of {data['min_face_px']:g} px and more in {data['photos']:,} photos"
     )
-    console.print(Text.assemble((model["name"], "bold"), about))
-    console.print(
-        f"neutral: {data['neutral_faces']:,} smaller faces, {data['ignored_places']:,} places to ignore\n", style="dim"
+    print_line(console, Text.assemble((model["name"], "bold"), about))
+    print_line(
+        console,
+        f"neutral: {data['neutral_faces']:,} smaller faces, {data['ignored_places']:,} places to ignore\n",
+        "dim",
     )
-    console.print(
+    print_line(
+        console,
         f"recall at {values['false_finds_a_photo']:g} false detections a photo; as shipped: with the score on its card",
-        soft_wrap=True,
     )
     shipped = ("as shipped", "false/photo") if values["as_shipped"] else ()
-    table = _table("overlap", "recall", "95 % interval", "AP", "score", *shipped)
+    table = new_table("overlap", "recall", "95 % interval", "AP", "score", *shipped)
     for name, one in values["overall"].items():
         own = values["as_shipped"][name] if values["as_shipped"] else None
         low, high = one["recall_interval_95"]
@@ -45,9 +48,9 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             _three(one["threshold"]),
             *((percent(own["recall"]), _three(own["false_finds_a_photo"])) if own else ()),
         )
-    console.print(table)
+    print_table(console, table)
     console.print()
-    table = _table("size", "faces", "recall", "IoU 0.3", "landmarks", "of")
+    table = new_table("size", "faces", "recall", "IoU 0.3", "landmarks", "of")
     for row in values["sizes"]:
         if row["faces"]:
             table.add_row(
@@ -58,9 +61,9 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
                 _three(row["landmarks"]["mean"]),
                 f"{row['landmarks']['faces']:,}",
             )
-    console.print(table)
+    print_table(console, table)
     console.print()
-    table = _table("photos", "", "faces", "recall", "false/photo", "AP", "landmarks")
+    table = new_table("photos", "", "faces", "recall", "false/photo", "AP", "landmarks")
     for name, row in condition_rows(values):
         one = row["iou_0.5"]
         table.add_row(
@@ -72,25 +75,17 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             _three(one["ap"]),
             _three(row["landmarks"]["mean"]),
         )
-    console.print(table)
+    print_table(console, table)
     console.print()
     time_ms = values["ms_a_photo"]
-    console.print(
+    print_line(
+        console,
         f"IoU 0.5 and the score of {values['false_finds_a_photo']:g} false detections a photo unless said otherwise; "
         f"landmarks: error in eye distances; {time_ms['median']:.1f} ms a photo (one in ten takes "
         f"{time_ms['p90']:.1f}); measured in {values['seconds']:.0f} s",
-        style="dim",
+        "dim",
     )
 
 
 def _three(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _table(*titles: str) -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, title in enumerate(titles):
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
-    return table

@@ -13,6 +13,7 @@ import typer
 
 from mien.cli.flags import with_flags, with_options
 from mien.cli.shared import EXIT_INTERRUPTED, check_outputs, open_console, print_json, say, warnings_shown, written
+from mien.cli.tables import new_table, print_line, print_table
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
 from mien.train.search.options import SearchOptions
@@ -118,24 +119,19 @@ def _values(values: dict[str, Any]) -> str:
 
 
 def _show(console: Console, result: SearchResult) -> None:
-    from rich.table import Table
-
     from mien.train.search.page import value_text
 
     states = [trial.state for trial in result.trials]
     measure = result.metric.removeprefix("validation_").replace("_", " ")
     folds = f"{result.folds} fold{'' if result.folds == 1 else 's'}"
-    console.print(
+    print_line(
+        console,
         f"{len(states)} recipes on {folds} of {result.rows:,} training faces: {states.count('complete')} complete, "
         f"{states.count('pruned')} given up, {states.count('failed')} failed; "
         f"{result.seconds / 60:.1f} minutes of training",
-        soft_wrap=True,
     )
     fields = sorted(result.space, key=lambda name: -result.importances.get(name, 0.0))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("trial", measure, "spread", *fields):
-        table.add_column(title, justify="right")
-    table.add_column("")
+    table = new_table("trial", measure, "spread", *fields, "", left=("",))
     scored = sorted(
         (trial for trial in result.trials if trial.state == "complete"), key=lambda trial: -(trial.score or 0.0)
     )
@@ -148,7 +144,7 @@ def _show(console: Console, result: SearchResult) -> None:
     if result.importances:
         shares = (f"{result.importances.get(name, 0.0):.0%}" for name in fields)
         table.add_row("", "", "matters", *shares, "", style="dim")
-    console.print(table)
+    print_table(console, table)
     if len(scored) > _MOST_SHOWN:
         console.print(f"and {len(scored) - _MOST_SHOWN} more in {result.folder / 'result.json'}", style="dim")
     if result.stopped_by == "minutes":
