@@ -108,6 +108,40 @@ def test_a_slow_network_keeps_the_number(interval_s):
     assert ids[2:] == [ids[1], [], ids[1], [], [], [], [ids[1][0] + 1]]
 
 
+def crowd(shift_xy, size_wh=(640, 360)):
+    """Eight persons side by side in two rows before a background, seen by a camera that looks elsewhere."""
+    rng = np.random.default_rng(9)
+    canvas = cv2.resize(rng.integers(0, 255, (18, 32, 3), np.uint8), (1280, 720), interpolation=cv2.INTER_CUBIC)
+    left, top = 320 + shift_xy[0], 180 + shift_xy[1]
+    faces = []
+    for person in range(8):
+        x, y = 450 + 90 * (person % 4), 260 + 90 * (person // 4)
+        canvas[y : y + 60, x : x + 60] = patch(person)
+        faces.append(make_face(box_xyxy=(float(x - left), float(y - top), float(x - left + 60), float(y - top + 60))))
+    return np.ascontiguousarray(canvas[top : top + size_wh[1], left : left + size_wh[0]]), faces
+
+
+@pytest.mark.parametrize("interval_s", [1 / 30, 0.1, 0.5])
+@pytest.mark.parametrize("shift_xy", [(90, 0), (-90, 0), (0, 90), (90, 90), (60, -30)])
+def test_a_camera_that_turns_mixes_up_nobody(interval_s, shift_xy):
+    """Each is then where another one was."""
+    tracker = Tracker()
+    for number, (x, y) in enumerate([(0, 0), (0, 0), shift_xy, shift_xy, (0, 0), shift_xy]):
+        image, faces = crowd((x, y))
+        assert tracker.update(faces, image, number * interval_s) == list(range(1, 9))
+
+
+def test_a_camera_that_turns_while_nobody_is_seen():
+    tracker = Tracker()
+    image, faces = crowd((0, 0))
+    ids = tracker.update(faces, image, 0.0)
+    for number, x in enumerate((90, 170)):
+        image, faces = crowd((x, 0))
+        tracker.update([], image, 0.1 * (number + 1))
+    image, faces = crowd((180, 0))
+    assert tracker.update(faces, image, 0.3) == ids
+
+
 def test_another_person_in_the_same_place_is_another_one():
     tracker = Tracker()
     follow([({1: (100, 90)}, [1])] * 10, tracker)

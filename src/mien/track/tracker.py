@@ -1,8 +1,8 @@
 """Which face of this frame is which person of the frames before.
 
-A light tracker in numpy: constant velocity, overlap of boxes, distance of landmarks, and a small picture of each face
-that tells two persons apart whose paths cross. supervision's ByteTrack does not look at the faces, and importing it
-takes three times as long as the rest of mien's libraries together (`docs/video.md`).
+A light tracker in numpy: constant velocity beside the camera's own, overlap of boxes, distance of landmarks, and a
+small picture of each face that tells two persons apart whose paths cross. supervision's ByteTrack does not look at the
+faces, and importing it takes three times as long as the rest of mien's libraries together (`docs/video.md`).
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mien.detect.suppression import iou_matrix
 from mien.result import Face
 from mien.track.assignment import assign
+from mien.track.camera import Camera, portrait
 
 __all__ = ["Tracker"]
 
 FloatArray = npt.NDArray[np.float32]
 
-_PATCH_PX = 16
 # Cut wider than the box: hair and its outline tell persons apart better than eyes and mouth do.
-_PATCH_MARGIN = 0.15
+_MARGIN = 0.15
 _LOOKS_S = 0.5
 _VELOCITY_S = 0.15
 # A person who is not seen goes on as before for this long, then waits.
@@ -39,12 +38,10 @@ _ALIKE = 0.35
 _RARE_FRAMES = 2.5
 # Overlapping faces hide each other: what is cut out there is not remembered.
 _COVERED_IOU = 0.1
-# Neighbouring frames that are less alike than this are of two scenes. Frames of one scene are at 0.9 and more; of pairs
-# of photos that have nothing to do with each other, one in a hundred.
-_SAME_SCENE = 0.5
 # After a cut the place says nothing, and the face must look the same; of pairs of persons two in a hundred do.
 _SAME_FACE = 0.7
-_SCENE_PX = 64
+# A smaller movement of the camera, in widths of the smallest face, needs no thought.
+_STILL = 0.02
 
 
 @dataclass
@@ -54,7 +51,7 @@ class _Track:
     track_id: int
     state: FloatArray  # centre x, centre y, log of size
     velocity: FloatArray  # the same, a second
-    landmarks_xy: FloatArray | None  # relative to the centre, in sizes
+    landmarks_xy: FloatArray  # relative to the centre, in sizes; NaN where there are none
     looks: FloatArray
     time_s: float
     aspect: float
@@ -77,8 +74,8 @@ class Tracker:
         self._next_id = 1
         self._last_s: float | None = None
         self._interval_s = 0.0
+        self._camera = Camera()
         self._scene = 0
-        self._scene_looks: FloatArray | None = None
 
     def update(self, faces: Sequence[Face], image: npt.NDArray[np.uint8], time_s: float) -> list[int]:
         """The track id of each face of the next frame.
@@ -97,18 +94,20 @@ class Tracker:
         self._last_s, self._interval_s = time_s, interval_s
         longest_s = max(self._max_gap_s, _RARE_FRAMES * rare_s)
         self._tracks = [track for track in self._tracks if time_s - track.time_s <= longest_s]
-        self._watch_for_cut(image)
+        motion = self._camera.update(image)
+        self._scene += motion.cut
         if not faces:
+            self._move(motion.shift_xy)
             return []
         box_xyxy = np.array([face.box_xyxy for face in faces], np.float32)
         state = _states(box_xyxy)
-        looks = [_looks(image, box) for box in box_xyxy]
-        landmarks = [_relative(face, place) for face, place in zip(faces, state, strict=True)]
+        looks = np.stack([_looks(image, box) for box in box_xyxy])
+        landmarks = np.stack([_relative(face, place) for face, place in zip(faces, state, strict=True)])
         overlap = iou_matrix(box_xyxy, box_xyxy)
         np.fill_diagonal(overlap, 0)
         covered = overlap.max(axis=1, initial=0) > _COVERED_IOU
         ids = [0] * len(faces)
-        for row, column in assign(self._affinity(box_xyxy, state, landmarks, looks, time_s)):
+        for row, column in self._pairs(box_xyxy, state, landmarks, looks, time_s, motion.shift_xy):
             track = self._tracks[row]
             _follow(track, state[column], landmarks[column], time_s)
             if not covered[column]:
@@ -140,26 +139,49 @@ class Tracker:
         """Persons who were seen within the last `max_gap_s`, or two frames where frames come rarely."""
         return {track.track_id for track in self._tracks}
 
-    def _watch_for_cut(self, image: npt.NDArray[np.uint8]) -> None:
-        """Count the scenes: another begins where the whole picture is another one."""
-        few = np.asarray(cv2.resize(image, (_SCENE_PX, _SCENE_PX), interpolation=cv2.INTER_NEAREST), np.uint8)
-        looks = _looks(few, np.array((0, 0, _SCENE_PX, _SCENE_PX), np.float32))
-        if self._scene_looks is not None and float(np.dot(self._scene_looks, looks)) < _SAME_SCENE:
-            self._scene += 1
-        self._scene_looks = looks
+    def _move(self, shift_xy: FloatArray) -> None:
+        """Take the persons along with the picture."""
+        for track in self._tracks:
+            track.state = np.append(track.state[:2] + shift_xy, track.state[2:])
+
+    def _pairs(
+        self,
+        box_xyxy: FloatArray,
+        state: FloatArray,
+        landmarks: FloatArray,
+        looks: FloatArray,
+        time_s: float,
+        shift_xy: FloatArray,
+    ) -> list[tuple[int, int]]:
+        """Tracks and faces that belong together, with or without the movement of the picture: what fits better.
+
+        What moved may be a large face before a plain wall, and not the camera.
+        """
+        if not self._tracks:
+            return []
+        still = self._affinity(box_xyxy, state, landmarks, looks, time_s)
+        pairs = assign(still)
+        if np.hypot(*shift_xy) <= _STILL * np.exp(state[:, 2].min()):
+            return pairs
+        before = [track.state for track in self._tracks]
+        self._move(shift_xy)
+        moved = self._affinity(box_xyxy, state, landmarks, looks, time_s)
+        moved_pairs = assign(moved)
+        if sum(moved[pair] for pair in moved_pairs) >= sum(still[pair] for pair in pairs):
+            return moved_pairs
+        for track, place in zip(self._tracks, before, strict=True):
+            track.state = place
+        return pairs
 
     def _affinity(
         self,
         box_xyxy: FloatArray,
         state: FloatArray,
-        landmarks: list[FloatArray | None],
-        looks: list[FloatArray],
+        landmarks: FloatArray,
+        looks: FloatArray,
         time_s: float,
     ) -> FloatArray:
         """How well tracks (rows) and faces (columns) fit, in [0, 1]; 0 where they cannot be the same person."""
-        affinity = np.zeros((len(self._tracks), len(state)), np.float32)
-        if not self._tracks:
-            return affinity
         gap_s = np.array([time_s - track.time_s for track in self._tracks], np.float32)
         expected = np.stack([_predict(track, gap) for track, gap in zip(self._tracks, gap_s, strict=True)])
         overlap = iou_matrix(_boxes(expected, [track.aspect for track in self._tracks]), box_xyxy)
@@ -169,19 +191,16 @@ class Tracker:
         reach = 1.0 + 2.0 * np.minimum(gap_s, 1.0)[:, None]
         place = np.maximum(overlap, 0.9 * np.clip(1.0 - distance / reach, 0, 1))
         shape = np.exp(-np.abs(expected[:, None, 2] - state[None, :, 2]))
-        for row, track in enumerate(self._tracks):
-            for column, points in enumerate(landmarks):
-                if place[row, column] <= 0 or shape[row, column] < 0.5:
-                    continue
-                alike = float(np.dot(track.looks, looks[column]))
-                if gap_s[row] > _SHORT_GAP_S and alike < _ALIKE:
-                    continue
-                if track.scene != self._scene and alike < _SAME_FACE:
-                    continue
-                pose = _pose(track.landmarks_xy, points)
-                fit = 0.5 * float(place[row, column]) * pose * float(shape[row, column]) ** 0.5 + 0.5 * alike
-                if fit >= _ENOUGH:
-                    affinity[row, column] = fit
+        alike = np.stack([track.looks for track in self._tracks]) @ looks.T
+        possible = (place > 0) & (shape >= 0.5)
+        possible &= (gap_s[:, None] <= _SHORT_GAP_S) | (alike >= _ALIKE)
+        elsewhere = np.array([track.scene != self._scene for track in self._tracks])
+        possible &= ~elsewhere[:, None] | (alike >= _SAME_FACE)
+        rows, columns = np.nonzero(possible)
+        pose = _pose(np.stack([track.landmarks_xy for track in self._tracks])[rows], landmarks[columns])
+        fit = 0.5 * place[rows, columns] * pose * np.sqrt(shape[rows, columns]) + 0.5 * alike[rows, columns]
+        affinity = np.zeros(possible.shape, np.float32)
+        affinity[rows, columns] = np.where(fit >= _ENOUGH, fit, 0)
         return affinity
 
 
@@ -206,7 +225,7 @@ def _predict(track: _Track, gap_s: float) -> FloatArray:
     return expected
 
 
-def _follow(track: _Track, state: FloatArray, landmarks_xy: FloatArray | None, time_s: float) -> None:
+def _follow(track: _Track, state: FloatArray, landmarks_xy: FloatArray, time_s: float) -> None:
     passed_s = time_s - track.time_s
     if passed_s > 0:
         share = np.float32(1.0 - math.exp(-passed_s / _VELOCITY_S))
@@ -222,30 +241,23 @@ def _remember(track: _Track, looks: FloatArray, time_s: float) -> None:
     track.looks = mixed / np.float32(max(float(np.linalg.norm(mixed)), 1e-6))
 
 
-def _relative(face: Face, state: FloatArray) -> FloatArray | None:
+def _relative(face: Face, state: FloatArray) -> FloatArray:
     """The landmarks without the face's place and size: how it is turned and tilted."""
     if not face.landmarks_xy:
-        return None
+        return np.full((5, 2), np.nan, np.float32)
     return np.asarray((np.array(face.landmarks_xy, np.float32) - state[:2]) / np.exp(state[2]), np.float32)
 
 
-def _pose(first: FloatArray | None, second: FloatArray | None) -> float:
-    """How alike two faces are turned, in [0.5, 1]."""
-    if first is None or second is None:
-        return 1.0
-    return max(0.5, 1.0 - float(np.abs(first - second).mean()))
+def _pose(first: FloatArray, second: FloatArray) -> FloatArray:
+    """How alike N faces and N others (N, 5, 2) are turned, in [0.5, 1]; 1 where one has no landmarks."""
+    apart = np.abs(first - second).mean(axis=(1, 2))
+    return np.where(np.isnan(apart), 1.0, np.maximum(0.5, 1.0 - apart)).astype(np.float32)
 
 
 def _looks(image: npt.NDArray[np.uint8], box: FloatArray) -> FloatArray:
-    """A small picture of a face without its brightness and contrast: a vector of length 1."""
-    margin = _PATCH_MARGIN * (box[2:] - box[:2])
+    """A small picture of a face and what is close around it."""
+    margin = _MARGIN * (box[2:] - box[:2])
     height, width = image.shape[:2]
     left, top = np.clip(np.floor(box[:2] - margin), 0, (width - 1, height - 1)).astype(int)
     right, bottom = np.clip(np.ceil(box[2:] + margin), (left + 1, top + 1), (width, height)).astype(int)
-    cut = cv2.resize(image[top:bottom, left:right], (_PATCH_PX, _PATCH_PX), interpolation=cv2.INTER_AREA)
-    if cut.ndim == 2:  # a program's own frames may be gray and coloured in turn
-        cut = cv2.cvtColor(cut, cv2.COLOR_GRAY2BGR)
-    patch = np.asarray(cut, np.float32).ravel()
-    patch -= patch.mean()
-    length = float(np.linalg.norm(patch))
-    return patch / np.float32(length) if length > 1e-3 else np.full_like(patch, 1.0 / math.sqrt(patch.size))
+    return portrait(image[top:bottom, left:right])
