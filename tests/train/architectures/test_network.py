@@ -33,9 +33,7 @@ def test_a_frozen_backbone_stays_as_it_is_while_the_heads_learn() -> None:
     assert network.dropout.training
     assert not any(module.training for module in network.backbone.modules())
     before = copy.deepcopy(network.state_dict())
-    groups = network.parameter_groups()
-    assert groups["backbone"] == []
-    assert len(groups["heads"]) == 4
+    assert {name.split(".")[0] for name, weight in network.named_parameters() if weight.requires_grad} == {"heads"}
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     for _ in range(2):
         optimizer.zero_grad()
@@ -49,7 +47,6 @@ def test_a_frozen_backbone_stays_as_it_is_while_the_heads_learn() -> None:
     network.freeze_backbone(False)
     assert all(module.training for module in network.backbone.modules())
     assert all(weight.requires_grad for weight in network.parameters())
-    assert len(network.parameter_groups()["backbone"]) > 0
 
 
 def test_dropout_is_that_of_the_specification() -> None:

@@ -102,11 +102,6 @@ class ExpressionNetwork(nn.Module):
             self.backbone.eval()
         return self
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The weights that learn, as ``"backbone"`` and ``"heads"``: fine-tuning gives the first a lower rate."""
-        parts: dict[str, nn.Module] = {"backbone": self.backbone, "heads": self.heads}
-        return {name: [weight for weight in part.parameters() if weight.requires_grad] for name, part in parts.items()}
-
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
         """See `forward`."""
         logits: tuple[torch.Tensor, ...] = super().__call__(*args, **kwargs)
