@@ -77,7 +77,8 @@ class LabelScheme:
     members: Mapping[str, tuple[str, ...]]
 
     def __post_init__(self) -> None:
-        for label, names in self.members.items():
+        given: Mapping[str, object] = self.members  # what callers without a type checker give
+        for label, names in given.items():
             if isinstance(names, str) or not names:
                 raise UsageError(
                     f"label scheme '{self.name}': '{label}' stands for {names!r}; expected classes in a tuple or list, "
