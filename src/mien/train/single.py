@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map_only
 
 __all__ = ["SingleDevice"]
 
@@ -57,4 +56,9 @@ class _Half(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         with self._single.autocast():
             outputs = self._network(*inputs)
-        return tree_map_only(torch.Tensor, lambda output: output.float(), outputs)
+        return _single_precision(outputs)
+
+
+def _single_precision(outputs: Any) -> Any:
+    """A tensor, or a tuple of them, as float32."""
+    return outputs.float() if isinstance(outputs, torch.Tensor) else tuple(map(_single_precision, outputs))
