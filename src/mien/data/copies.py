@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,9 @@ _PATCH_PX = 34
 _SCALES = (1.0, 0.94, 1.06, 0.88, 1.12)
 _HOPELESS = 0.45
 _FLAT_STD = 2.0
+_AT_ONCE = 4096
+_MANY = 20
+_MOST_BANDS = 20_000
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -61,6 +65,33 @@ class CopyPairs:
         return len(self.first)
 
 
+class _Groups:
+    """Rows that pairs connect, each group called by its first row."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = np.arange(count)
+
+    def join(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> None:
+        """Connect rows, one by one."""
+        for pair in zip(first.tolist(), second.tolist(), strict=True):
+            low, high = sorted(map(self._root, pair))
+            self._parent[high] = low
+
+    def of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The group of each row."""
+        found = self._parent[rows]
+        while (found != self._parent[found]).any():
+            found = self._parent[found]
+        return np.asarray(found)
+
+    def _root(self, row: int) -> int:
+        parent = self._parent
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = int(parent[row])
+        return row
+
+
 def find_copies(
     images: Images,
     *,
@@ -70,6 +101,8 @@ def find_copies(
     of_last: int | None = None,
 ) -> CopyPairs:
     """Find all pairs of exact, near and mirrored copies.
+
+    Of a picture with more than 20 near copies, such as a frame of a film, pairs that others connect are left out.
 
     Parameters
     ----------
@@ -92,22 +125,14 @@ def find_copies(
     """
     original = _originals(images)
     exact = np.flatnonzero(original != np.arange(len(images)))
-    parts = [(original[exact], exact, np.zeros(len(exact)), np.ones(len(exact)))]
+    parts: list[tuple[npt.NDArray[Any], ...]] = [(original[exact], exact, np.zeros(len(exact)), np.ones(len(exact)))]
     # Flat images are alike without being copies; of exact copies one stands for all.
     kept = np.flatnonzero((original == np.arange(len(images))) & (images.std(axis=(1, 2)) > _FLAT_STD))
     if near and len(kept) > 1:
         from_row = 0 if of_last is None else int(np.searchsorted(kept, len(images) - of_last))
-        candidates = _candidates(images[kept], from_row)
-        met = np.unique(candidates[:, :2])
-        bands = {row: _band(images[kept[row]]) for row in met.tolist()}
-        check = partial(_verify, images[kept], bands, max(threshold, COPY_CORRELATION))
-        blocks = np.array_split(candidates, max(1, len(candidates) // 512))
-        threads = threads or usable_cores()
-        with ThreadPoolExecutor(threads) as pool:
-            found = np.concatenate(list(pool.map(check, blocks)))
-        sure = found >= threshold
-        first, second, mirrored = (kept[candidates[sure, 0]], kept[candidates[sure, 1]], candidates[sure, 2])
-        parts.append((first, second, 1 + mirrored, found[sure]))
+        with ThreadPoolExecutor(threads or usable_cores()) as pool:
+            for pairs, correlations in _near(images[kept], from_row, threshold, pool):
+                parts.append((kept[pairs[:, 0]], kept[pairs[:, 1]], 1 + pairs[:, 2], correlations))
     first, second, kind, correlation = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((kind, second, first))
     return CopyPairs(
@@ -132,18 +157,9 @@ def copy_groups(count: int, pairs: CopyPairs) -> npt.NDArray[np.int64]:
     int64 array of shape (count,)
         For each row the first row of its group; its own number where it has no copy.
     """
-    parent = np.arange(count)
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = int(parent[row])
-        return row
-
-    for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
-        a, b = root(first), root(second)
-        parent[max(a, b)] = min(a, b)
-    return np.array([root(row) for row in range(count)], np.int64)
+    groups = _Groups(count)
+    groups.join(pairs.first, pairs.second)
+    return groups.of(np.arange(count))
 
 
 def copied_rows(images: Images, others: Images, *, threads: int | None = None) -> npt.NDArray[np.int8]:
@@ -210,16 +226,39 @@ def _descriptors(images: Images) -> Floats:
     return np.asarray(values, np.float32)
 
 
-def _candidates(images: Images, from_row: int) -> npt.NDArray[np.int64]:
+def _near(
+    images: Images, from_row: int, threshold: float, pool: ThreadPoolExecutor
+) -> Iterator[tuple[npt.NDArray[np.int64], Floats]]:
+    """Pairs (first, second, mirrored) of shape (P, 3) and their correlations, some at a time."""
+    groups, partners = _Groups(len(images)), np.zeros(len(images), np.int64)
+    bands: dict[int, Floats] = {}
+    for block in _candidates(images, from_row):
+        for start in range(0, len(block), _AT_ONCE):
+            pairs = block[start : start + _AT_ONCE]
+            # Frames of a film are alike by the thousand, and the pairs of them by the million.
+            known = np.asarray((partners[pairs[:, :2]] >= _MANY).all(axis=1), np.bool_)
+            known[known] = groups.of(pairs[known, 0]) == groups.of(pairs[known, 1])
+            pairs = pairs[~known]
+            if not len(pairs):
+                continue
+            if len(bands) > _MOST_BANDS:
+                bands.clear()
+            for row in set(np.unique(pairs[:, :2]).tolist()) - bands.keys():
+                bands[row] = _band(images[row])
+            check = partial(_verify, images, bands, max(threshold, COPY_CORRELATION))
+            found = np.concatenate(list(pool.map(check, np.array_split(pairs, -(-len(pairs) // 256)))))
+            pairs, found = pairs[found >= threshold], found[found >= threshold]
+            groups.join(pairs[:, 0], pairs[:, 1])
+            np.add.at(partners, pairs[:, :2], 1)
+            yield pairs, found
+
+
+def _candidates(images: Images, from_row: int) -> Iterator[npt.NDArray[np.int64]]:
     """Pairs (first, second, mirrored) whose descriptors correlate, of shape (P, 3); second is `from_row` or above."""
     values = _descriptors(images)
     # A mirrored picture changes the sign of the odd horizontal frequencies, and nothing else.
     sign = np.where(np.arange(1, FREQUENCIES * FREQUENCIES) % FREQUENCIES % 2, -1.0, 1.0).astype(np.float32)
-    none = np.zeros((0, 3), np.int64)
-    return np.concatenate([none, *_candidate_blocks(values, values * sign, from_row)])
-
-
-def _candidate_blocks(values: Floats, mirrored: Floats, from_row: int) -> Iterator[npt.NDArray[np.int64]]:
+    mirrored = values * sign
     # A block's product takes 256 MB at most, however many images there are.
     rows_at_once = max(64, min(_BLOCK, (1 << 26) // len(values)))
     for start in range(0, len(values), rows_at_once):
