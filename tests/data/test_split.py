@@ -111,3 +111,16 @@ def test_usage_is_checked(dataset, tmp_path):
             split_dataset(dataset, tmp_path / "b.parquet", folds=2, **share)
     with pytest.raises(UsageError, match="as many pictures at least"):
         make_folds(np.array([0, 1, 0]), np.array([0, 0, 1]), 3)
+
+
+@pytest.mark.parametrize("copies", [60, 90, 300])
+def test_a_large_group_of_copies_stays_in_training(copies):
+    """Frames of a film, say; by chance they were the split of a tenth."""
+    count = max(100, 2 * copies)
+    groups = np.maximum(np.arange(count) - copies, 0)
+    for seed in range(10):
+        label = np.random.default_rng(seed).integers(0, 3, count)
+        split = cut_shares(label, groups, {"validation": 0.1, "test": 0.1}, seed)
+        assert set(split[groups == 0]) == {"train"}
+        assert 0 < (split == "validation").sum() <= 0.15 * count
+        assert 0 < (split == "test").sum() <= 0.15 * count

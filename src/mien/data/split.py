@@ -21,6 +21,7 @@ __all__ = ["SplitOptions", "cut_shares", "dataset_groups", "make_folds", "split_
 IntArray = npt.NDArray[np.int64]
 FINEST = 20
 """Folds at most into which rows are cut for shares of them."""
+_LARGE = 1.5
 
 
 def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> IntArray:
@@ -184,11 +185,22 @@ def cut_shares(
     best = min(fitting, key=lambda n: (round(sum(abs(s - _folds(s, n) / n) for s in wanted), 6), n))
     fold = make_folds(label, groups, best, seed)
     split = np.full(len(label), TRAIN, object)
-    first = 0
-    for name, share in shares.items():
-        count = _folds(share, best) if share > 0 else 0
-        split[(fold >= first) & (fold < first + count)] = name
-        first += count
+    size = np.bincount(fold, minlength=best)
+    # A fold that a large group of copies has blown up stays in training; the others are then smaller than their share.
+    large = size > _LARGE * len(label) / best
+    left = np.flatnonzero(~large).tolist()
+    names = [name for name, share in shares.items() if share > 0]
+    for place, name in enumerate(names):
+        rows, taken = shares[name] * len(label), 0
+        # At least one fold for each of the splits that follow.
+        for number in range(len(left) - len(names) + place + 1):
+            enough = number >= _folds(shares[name], best)
+            if large.any():
+                enough = number > 0 and taken + size[left[0]] - rows >= rows - taken
+            if enough:
+                break
+            taken += int(size[left[0]])
+            split[fold == left.pop(0)] = name
     return split
 
 
