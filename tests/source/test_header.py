@@ -1,6 +1,7 @@
 """Headers are read without decoding, and never raise."""
 
 import io
+import struct
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,21 @@ def test_an_embedded_thumbnail_does_not_hide_a_missing_end():
     assert not read_header(data).truncated
     assert read_header(data[:-200]).truncated
     assert read_header(data).size_wh == (64, 64)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pages_of_a_tiff_are_counted_and_smaller_copies_are_none(order):
+    def directory(kind, following):
+        """With two tags, the kind of the picture and its width."""
+        return struct.pack(order + "H HHII HHII I", 2, 254, 4, 1, kind, 256, 4, 1, 8, following)
+
+    head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    step = len(directory(0, 0))
+    assert read_header(head + directory(0, 0)).frames == 1
+    data = head + directory(0, 8 + step) + directory(1, 8 + 2 * step) + directory(2, 0)
+    assert read_header(data).frames == 2
+    assert read_header(data[:-step]).frames == 1  # the rest is not there
+    assert read_header(head + directory(0, 8)).frames == 1  # it goes on with itself
 
 
 @pytest.mark.parametrize("name", ["GIF", "WebP", "PNG"])

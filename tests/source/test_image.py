@@ -147,6 +147,16 @@ def test_of_an_animation_the_first_frame_is_read_and_said(name):
     assert frame.image[5, 5, 2] > 200
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_of_a_tiff_of_several_pages_the_first_is_read_and_said(mode):
+    """The others were left out without a word."""
+    pages = [Image.new("RGB", (20, 20), (v, 0, 0)).convert(mode) for v in (250, 100, 10)]
+    data = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert load_image(data).note == "TIFF of 3 pages: read the first"
+    assert load_image(Image.open(io.BytesIO(data))).note == "TIFF of 3 pages: read the first"
+    assert load_image(encode(pages[0], "TIFF")).note is None
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

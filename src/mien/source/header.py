@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 __all__ = ["ImageHeader", "read_header"]
 
+_MOST_PAGES = 10_000
+
 
 @dataclass(frozen=True)
 class ImageHeader:
@@ -23,7 +25,7 @@ class ImageHeader:
     size_wh : (int, int) or None
         Width and height in pixels before EXIF rotation; None where it was not found.
     frames : int
-        Number of pictures; above 1 for an animation.
+        Number of pictures; above 1 for an animation, or a TIFF of several pages.
     truncated : bool
         True where the file surely ends too early.
     quarter_turns : int
@@ -166,7 +168,21 @@ def _tiff(data: bytes) -> ImageHeader:
         if tag in (256, 257, 338):
             (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * index)
     size = (found[256], found[257]) if 256 in found and 257 in found else None
-    return ImageHeader("TIFF", size, extra_sample=found.get(338, 0))
+    return ImageHeader("TIFF", size, _pages(data, order, directory), extra_sample=found.get(338, 0))
+
+
+def _pages(data: bytes, order: str, directory: int) -> int:
+    """How many pages a TIFF has from this directory on; smaller copies of a page are none."""
+    pages, seen = 0, set[int]()
+    try:
+        while directory and directory not in seen and len(seen) < _MOST_PAGES:
+            seen.add(directory)
+            count, tag, _, _, value = struct.unpack_from(order + "HHHII", data, directory)
+            pages += not (tag == 254 and value & 1)  # the first, as they are sorted
+            (directory,) = struct.unpack_from(order + "I", data, directory + 2 + 12 * count)
+    except struct.error:
+        pass  # what the first page says of itself holds all the same
+    return max(pages, 1)
 
 
 def _avif(data: bytes) -> ImageHeader:

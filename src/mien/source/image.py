@@ -101,7 +101,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
     """Decode the bytes of an image file.
 
     EXIF orientation is applied, transparent pixels are laid over white, 16-bit images are scaled to 8 bits, and of
-    an animation the first picture is taken (`Frame.note` says so).
+    an animation, or a TIFF of several pages, the first picture is taken (`Frame.note` says so).
 
     Raises
     ------
@@ -133,8 +133,16 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
     if header.format == "AVIF":
         image = np.rot90(image, header.quarter_turns)
         image = np.ascontiguousarray(image if header.flip_axis is None else np.flip(image, header.flip_axis))
-    note = f"animated {header.format}: read the first of {header.frames} frames" if header.frames > 1 else None
-    return Frame(source, np.asarray(image, np.uint8), note=note)
+    return Frame(source, np.asarray(image, np.uint8), note=_note(header.format, header.frames))
+
+
+def _note(kind: str, frames: int) -> str | None:
+    """What to say of a file of several pictures."""
+    if frames < 2:
+        return None
+    if kind == "TIFF":
+        return f"TIFF of {frames} pages: read the first"
+    return f"animated {kind}: read the first of {frames} frames"
 
 
 def _check_size(size_wh: tuple[int, int], source: str, max_megapixels: float) -> None:
@@ -235,14 +243,14 @@ def _from_pil(image: Any) -> Frame:
 
     source = "<PIL image>"
     try:
-        frames = int(getattr(image, "n_frames", 1))
+        note = _note("TIFF" if image.format == "TIFF" else "image", int(getattr(image, "n_frames", 1)))
         upright = ImageOps.exif_transpose(image)
         # 16 bits come as "I", too, as of a .pgm; as "RGB" all of it would be white.
         if upright.mode in ("I;16", "I;16B", "I;16L") or (upright.mode == "I" and np.asarray(upright).max() > 255):
             deep = np.clip(np.asarray(upright), 0, 65535).astype(np.uint16)
-            return Frame(source, array_to_image(deep, source))
+            return Frame(source, array_to_image(deep, source), note=note)
         if upright.mode in ("1", "L"):
-            return Frame(source, array_to_image(np.asarray(upright.convert("L")), source))
+            return Frame(source, array_to_image(np.asarray(upright.convert("L")), source), note=note)
         has_alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
         rgb = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
     except InputError:
@@ -250,5 +258,4 @@ def _from_pil(image: Any) -> Frame:
     except Exception as error:  # each of Pillow's plugins has errors of its own, and files are decoded here
         raise InputError(source, f"cannot be decoded ({error})") from error
     bgr = rgb[:, :, [2, 1, 0, 3]] if has_alpha else rgb[:, :, ::-1]
-    note = f"animated image: read the first of {frames} frames" if frames > 1 else None
     return Frame(source, array_to_image(bgr, source), note=note)
