@@ -7,12 +7,17 @@ import signal
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
 # A shell's background job starts with Ctrl-C ignored, and every process of the tests would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example that is slow because the machine is busy is no failure.
+hypothesis.settings.register_profile("mien", deadline=None)
+hypothesis.settings.load_profile("mien")
 
 ROOT = Path(__file__).parent.parent
 ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
