@@ -61,6 +61,15 @@ def test_the_form_keeps_everything(tmp_path: Path) -> None:
         assert (before.box_from, before.landmarks_from) == (after.box_from, after.landmarks_from)
 
 
+def test_large_photos_are_stored_a_few_at_a_time(tmp_path: Path) -> None:
+    """256 photos of 9 MB were written, and could not be read."""
+    image = bytes(30 << 20)
+    dataset = write_photos(tmp_path / "out.parquet", (Photo(image, str(number)) for number in range(7)), {})
+    assert [len(own.image) for own in dataset.photos()] == [len(image)] * 7
+    groups = pq.ParquetFile(tmp_path / "out.parquet").metadata
+    assert [groups.row_group(group).num_rows for group in range(groups.num_row_groups)] == [3, 3, 1]
+
+
 def test_a_name_that_is_not_utf8_becomes_an_escape(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     dataset = write_photos(tmp_path / "p.parquet", [Photo(jpeg(0), f"{name}.jpg", name)], {"source": name})

@@ -36,6 +36,7 @@ _LABEL = ("label", "labels", "emotion", "expression")
 _VOTES = ("votes", "ferplus_votes")
 _SPLIT = ("split", "usage", "Usage")
 _CARRIED = ("box_xyxy", "landmarks_xy", "valence", "arousal", "distribution")
+_BATCH_ROWS = 128
 _VOTE_SPELLINGS = {"nf": "not_face", "not_face": "not_face", "not face": "not_face", "unknown": "unknown"}
 
 
@@ -239,7 +240,7 @@ def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputEr
     columns = list(dict.fromkeys(name for name in wanted if name is not None))
     own_row = "row" in columns
     start = 0
-    for batch in source.file.iter_batches(1024, columns=columns):
+    for batch in source.file.iter_batches(_BATCH_ROWS, columns=columns):
         values = {name: batch.column(name).to_pylist() for name in columns}
         for offset in range(len(batch)):
             cells = {name: column[offset] for name, column in values.items()}

@@ -35,6 +35,7 @@ FROM_LABEL, FROM_TEACHER = "label", "teacher"
 
 FloatArray = npt.NDArray[np.float32]
 _GROUP_ROWS = 256
+_GROUP_BYTES = 64 << 20
 _LEAST_SIDE_PX = 2.0
 
 
@@ -172,10 +173,12 @@ class PhotoDataset:
                 str(self.path), f"has no split '{split}'; it has " + ", ".join(f"{n} ({c})" for n, c in
                                                                                self.splits.items())
             )  # fmt: skip
-        for batch in self._file.iter_batches(_GROUP_ROWS):
-            for row in batch.to_pylist():
-                if split is None or row["split"] == split:
-                    yield _photo(row)
+        for group in range(self._file.num_row_groups):
+            # Not of two groups at once: a batch of more than 2 GB cannot be read.
+            for batch in self._file.iter_batches(_GROUP_ROWS, [group]):
+                for row in batch.to_pylist():
+                    if split is None or row["split"] == split:
+                        yield _photo(row)
 
 
 def write_photos(
@@ -210,12 +213,14 @@ def write_photos(
     with replaced_file(check_destination(path)) as part, parquet_writer(part, schema) as writer:
         writer.add_key_value_metadata({METADATA_KEY.decode(): kept})
         pending: list[dict[str, Any]] = []
+        pending_bytes = 0
         for photo in photos:
             pending.append(_row(photo))
+            pending_bytes += len(photo.image)
             done += 1
-            if len(pending) == _GROUP_ROWS:
+            if len(pending) == _GROUP_ROWS or pending_bytes >= _GROUP_BYTES:
                 writer.write_table(pa.Table.from_pylist(pending, schema))
-                pending = []
+                pending, pending_bytes = [], 0
                 if progress is not None:
                     progress(done)
         if pending:

@@ -29,6 +29,7 @@ __all__ = ["LAYOUTS", "find_layout"]
 _WIDER_INVALID = 7
 # Cells of a line of YOLO: a box, one with a score, one with five landmarks of two or three numbers; else a polygon.
 _YOLO_CELLS = (5, 6, 15, 20)
+_BATCH_ROWS = 64
 _SHARE_SLACK = 0.02
 # In each of the folders train, valid and test, beside its photos.
 _ROBOFLOW_COCO = "_annotations.coco.json"
@@ -83,7 +84,7 @@ def read_parquet(path: Path) -> Iterator[Photo | InputError]:
     if missing:
         raise InputError(str(path), f"lacks the columns {missing}; expected 'image' and 'boxes', it has {names}")
     start = 0
-    for batch in file.iter_batches(256):
+    for batch in file.iter_batches(_BATCH_ROWS):
         for offset, row in enumerate(batch.to_pylist()):
             yield _made(partial(_from_columns, row, f"{path.name} row {start + offset}"))
         start += len(batch)
