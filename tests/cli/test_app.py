@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def test_a_reader_that_has_gone_is_no_traceback(command, astronaut_path):
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("recognize astronaut.jpg --json >&-", 0, ""),
+        ("recognize astronaut.jpg >&-", 0, ""),
+        ("models >&-", 0, ""),
+        ("recognize - -q <&-", 1, "mien: cannot read -: the file is empty (0 bytes)\n"),
+        ("recognize none.jpg >&- 2>&-", 1, ""),
+    ],
+)
+def test_a_stream_that_is_closed_from_the_beginning_is_no_traceback(command, status, said, astronaut_path):
+    run = f"{shlex.join(MIEN)} {command}"
+    done = subprocess.run(["sh", "-c", run], cwd=astronaut_path.parent, **_text())
+    assert (done.returncode, done.stderr) == (status, said)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import textwrap
 import warnings
@@ -58,8 +59,12 @@ def check_outputs(json_file: Path | None, page: Path | None) -> None:
 def open_screen() -> None:
     """Let stdout and stderr take every character: what their encoding has not is written as ``?``, for all commands.
 
-    Where a file name, a bar or a sign of the help cannot be shown, that must end no command.
+    Where a file name, a bar or a sign of the help cannot be shown, that must end no command. Streams that were closed
+    before the program began, as by a shell's ``>&-``, lead nowhere.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as we run
     for stream in (sys.stdout, sys.stderr):
         # stderr already writes what it cannot show as an escape.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
