@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,15 @@ def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
     environment.filters["short"] = lambda name: str(name).removeprefix(f"{values.get('only_source')} ")
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["ratio"] = lambda value: f"{value:.2f}" if math.isfinite(value) else "\N{INFINITY}"
+    environment.filters["minus"] = _minus
     environment.filters["percent"] = lambda value: f"{value:.1%}"
     return environment.get_template(template).render(version=__version__, **values)
+
+
+def _minus(text: str) -> str:
+    """Signed numbers as they are printed: with a minus in place of a hyphen, and none of the sign of zero."""
+    text = re.sub(r"[+-](0(?:\.0+)?)(?![\d.])", r"\1", text)
+    return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def write_page(path: str | os.PathLike[str], text: str) -> None:
