@@ -58,6 +58,7 @@ def test_no_face_is_an_empty_list_and_never_the_whole_frame():
     reading = fake_recognizer().recognize(np.full((50, 60, 3), 90, np.uint8))
     assert reading.faces == []
     assert reading.size_wh == (60, 50)
+    assert reading.labels == FER7
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -87,6 +87,14 @@ def test_to_pandas_has_one_row_a_face():
     assert to_pandas(one).equals(to_pandas([one]))
 
 
+def test_the_table_has_all_columns_without_a_face():
+    """A program that takes the mean of probability_happy met a KeyError where nobody was seen."""
+    found = make_reading(make_face(), labels=FER7)
+    nobody = make_reading(labels=FER7)
+    assert list(to_pandas([nobody, nobody]).columns) == list(found.to_pandas().columns)
+    assert len(to_pandas(iter([nobody, found, nobody]))) == 1
+
+
 def test_to_supervision_keeps_boxes_and_names():
     pytest.importorskip("supervision")
     detections = make_reading(make_face(), make_face("sad", track_id=None)).to_supervision()

@@ -116,6 +116,7 @@ def read_prepared(
             time_s=item.time_s,
             note=item.note,
             error=None if item.error is None else item.error.problem,
+            labels=served[0].labels,
         )
 
 

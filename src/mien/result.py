@@ -121,6 +121,8 @@ class Reading:
         Something to know about how the input was read, for example that it was animated.
     error : str or None
         Why the input could not be read; None if it was. A single image raises InputError instead.
+    labels : tuple of str
+        The labels of the scheme, in its order: those of each face's `probabilities`, known without a face too.
     """
 
     source: str
@@ -130,6 +132,7 @@ class Reading:
     time_s: float | None = None
     note: str | None = None
     error: str | None = None
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.size_wh) != 2 or min(self.size_wh) < 0:
@@ -223,8 +226,12 @@ def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise MissingExtraError("to_pandas", "pandas", "pandas") from error
-    rows = [row for reading in ([readings] if isinstance(readings, Reading) else readings) for row in reading.to_rows()]
-    return pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=list(columns(())))
+    rows: list[dict[str, Any]] = []
+    labels: tuple[str, ...] = ()
+    for reading in [readings] if isinstance(readings, Reading) else readings:
+        rows += reading.to_rows()
+        labels = labels or reading.labels
+    return pandas.DataFrame(rows, columns=None if rows else list(columns(labels)))
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
