@@ -494,6 +494,17 @@ def test_a_table_of_images_in_folders_of_their_split_and_class(tmp_path):
     assert [dataset.labels[i] for i in dataset.label] == [direct.labels[i] for i in direct.label]
 
 
+@pytest.mark.parametrize(("row", "count"), [('a.png,"sad,', 1), ('a.png,sad,"a note', 300), ('a.png,"sad,', 40_000)])
+def test_a_quotation_mark_that_stays_open_swallows_no_rows(tmp_path, row, count):
+    (tmp_path / "a.png").write_bytes(disk.jpeg(0, extension=".png"))
+    good = ["image,label,note", "a.png,happy,", 'a.png,sad,"a note\nof two lines"']
+    (tmp_path / "t.csv").write_text("\n".join(good), encoding="utf-8")
+    assert brought_in(tmp_path / "t.csv", tmp_path)[1].rows == 2
+    (tmp_path / "t.csv").write_text("\n".join([*good, row, *["a.png,happy,"] * count]), encoding="utf-8")
+    with pytest.raises(InputError, match="t.csv line 5: a quotation mark opens a cell that does not end here"):
+        brought_in(tmp_path / "t.csv", tmp_path, on_error="skip")
+
+
 def test_damaged_rows_of_a_table_are_named(tmp_path):
     source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "puzzled", "fear"])
     (tmp_path / "images" / "sub" / "3.png").unlink()

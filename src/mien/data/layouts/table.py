@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mien.data.layouts.base import (
     Contents,
@@ -33,6 +33,8 @@ _PATH = ("path", "file", "filename", "file_name", "filepath", "file_path", "imag
 _LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
 _SPLIT = ("split", "usage", "set")
 _DELIMITERS = ",;\t"
+_MOST_LINES = 200
+"""Of a row: texts of several lines may be in a column that is not read, but hardly of as many."""
 _PLACES = (".", "images", "imgs")
 # What a folder of a split's images may be called.
 _SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -146,7 +148,8 @@ def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputErro
     with table.open(newline="", encoding=text_encoding(table), errors="replace") as file:
         reader = csv.reader(file, delimiter=delimiter)
         next(reader)
-        for number, cells in enumerate(row for row in reader if any(cell.strip() for cell in row)):
+        read = [names.index(name) for name in (_first(_PATH, names), _first(_LABEL, names), split_column) if name]
+        for number, cells in enumerate(_filled(reader, table, read)):
             where = f"{table.name} row {number} (line {reader.line_num})"
             if len(cells) != len(names):
                 yield InputError(where, f"{len(cells)} cells; expected {len(names)} ({', '.join(names)})")
@@ -161,6 +164,32 @@ def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputErro
                 number,
                 {name: row[column].strip() for name, column in known.items() if row[column].strip()},
             )
+
+
+def _filled(reader: Any, table: Path, read: Sequence[int]) -> Iterator[list[str]]:
+    """The rows that are not empty.
+
+    Raises
+    ------
+    InputError
+        If a cell goes on over other rows, which are lost in it: one of those that are read (by their places) holds a
+        line break, or any holds hundreds.
+    """
+    start = reader.line_num
+    try:
+        for cells in reader:
+            broken = any("\n" in cells[place] for place in read if place < len(cells))
+            if broken or reader.line_num - start > _MOST_LINES:
+                raise csv.Error(f"to line {reader.line_num}")
+            start = reader.line_num
+            if any(cell.strip() for cell in cells):
+                yield cells
+    except csv.Error as error:
+        raise InputError(
+            f"{table.name} line {start + 1}",
+            f"a quotation mark opens a cell that does not end here ({error}): the rows below are lost in it; close it, "
+            "or remove it",
+        ) from error
 
 
 def _items(
