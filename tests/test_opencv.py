@@ -27,14 +27,3 @@ def test_the_level_comes_back_after_an_error():
     except ValueError:
         pass
     assert cv2.utils.logging.getLogLevel() == before
-
-
-def test_the_log_level_of_opencv_4_too(monkeypatch):
-    """It has the functions at its top: every photo was a traceback there."""
-    levels = []
-    monkeypatch.delattr(cv2.utils, "logging")
-    monkeypatch.setattr(cv2, "getLogLevel", lambda: 3, raising=False)
-    monkeypatch.setattr(cv2, "setLogLevel", levels.append, raising=False)
-    with quiet_opencv():
-        assert levels == [0]
-    assert levels == [0, 3]

@@ -15,7 +15,6 @@ __all__ = ["encode_png", "quiet_opencv"]
 _lock = threading.Lock()
 _users = 0
 _level_before = 0
-_SILENT = 0
 
 
 @contextlib.contextmanager
@@ -25,11 +24,11 @@ def quiet_opencv() -> Iterator[None]:
     The level is one for the whole process: the last thread that leaves sets it back.
     """
     global _users, _level_before  # noqa: PLW0603 - as the level is
-    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has these functions at its top, and not the constant
+    logging = cv2.utils.logging
     with _lock:
         if _users == 0:
             _level_before = logging.getLogLevel()
-            logging.setLogLevel(_SILENT)
+            logging.setLogLevel(logging.LOG_LEVEL_SILENT)
         _users += 1
     try:
         yield
