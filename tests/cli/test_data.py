@@ -147,6 +147,8 @@ def test_names_are_shown_as_they_are(tmp_path):
         (("import", "fer.csv", "out.csv"), "ends in .parquet"),
         (("import", "fer.csv", "o.parquet", "--ferplus", "majority"), "needs FER+ votes"),
         (("balance", "fer.parquet", "fer.parquet", "--weights"), "is the dataset itself, which is never changed"),
+        (("audit", "fer.parquet", "--plan", "fer.parquet"), "is the dataset itself, which is never changed"),
+        (("clean", "fer.parquet", "plan.parquet", "plan.parquet"), "is the plan, which is never changed"),
         (("balance", "fer.parquet", "b2.parquet"), "nothing to do"),
         (("split", "fer.parquet", "s2.parquet", "--only", "train"), "--validation 0"),
         (("split", "fer.parquet", "s2.parquet", "--folds", "2", "--validation", "0.1"), "either folds, or"),
@@ -155,6 +157,7 @@ def test_names_are_shown_as_they_are(tmp_path):
     ],
 )
 def test_wrong_usage_is_said_in_a_line(folder, arguments, problem):
+    (folder / "plan.parquet").touch()
     done = run("data", *arguments, cwd=folder)
     assert done.returncode == 2
     assert done.stderr.startswith("mien: ")

@@ -384,6 +384,14 @@ def test_columns_as_the_training_photos_have_them(tmp_path: Path) -> None:
     assert again.split.tolist() == dataset.split.tolist()
 
 
+def test_a_source_is_never_written_over(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in.parquet", [photo(number) for number in range(3)], {})
+    before = (tmp_path / "in.parquet").read_bytes()
+    with pytest.raises(UsageError, match="is the source itself, which is never changed"):
+        import_photos(tmp_path / "in.parquet", tmp_path / "in.parquet")
+    assert (tmp_path / "in.parquet").read_bytes() == before
+
+
 def test_near_copies_stay_together(tmp_path: Path) -> None:
     photos = [photo(number) for number in range(40)]
     # Every second photo comes again, recompressed.

@@ -115,6 +115,7 @@ def audit(
 
     if plan is not None:
         check_destination(plan, ".csv", ".parquet")
+        _require_other(dataset, plan)
     if out is not None:
         check_destination(out, ".html")
     console = open_console()
@@ -149,6 +150,7 @@ def clean(
 
     opened = Dataset(dataset)
     _require_other(dataset, dest)
+    _require_other(plan, dest, "the plan")
     _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free, plan_name=str(plan))
     if json:
         print_json({"dataset": str(dest), **summary.to_dict()})
@@ -248,9 +250,9 @@ def _damaged(summary: ImportSummary | PhotoImportSummary) -> str:
     return f"; {summary.damaged_rows:,} damaged" if summary.damaged_rows else ""
 
 
-def _require_other(dataset: Path, dest: Path) -> None:
-    if dest.exists() and dataset.exists() and dest.samefile(dataset):
-        raise UsageError(f"{dest}: is the dataset itself, which is never changed; give another name")
+def _require_other(given: Path, dest: Path, what: str = "the dataset itself") -> None:
+    if dest.exists() and given.exists() and dest.samefile(given):
+        raise UsageError(f"{dest}: is {what}, which is never changed; give another name")
 
 
 def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:

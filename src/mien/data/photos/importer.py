@@ -19,7 +19,7 @@ from mien.data.photos.form import Photo, PhotoDataset, write_photos
 from mien.data.photos.options import PhotoImportOptions
 from mien.data.photos.sources import LAYOUTS, find_layout
 from mien.data.pixels import decode_gray
-from mien.errors import InputError
+from mien.errors import InputError, UsageError
 
 __all__ = ["PhotoImportSummary", "choose_photos", "import_photos"]
 
@@ -87,6 +87,8 @@ def import_photos(
     """
     options = options or PhotoImportOptions(**kwargs)
     path = Path(source)
+    if path.exists() and Path(dest).exists() and path.samefile(dest):
+        raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
     layout = find_layout(path, options.layout)
     tell = progress or (lambda *_: None)
     summary = PhotoImportSummary(layout)
