@@ -571,6 +571,15 @@ def test_a_source_is_never_written_over(tmp_path):
         brought_in(tmp_path / "out.parquet", tmp_path)
 
 
+def test_parquet_files_are_not_joined_by_what_is_made_of_them(tmp_path):
+    image = [{"bytes": disk.jpeg(0), "path": None}]
+    (tmp_path / "set").mkdir()
+    pq.write_table(pa.table({"image": image, "label": ["sad"]}), tmp_path / "set" / "0000.parquet")
+    assert import_dataset(tmp_path / "set", tmp_path / "set" / "out.parquet")[1].rows == 1
+    with pytest.raises(UsageError, match="is in the folder of the source"):
+        import_dataset(tmp_path / "set", tmp_path / "set" / "out.parquet")
+
+
 def test_parquet_with_unexplained_numbers_is_refused(tmp_path):
     pq.write_table(pa.table({"image": [disk.jpeg(0)], "label": [3]}), tmp_path / "in.parquet")
     with pytest.raises(InputError, match="nothing says what they mean"):

@@ -133,6 +133,8 @@ def import_dataset(
     layout = find_layout(path, options.layout, classes)
     if classes and layout.name not in _OWN_CLASSES:
         raise UsageError(f"--classes is for {', '.join(_OWN_CLASSES)}; {path} has the layout '{layout.name}'")
+    if layout.name == "parquet" and Path(dest).exists() and Path(dest).resolve().is_relative_to(path.resolve()):
+        raise UsageError(f"{dest}: is in the folder of the source, of which it would be a part; write it elsewhere")
     attributes = parse_attributes(options.attributes)
     if attributes and layout.name not in _OWN_COLUMNS:
         raise UsageError(f"--attributes is for {', '.join(_OWN_COLUMNS)}; {path} has the layout '{layout.name}'")
