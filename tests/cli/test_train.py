@@ -131,7 +131,7 @@ def test_what_was_held_out_of_the_only_split_measures_the_model(mien, folder, tm
     assert what in (tmp_path / "both.html").read_text()
     # And what was learned from, for the training accuracy.
     done = mien("evaluate", best, "--data", place, "--learned", "--no-ten-views", "--page", "one.html")
-    learned = f"what training learned from of {place}"
+    learned = f"what training did not hold out of {place}"
     assert f"on {learned}: {len(list((tmp_path / place).rglob('*.png'))) - held_out} faces" in done.out
     assert done.err == ""
     assert learned in (tmp_path / "one.html").read_text()

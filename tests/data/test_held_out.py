@@ -146,7 +146,7 @@ def test_what_was_learned_from_can_be_measured_too(flat: Path, learned: LearnedF
     found = open_measured(flat, None, [learned], learned=True)
     rest = open_measured(flat, None, [learned]).learned
     assert rest is not None
-    assert (found.faces.part, found.learned, found.warning) == ("what training learned from of flat", None, "")
+    assert (found.faces.part, found.learned, found.warning) == ("what training did not hold out of flat", None, "")
     every = np.arange(len(rest))
     assert found.faces.names(every) == rest.names(every)
     other = keep(flat, 0.3, seed=1)

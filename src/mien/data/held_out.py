@@ -173,8 +173,8 @@ def open_measured(
     models : sequence of LearnedFrom or None
         What each model was trained on, as far as it is known; also what it had learned from before it was fine-tuned.
     learned : bool
-        Take those that the models learned from in place of those that were held out. Then `split` is by default
-        the one that the first was trained on.
+        Take those that training did not hold out in place of those that it did. Then `split` is by default the one
+        that the first model was trained on.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def _open_learned(
     models: Sequence[LearnedFrom | None],
     attributes: Sequence[str],
 ) -> Measured:
-    """The faces that all models learned from, in their last training."""
+    """The faces that no model held out, of those that all models were trained on last."""
     known = [model for model in models if model is not None]
     if len(known) < len(models):
         raise UsageError("nothing says what a model learned from; name the faces with --data and --split")
@@ -239,8 +239,10 @@ def _open_learned(
             )
         kept &= ~held
     if not kept.any():
-        raise UsageError(f"no face of {data} was learned from by every model")
-    return Measured(dataclasses.replace(faces.take(kept), part=f"what training learned from of {_name(faces.source)}"))
+        raise UsageError(f"each face of {data} was held out by one of the trainings")
+    return Measured(
+        dataclasses.replace(faces.take(kept), part=f"what training did not hold out of {_name(faces.source)}")
+    )
 
 
 def _with_earlier(models: Sequence[LearnedFrom | None]) -> Iterable[LearnedFrom]:

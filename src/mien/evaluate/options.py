@@ -20,7 +20,7 @@ class _RowOptions:
     )
     learned: bool = option(
         False,
-        "Measure on the faces that the model learned from (its training accuracy), not on those that were held out.",
+        "Measure on the faces that training did not hold out, for the training accuracy, not on those that it did.",
     )
     labels: str | None = option(
         None,

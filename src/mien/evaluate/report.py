@@ -147,7 +147,7 @@ def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
 
 
 def row_facts(measured: Measured, task: Task, rows: int, learned: bool) -> dict[str, Any]:
-    """What a report says of the rows; `learned` where they are what training learned from."""
+    """What a report says of the rows; `learned` where they are those that training did not hold out."""
     faces = measured.faces
     return {
         "source": Path(faces.source).name,
