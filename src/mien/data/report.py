@@ -177,7 +177,8 @@ def _look(dataset: Dataset, report: Report, progress: Callable[[int], None] | No
         measures["brightness"][rows] = faces.mean(axis=(1, 2))
         measures["contrast"][rows] = faces.std(axis=(1, 2))
         measures["sharpness"][rows] = [cv2.Laplacian(face, cv2.CV_32F).std() for face in faces]
-        np.add.at(sums, label[rows], faces)
+        for index in np.unique(label[rows]).tolist():  # twenty times as fast as `np.add.at`
+            sums[index] += faces[label[rows] == index].sum(axis=0)
         for offset in range(len(batch)):
             if start + offset in chosen:
                 samples[chosen[start + offset]].append(faces[offset])
