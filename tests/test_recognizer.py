@@ -1,12 +1,14 @@
 """The recognizer composes the stages; fakes stand in for the slow ones where only the composition is tested."""
 
 import dataclasses
+import gc
 import inspect
 import io
 import pickle
 import re
 import threading
 import time
+import weakref
 
 import cv2
 import numpy as np
@@ -434,6 +436,19 @@ def test_models_are_opened_once_whoever_asks_first(astronaut_bgr, opened):
     for labels in ("valence3", "happy,sad"):
         recognizer.replace(labels=labels).recognize(astronaut_bgr)
     assert len(opened) == 2
+
+
+def test_models_go_with_their_recognizer(astronaut_bgr):
+    """Without waiting for the garbage collector, which knows nothing of the memory of a session."""
+    recognizer = Recognizer(model="tiny", threads=1)
+    recognizer.recognize(astronaut_bgr)
+    models = [weakref.ref(recognizer._classifier(1)), weakref.ref(recognizer._detector(1))]
+    gc.disable()
+    try:
+        del recognizer
+        assert [model() for model in models] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_changed_recognizer_shares_what_stays_the_same():

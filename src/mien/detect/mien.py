@@ -100,8 +100,9 @@ class MienDetector:
             raise UsageError(f"threads is {threads}; expected at least 1")
         settings = MienSettings.from_card(model.card.name, model.card.settings)
         self._prepare(settings, model.card.input, min_face_px, score_threshold)
-        session = open_session(model, threads)
-        self._run: Callable[[FloatArray], FloatArray] = lambda values: session.run(None, {self._input.name: values})[0]
+        # Not of self, which would hold the session until the garbage collector comes.
+        session, name = open_session(model, threads), model.card.input.name
+        self._run: Callable[[FloatArray], FloatArray] = lambda values: session.run(None, {name: values})[0]
 
     @classmethod
     def with_network(
