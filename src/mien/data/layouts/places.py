@@ -40,8 +40,11 @@ def folders_in(path: Path) -> list[Path]:
 
 def images_in(folder: Path) -> Iterator[Path]:
     """The image files in a folder, by name."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        unreadable(error)
     yield from (folder / name for name in names if is_image(name))
 
 
