@@ -599,6 +599,14 @@ def test_nothing_is_cut_off_on_a_phone(open_page, width, astronaut_path):
     start_camera(page)
     fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert page.evaluate(fits)
+    page.evaluate(
+        """() => {
+          const name = "A webcam with quite a long name, as most of them have (046d:085e)";
+          document.getElementById("camera").replaceChildren(new Option(name), new Option("Another one"));
+          document.getElementById("camera-choice").hidden = false;
+        }"""
+    )
+    assert page.evaluate(fits)
     assert page.evaluate("getComputedStyle(document.querySelector('.bars i'), '::after').transitionDuration") == "0s"
     page.get_by_role("tab", name="Photos").click()
     page.locator("#files").set_input_files([astronaut_path])
