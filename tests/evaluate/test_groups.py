@@ -71,6 +71,16 @@ def test_a_small_p_value_is_not_called_nothing():
     assert [p_text(value) for value in (0.0421, 0.0004, 0.0)] == ["0.042", "4e-04", "<1e-99"]
 
 
+@pytest.mark.parametrize("rows", [5, 500])
+def test_a_group_that_is_always_read_rightly_is_not_known_for_certain(rows):
+    inside = np.arange(4 * rows) < rows
+    found = stratified_difference(np.ones(4 * rows, bool), inside, np.arange(4 * rows) % 2)
+    assert (found.difference, found.p_value) == (0, 1)
+    low, high = found.interval_95
+    assert low == -high
+    assert high == pytest.approx(2.3 / (rows + 2), rel=0.2)
+
+
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(0)
     stratum, inside = np.repeat(np.arange(4), 60), np.tile(np.arange(60) < 15, 4)

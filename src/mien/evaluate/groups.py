@@ -25,6 +25,7 @@ __all__ = ["StratifiedDifference", "group_scores", "stratified_difference"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.float64]
 
 
 class StratifiedDifference(NamedTuple):
@@ -48,8 +49,9 @@ def stratified_difference(happened: BoolArray, inside: BoolArray, stratum: IntAr
     """Compare a group with the others within strata.
 
     The difference of Mantel and Haenszel (1959) with the variance of Sato (Biometrics 45, 1989), which holds for many
-    thin strata and for few thick ones; the p value is that of the Cochran-Mantel-Haenszel test, without correction for
-    continuity.
+    thin strata and for few thick ones. The interval's width is that after it happened once more, and once more not, on
+    either side (as Agresti and Caffo, 2000, do for two shares): where it always happened it still has one. The p value
+    is that of the Cochran-Mantel-Haenszel test, without correction for continuity.
 
     Parameters
     ----------
@@ -79,15 +81,30 @@ def stratified_difference(happened: BoolArray, inside: BoolArray, stratum: IntAr
     total = n1 + n0
     weight = float((n1 * n0 / total).sum())
     difference = float(((a * n0 - b * n1) / total).sum()) / weight
-    p = (n1**2 * b - n0**2 * a + n1 * n0 * (n0 - n1) / 2) / total**2
-    q = (a * (n0 - b) + b * (n1 - a)) / (2 * total)
-    half = QUANTILE_975 * math.sqrt(max(difference * float(p.sum()) + float(q.sum()), 0.0)) / weight
+    half = _half_width(_with_one_more(a, n1), _with_one_more(b, n0))
     hits = a + b
     spread = float((n1 * n0 * hits * (total - hits) / (total**2 * np.maximum(total - 1, 1))).sum())
     chance = 1.0
     if spread > 0:
         chance = math.erfc(abs(float((a - n1 * hits / total).sum())) / math.sqrt(2 * spread))
     return StratifiedDifference(difference, (max(difference - half, -1.0), min(difference + half, 1.0)), chance)
+
+
+def _with_one_more(happened: Counts, rows: Counts) -> tuple[Counts, Counts]:
+    """Counts by stratum after it happened once more, and once more not, in strata as large as they are."""
+    share = rows / rows.sum()
+    return happened + share, rows + 2 * share
+
+
+def _half_width(own: tuple[Counts, Counts], others: tuple[Counts, Counts]) -> float:
+    """Half of Sato's interval, from how often it happened in how many rows of each stratum on both sides."""
+    (a, n1), (b, n0) = own, others
+    total = n1 + n0
+    weight = float((n1 * n0 / total).sum())
+    difference = float(((a * n0 - b * n1) / total).sum()) / weight
+    p = (n1**2 * b - n0**2 * a + n1 * n0 * (n0 - n1) / 2) / total**2
+    q = (a * (n0 - b) + b * (n1 - a)) / (2 * total)
+    return QUANTILE_975 * math.sqrt(max(difference * float(p.sum()) + float(q.sum()), 0.0)) / weight
 
 
 def group_scores(
