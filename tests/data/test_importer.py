@@ -505,6 +505,14 @@ def test_a_quotation_mark_that_stays_open_swallows_no_rows(tmp_path, row, count)
         brought_in(tmp_path / "t.csv", tmp_path, on_error="skip")
 
 
+def test_tables_with_images_in_common_are_refused(tmp_path):
+    """A table of all rows beside one of each split: every row came twice, and those of the test were in training."""
+    disk.write_table(tmp_path / "set" / "test.csv", ["happy", "sad"])
+    shutil.copy(tmp_path / "set" / "test.csv", tmp_path / "set" / "labels.csv")
+    with pytest.raises(InputError, match=r"test.csv row 0 .*: sub/0.png is also in labels.csv row 0 \(line 2\)"):
+        brought_in(tmp_path / "set", tmp_path, on_error="skip")
+
+
 def test_damaged_rows_of_a_table_are_named(tmp_path):
     source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "puzzled", "fear"])
     (tmp_path / "images" / "sub" / "3.png").unlink()

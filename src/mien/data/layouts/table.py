@@ -44,6 +44,7 @@ _SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 class _Row(NamedTuple):
     """What a line of a table says; `where` is what to call it."""
 
+    table: str
     where: str
     image: str
     label: str
@@ -84,6 +85,7 @@ class Table:
         labels = ordered_classes(known_class(name, classes) for name in names)
         root = path if path.is_dir() else path.parent
         roots = [options.images] if options.images else [root / place for place in _PLACES]
+        _require_once(rows, roots)
         return Contents(
             labels=labels,
             items=_items(rows, labels, roots, classes),
@@ -157,6 +159,7 @@ def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputErro
             row = dict(zip(names, cells, strict=True))
             split = split_name(row[split_column]) if split_column else split_of_file(table)
             yield _Row(
+                table.name,
                 where,
                 row[_first(_PATH, names) or ""],
                 row[_first(_LABEL, names) or ""],
@@ -192,6 +195,28 @@ def _filled(reader: Any, table: Path, read: Sequence[int]) -> Iterator[list[str]
         ) from error
 
 
+def _require_once(rows: list[_Row | InputError], roots: list[Path]) -> None:
+    """No image is in two of the tables, as where one has all rows and others have those of each split."""
+    seen: dict[str, _Row] = {}
+    for row in rows:
+        if isinstance(row, InputError):
+            continue
+        first = seen.setdefault(_file_name(row), row)
+        if first.table == row.table:
+            continue
+        file = _find(row, roots)
+        if file is not None and file == _find(first, roots):
+            raise InputError(
+                row.where,
+                f"{_file_name(row)} is also in {first.where}; give one of these tables, or a folder of tables that have "
+                "no image in common",
+            )
+
+
+def _file_name(row: _Row) -> str:
+    return PurePosixPath(row.image.strip().replace("\\", "/")).as_posix()
+
+
 def _items(
     rows: list[_Row | InputError],
     labels: tuple[str, ...],
@@ -203,7 +228,7 @@ def _items(
             yield row
             continue
         where = row.where
-        name = PurePosixPath(row.image.strip().replace("\\", "/")).as_posix()
+        name = _file_name(row)
         try:
             index = labels.index(class_name(row.label, classes, where))
             if not row.split:
@@ -213,7 +238,7 @@ def _items(
             continue
         yield Item(
             f"{where}, {name}",
-            partial(_load, name, _inner(row), roots, where),
+            partial(_load, row, roots),
             index,
             row.split,
             name,
@@ -222,20 +247,21 @@ def _items(
         )
 
 
-def _inner(row: _Row) -> list[str]:
-    """Where below the table's folder an image may be: ``train/``, ``train/happy/`` or ``happy/``."""
-    splits = [name for name in _SPLIT_FOLDERS if split_name(name) == row.split] or [row.split]
-    label = row.label.strip()
-    return [".", *splits, *(f"{name}/{label}" for name in splits), label]
+def _find(row: _Row, roots: list[Path]) -> Path | None:
+    """The image of a row, below the table's folder perhaps in ``train/``, ``train/happy/`` or ``happy/``."""
+    name, label = _file_name(row), row.label.strip()
+    splits = [folder for folder in _SPLIT_FOLDERS if split_name(folder) == row.split] or [row.split]
+    places = (".", *splits, *(f"{folder}/{label}" for folder in splits), label)
+    files = (root / place / name for place in places for root in roots)
+    return next((file for file in files if file.is_file()), None)
 
 
-def _load(name: str, inner: list[str], roots: list[Path], where: str) -> bytes:
-    for place in inner:
-        for root in roots:
-            if (root / place / name).is_file():
-                return read_file(os.fspath(root / place / name))
+def _load(row: _Row, roots: list[Path]) -> bytes:
+    file = _find(row, roots)
+    if file is not None:
+        return read_file(os.fspath(file))
     raise InputError(
-        f"{where}, {name}",
+        f"{row.where}, {_file_name(row)}",
         "no such image beside the table, in images/, or in a folder there that is named by its split or class; name "
         "the folder of the images with --images",
     )
