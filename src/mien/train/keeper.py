@@ -32,7 +32,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
 
     Parameters
     ----------
-    fabric : lightning.fabric.Fabric
+    fabric : lightning.fabric.Fabric or mien.train.single.SingleDevice
     task : Task
     recipe : Recipe
     files : RunFolder
