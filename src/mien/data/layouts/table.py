@@ -208,8 +208,8 @@ def _require_once(rows: list[_Row | InputError], roots: list[Path]) -> None:
         if file is not None and file == _find(first, roots):
             raise InputError(
                 row.where,
-                f"{_file_name(row)} is also in {first.where}; give one of these tables, or a folder of tables that have "
-                "no image in common",
+                f"{_file_name(row)} is also in {first.where}; give one of these tables, or a folder of tables that "
+                "have no image in common",
             )
 
 
