@@ -113,6 +113,19 @@ def test_photos_that_are_repeated_are_stored_a_few_at_a_time(tmp_path):
     assert [data[0] for _, data in repeated.each_encoded(range(6))] == [0, 0, 0, 1, 2, 2]
 
 
+def test_few_rows_of_many_are_one_group(tmp_path):
+    info = DatasetInfo(labels=FER7)
+    with DatasetWriter(tmp_path / "a.parquet", info) as writer:
+        for row in range(10_000):
+            writer.write(Row(b"x", row % 7, "train", "a.csv", row))
+    dataset = Dataset(tmp_path / "a.parquet")
+    few = dataset.write_rows(tmp_path / "b.parquet", range(0, 10_000, 100), info)
+    assert few.row_groups().tolist() == [0] * 100
+    assert few.column("row") == list(range(0, 10_000, 100))
+    every = dataset.write_rows(tmp_path / "c.parquet", range(10_000), info)
+    assert np.bincount(every.row_groups()).tolist() == np.bincount(dataset.row_groups()).tolist()
+
+
 def test_oversampling_before_anything_is_split_off_is_warned_of(tmp_path):
     flat = make_dataset(tmp_path / "a.parquet", [pattern(i) for i in range(4)], [0, 3, 3, 3], ["train"] * 4)
     with pytest.warns(MienWarning, match="held out of the repeated ones later are repeated too.*split first"):

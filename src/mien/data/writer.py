@@ -96,6 +96,7 @@ class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
         self._path = check_destination(path)
         self._pending: list[Row] = []
         self._pending_bytes = 0
+        self._tables: list[pa.Table] = []
 
     def __enter__(self) -> DatasetWriter:
         with contextlib.ExitStack() as stack:
@@ -119,6 +120,8 @@ class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
 
     def write(self, row: Row) -> None:
         """Add a row."""
+        if self._tables:
+            self._flush()
         self._pending.append(row)
         self._pending_bytes += len(row.image)
         if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
@@ -126,14 +129,22 @@ class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
 
     def write_table(self, table: pa.Table) -> None:
         """Add rows that are in the dataset's schema already."""
-        self._flush()
-        self._writer.write_table(table.cast(self._schema), row_group_size=ROW_GROUP_ROWS)
-        self.rows += table.num_rows
+        rows = sum(own.num_rows for own in self._tables) + table.num_rows
+        size = sum(own.nbytes for own in self._tables) + table.nbytes
+        if self._pending or rows > ROW_GROUP_ROWS or size > ROW_GROUP_BYTES:
+            self._flush()
+        self._tables.append(table.cast(self._schema))
 
     def _flush(self) -> None:
+        pa = load_pyarrow()
+        if self._tables:
+            # Few rows that are left of many are not to be a group each.
+            table = pa.concat_tables(self._tables)
+            self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            self.rows += table.num_rows
+            self._tables = []
         if not self._pending:
             return
-        pa = load_pyarrow()
         columns = []
         for item in self._schema:
             if item.name == "image":
