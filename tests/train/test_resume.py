@@ -88,6 +88,18 @@ def test_a_long_epoch_goes_on_in_its_middle(tmp_path, undisturbed):
     assert_same(result, undisturbed(**changes))
 
 
+def test_tensorboard_forgets_what_a_lost_part_has_told(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    changes = {"loggers": ("tensorboard",), "save_every_s": 60}
+    with pytest.raises(CrashError):  # in the second epoch, before anything was saved
+        run(tmp_path / "run", progress=crash_at(3), points=2048, **changes)
+    run(tmp_path / "run", resume=True, points=2048, **changes)
+    told = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    told.Reload()
+    assert [event.step for event in told.Scalars("validation/accuracy")] == [1, 2, 3, 4]
+
+
 def test_a_run_may_crash_again_and_again(tmp_path, undisturbed):
     for resume in (False, True, True):
         with pytest.raises(CrashError):

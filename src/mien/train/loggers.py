@@ -78,7 +78,7 @@ class _TensorBoard:
 
         del config
         self.run_id = run_id
-        self._writer: Any = SummaryWriter(str(folder.tensorboard), purge_step=epochs_done + 1 if epochs_done else None)
+        self._writer: Any = SummaryWriter(str(folder.tensorboard), purge_step=epochs_done + 1)
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
