@@ -505,6 +505,20 @@ def test_a_quotation_mark_that_stays_open_swallows_no_rows(tmp_path, row, count)
         brought_in(tmp_path / "t.csv", tmp_path, on_error="skip")
 
 
+def test_image_folders_of_hugging_face(tmp_path):
+    for split, names in (("train", ["happy", "sad"]), ("test", ["sad"])):
+        source = disk.write_table(
+            tmp_path / "set" / split / "metadata.csv", names, folder=".", header="file_name{0}label"
+        )
+        assert import_dataset(source, tmp_path / "one.parquet")[0].splits == {split: len(names)}
+    dataset, summary = brought_in(tmp_path / "set", tmp_path)
+    assert (summary.layout, dataset.splits) == ("table", {"train": 2, "test": 1})
+    assert dataset.column("source") == ["train/sub/0.png", "train/sub/1.png", "test/sub/0.png"]
+    (tmp_path / "set" / "test" / "sub" / "0.png").unlink()
+    with pytest.raises(InputError, match="test/metadata.csv row 0 .*, test/sub/0.png: no such image"):
+        brought_in(tmp_path / "set", tmp_path)
+
+
 def test_tables_with_images_in_common_are_refused(tmp_path):
     """A table of all rows beside one of each split: every row came twice, and those of the test were in training."""
     disk.write_table(tmp_path / "set" / "test.csv", ["happy", "sad"])

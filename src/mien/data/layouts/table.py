@@ -23,6 +23,7 @@ from mien.data.layouts.base import (
     split_of_file,
     text_encoding,
 )
+from mien.data.layouts.places import folders_in
 from mien.errors import InputError
 from mien.source.image import read_file
 
@@ -36,6 +37,7 @@ _DELIMITERS = ",;\t"
 _MOST_LINES = 200
 """Of a row: texts of several lines may be in a column that is not read, but hardly of as many."""
 _PLACES = (".", "images", "imgs")
+_METADATA = "metadata"
 # What a folder of a split's images may be called.
 _SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
@@ -79,11 +81,11 @@ class Table:
                 f"no CSV file with a column of image files ({', '.join(_PATH)}) and one of labels "
                 f"({', '.join(_LABEL)})",
             )
-        rows = [row for table in tables for row in _rows(table, options.attributes)]
+        root = path if path.is_dir() else path.parent
+        rows = [row for table in tables for row in _rows(table, root, options.attributes)]
         names = {row.label for row in rows if not isinstance(row, InputError)}
         classes = {**own_classes(names), **options.classes}
         labels = ordered_classes(known_class(name, classes) for name in names)
-        root = path if path.is_dir() else path.parent
         roots = [options.images] if options.images else [root / place for place in _PLACES]
         _require_once(rows, roots)
         return Contents(
@@ -97,8 +99,15 @@ class Table:
 def _tables(path: Path) -> list[Path]:
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".csv", ".tsv") and _columns(file)]
-        return sorted(found, key=lambda file: split_of_file(file) != "train")
+        # As the image folders of Hugging Face have them: train/metadata.csv beside its images.
+        inner = [folder / f"{_METADATA}.csv" for folder in folders_in(path)] if not found else []
+        found += [file for file in inner if _columns(file)]
+        return sorted(found, key=lambda file: _split(file) != "train")
     return [path] if path.is_file() and _columns(path) else []
+
+
+def _split(table: Path) -> str:
+    return split_of_file(table.resolve().parent if table.stem == _METADATA else table)
 
 
 def _columns(path: Path) -> tuple[str, list[str]] | None:
@@ -143,23 +152,24 @@ def _first(wanted: tuple[str, ...], names: list[str]) -> str | None:
     return next((name for name in wanted if name in names), None)
 
 
-def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputError]:
+def _rows(table: Path, root: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputError]:
     delimiter, names = _columns(table) or (",", [])
-    known = known_columns(attributes, names, table.name)
+    called = table.relative_to(root).as_posix()
+    known = known_columns(attributes, names, called)
     split_column = _first(_SPLIT, names)
     with table.open(newline="", encoding=text_encoding(table), errors="replace") as file:
         reader = csv.reader(file, delimiter=delimiter)
         next(reader)
         read = [names.index(name) for name in (_first(_PATH, names), _first(_LABEL, names), split_column) if name]
-        for number, cells in enumerate(_filled(reader, table, read)):
-            where = f"{table.name} row {number} (line {reader.line_num})"
+        for number, cells in enumerate(_filled(reader, called, read)):
+            where = f"{called} row {number} (line {reader.line_num})"
             if len(cells) != len(names):
                 yield InputError(where, f"{len(cells)} cells; expected {len(names)} ({', '.join(names)})")
                 continue
             row = dict(zip(names, cells, strict=True))
-            split = split_name(row[split_column]) if split_column else split_of_file(table)
+            split = split_name(row[split_column]) if split_column else _split(table)
             yield _Row(
-                table.name,
+                called,
                 where,
                 row[_first(_PATH, names) or ""],
                 row[_first(_LABEL, names) or ""],
@@ -169,7 +179,7 @@ def _rows(table: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputErro
             )
 
 
-def _filled(reader: Any, table: Path, read: Sequence[int]) -> Iterator[list[str]]:
+def _filled(reader: Any, called: str, read: Sequence[int]) -> Iterator[list[str]]:
     """The rows that are not empty.
 
     Raises
@@ -189,7 +199,7 @@ def _filled(reader: Any, table: Path, read: Sequence[int]) -> Iterator[list[str]
                 yield cells
     except csv.Error as error:
         raise InputError(
-            f"{table.name} line {start + 1}",
+            f"{called} line {start + 1}",
             f"a quotation mark opens a cell that does not end here ({error}): the rows below are lost in it; close it, "
             "or remove it",
         ) from error
@@ -214,7 +224,7 @@ def _require_once(rows: list[_Row | InputError], roots: list[Path]) -> None:
 
 
 def _file_name(row: _Row) -> str:
-    return PurePosixPath(row.image.strip().replace("\\", "/")).as_posix()
+    return (PurePosixPath(row.table).parent / row.image.strip().replace("\\", "/")).as_posix()
 
 
 def _items(
