@@ -13,7 +13,7 @@ import weakref
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import mien
 from mien.classify import OnnxClassifier, take_views
@@ -283,6 +283,17 @@ def test_a_generator_may_fill_one_array_again_and_again(kind, options):
 
     read = [expressions(reading) for reading in fake_recognizer(threads=2).stream(photos(), **options)]
     assert read == [[label] for label in FER7]
+
+
+@pytest.mark.parametrize("options", [{}, {"frame_rate": 10, "smooth_s": 0}])
+def test_the_frames_of_an_animation_are_read_each_as_it_comes(options):
+    """Pillow gives one object again and again; it was read after it had gone on, by several threads at once."""
+    frames = [Image.fromarray(paint_face(said)) for said in range(7)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
+    readings = fake_recognizer(threads=2).stream(ImageSequence.Iterator(Image.open(stream)), **options)
+    read = [(*expressions(reading), reading.note) for reading in readings]
+    assert read == [(FER7[0], "TIFF of 7 pages: read the first"), *((label, None) for label in FER7[1:])]
 
 
 @pytest.mark.parametrize("thing", [0, b"bytes", np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.uint8), None])

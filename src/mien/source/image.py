@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,13 +79,21 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
 
 
 def own_image(image: Any) -> Any:
-    """An image for those who read it later: a copy, where it is memory that whoever gave it may fill anew.
+    """An image for those who read it later: a copy, where whoever gave it may fill it anew.
 
-    As programs do that read a camera into one array again and again. What is no array or buffer is given back as it is.
+    As programs do that read a camera into one array again and again, and Pillow with the frames of an animation. What
+    can only be read is given back as it is.
     """
     if isinstance(image, np.ndarray):
         return image.copy()
-    return bytes(image) if isinstance(image, (bytearray, memoryview)) else image
+    if isinstance(image, (bytearray, memoryview)):
+        return bytes(image)
+    if getattr(image, "is_animated", False):
+        with contextlib.suppress(Exception):  # one that cannot be decoded is told of when it is read
+            copied = image.copy()
+            copied.format, copied.n_frames = image.format, image.n_frames if image.tell() == 0 else 1
+            return copied
+    return image
 
 
 def read_file(name: str) -> bytes:
@@ -243,7 +252,8 @@ def _from_pil(image: Any) -> Frame:
 
     source = "<PIL image>"
     try:
-        note = _note("TIFF" if image.format == "TIFF" else "image", int(getattr(image, "n_frames", 1)))
+        frames = int(getattr(image, "n_frames", 1)) if image.tell() == 0 else 1
+        note = _note("TIFF" if image.format == "TIFF" else "image", frames)
         upright = ImageOps.exif_transpose(image)
         # 16 bits come as "I", too, as of a .pgm; as "RGB" all of it would be white.
         if upright.mode in ("I;16", "I;16B", "I;16L") or (upright.mode == "I" and np.asarray(upright).max() > 255):
