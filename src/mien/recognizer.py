@@ -194,8 +194,8 @@ class Recognizer(RecognizerOptions):
             Arrays are gray (H, W), BGR (H, W, 3) or BGRA (H, W, 4).
         on_error : {"raise", "record"}, optional
             What to do with an input that cannot be read. ``"raise"`` (the default for one image) raises
-            InputError. ``"record"`` (the default for a list) gives it a reading with `Reading.error` and no faces,
-            issues a MienWarning, and continues with the rest.
+            InputError. ``"record"`` (the default for a list) gives it a reading with `Reading.error` and no faces;
+            in a list, a MienWarning names it, and the rest is read.
 
         Returns
         -------
