@@ -149,6 +149,14 @@ def test_another_person_in_the_same_place_is_another_one():
     assert all(frame == {2: 2} for frame in seen)
 
 
+def test_from_one_frame_to_the_next_too():
+    """As where a video leaves something out, and the background stays."""
+    tracker = Tracker()
+    follow([({1: (100, 90), 3: (400, 90)}, [1, 3])] * 10, tracker)
+    seen = follow([({2: (100, 90), 3: (400, 90)}, [2, 3])] * 5, tracker, start_s=10 / RATE)
+    assert all(frame == {2: 3, 3: 2} for frame in seen)
+
+
 def test_a_cut_to_another_scene_starts_new_numbers():
     tracker = Tracker()
     follow([({1: (100, 90), 2: (400, 90)}, [1, 2])] * 10, tracker)

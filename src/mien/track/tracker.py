@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +35,10 @@ _ENOUGH = 0.25
 # From this gap on, place alone proves little: the looks must agree.
 _SHORT_GAP_S = 0.3
 _ALIKE = 0.35
+# From one frame to the next nobody looks this different, of pairs of persons two of three do: a cut that leaves the
+# background as it is.
+_NEXT_FRAME_S = 0.15
+_UNLIKE = 0.4
 # Intervals of rare frames that a person may be away: two, and a bit for frames that come unevenly.
 _RARE_FRAMES = 2.5
 # Overlapping faces hide each other: what is cut out there is not remembered.
@@ -52,7 +57,8 @@ class _Track:
     state: FloatArray  # centre x, centre y, log of size
     velocity: FloatArray  # the same, a second
     landmarks_xy: FloatArray  # relative to the centre, in sizes; NaN where there are none
-    looks: FloatArray
+    looks: FloatArray  # as it has been for some time
+    newest_looks: FloatArray
     time_s: float
     aspect: float
     scene: int
@@ -112,6 +118,7 @@ class Tracker:
             _follow(track, state[column], landmarks[column], time_s)
             if not covered[column]:
                 _remember(track, looks[column], time_s)
+            track.newest_looks = looks[column]
             track.time_s = time_s
             track.aspect = _aspect(box_xyxy[column])
             track.scene = self._scene
@@ -126,6 +133,7 @@ class Tracker:
                         state[column],
                         np.zeros(3, np.float32),
                         landmarks[column],
+                        looks[column],
                         looks[column],
                         time_s,
                         _aspect(box_xyxy[column]),
@@ -194,6 +202,8 @@ class Tracker:
         alike = np.stack([track.looks for track in self._tracks]) @ looks.T
         possible = (place > 0) & (shape >= 0.5)
         possible &= (gap_s[:, None] <= _SHORT_GAP_S) | (alike >= _ALIKE)
+        newest = np.stack([track.newest_looks for track in self._tracks]) @ looks.T
+        possible &= (gap_s[:, None] > _NEXT_FRAME_S) | (np.maximum(alike, newest) >= _UNLIKE)
         elsewhere = np.array([track.scene != self._scene for track in self._tracks])
         possible &= ~elsewhere[:, None] | (alike >= _SAME_FACE)
         rows, columns = np.nonzero(possible)
@@ -257,7 +267,13 @@ def _pose(first: FloatArray, second: FloatArray) -> FloatArray:
 def _looks(image: npt.NDArray[np.uint8], box: FloatArray) -> FloatArray:
     """A small picture of a face and what is close around it."""
     margin = _MARGIN * (box[2:] - box[:2])
-    height, width = image.shape[:2]
-    left, top = np.clip(np.floor(box[:2] - margin), 0, (width - 1, height - 1)).astype(int)
-    right, bottom = np.clip(np.ceil(box[2:] + margin), (left + 1, top + 1), (width, height)).astype(int)
-    return portrait(image[top:bottom, left:right])
+    size = np.array((image.shape[1], image.shape[0]))
+    first = np.floor(box[:2] - margin).astype(int)
+    last = np.maximum(np.ceil(box[2:] + margin).astype(int), first + 1)
+    inner = np.clip(first, 0, size - 1)
+    outer = np.clip(last, inner + 1, size)
+    cut = image[inner[1] : outer[1], inner[0] : outer[0]]
+    (left, top), (right, bottom) = np.maximum(inner - first, 0).tolist(), np.maximum(last - outer, 0).tolist()
+    if left or top or right or bottom:  # the frame's border cuts the face: what is seen of it stays in its place
+        cut = np.asarray(cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+    return portrait(cut)
