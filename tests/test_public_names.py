@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import mien
 from mien import errors
+from tests.conftest import ROOT
 
 HEAVY = [
     "av",
@@ -87,3 +89,28 @@ def test_a_command_does_not_load_the_others():
     run = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=True)
     rooms = {name.split(".")[1] for name in run.stdout.splitlines()[-1].split()}
     assert rooms == {"cli", "errors", "files", "lazy", "zoo"}
+
+
+MODULES = {
+    "scikit-learn": "sklearn", "pyyaml": "yaml", "opencv-python-headless": "cv2", "jinja2": "jinja2 markupsafe",
+    "optuna": "optuna sqlalchemy",
+}  # fmt: skip
+"""What a distribution is imported as, where that is not its name; with what cannot be used without it."""
+
+
+def test_the_extra_for_training_has_all_that_training_imports():
+    """Also what it needs of other rooms: the faces that are held out are chosen by `mien.data.split`."""
+    tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    there = {re.split(r"[^\w-]", one)[0] for one in wanted}
+    there = {name for one in there for name in MODULES.get(one, one).split()} | set(sys.stdlib_module_names) | {"mien"}
+    source = ROOT / "src" / "mien"
+    files = [*(source / "train").rglob("*.py"), *(source / "export").rglob("*.py"), source / "data" / "split.py"]
+    assert len(files) > 60
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            assert {name.split(".")[0] for name in names} <= there, file
