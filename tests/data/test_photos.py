@@ -221,7 +221,7 @@ def test_lines_that_are_no_boxes_of_yolo(tmp_path: Path, line: str) -> None:
         ),
         ("data.yaml", "names:\n- face\n- 'a head'\n\nnc: 2\n", [[16, 12, 48, 36]]),
         ("data.yml", "names: {\n  0: face,\n  1: car\n}\n", [[16, 12, 48, 36]]),
-        ("classes.txt", "person\r\nface\r\n", [[48, 0, 64, 12]]),
+        ("classes.txt", "person\r\nhuman_faces\r\n", [[48, 0, 64, 12]]),
         ("labels/classes.txt", "head\nhelmet\n", [[16, 12, 48, 36], [48, 0, 64, 12]]),
         ("data.yaml", "path: face\n", [[16, 12, 48, 36], [48, 0, 64, 12]]),
     ],
@@ -253,7 +253,7 @@ def test_pascal_voc(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "b", "c")):
         save(tmp_path / "set" / "JPEGImages" / f"{name}.png", number)
     places = tmp_path / "set" / "Annotations"
-    voc(places, "a", ("face", ""), ("person", ""), filename="C:\\photos\\old name.png")
+    voc(places, "a", ("Human face", ""), ("person", ""), filename="C:\\photos\\old name.png")
     voc(places, "b", ("Face", "<difficult>1</difficult>"))
     voc(places, "c")
     lists = tmp_path / "set" / "ImageSets" / "Main"
@@ -328,7 +328,9 @@ def test_a_folder_as_coco_has_it(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("categories", "faces"), [(("face", "car"), 1), (("mask", "no mask"), 2)])
+@pytest.mark.parametrize(
+    ("categories", "faces"), [(("face", "car"), 1), (("Human face", "Human head"), 1), (("mask", "no mask"), 2)]
+)
 def test_only_faces_of_coco_are_faces(tmp_path: Path, categories: tuple[str, ...], faces: int) -> None:
     first, _ = LAYOUTS["coco"](coco(tmp_path / "annotations" / "test.json", categories))
     assert isinstance(first, Photo)

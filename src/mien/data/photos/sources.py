@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mien.data.info import load_pyarrow, open_parquet
 from mien.data.layouts.base import read_listing, split_name, split_of_file
 from mien.data.layouts.places import images_below
-from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, labelled_photo, landmarks_array
+from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, is_face, labelled_photo, landmarks_array
 from mien.data.photos.voc import is_voc, read_voc
 from mien.data.pixels import decode_gray
 from mien.errors import InputError
@@ -165,7 +165,7 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
         images = [(image["id"], str(image["file_name"]).replace("\\", "/")) for image in values["images"]]
         annotations = list(values["annotations"])
-        names = {entry["id"]: str(entry.get("name")).lower() for entry in values.get("categories") or []}
+        names = {entry["id"]: is_face(str(entry.get("name"))) for entry in values.get("categories") or []}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             str(path), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({error!r})"
@@ -182,7 +182,7 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
             raise InputError(where, "expected 'image_id' and 'bbox', the numbers [x, y, width, height]") from error
         if image not in known:
             raise InputError(where, f"is of image_id {image}, which is not among the file's images")
-        if "face" in names.values() and names.get(annotation.get("category_id"), "face") != "face":
+        if any(names.values()) and not names.get(annotation.get("category_id"), True):
             continue
         (crowds if annotation.get("iscrowd") else faces)[image].append([left, top, width, height])
     split = _coco_split(path)
@@ -252,11 +252,11 @@ def _yolo_faces(path: Path) -> frozenset[str] | None:
         cells = [cell.strip(" \t-'\"") for cell in re.split(r"[\n,\[\]{}]", text)]
         numbered = [re.match(r"(\d+)\s*:\s*(.*)", cell) for cell in cells if cell]
         names = {
-            (match[1] if match else str(place)): (match[2] if match else cell).strip(" '\"").lower()
+            (match[1] if match else str(place)): match[2] if match else cell
             for place, (match, cell) in enumerate(zip(numbered, filter(None, cells), strict=True))
         }
-        if "face" in names.values():
-            return frozenset(number for number, name in names.items() if name == "face")
+        if faces := frozenset(number for number, name in names.items() if is_face(name)):
+            return faces
     return None
 
 

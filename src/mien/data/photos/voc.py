@@ -10,13 +10,12 @@ from pathlib import Path, PurePath, PureWindowsPath
 from xml.etree import ElementTree
 
 from mien.data.layouts.base import read_listing, split_name
-from mien.data.photos.form import Photo, boxes_array, labelled_photo
+from mien.data.photos.form import Photo, boxes_array, is_face, labelled_photo
 from mien.errors import InputError
 from mien.source.image import read_file
 
 __all__ = ["is_voc", "read_voc"]
 
-_FACE = "face"
 _PLACES = ("*.xml", "*/*.xml", "*/*/*.xml")
 """Beside the photos, in Annotations/, in folders of splits, or of years (VOCdevkit/VOC2012/Annotations)."""
 _PHOTOS = (".", "JPEGImages", "images", "Images")
@@ -50,7 +49,7 @@ def read_voc(path: Path) -> Iterator[Photo | InputError]:
     if not files:
         raise InputError(str(path), "has no .xml files as Pascal VOC has them; expected a folder with one a photo")
     found = [_annotation(file) for file in files]
-    some = any(name == _FACE for own in found if isinstance(own, _Annotation) for name, _, _ in own.boxes)
+    some = any(is_face(name) for own in found if isinstance(own, _Annotation) for name, _, _ in own.boxes)
     splits = _listed(path)
     for own in found:
         if isinstance(own, InputError):
@@ -85,7 +84,7 @@ def _annotation(file: Path) -> _Annotation | InputError:
             )
         if box[2] < box[0] or box[3] < box[1]:
             return InputError(f"{file.name} object {number}", f"its box {box} ends before it begins")
-        name = (item.findtext("name") or "").strip().lower()
+        name = item.findtext("name") or ""
         own.boxes.append((name, (item.findtext("difficult") or "0").strip() == "1", box))
     return own
 
@@ -95,7 +94,7 @@ def _photo(own: _Annotation, root: Path, only_faces: bool, splits: dict[str, str
     around = own.file.relative_to(root).parts[:-1]
     named = (split_name(part) for part in reversed(around))
     told = next((name for name in named if name in ("train", "validation", "test")), "train")
-    boxes = [(difficult, box) for name, difficult, box in own.boxes if name == _FACE or not only_faces]
+    boxes = [(difficult, box) for name, difficult, box in own.boxes if is_face(name) or not only_faces]
     return labelled_photo(
         read_file(os.fspath(image)),
         image.relative_to(root).as_posix() if image.is_relative_to(root) else image.name,
