@@ -337,6 +337,17 @@ def test_only_faces_of_coco_are_faces(tmp_path: Path, categories: tuple[str, ...
     assert (first.split, len(first.box_xyxy)) == ("test", faces)
 
 
+def test_a_category_of_coco_without_annotations_says_nothing(tmp_path: Path) -> None:
+    """Roboflow writes the name of the collection as category 0."""
+    path = coco(tmp_path / "annotations" / "test.json", ("masked", "bare"))
+    values = json.loads(path.read_text(encoding="utf-8-sig"))
+    values["categories"].append({"id": 99, "name": "faces"})
+    path.write_text(json.dumps(values))
+    first, _ = LAYOUTS["coco"](path)
+    assert isinstance(first, Photo)
+    assert len(first.box_xyxy) == 2
+
+
 @pytest.mark.parametrize("annotation", [{"image_id": 9}, {"bbox": [1, 2, 3]}, {"bbox": None}])
 def test_damaged_annotations_of_coco_are_named(tmp_path: Path, annotation: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"x\.json annotation 0"):

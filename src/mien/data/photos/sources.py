@@ -171,6 +171,8 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
             str(path), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({error!r})"
         ) from error
     known = {number for number, _ in images}
+    # Roboflow names the whole collection as a category, too, of which nothing is.
+    named = any(isinstance(own, dict) and names.get(own.get("category_id")) for own in annotations)
     faces: dict[Any, list[list[float]]] = defaultdict(list)
     crowds: dict[Any, list[list[float]]] = defaultdict(list)
     for number, annotation in enumerate(annotations):
@@ -182,7 +184,7 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
             raise InputError(where, "expected 'image_id' and 'bbox', the numbers [x, y, width, height]") from error
         if image not in known:
             raise InputError(where, f"is of image_id {image}, which is not among the file's images")
-        if any(names.values()) and not names.get(annotation.get("category_id"), True):
+        if named and not names.get(annotation.get("category_id"), True):
             continue
         (crowds if annotation.get("iscrowd") else faces)[image].append([left, top, width, height])
     split = _coco_split(path)
