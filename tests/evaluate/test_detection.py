@@ -60,6 +60,7 @@ def test_the_shipped_detector_on_a_known_face(tmp_path: Path, astronaut_bgr: np.
     assert values["data"]["photos"] == 3
     assert values["data"]["faces"] == 2
     assert values["overall"]["iou_0.5"]["recall"] == 1.0
+    assert values["overall"]["iou_0.5"]["recall_interval_95"] == [0.3424, 1.0], "two of two faces, after Wilson"
     assert values["as_shipped"]["iou_0.5"] == {"recall": 1.0, "false_finds_a_photo": 0.0}
     assert values["landmarks"]["faces"] == 2
     assert values["landmarks"]["mean"] < 0.15

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.metrics.classification import share_interval
 from mien.metrics.detection import SIZES_PX, Finds, average_precision, recall_at_false_finds, share_found
 
 __all__ = [
@@ -28,14 +29,22 @@ SAMPLES = 400
 
 
 def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Average precision, and recall at few false finds with its interval over samples of the photos (`weights`)."""
+    """Average precision, and recall at few false finds with its interval over samples of the photos (`weights`).
+
+    Where all faces are found, or none, the interval is that of `share_interval` over the faces.
+    """
     (recall,), (threshold,) = recall_at_false_finds(finds)
     sampled, _ = recall_at_false_finds(finds, weights=weights)
+    interval = [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))]
+    faces = int(finds.counts.sum())
+    if faces and recall in (0.0, 1.0):
+        # Whichever photos are drawn, all faces are found, of three as of three thousand: of that they say nothing.
+        interval = [round(bound, 4) for bound in share_interval(np.full(faces, bool(recall)))]
     ap = average_precision(finds)
     return {
         "ap": None if ap is None else round(ap, 4),
         "recall": _number(recall),
-        "recall_interval_95": [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))],
+        "recall_interval_95": interval,
         "threshold": round(float(threshold), 4),
     }
 
