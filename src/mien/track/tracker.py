@@ -1,8 +1,8 @@
 """Which face of this frame is which person of the frames before.
 
 A light tracker in numpy: constant velocity beside the camera's own, overlap of boxes, distance of landmarks, and a
-small picture of each face that tells two persons apart whose paths cross. supervision's ByteTrack does not look at the
-faces, and importing it takes three times as long as the rest of mien's libraries together (`docs/video.md`).
+small picture of each face that tells two persons apart whose paths cross. Those of the package `trackers` do
+not look at the faces, and importing supervision for them takes longer than all of mien's libraries (`docs/video.md`).
 """
 
 from __future__ import annotations
