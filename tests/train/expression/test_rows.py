@@ -32,9 +32,9 @@ def test_the_splits_of_a_dataset(tmp_path: Path) -> None:
     assert (training.learned_from.faces, training.learned_from.held_out) == (21, 0)
     assert training.scheme.labels == validation.scheme.labels == FER7
     assert len(open_rows(options(path, validation_split="other"), 0)[1]) == 21
-    with pytest.raises(UsageError, match="learned from and choose"):
+    with pytest.raises(UsageError, match="cannot be used for training and validation"):
         open_rows(options(path, validation_split="train"), 0)
-    with pytest.raises(UsageError, match="learned from and choose"):
+    with pytest.raises(UsageError, match="cannot be used for training and validation"):
         open_rows(options(path, validation_split="train", validation_data=path), 0)
     with pytest.raises(UsageError, match="no split 'nothing'"):
         open_rows(options(path, validation_split="nothing"), 0)
