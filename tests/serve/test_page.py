@@ -137,6 +137,33 @@ def test_live_view(open_page):
     assert painted(page, "overlay") == 0
 
 
+def test_what_is_seen_for_a_blink_now_and_then_has_no_card(open_page):
+    page = open_page()
+    shown = page.evaluate(
+        """async () => {
+          const { Live } = await import("/page/live.js");
+          const probabilities = { happy: 0.9, sad: 0.1 };
+          const face = (track_id) => ({ track_id, expression: "happy", confidence: 0.9, probabilities });
+          const watch = (intervalMs, frames) => {
+            const page = { people: document.createElement("ul"), nobody: document.createElement("p") };
+            const live = Object.assign(Object.create(Live.prototype), { cards: new Map(), times: [], page });
+            const counts = frames.map((ids, number) => {
+              live.updateCards({ faces: ids.map(face) }, number * intervalMs);
+              live.times.push(number * intervalMs);
+              return [...live.cards.keys()].filter((id) => live.isSure(id)).length;
+            });
+            return [page.people.childElementCount, counts];
+          };
+          const blinks = Array.from({ length: 24 }, (_, n) => (n === 0 || n === 23 ? [1, 2] : [1]));
+          const away = Array.from({ length: 24 }, (_, n) => (n < 8 || n === 23 ? [1] : []));
+          return { blinks: watch(33, blinks), away: watch(33, away), slow: watch(500, [[1], [1]]) };
+        }"""
+    )
+    assert shown["blinks"] == [1, [0] * 5 + [1] * 19]
+    assert shown["away"] == [1, [0] * 5 + [1] * 19]  # who was known stays known
+    assert shown["slow"] == [1, [0, 1]]
+
+
 def test_labels_in_a_crowd_cover_neither_faces_nor_each_other(open_page):
     page = open_page()
     boxes = [[70 * x + 20, 80 * y + 20, 70 * x + 50, 80 * y + 55] for y in range(3) for x in range(5)]

@@ -10,8 +10,10 @@ const JPEG_QUALITY = 0.8;
 const GONE_MS = 700;
 const LOST_ANSWER_MS = 5000;
 const QUICK_MS = 60;
-const SURE_AFTER = 6;  // frames: what the detector sees for a blink is not shown, only recorded
-const SURE_MS = 400;  // where frames come slowly, the second one after this is enough
+// What the detector sees for a blink, now and then, is not shown, only recorded: a person is in half of the frames
+// since the first one, and in so many of them, or for so long where frames come slowly.
+const SURE_AFTER = 6;
+const SURE_MS = 400;
 
 const CAMERA_PROBLEMS = {
   NotAllowedError: ["The camera is blocked", "Allow the camera for this page in the browser’s address bar, then try again."],
@@ -191,7 +193,7 @@ export class Live {
 
   isSure(id) {
     const card = this.cards.get(id);
-    return card && (card.seen >= SURE_AFTER || card.seenMs - card.firstMs >= SURE_MS);
+    return Boolean(card?.sure);
   }
 
   updateFigures(reading, now) {
@@ -218,15 +220,18 @@ export class Live {
       if (!card) {
         card = new PersonCard(`person ${id}`);
         card.seen = 0;
+        card.frames = 0;
         card.firstMs = now;
         this.cards.set(id, card);
       }
       card.seen += 1;
       card.seenMs = now;
-      if (!card.root.isConnected && this.isSure(id)) this.page.people.append(card.root);
+      card.sure ||= 2 * card.seen > card.frames && (card.seen >= SURE_AFTER || now - card.firstMs >= SURE_MS);
+      if (!card.root.isConnected && card.sure) this.page.people.append(card.root);
       card.update(face);
     });
     for (const [id, card] of this.cards) {
+      card.frames += 1;
       card.root.dataset.gone = String(now - card.seenMs > 150);
       if (now - card.seenMs > goneMs) { card.root.remove(); this.cards.delete(id); }
     }
