@@ -1,6 +1,6 @@
 """Measure what a user waits for, as ratios in one run.
 
-    python benchmarks/recognize_speed.py [--out docs/speed.md] [--quick]
+    python benchmarks/recognize_speed.py [--out table.md] [--quick]
 
 Pictures are made from the photo in `examples/`, so that everybody can run it. Every comparison alternates its two
 sides, takes medians, and stays inside one run: machines are noisy, ratios travel better than milliseconds.
@@ -214,10 +214,10 @@ def large_photo() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    parser.add_argument("--out", type=Path, help="also write the table and its conditions to this file")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer photos")
     arguments = parser.parse_args()
-    print("| what | measured | wanted |\n| --- | --- | --- |")
+    print("| what | measured | target |\n| --- | --- | --- |")
     first_answer(5 if arguments.quick else 15)
     one_face()
     five_face_photo()
@@ -229,16 +229,7 @@ def main() -> None:
             f"ONNX Runtime {__import__('onnxruntime').__version__}, "
             f"{processor()}, {len(os.sched_getaffinity(0))} cores"
         )
-        text = [
-            "# Speed",
-            "",
-            "Written by `python benchmarks/recognize_speed.py --out docs/speed.md`: medians, each within one run.",
-            f"Conditions: {conditions}.",
-            "",
-            "| what | measured | target |",
-            "| --- | --- | --- |",
-            *LINES,
-        ]
+        text = [f"Conditions: {conditions}.", "", "| what | measured | target |", "| --- | --- | --- |", *LINES]
         arguments.out.write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
