@@ -1,28 +1,11 @@
 """One declaration of an option serves the library and configuration files; flags are in tests/cli/test_flags.py."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
 from mien.errors import UsageError
-from mien.options import check_options, coerce_option, option, options_from_dict
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    queue: int = option(3, "How many wait.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bake(Shop):
-    oven: str = option("gas", "Which oven.", choices=("gas", "wood"))
-    minutes: float = option(20.0, "How long.", minimum=1, maximum=90)
-    glaze: bool = option(False, "Whether to glaze.")
-    tray: int | None = option(None, "Which tray.", flag="--tray-number")
-
-    def __post_init__(self):
-        check_options(self)
+from mien.options import coerce_option, options_from_dict
+from tests.bakery import Bake
 
 
 @pytest.mark.parametrize("bad", [{"oven": "coal"}, {"minutes": 0.5}, {"minutes": 91}, {"minutes": "long"}])

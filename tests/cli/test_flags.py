@@ -1,31 +1,11 @@
 """The flags of a command come from the declarations of its options."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import typer
 from typer.testing import CliRunner
 
 from mien.cli.flags import with_flags, with_options
-from mien.options import check_options, coerce_option, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    HEADLINE: ClassVar[str] = "In the shop"
-
-    queue: int = option(3, "How many wait.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bake(Shop):
-    oven: str = option("gas", "Which oven.", choices=("gas", "wood"))
-    minutes: float = option(20.0, "How long.", minimum=1, maximum=90)
-    glaze: bool = option(False, "Whether to glaze.")
-    tray: int | None = option(None, "Which tray.", flag="--tray-number")
-
-    def __post_init__(self):
-        check_options(self)
+from mien.options import coerce_option
+from tests.bakery import Bake, Shop
 
 
 def run(*arguments):

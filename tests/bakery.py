@@ -1,0 +1,28 @@
+"""Declared options for tests of what comes of a declaration: in the library, in files, as flags."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mien.options import check_options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """Options that a command has of its room."""
+
+    HEADLINE: ClassVar[str] = "In the shop"
+
+    queue: int = option(3, "How many wait.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bake(Shop):
+    """Options of each kind, with and without bounds, for tests of what their declaration does."""
+
+    oven: str = option("gas", "Which oven.", choices=("gas", "wood"))
+    minutes: float = option(20.0, "How long.", minimum=1, maximum=90)
+    glaze: bool = option(False, "Whether to glaze.")
+    tray: int | None = option(None, "Which tray.", flag="--tray-number")
+
+    def __post_init__(self) -> None:
+        check_options(self)
