@@ -64,6 +64,31 @@ class _Track:
     scene: int
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The N faces of one frame."""
+
+    box_xyxy: FloatArray
+    state: FloatArray
+    landmarks_xy: FloatArray
+    looks: FloatArray
+    time_s: float
+
+    @classmethod
+    def of(cls, faces: Sequence[Face], image: npt.NDArray[np.uint8], time_s: float) -> _Seen:
+        box_xyxy = np.array([face.box_xyxy for face in faces], np.float32)
+        state = _states(box_xyxy)
+        looks = np.stack([_looks(image, box) for box in box_xyxy])
+        landmarks = np.stack([_relative(face, place) for face, place in zip(faces, state, strict=True)])
+        return cls(box_xyxy, state, landmarks, looks, time_s)
+
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """Which faces overlap with another one."""
+        overlap = iou_matrix(self.box_xyxy, self.box_xyxy)
+        np.fill_diagonal(overlap, 0)
+        return np.asarray(overlap.max(axis=1, initial=0) > _COVERED_IOU, np.bool_)
+
+
 class Tracker:
     """Gives each face the number of its person.
 
@@ -105,41 +130,22 @@ class Tracker:
         if not faces:
             self._move(motion.shift_xy)
             return []
-        box_xyxy = np.array([face.box_xyxy for face in faces], np.float32)
-        state = _states(box_xyxy)
-        looks = np.stack([_looks(image, box) for box in box_xyxy])
-        landmarks = np.stack([_relative(face, place) for face, place in zip(faces, state, strict=True)])
-        overlap = iou_matrix(box_xyxy, box_xyxy)
-        np.fill_diagonal(overlap, 0)
-        covered = overlap.max(axis=1, initial=0) > _COVERED_IOU
+        seen = _Seen.of(faces, image, time_s)
+        covered = seen.covered()
         ids = [0] * len(faces)
-        for row, column in self._pairs(box_xyxy, state, landmarks, looks, time_s, motion.shift_xy):
+        for row, column in self._pairs(seen, motion.shift_xy):
             track = self._tracks[row]
-            _follow(track, state[column], landmarks[column], time_s)
+            _follow(track, seen, column)
             if not covered[column]:
-                _remember(track, looks[column], time_s)
-            track.newest_looks = looks[column]
+                _remember(track, seen, column)
+            track.newest_looks = seen.looks[column]
             track.time_s = time_s
-            track.aspect = _aspect(box_xyxy[column])
+            track.aspect = _aspect(seen.box_xyxy[column])
             track.scene = self._scene
             ids[column] = track.track_id
         for column, track_id in enumerate(ids):
             if not track_id:
-                ids[column] = self._next_id
-                self._next_id += 1
-                self._tracks.append(
-                    _Track(
-                        ids[column],
-                        state[column],
-                        np.zeros(3, np.float32),
-                        landmarks[column],
-                        looks[column],
-                        looks[column],
-                        time_s,
-                        _aspect(box_xyxy[column]),
-                        self._scene,
-                    )
-                )
+                ids[column] = self._begin(seen, column)
         return ids
 
     @property
@@ -152,62 +158,63 @@ class Tracker:
         for track in self._tracks:
             track.state = np.append(track.state[:2] + shift_xy, track.state[2:])
 
-    def _pairs(
-        self,
-        box_xyxy: FloatArray,
-        state: FloatArray,
-        landmarks: FloatArray,
-        looks: FloatArray,
-        time_s: float,
-        shift_xy: FloatArray,
-    ) -> list[tuple[int, int]]:
-        """Tracks and faces that belong together, with or without the movement of the picture: what fits better.
+    def _begin(self, seen: _Seen, column: int) -> int:
+        """A person who was not known."""
+        track = _Track(
+            track_id=self._next_id,
+            state=seen.state[column],
+            velocity=np.zeros(3, np.float32),
+            landmarks_xy=seen.landmarks_xy[column],
+            looks=seen.looks[column],
+            newest_looks=seen.looks[column],
+            time_s=seen.time_s,
+            aspect=_aspect(seen.box_xyxy[column]),
+            scene=self._scene,
+        )
+        self._next_id += 1
+        self._tracks.append(track)
+        return track.track_id
+
+    def _pairs(self, seen: _Seen, shift_xy: FloatArray) -> list[tuple[int, int]]:
+        """Tracks and faces that belong together; the tracks are moved with the picture where that fits better.
 
         What moved may be a large face before a plain wall, and not the camera.
         """
         if not self._tracks:
             return []
-        still = self._affinity(box_xyxy, state, landmarks, looks, time_s)
+        still = self._affinity(seen, np.zeros(2, np.float32))
         pairs = assign(still)
-        if np.hypot(*shift_xy) <= _STILL * np.exp(state[:, 2].min()):
+        if np.hypot(*shift_xy) <= _STILL * np.exp(seen.state[:, 2].min()):
             return pairs
-        before = [track.state for track in self._tracks]
-        self._move(shift_xy)
-        moved = self._affinity(box_xyxy, state, landmarks, looks, time_s)
+        moved = self._affinity(seen, shift_xy)
         moved_pairs = assign(moved)
-        if sum(moved[pair] for pair in moved_pairs) >= sum(still[pair] for pair in pairs):
-            return moved_pairs
-        for track, place in zip(self._tracks, before, strict=True):
-            track.state = place
-        return pairs
+        if sum(moved[pair] for pair in moved_pairs) < sum(still[pair] for pair in pairs):
+            return pairs
+        self._move(shift_xy)
+        return moved_pairs
 
-    def _affinity(
-        self,
-        box_xyxy: FloatArray,
-        state: FloatArray,
-        landmarks: FloatArray,
-        looks: FloatArray,
-        time_s: float,
-    ) -> FloatArray:
-        """How well tracks (rows) and faces (columns) fit, in [0, 1]; 0 where they cannot be the same person."""
-        gap_s = np.array([time_s - track.time_s for track in self._tracks], np.float32)
+    def _affinity(self, seen: _Seen, shift_xy: FloatArray) -> FloatArray:
+        """How well tracks (rows), moved by a shift, and faces (columns) fit, in [0, 1]; 0: not the same person."""
+        state = seen.state
+        gap_s = np.array([seen.time_s - track.time_s for track in self._tracks], np.float32)
         expected = np.stack([_predict(track, gap) for track, gap in zip(self._tracks, gap_s, strict=True)])
-        overlap = iou_matrix(_boxes(expected, [track.aspect for track in self._tracks]), box_xyxy)
+        expected[:, :2] += shift_xy
+        overlap = iou_matrix(_boxes(expected, [track.aspect for track in self._tracks]), seen.box_xyxy)
         size = np.exp((expected[:, None, 2] + state[None, :, 2]) / 2)
         distance = np.hypot(*(expected[:, None, :2] - state[None, :, :2]).transpose(2, 0, 1)) / size
         # Who is away for longer may have gone further: one face's width, and as much again in half a second.
         reach = 1.0 + 2.0 * np.minimum(gap_s, 1.0)[:, None]
         place = np.maximum(overlap, 0.9 * np.clip(1.0 - distance / reach, 0, 1))
         shape = np.exp(-np.abs(expected[:, None, 2] - state[None, :, 2]))
-        alike = np.stack([track.looks for track in self._tracks]) @ looks.T
+        alike = np.stack([track.looks for track in self._tracks]) @ seen.looks.T
         possible = (place > 0) & (shape >= 0.5)
         possible &= (gap_s[:, None] <= _SHORT_GAP_S) | (alike >= _ALIKE)
-        newest = np.stack([track.newest_looks for track in self._tracks]) @ looks.T
+        newest = np.stack([track.newest_looks for track in self._tracks]) @ seen.looks.T
         possible &= (gap_s[:, None] > _NEXT_FRAME_S) | (np.maximum(alike, newest) >= _UNLIKE)
         elsewhere = np.array([track.scene != self._scene for track in self._tracks])
         possible &= ~elsewhere[:, None] | (alike >= _SAME_FACE)
         rows, columns = np.nonzero(possible)
-        pose = _pose(np.stack([track.landmarks_xy for track in self._tracks])[rows], landmarks[columns])
+        pose = _pose(np.stack([track.landmarks_xy for track in self._tracks])[rows], seen.landmarks_xy[columns])
         fit = 0.5 * place[rows, columns] * pose * np.sqrt(shape[rows, columns]) + 0.5 * alike[rows, columns]
         affinity = np.zeros(possible.shape, np.float32)
         affinity[rows, columns] = np.where(fit >= _ENOUGH, fit, 0)
@@ -235,19 +242,19 @@ def _predict(track: _Track, gap_s: float) -> FloatArray:
     return expected
 
 
-def _follow(track: _Track, state: FloatArray, landmarks_xy: FloatArray, time_s: float) -> None:
-    passed_s = time_s - track.time_s
+def _follow(track: _Track, seen: _Seen, column: int) -> None:
+    passed_s = seen.time_s - track.time_s
     if passed_s > 0:
         share = np.float32(1.0 - math.exp(-passed_s / _VELOCITY_S))
-        change = (state - track.state) / np.float32(passed_s)
+        change = (seen.state[column] - track.state) / np.float32(passed_s)
         track.velocity = np.asarray(track.velocity + share * (change - track.velocity), np.float32)
-    track.state = state
-    track.landmarks_xy = landmarks_xy
+    track.state = seen.state[column]
+    track.landmarks_xy = seen.landmarks_xy[column]
 
 
-def _remember(track: _Track, looks: FloatArray, time_s: float) -> None:
-    share = np.float32(1.0 - math.exp(-(time_s - track.time_s) / _LOOKS_S))
-    mixed = np.asarray(track.looks + share * (looks - track.looks), np.float32)
+def _remember(track: _Track, seen: _Seen, column: int) -> None:
+    share = np.float32(1.0 - math.exp(-(seen.time_s - track.time_s) / _LOOKS_S))
+    mixed = np.asarray(track.looks + share * (seen.looks[column] - track.looks), np.float32)
     track.looks = mixed / np.float32(max(float(np.linalg.norm(mixed)), 1e-6))
 
 
