@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.info import METADATA_KEY, TRAIN, open_parquet
 from mien.data.layouts import Item, ReadOptions, find_layout
-from mien.data.layouts.base import split_name
+from mien.data.layouts.names import split_name
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.errors import InputError, UsageError
 from mien.source.image import decode_image

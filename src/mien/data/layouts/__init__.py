@@ -9,10 +9,9 @@ from mien.data.layouts.base import (
     Layout,
     ReadOptions,
     find_layout,
-    parse_attributes,
-    parse_classes,
     register,
 )
+from mien.data.layouts.names import parse_attributes, parse_classes
 
 __all__ = [
     "LAYOUTS",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mien.data.layouts.affectnet_sets import find_sets, read_sets
 from mien.data.layouts.affectnet_values import CLASSES, NO_EXPRESSION, expression, number, points
-from mien.data.layouts.base import Contents, Item, ReadOptions, register, split_name
+from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.names import split_name
 from mien.errors import InputError
 from mien.source.image import read_file
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.layouts.affectnet_values import CLASSES, expression, number, points
-from mien.data.layouts.base import Contents, Item, split_name
+from mien.data.layouts.base import Contents, Item
+from mien.data.layouts.names import split_name
 from mien.data.layouts.places import images_in
 from mien.errors import InputError
 from mien.source.image import read_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mien.data.layouts.base import class_index
+from mien.data.layouts.names import class_index
 from mien.errors import InputError
 
 __all__ = ["CLASSES", "NO_EXPRESSION", "expression", "number", "points"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
-from mien.files import utf8_text
-from mien.labels import EXPRESSIONS, canonical_name
 
 __all__ = [
     "LAYOUTS",
@@ -25,28 +22,11 @@ __all__ = [
     "Item",
     "Layout",
     "ReadOptions",
-    "class_index",
-    "class_name",
     "find_layout",
-    "known_class",
-    "known_columns",
-    "ordered_classes",
-    "own_classes",
-    "parse_attributes",
-    "parse_classes",
     "read_listing",
     "register",
-    "split_name",
-    "split_of_file",
     "text_encoding",
 ]
-
-_SPLITS = {
-    "training": "train", "trainset": "train", "train_set": "train", "training_set": "train",
-    "publictest": "validation", "valid": "validation", "val": "validation", "val_set": "validation",
-    "valid_set": "validation", "validation_set": "validation",
-    "privatetest": "test", "testing": "test", "testset": "test", "test_set": "test",
-}  # fmt: skip
 
 
 @dataclass
@@ -246,143 +226,6 @@ def text_encoding(path: Path) -> str:
     """How a text file says that it is written: UTF-16 by its mark at the beginning, else UTF-8."""
     with path.open("rb") as file:
         return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-
-
-def parse_classes(text: str | None) -> dict[str, str]:
-    """What the source's own classes mean, from the option ``--classes``.
-
-    Parameters
-    ----------
-    text : str or None
-        Expressions in the order of the source's numbers, from 0 (``"surprise,fear"``), or pairs of the source's own
-        name or number and an expression (``"1=surprise,2=fear"``, ``"wut=angry"``).
-
-    Returns
-    -------
-    dict of str to str
-        From the source's names in lower case to mien's; empty without a text.
-
-    Raises
-    ------
-    UsageError
-        If an expression is unknown, or a class comes twice.
-    """
-    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
-    pairs = [part.split("=", 1) if "=" in part else [str(number), part] for number, part in enumerate(parts)]
-    if any("=" in part for part in parts) and not all("=" in part for part in parts):
-        raise UsageError(f"--classes is '{text}'; expected either names in order, or pairs such as 1=surprise,2=fear")
-    classes = {own.strip().lower(): canonical_name(name) for own, name in pairs}
-    if len(classes) < len(pairs):
-        raise UsageError(f"--classes is '{text}', which names a class twice")
-    return classes
-
-
-def parse_attributes(text: str | None) -> tuple[str, ...]:
-    """The names of attributes between commas, as they are kept: in small letters, each once."""
-    names = (name.strip().lower() for name in (text or "").split(","))
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
-    """The project's name of a class that a source names.
-
-    Raises
-    ------
-    InputError
-        If it is unknown.
-    """
-    found = known_class(text, classes)
-    if found is None:
-        raise InputError(
-            where,
-            f"unknown class name '{text.strip()[:60]}'; expected a spelling of {', '.join(EXPRESSIONS)}; "
-            "'mien data import --classes' says what other names mean",
-        )
-    return found
-
-
-def known_class(text: str, classes: Mapping[str, str]) -> str | None:
-    """The project's name of a class that a source names; None if it is unknown."""
-    key = text.strip().lower()
-    # As data frames write whole numbers where some cells of the column are empty.
-    own = classes.get(key) or classes.get(key.removesuffix(".0"))
-    if own is not None:
-        return own
-    try:
-        return canonical_name(text)
-    except UsageError:
-        return None
-
-
-def own_classes(names: Iterable[str]) -> dict[str, str]:
-    """What the class names of a source mean where no two of them are names of expressions: classes of their own.
-
-    Returns
-    -------
-    dict of str to str
-        From the names in lower case to themselves; empty where they are expressions, or numbers.
-    """
-    own = {name.strip().lower() for name in names} - {""}
-    numbers = any(name.replace(".", "", 1).removeprefix("-").isdigit() for name in own)
-    if numbers or sum(known_class(name, {}) is not None for name in own) > 1:
-        return {}
-    return {name: utf8_text(name) for name in own}
-
-
-def ordered_classes(found: Iterable[str | None]) -> tuple[str, ...]:
-    """Classes in the order in which datasets have them: expressions in theirs, then others by name."""
-    names = set(found) - {None}
-    others = sorted(name for name in names if name is not None and name not in EXPRESSIONS)
-    return (*(name for name in EXPRESSIONS if name in names), *others)
-
-
-def split_name(name: str) -> str:
-    """A split's name here: ``train``, ``validation`` and ``test`` for the field's names of these, else as it is."""
-    key = name.strip().lower()
-    return _SPLITS.get(key.replace(" ", "").replace("-", "_"), key)
-
-
-def split_of_file(path: Path) -> str:
-    """The split that a file's name speaks of (``val2017.json``, ``train-00000-of-00002.parquet``), else ``train``."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((split_name(word) for word in words if split_name(word) in ("train", "validation", "test")), "train")
-
-
-def known_columns(wanted: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:
-    """Find the columns that tell of attributes, whatever the case of their names.
-
-    Returns
-    -------
-    dict of str to str
-        From the attribute's name to the column's own.
-
-    Raises
-    ------
-    UsageError
-        If there is no such column.
-    """
-    own = {name.strip().lower(): name for name in columns}
-    missing = [name for name in wanted if name not in own]
-    if missing:
-        raise UsageError(f"{where} has no column {', '.join(missing)}; it has {', '.join(columns)}")
-    return {name: own[name] for name in wanted}
-
-
-def class_index(text: str, count: int, where: str, first: int = 0) -> int:
-    """A class number from its text, as an index from 0.
-
-    Raises
-    ------
-    InputError
-        If it is no whole number from `first` to `first + count - 1`.
-    """
-    try:
-        value = int(text)
-    except ValueError:
-        value = first - 1
-    if not first <= value < first + count:
-        raise InputError(where, f"label '{text.strip()}'; expected a whole number from {first} to {first + count - 1}")
-    return value - first
 
 
 def read_listing(path: Path, expected: str) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, class_index, read_listing, register
+from mien.data.layouts.base import Contents, Item, ReadOptions, read_listing, register
+from mien.data.layouts.names import class_index
 from mien.errors import InputError
 from mien.labels import FER7
 from mien.source.image import read_file

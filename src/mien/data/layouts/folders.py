@@ -8,17 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import (
-    Contents,
-    DamagedFolderError,
-    Item,
-    ReadOptions,
-    class_name,
-    known_class,
-    ordered_classes,
-    register,
-    split_name,
-)
+from mien.data.layouts.base import Contents, DamagedFolderError, Item, ReadOptions, register
+from mien.data.layouts.names import class_name, known_class, ordered_classes, split_name
 from mien.data.layouts.places import folders_in, images_below, is_image, load_image, named_split, unreadable, walk
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS

@@ -8,7 +8,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, ordered_classes, register, split_name
+from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.names import ordered_classes, split_name
 from mien.data.layouts.places import images_below, load_image, named_split
 from mien.errors import InputError
 

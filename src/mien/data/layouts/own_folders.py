@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, ReadOptions, register, split_name
+from mien.data.layouts.base import Contents, ReadOptions, register
 from mien.data.layouts.folders import DEEPEST, ClassFolders
+from mien.data.layouts.names import split_name
 from mien.data.layouts.places import folders_in, images_below, images_in, named_split
 from mien.files import utf8_text
 

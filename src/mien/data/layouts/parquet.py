@@ -12,16 +12,13 @@ from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow, open_parquet
-from mien.data.layouts.base import (
-    Contents,
-    Item,
-    ReadOptions,
+from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.names import (
     class_name,
     known_class,
     known_columns,
     ordered_classes,
     own_classes,
-    register,
     split_name,
     split_of_file,
 )

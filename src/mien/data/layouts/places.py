@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from mien.data.layouts.base import split_name
+from mien.data.layouts.names import split_name
 from mien.errors import InputError
 from mien.source.image import read_file
 from mien.source.name import IMAGE_SUFFIXES

@@ -9,19 +9,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from mien.data.layouts.base import (
-    Contents,
-    Item,
-    ReadOptions,
+from mien.data.layouts.base import Contents, Item, ReadOptions, register, text_encoding
+from mien.data.layouts.names import (
     class_name,
     known_class,
     known_columns,
     ordered_classes,
     own_classes,
-    register,
     split_name,
     split_of_file,
-    text_encoding,
 )
 from mien.data.layouts.places import folders_in
 from mien.errors import InputError

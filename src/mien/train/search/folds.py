@@ -15,7 +15,7 @@ from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.faces import is_dataset
 from mien.data.importer import import_dataset
-from mien.data.layouts.base import split_name
+from mien.data.layouts.names import split_name
 from mien.data.split import make_folds
 from mien.errors import UsageError
 
