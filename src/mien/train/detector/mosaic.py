@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mien.data.photos.change import darken, tilted_box
 from mien.detect.image import resize
+from mien.train.detector.crowd import cover_face, draw_crowd
 from mien.train.detector.distractors import draw_distractor, draw_pattern
 from mien.train.detector.photos import CroppedFaces, PhotoStore, TrainingPhoto
 from mien.train.detector.pixels import change_light, degrade
@@ -30,6 +31,10 @@ _SEEN_SHARE = 0.6
 _SMALLEST_TILE_PX = 28
 _MIRROR = np.asarray([1, 0, 2, 4, 3])
 _FILLS = (0, 127, 127, 255)
+# Of a smaller face that is partly hidden, nothing is left to know it by.
+_COVERED_PX = 14.0
+_COVER_PX = 64
+_LARGEST_IN_CROWD = 0.15
 
 
 @dataclass
@@ -88,7 +93,9 @@ def make_mosaic(
     """Make one training image of `side_px` by `side_px`."""
     canvas = _Canvas(np.full((side_px, side_px), 127, np.uint8))
     whole = _Tile(0, 0, side_px, side_px)
-    if rng.random() < settings.single:
+    if rng.random() < settings.crowds:
+        _fill_crowd(canvas, store, settings, rng)
+    elif rng.random() < settings.single:
         _fill(canvas, whole, store, settings, rng)
     else:
         x, y = (int(side_px * rng.uniform(0.3, 0.7)) for _ in range(2))
@@ -108,6 +115,9 @@ def make_mosaic(
     if rng.random() < settings.distractors:
         for _ in range(int(rng.integers(1, 4))):
             _distract(canvas, rng)
+    for box in canvas.boxes:
+        if _area(box) >= _COVERED_PX**2 and rng.random() < settings.cover:
+            cover_face(canvas.image, box, _empty_part(store, _COVER_PX, _COVER_PX, rng), rng)
     canvas.image = degrade(canvas.image, settings.noise_share, settings.blur_share, rng)
     return TrainingImage(
         canvas.image,
@@ -255,10 +265,14 @@ def _area(box: FloatArray) -> float:
 
 
 def _fill_empty(canvas: _Canvas, tile: _Tile, store: PhotoStore, rng: np.random.Generator) -> None:
-    """Fill a tile with a part of a photo that shows no face, or with a pattern where none is found."""
-    width, height = tile.width, tile.height
-    if width < 1 or height < 1:
-        return
+    """Fill a tile with what shows no face."""
+    if tile.width > 0 and tile.height > 0:
+        part = _empty_part(store, tile.width, tile.height, rng)
+        canvas.image[tile.top : tile.bottom, tile.left : tile.right] = part
+
+
+def _empty_part(store: PhotoStore, width: int, height: int, rng: np.random.Generator) -> GrayImage:
+    """A part of a photo that shows no face, or a pattern where none is found; uint8 (height, width)."""
     for _ in range(3):
         index = store.draw(rng)
         photo, gray = store.photos[index], store.gray(index)
@@ -272,9 +286,23 @@ def _fill_empty(canvas: _Canvas, tile: _Tile, store: PhotoStore, rng: np.random.
         if any(_area(_clipped(box, bounds)) > 0 for box in taken):
             continue
         part = resize(np.ascontiguousarray(gray[top : top + cut[1], left : left + cut[0]]), (width, height))
-        canvas.image[tile.top : tile.bottom, tile.left : tile.right] = change_light(part, 1.0, rng)
-        return
-    canvas.image[tile.top : tile.bottom, tile.left : tile.right] = draw_pattern(width, height, rng)
+        return change_light(part, 1.0, rng)
+    return draw_pattern(width, height, rng)
+
+
+def _fill_crowd(canvas: _Canvas, store: PhotoStore, settings: DetectorAugment, rng: np.random.Generator) -> None:
+    """Fill the whole image with a crowd in front of something without faces."""
+    side = len(canvas.image)
+    canvas.image = _empty_part(store, side, side, rng)
+    bounds = np.asarray([0, 0, side, side], np.float32)
+    sizes_px = (settings.smallest_face_px, max(settings.smallest_face_px, _LARGEST_IN_CROWD * side))
+    for face in draw_crowd(canvas.image, store, settings.light, sizes_px, rng):
+        if face.seen_share >= _SEEN_SHARE:
+            _add(canvas, face.box_xyxy, face.landmarks_xy, face.by_person, bounds, settings.smallest_face_px)
+        else:
+            canvas.ignore.append(_clipped(face.box_xyxy, bounds))
+    if rng.random() < settings.low_light:
+        canvas.image = darken(canvas.image, rng)
 
 
 def _free_place(canvas: _Canvas, size: int, rng: np.random.Generator) -> tuple[int, int] | None:

@@ -89,6 +89,13 @@ class DetectorAugment:
         0.35, "Share of training images with drawn stars, swirls, text, cartoon faces and the like.",
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
+    crowds: float = option(
+        0.12, "Share of training images that show a crowd, put together from heads of many photos.",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
+    cover: float = option(
+        0.1, "Share of the faces of which a part is hidden behind something.", minimum=0.0, maximum=1.0
+    )
     paste: float = option(0.35, "Share of training images with cropped faces pasted in.", minimum=0.0, maximum=1.0)
     light: float = option(
         1.0, "Strength of changes of brightness, contrast and gamma; 0 switches them off.", minimum=0.0, maximum=2.0
