@@ -76,6 +76,23 @@ def test_a_cell_answers_for_one_face_only_and_no_face_is_left_alone() -> None:
     assert ((found.overlap > 0) == (found.face >= 0)).all()
 
 
+def test_images_of_few_and_many_faces_in_a_batch_are_assigned_as_each_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    counts = (0, 3, 8, 9, 40)
+    corner = torch.rand(len(counts), 40, 2, generator=generator) * 100
+    faces = torch.cat((corner, corner + 8 + torch.rand(len(counts), 40, 2, generator=generator) * 30), dim=2)
+    known = torch.arange(40) < torch.tensor(counts)[:, None]
+    values = torch.randn(len(counts), 15, 336, generator=generator)
+    boxes = decode_boxes(values, CELLS)
+    together = assign(values[:, 0], boxes, CELLS, faces, known, 10)
+    for number, count in enumerate(counts):
+        own = slice(number, number + 1)
+        alone = assign(values[own, 0], boxes[own], CELLS, faces[own, :count], known[own, :count], 10)
+        torch.testing.assert_close(together.face[own], alone.face)
+        torch.testing.assert_close(together.overlap[own], alone.overlap)
+        assert int(together.face[number].max()) == (-1 if count == 0 else int(alone.face.max()))
+
+
 def test_no_faces_at_all() -> None:
     own = targets(box_xyxy=FACES[:, :0], known=KNOWN[:, :0], landmarks_xy=torch.zeros(1, 0, 5, 2),
                   landmark_weight=torch.zeros(1, 0, 5))  # fmt: skip

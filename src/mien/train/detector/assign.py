@@ -20,6 +20,8 @@ __all__ = ["Assignment", "Cells", "assign", "decode_boxes", "make_cells"]
 _RADIUS_STRIDES = 1.6
 _IOU_WEIGHT = 3.0
 _FAR = 1e6
+# Images whose numbers of faces fall into the same step of this are worked on together.
+_ALIKE = 8
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def assign(logit: Tensor, boxes: Tensor, cells: Cells, faces: Tensor, known: Ten
     boxes : float (B, A, 4)
     cells : Cells
     faces : float (B, G, 4)
-        Padded with anything where not `known`.
+        Padded at the end, with anything, where not `known`.
     known : bool (B, G)
     most_cells : int
         At most so many cells for one face.
@@ -94,6 +96,23 @@ def assign(logit: Tensor, boxes: Tensor, cells: Cells, faces: Tensor, known: Ten
     if not count:
         nobody = torch.full(logit.shape, -1, dtype=torch.int64, device=logit.device)
         return Assignment(nobody, torch.zeros_like(logit))
+    if logit.device.type != "cpu":
+        return _assign(logit, boxes, cells, faces, known, most_cells)
+    # One crowd in a batch pads all of its images: a processor, for which that is work, takes like with like. A GPU
+    # would wait to be told how many faces there are.
+    face, overlap = torch.empty(logit.shape, dtype=torch.int64), torch.empty_like(logit)
+    padded = (known.sum(dim=1) + _ALIKE - 1) // _ALIKE * _ALIKE
+    for number in padded.unique().tolist():
+        own = padded == number
+        # An image without a face keeps one column, that of nobody.
+        part = slice(0, max(number, 1))
+        found = _assign(logit[own], boxes[own], cells, faces[own, part], known[own, part], most_cells)
+        face[own], overlap[own] = found.face, found.overlap
+    return Assignment(face, overlap)
+
+
+def _assign(logit: Tensor, boxes: Tensor, cells: Cells, faces: Tensor, known: Tensor, most_cells: int) -> Assignment:
+    """`assign` with every image padded to the same number of faces."""
     middle = cells.place + cells.stride[:, None] / 2
     centre = (faces[..., :2] + faces[..., 2:]) / 2
     away = (middle - centre[:, :, None]).abs().amax(dim=-1)
