@@ -1,5 +1,6 @@
 """Every layout, from files in the exact format to the one form, and what is said of damaged rows."""
 
+import json
 import os
 import re
 import shutil
@@ -389,6 +390,57 @@ def test_parquet_of_hugging_face(tmp_path):
     assert dataset.splits == {"test": 2}
 
 
+def save_to_disk(folder: Path, names: list[str], split: str | None, *, files: int = 1) -> None:
+    """As `datasets.Dataset.save_to_disk` does: a stream of Arrow, class names in its schema, its split beside it."""
+    folder.mkdir(parents=True)
+    features = {"info": {"features": {"label": {"names": ["happiness", "Sad"], "_type": "ClassLabel"}}}}
+    schema = pa.schema(
+        [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("label", pa.int64())],
+        metadata={"huggingface": json.dumps(features)},
+    )
+    written = []
+    for number in range(files):
+        own = range(number, len(names), files)
+        rows = [{"image": {"bytes": disk.jpeg(i), "path": None}, "label": int(names[i] == "sad")} for i in own]
+        written.append(f"data-{number:05d}-of-{files:05d}.arrow")
+        with pa.OSFile(str(folder / written[-1]), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+            # Several batches in a file, as `datasets` writes them.
+            for row in rows:
+                writer.write_table(pa.Table.from_pylist([row], schema))
+    state = {"_data_files": [{"filename": name} for name in written], "_fingerprint": "0", "_split": split}
+    (folder / "state.json").write_text(json.dumps(state))
+    (folder / "cache-1234.arrow").write_bytes(b"\xff\xff\xff\xff")
+
+
+def test_what_hugging_face_saves_to_disk(tmp_path):
+    save_to_disk(tmp_path / "set" / "train", ["happy", "sad", "sad", "happy", "sad"], "train", files=2)
+    save_to_disk(tmp_path / "set" / "held", ["sad"], "test")
+    (tmp_path / "set" / "dataset_dict.json").write_text('{"splits": ["train", "held"]}')
+    dataset, summary = brought_in(tmp_path / "set", tmp_path)
+    assert (summary.layout, summary.damaged_rows) == ("parquet", 0)
+    assert [dataset.labels[i] for i in dataset.label] == ["happy", "sad", "sad", "sad", "happy", "sad"]
+    assert dataset.splits == {"train": 5, "test": 1}
+    alone, _ = import_dataset(tmp_path / "set" / "held", tmp_path / "alone.parquet")
+    assert alone.splits == {"test": 1}
+    file = tmp_path / "set" / "train" / "data-00000-of-00002.arrow"
+    assert import_dataset(file, tmp_path / "file.parquet")[0].splits == {"train": 3}
+
+
+def test_what_is_saved_to_disk_without_a_split_takes_its_folders(tmp_path):
+    save_to_disk(tmp_path / "set" / "validation", ["happy"], None)
+    save_to_disk(tmp_path / "part", ["happy", "sad"], "train[:90%]")
+    assert brought_in(tmp_path / "set", tmp_path)[0].splits == {"validation": 1}
+    assert brought_in(tmp_path / "part", tmp_path)[0].splits == {"train": 2}
+
+
+def test_arrow_files_with_class_names_as_text(tmp_path):
+    table = pa.table({"image": [disk.jpeg(0), disk.jpeg(1)], "label": ["Fear", "natural"]})
+    with pa.OSFile(str(tmp_path / "data-0.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    dataset, _ = brought_in(tmp_path / "data-0.arrow", tmp_path)
+    assert [dataset.labels[i] for i in dataset.label] == ["fear", "neutral"]
+
+
 def test_parquet_files_that_do_not_have_all_classes_each(tmp_path):
     images = [{"bytes": disk.jpeg(i), "path": None} for i in range(2)]
     for split, names in (("train", ["joy", "fear"]), ("test", ["joy", "sadness"])):
@@ -517,6 +569,38 @@ def test_image_folders_of_hugging_face(tmp_path):
     (tmp_path / "set" / "test" / "sub" / "0.png").unlink()
     with pytest.raises(InputError, match="test/metadata.csv row 0 .*, test/sub/0.png: no such image"):
         brought_in(tmp_path / "set", tmp_path)
+
+
+def test_image_folders_of_hugging_face_with_json_lines(tmp_path):
+    for split, names in (("train", ["happy", None, "sad"]), ("test", ["sad"])):
+        rows = []
+        for i, name in enumerate(names):
+            image = tmp_path / "set" / split / "sub" / f"{i}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            image.write_bytes(disk.jpeg(i, extension=".png"))
+            rows.append({"file_name": f"sub/{i}.png", "label": name, "Age": 20.0 + i} if name else [1])
+        text = "\n".join(json.dumps(row) for row in rows) + "\n\n"
+        (tmp_path / "set" / split / "metadata.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"train/metadata.jsonl row 1 \(line 2\): '\[1\]' is no object; expected a JSON"
+    ):
+        brought_in(tmp_path / "set", tmp_path)
+    dataset, summary = brought_in(tmp_path / "set", tmp_path, on_error="skip", attributes="age")
+    assert (summary.layout, dataset.splits, summary.damaged_rows) == ("table", {"train": 2, "test": 1}, 1)
+    assert [dataset.labels[i] for i in dataset.label] == ["happy", "sad", "sad"]
+    assert [row["age"] for row in dataset.column("attributes")] == ["20", "22", "20"]
+    alone, _ = import_dataset(tmp_path / "set" / "test" / "metadata.jsonl", tmp_path / "alone.parquet")
+    assert alone.splits == {"test": 1}
+
+
+def test_json_lines_of_numbers_and_missing_keys(tmp_path):
+    (tmp_path / "a.png").write_bytes(disk.jpeg(0, extension=".png"))
+    (tmp_path / "faces.jsonl").write_text('{"image": "a.png", "label": 3}\n{"image": "a.png"}\n', encoding="utf-8")
+    dataset, summary = brought_in(tmp_path / "faces.jsonl", tmp_path, classes="3=happy", on_error="skip")
+    assert ([dataset.labels[i] for i in dataset.label], summary.damaged_rows) == (["happy"], 1)
+    (tmp_path / "other.jsonl").write_text('{"text": "happy"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="its layout is not recognised"):
+        brought_in(tmp_path / "other.jsonl", tmp_path)
 
 
 def test_tables_with_images_in_common_are_refused(tmp_path):
@@ -739,8 +823,8 @@ def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
     with pytest.raises(InputError, match="an archive; unpack it"):
         brought_in(tmp_path / "faces.zip", tmp_path)
     (tmp_path / "saved" / "train").mkdir(parents=True)
-    (tmp_path / "saved" / "train" / "data-00000-of-00001.arrow").write_bytes(b"")
-    with pytest.raises(InputError, match="Arrow files, as 'save_to_disk' .* write each split with 'to_parquet'"):
+    (tmp_path / "saved" / "train" / "data-00000-of-00001.arrow").write_bytes(b"\xff\xff\xff\xff\x10")
+    with pytest.raises(InputError, match=r"data-00000-of-00001\.arrow: cannot be read as Arrow"):
         brought_in(tmp_path / "saved", tmp_path)
     with pytest.raises(UsageError, match="unknown layout 'fer'"):
         brought_in(tmp_path / "x.csv", tmp_path, layout="fer")

@@ -150,7 +150,7 @@ def test_a_gradient_that_is_no_number_in_the_last_step_stops_too(tmp_path):
             return found
 
     recipe = toy_recipe()
-    with pytest.raises(TrainingError, match="weights are no numbers any more after epoch 2"):
+    with pytest.raises(TrainingError, match="the weights are no longer finite numbers after epoch 2"):
         fit(Broken(recipe), recipe, tmp_path / "run")
 
 

@@ -118,7 +118,9 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_ferplus(console, values["ferplus"])
     _show_groups(console, values["by"])
     if values["leaks"] is None:
-        print_line(console, "leaks        not looked for; --training PATH finds copies of training faces")
+        print_line(
+            console, "leaks        not looked for; --training PATH, without --no-leaks, finds copies of training faces"
+        )
     else:
         print_line(console, f"leaks        {values['leaks']['found_by']}")
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")

@@ -309,8 +309,8 @@ class _Run:
         norms = torch.stack(torch._foreach_norm(self._weights))
         if not bool(torch.isfinite(norms).all()):
             raise TrainingError(
-                f"weights are no numbers any more after epoch {self._epoch + 1}, step {self._index}, with learning "
-                f"rate {self._log.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
+                f"the weights are no longer finite numbers after epoch {self._epoch + 1}, step {self._index}, at "
+                f"learning rate {self._log.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
             )
 
     def _warn_of_divergence(self, row: Mapping[str, float]) -> None:

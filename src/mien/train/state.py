@@ -86,7 +86,9 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("version") != str(_VERSION):
-            raise ModelError(f"{path}: the state of another version of mien; this one cannot go on with it")
+            raise ModelError(
+                f"{path}: written by another version of mien, which this one cannot continue; start the run anew"
+            )
         return json.loads(metadata["values"]), tensors
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as the state of a run ({error}); start the run anew") from error

@@ -213,8 +213,6 @@ def _what_is_there(path: Path) -> str:
         if "\0" in line:
             return "a file that is no text"
         return f"it starts with '{line[:60]}'" if line else "an empty file"
-    if any(path.glob("*.arrow")) or any(path.glob("*/*.arrow")):
-        return "Arrow files, as 'save_to_disk' of Hugging Face datasets writes them; write each split with 'to_parquet'"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
     names = [name for name in names if not name.startswith(".")]
     return "it holds " + (

@@ -1,4 +1,4 @@
-"""Parquet files with an image column: mien's own datasets, and those that Hugging Face `datasets` writes."""
+"""Parquet and Arrow with an image column: mien's own datasets, and those that Hugging Face `datasets` writes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow, open_parquet
+from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
 from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.columnar import ColumnFile, column_files, open_columns, split_of
 from mien.data.layouts.names import (
     class_name,
     known_class,
@@ -20,7 +21,6 @@ from mien.data.layouts.names import (
     ordered_classes,
     own_classes,
     split_name,
-    split_of_file,
 )
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS, canonical_name
@@ -42,7 +42,7 @@ class _Source:
     """One file, and where in it things are."""
 
     path: Path
-    file: Any
+    file: ColumnFile
     image: str
     label: str
     labels: tuple[str, ...]
@@ -56,34 +56,35 @@ class _Source:
 
     @property
     def names(self) -> list[str]:
-        names: list[str] = self.file.schema_arrow.names
+        names: list[str] = self.file.schema.names
         return names
 
 
 class ParquetImages:
-    """One Parquet file, or a folder of them, with an image column and a label column.
+    """One Parquet or Arrow file, or a folder of them, with an image column and a label column.
 
     Class names come from the metadata that mien or `datasets` wrote, from the key ``label_names``, or from a column
     of text. The split is a column, the key ``usage``, or in the file's name; of files that only have a number
-    (``default/train/0000.parquet``, as the Hub converts them) the folder's name.
+    (``default/train/0000.parquet``, as the Hub converts them) the folder's name; of Arrow files, as
+    ``save_to_disk`` writes them, what `datasets` noted beside them, or the folder's name.
     """
 
     name = "parquet"
-    summary = "Parquet with an image column, as mien and Hugging Face datasets write it"
+    summary = "Parquet or Arrow with an image column, as mien and Hugging Face datasets write it"
 
     def matches(self, path: Path) -> bool:
-        """A file that starts as Parquet does, or a folder with such files."""
-        return bool(_files(path))
+        """A file that starts as Parquet or Arrow does, or a folder with such files."""
+        return bool(column_files(path))
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Stream the files, row group by row group."""
-        files = _files(path)
+        files = column_files(path)
         if not files:
-            raise InputError(str(path), "is no Parquet file, and no folder with Parquet files")
+            raise InputError(str(path), "is no Parquet or Arrow file, and no folder with such files")
         sources = [_open(file, options) for file in files]
         first = sources[0]
         # Not every class needs to occur in every file.
-        texts = [source for source in sources if _is_text(source.file.schema_arrow.field(source.label).type)]
+        texts = [source for source in sources if _is_text(source.file.schema.field(source.label).type)]
         names = {name for source in texts for name in _names(source)}
         classes = {**own_classes(names), **options.classes}
         for source in texts:
@@ -101,7 +102,7 @@ class ParquetImages:
         return Contents(
             labels=first.labels,
             items=(item for source in sources for item in _items(source, carried)),
-            total=sum(source.file.metadata.num_rows for source in sources),
+            total=sum(source.file.rows for source in sources),
             vote_labels=first.vote_labels,
             attribute_names=tuple(first.attributes),
             columns=(*carried, *(("votes",) if first.votes else ())),
@@ -109,37 +110,10 @@ class ParquetImages:
         )
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path] if _is_parquet(path) else []
-    if not path.is_dir():
-        return []
-    places = ("*.parquet", "data/*.parquet", "*/[0-9]*.parquet", "default/*/[0-9]*.parquet")
-    found = {file for place in places for file in path.glob(place)}
-    rank = {"train": 0, "validation": 1, "test": 2}
-    return sorted(filter(_is_parquet, found), key=lambda file: (rank.get(_split_of(file), 3), file.name))
-
-
-def _split_of(file: Path) -> str:
-    return split_of_file(file.parent if file.stem.isdigit() else file)
-
-
-def _is_parquet(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError:
-        return False
-
-
 def _open(path: Path, options: ReadOptions) -> _Source:
     pa = load_pyarrow()
-    try:
-        file = open_parquet(path)
-        schema = file.schema_arrow
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(str(path), f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
-    metadata = {**(schema.metadata or {}), **(file.metadata.metadata or {})}
+    file = open_columns(path)
+    schema, metadata = file.schema, file.metadata
     image = next((name for name in _IMAGE if name in schema.names and _is_image(schema.field(name).type, pa)), None)
     label = next((name for name in _LABEL if name in schema.names), None)
     if image is None or label is None:
@@ -160,7 +134,7 @@ def _open(path: Path, options: ReadOptions) -> _Source:
         votes=votes,
         vote_labels=_vote_labels(metadata, info) if votes else (),
         split=next((name for name in _SPLIT if name in schema.names), None),
-        split_of_file=split_name(usage.decode()) if usage else _split_of(path),
+        split_of_file=split_name(usage.decode()) if usage else split_of(path),
         info=info,
         classes={} if info else options.classes,
         attributes=_attributes(options.attributes, schema.names, info, path),
@@ -186,9 +160,9 @@ def _is_text(kind: Any) -> bool:
 
 
 def _labels(
-    file: Any, column: str, metadata: dict[bytes, bytes], path: Path, classes: Mapping[str, str]
+    file: ColumnFile, column: str, metadata: dict[bytes, bytes], path: Path, classes: Mapping[str, str]
 ) -> tuple[str, ...]:
-    if _is_text(file.schema_arrow.field(column).type):
+    if _is_text(file.schema.field(column).type):
         return ()  # known when all files are
     if classes:
         return tuple(name for name in EXPRESSIONS if name in classes.values())
@@ -216,8 +190,7 @@ def _labels(
 
 def _names(source: _Source) -> set[str]:
     """The class names in a column of texts."""
-    values = source.file.read(columns=[source.label]).column(source.label).unique().to_pylist()
-    return {str(value) for value in values if value is not None}
+    return {str(value) for value in source.file.values(source.label) if value is not None}
 
 
 def _vote_labels(metadata: dict[bytes, bytes], info: DatasetInfo | None) -> tuple[str, ...]:
@@ -237,7 +210,7 @@ def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputEr
     columns = list(dict.fromkeys(name for name in wanted if name is not None))
     own_row = "row" in columns
     start = 0
-    for batch in source.file.iter_batches(_BATCH_ROWS, columns=columns):
+    for batch in source.file.batches(_BATCH_ROWS, columns):
         values = {name: batch.column(name).to_pylist() for name in columns}
         for offset in range(len(batch)):
             cells = {name: column[offset] for name, column in values.items()}

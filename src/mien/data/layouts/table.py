@@ -1,4 +1,4 @@
-"""Tables of image files and their labels: a CSV file beside the images, as many datasets of the field come."""
+"""Tables of image files and their labels: CSV or JSON lines beside the images, as many datasets of the field come."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mien.data.layouts.base import Contents, Item, ReadOptions, register, text_encoding
+from mien.data.layouts.json_lines import JSON_LINES, json_columns, json_rows
 from mien.data.layouts.names import (
     class_name,
     known_class,
@@ -34,6 +35,7 @@ _MOST_LINES = 200
 """Of a row: texts of several lines may be in a column that is not read, but hardly of as many."""
 _PLACES = (".", "images", "imgs")
 _METADATA = "metadata"
+_SUFFIXES = (".csv", ".tsv", *JSON_LINES)
 # What a folder of a split's images may be called.
 _SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
@@ -52,15 +54,16 @@ class _Row(NamedTuple):
 
 
 class Table:
-    """A CSV file with a column of image files and a column of labels, or a folder with some (``train.csv``, ...).
+    """A table with a column of image files and a column of labels, or a folder with some (``train.csv``, ...).
 
-    Between its cells are commas, semicolons or tabs. Files are meant from the folder of the table or from its
-    ``images``, or from a folder there that is named by split or class (``train/``, ``train/5/``); Windows' separators
-    are understood. The text is UTF-8, or UTF-16 with its mark. The split is a column, or what the table's name says.
+    It is CSV, with commas, semicolons or tabs between its cells, or has a JSON object on each line
+    (``metadata.jsonl``). Files are meant from the folder of the table or from its ``images``, or from a folder there
+    that is named by split or class (``train/``, ``train/5/``); Windows' separators are understood. The text is UTF-8,
+    or UTF-16 with its mark. The split is a column, or what the table's name says.
     """
 
     name = "table"
-    summary = "CSV of image files and labels, or the folder that holds it"
+    summary = "CSV or JSON lines of image files and labels, or the folder that holds it"
 
     def matches(self, path: Path) -> bool:
         """A file whose header names the columns, or a folder with such files."""
@@ -74,7 +77,7 @@ class Table:
         if not tables:
             raise InputError(
                 str(path),
-                f"no CSV file with a column of image files ({', '.join(_PATH)}) and one of labels "
+                f"no CSV file, and no JSON lines, with a column of image files ({', '.join(_PATH)}) and one of labels "
                 f"({', '.join(_LABEL)})",
             )
         root = path if path.is_dir() else path.parent
@@ -94,9 +97,10 @@ class Table:
 
 def _tables(path: Path) -> list[Path]:
     if path.is_dir():
-        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".csv", ".tsv") and _columns(file)]
+        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES and _columns(file)]
         # As the image folders of Hugging Face have them: train/metadata.csv beside its images.
-        inner = [folder / f"{_METADATA}.csv" for folder in folders_in(path)] if not found else []
+        names = (_METADATA + suffix for suffix in _SUFFIXES)
+        inner = [folder / name for name in names for folder in folders_in(path)] if not found else []
         found += [file for file in inner if _columns(file)]
         return sorted(found, key=lambda file: _split(file) != "train")
     return [path] if path.is_file() and _columns(path) else []
@@ -107,7 +111,13 @@ def _split(table: Path) -> str:
 
 
 def _columns(path: Path) -> tuple[str, list[str]] | None:
-    """What stands between the cells, and the names in the header; None where this is no such table."""
+    """What stands between the cells, and the names in the header; None where this is no such table.
+
+    Nothing stands between them where each line is an object.
+    """
+    if path.suffix.lower() in JSON_LINES:
+        names = json_columns(path) or []
+        return ("", names) if _first(_PATH, names) and _first(_LABEL, names) else None
     try:
         # What is not text at all has no such names; a table in another encoding is told so when it is read.
         with path.open(newline="", encoding=text_encoding(path), errors="replace") as file:
@@ -153,26 +163,32 @@ def _rows(table: Path, root: Path, attributes: tuple[str, ...]) -> Iterator[_Row
     called = table.relative_to(root).as_posix()
     known = known_columns(attributes, names, called)
     split_column = _first(_SPLIT, names)
+    image, label = _first(_PATH, names) or "", _first(_LABEL, names) or ""
+    read = [names.index(name) for name in (image, label, split_column) if name]
+    lines = _csv_rows(table, called, delimiter, names, read) if delimiter else json_rows(table, called, names)
+    for number, (where, cells) in enumerate(lines):
+        if isinstance(cells, InputError):
+            yield cells
+            continue
+        row = dict(zip(names, cells, strict=True))
+        split = split_name(row[split_column]) if split_column else _split(table)
+        told = {name: row[column].strip() for name, column in known.items() if row[column].strip()}
+        yield _Row(called, where, row[image], row[label], split, number, told)
+
+
+def _csv_rows(
+    table: Path, called: str, delimiter: str, names: list[str], read: Sequence[int]
+) -> Iterator[tuple[str, list[str] | InputError]]:
+    """Where each row is, and its cells."""
     with table.open(newline="", encoding=text_encoding(table), errors="replace") as file:
         reader = csv.reader(file, delimiter=delimiter)
         next(reader)
-        read = [names.index(name) for name in (_first(_PATH, names), _first(_LABEL, names), split_column) if name]
         for number, cells in enumerate(_filled(reader, called, read)):
             where = f"{called} row {number} (line {reader.line_num})"
             if len(cells) != len(names):
-                yield InputError(where, f"{len(cells)} cells; expected {len(names)} ({', '.join(names)})")
-                continue
-            row = dict(zip(names, cells, strict=True))
-            split = split_name(row[split_column]) if split_column else _split(table)
-            yield _Row(
-                called,
-                where,
-                row[_first(_PATH, names) or ""],
-                row[_first(_LABEL, names) or ""],
-                split,
-                number,
-                {name: row[column].strip() for name, column in known.items() if row[column].strip()},
-            )
+                yield where, InputError(where, f"{len(cells)} cells; expected {len(names)} ({', '.join(names)})")
+            else:
+                yield where, cells
 
 
 def _filled(reader: Any, called: str, read: Sequence[int]) -> Iterator[list[str]]:
