@@ -138,6 +138,27 @@ def write_jaffe(root):
     return root
 
 
+def write_cohn_kanade(root, landmarks=False):
+    """Three sequences of two persons; the last has no label."""
+    for person, sequence, frames, code in (("S005", "001", 6, 3), ("S005", "002", 3, 7), ("S010", "001", 4, None)):
+        folder = root / "cohn-kanade-images" / person / sequence
+        folder.mkdir(parents=True)
+        stems = [f"{person}_{sequence}_{number:08d}" for number in range(1, frames + 1)]
+        for i, stem in enumerate(stems):
+            (folder / f"{stem}.png").write_bytes(jpeg(i, 90, extension=".png"))
+            if landmarks:
+                points = root / "Landmarks" / person / sequence
+                points.mkdir(parents=True, exist_ok=True)
+                rows = [(20 + 40 * n / 67, 30 + 40 * (n % 2)) for n in range(68)]
+                text = "".join(f"   {x:.7e}   {y:.7e}\n" for x, y in rows)
+                (points / f"{stem}_landmarks.txt").write_text(text)
+        told = root / "Emotion" / person / sequence
+        told.mkdir(parents=True)
+        if code is not None:
+            (told / f"{stems[-1]}_emotion.txt").write_text(f"   {code:.7e}\n")
+    return root
+
+
 def write_expw(root):
     (root / "label").mkdir(parents=True)
     (root / "image" / "origin").mkdir(parents=True)

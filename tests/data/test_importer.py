@@ -379,6 +379,34 @@ def test_faces_can_be_cut_out(tmp_path):
     assert image.shape == (32, 32)
 
 
+def test_sequences_of_cohn_kanade_give_their_first_and_last_frames(tmp_path):
+    dataset, summary = brought_in(disk.write_cohn_kanade(tmp_path / "ck", landmarks=True), tmp_path)
+    assert summary.layout == "cohn-kanade"
+    assert dataset.labels == ("disgust", "surprise", "neutral")
+    assert [dataset.labels[i] for i in dataset.label] == [
+        "neutral", "disgust", "disgust", "disgust", "neutral", "surprise", "surprise",
+    ]  # fmt: skip
+    assert [Path(name).stem[-2:] for name in dataset.column("source")] == ["01", "04", "05", "06", "01", "02", "03"]
+    assert [row["person"] for row in dataset.column("attributes")] == ["S005"] * 7
+    assert list(summary.excluded.values()) == [2 + 4]
+    np.testing.assert_allclose(dataset.column("box_xyxy")[0], [20, 20, 60, 70])
+    assert "box_xyxy" not in brought_in(disk.write_cohn_kanade(tmp_path / "no"), tmp_path)[0].info.columns
+
+
+def test_damaged_labels_of_cohn_kanade_are_told(tmp_path):
+    root = disk.write_cohn_kanade(tmp_path / "ck", landmarks=True)
+    (root / "Emotion" / "S005" / "002" / "S005_002_00000003_emotion.txt").write_text("8.0")
+    (root / "Landmarks" / "S005" / "001" / "S005_001_00000006_landmarks.txt").write_text("1 2 3")
+    with pytest.raises(InputError, match=r"S005_001_00000006_landmarks.txt: 3 numbers; expected 68 pairs"):
+        brought_in(root, tmp_path)
+    dataset, summary = brought_in(root, tmp_path, on_error="skip")
+    assert (len(dataset), summary.damaged_rows) == (3, 2)
+    assert any("002_00000003_emotion.txt: 8; expected a whole number from 0 to 7" in str(e) for e in summary.damaged)
+    shutil.rmtree(root / "Emotion")
+    with pytest.raises(InputError, match="has no cohn-kanade-images/ with Emotion/ beside it"):
+        brought_in(root, tmp_path, layout="cohn-kanade")
+
+
 def test_parquet_of_hugging_face(tmp_path):
     image = pa.array([{"bytes": disk.jpeg(i), "path": None} for i in range(2)])
     table = pa.table({"image": image, "label": [1, 0]})
@@ -837,6 +865,7 @@ def test_every_layout_is_told_from_all_others(tmp_path):
         "rafdb": disk.write_rafdb(tmp_path / "c"),
         "affectnet": disk.write_affectnet(tmp_path / "d"),
         "expw": disk.write_expw(tmp_path / "e"),
+        "cohn-kanade": disk.write_cohn_kanade(tmp_path / "s"),
         "kdef": disk.write_kdef(tmp_path / "k"),
         "jaffe": disk.write_jaffe(tmp_path / "j"),
         "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),

@@ -21,8 +21,8 @@ class ImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, kdef, jaffe, parquet, folders, "
-        "own-folders, table.",
+        "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, cohn-kanade, kdef, jaffe, parquet, "
+        "folders, own-folders, table.",
     )
     classes: str | None = option(
         None,

@@ -1,6 +1,6 @@
 """Readers of the field's layouts, one file a layout; importing this registers them, in the order of recognition."""
 
-from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, parquet, folders, table, lab, own_folders  # noqa: I001 - order of recognition
+from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, cohn_kanade, parquet, folders, table, lab, own_folders  # noqa: I001 - order of recognition
 from mien.data.layouts.base import (
     LAYOUTS,
     Contents,
@@ -21,6 +21,7 @@ __all__ = [
     "Layout",
     "ReadOptions",
     "affectnet",
+    "cohn_kanade",
     "expw",
     "find_layout",
     "folders",
