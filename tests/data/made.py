@@ -17,6 +17,7 @@ def make_dataset(path, images, label, split=None, votes=None, labels=FER7, **col
         labels=labels,
         name="made",
         vote_labels=VOTE_LABELS if votes is not None else (),
+        attribute_names=tuple({name for told in columns.get("attributes", ()) for name in told}),
         columns=(*columns, *(("votes",) if votes is not None else ())),
     )
     with DatasetWriter(path, info) as writer:

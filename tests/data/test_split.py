@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.data import dataset_groups, make_folds, split_dataset
-from mien.data.split import cut_shares
+from mien.data.split import cut_shares, join_groups
 from mien.errors import UsageError
 from tests.data.made import make_dataset
 from tests.data.test_copies import CHANGES, picture
@@ -76,6 +76,36 @@ def test_copies_stay_on_one_side(dataset, tmp_path):
     assert new.info.history[-1]["step"] == "split"
 
 
+def test_pictures_of_one_person_stay_on_one_side(tmp_path):
+    person = [f"p{number % 9}" for number in range(60)]
+    person[5] = person[40] = ""
+    dataset = make_dataset(
+        tmp_path / "a.parquet", [picture(seed) for seed in range(60)], [n % 3 for n in range(60)], ["train"] * 60,
+        labels=("angry", "happy", "sad"), attributes=[{"person": name} if name else {} for name in person],
+    )  # fmt: skip
+    new = split_dataset(dataset, tmp_path / "b.parquet", validation=0.3, together="person")
+    sides = {name: set(new.split[np.asarray(person) == name].tolist()) for name in set(person)}
+    assert all(len(side) == 1 for name, side in sides.items() if name)
+    assert {"train", "validation"} == set(new.split.tolist())
+    assert new.info.history[-1]["together"] == "person"
+    folds = split_dataset(dataset, tmp_path / "c.parquet", folds=3, together="person").column("fold")
+    assert all(len({folds[row] for row in range(60) if person[row] == name}) == 1 for name in set(person) - {""})
+    # Rows of nobody known are not taken for one person.
+    assert len(np.unique(join_groups(np.arange(60), np.asarray(person)))) == 9 + 2
+    with pytest.raises(UsageError, match="a.parquet has no attribute 'name'; expected one of person"):
+        split_dataset(dataset, tmp_path / "d.parquet", together="name")
+
+
+def test_persons_with_a_picture_in_common_stay_together():
+    person = np.array(["a", "a", "b", "b", "", "", "c"])
+    assert join_groups(np.array([0, 1, 1, 3, 4, 4, 6]), person).tolist() == [0, 0, 0, 0, 4, 4, 6]
+
+
+def test_a_dataset_without_attributes(dataset, tmp_path):
+    with pytest.raises(UsageError, match="has no attribute 'person'; expected a dataset that was imported with some"):
+        split_dataset(dataset, tmp_path / "d.parquet", together="person")
+
+
 def test_only_one_split_may_be_cut(dataset, tmp_path):
     new = split_dataset(dataset, tmp_path / "b.parquet", validation=0.25, only="train")
     assert np.all((new.split == "test") == (dataset.split == "test"))
@@ -109,7 +139,7 @@ def test_usage_is_checked(dataset, tmp_path):
     for share in ({"validation": 0.1}, {"test": 0.0}):
         with pytest.raises(UsageError, match="either folds, or validation and test"):
             split_dataset(dataset, tmp_path / "b.parquet", folds=2, **share)
-    with pytest.raises(UsageError, match="as many pictures at least"):
+    with pytest.raises(UsageError, match="as many at least"):
         make_folds(np.array([0, 1, 0]), np.array([0, 0, 1]), 3)
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mien.data.options import COPY_CORRELATION
 from mien.parallel import usable_cores
 
-__all__ = ["COPY_KINDS", "CopyPairs", "copied_rows", "copy_groups", "find_copies"]
+__all__ = ["COPY_KINDS", "CopyPairs", "RowGroups", "copied_rows", "copy_groups", "find_copies"]
 
 COPY_KINDS = ("exact", "near", "mirror")
 
@@ -65,7 +65,7 @@ class CopyPairs:
         return len(self.first)
 
 
-class _Groups:
+class RowGroups:
     """Rows that pairs connect, each group called by its first row."""
 
     def __init__(self, count: int) -> None:
@@ -157,7 +157,7 @@ def copy_groups(count: int, pairs: CopyPairs) -> npt.NDArray[np.int64]:
     int64 array of shape (count,)
         For each row the first row of its group; its own number where it has no copy.
     """
-    groups = _Groups(count)
+    groups = RowGroups(count)
     groups.join(pairs.first, pairs.second)
     return groups.of(np.arange(count))
 
@@ -230,7 +230,7 @@ def _near(
     images: Images, from_row: int, threshold: float, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[npt.NDArray[np.int64], Floats]]:
     """Pairs (first, second, mirrored) of shape (P, 3) and their correlations, some at a time."""
-    groups, partners = _Groups(len(images)), np.zeros(len(images), np.int64)
+    groups, partners = RowGroups(len(images)), np.zeros(len(images), np.int64)
     bands: dict[int, Floats] = {}
     for block in _candidates(images, from_row):
         for start in range(0, len(block), _AT_ONCE):

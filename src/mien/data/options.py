@@ -115,6 +115,11 @@ class SplitOptions:
     folds: int | None = option(
         None, "Number the rows by fold (column 'fold', from 0) instead of making new splits.", minimum=2, maximum=100
     )
+    together: str | None = option(
+        None,
+        "Attribute whose values are never on both sides, such as person: nobody is learned from and measured on.",
+        metavar="NAME",
+    )
     only: str | None = option(
         None, "Divide only the rows of this split, such as 'train'; the others stay as they are.", metavar="SPLIT"
     )

@@ -1,4 +1,4 @@
-"""Stratified splits and folds in which copies of one picture never sit on both sides."""
+"""Stratified splits and folds in which copies of one picture, or one person, never sit on both sides."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.copies import copy_groups, find_copies
+from mien.data.copies import RowGroups, copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
 from mien.errors import MissingExtraError, UsageError
 
-__all__ = ["SplitOptions", "cut_shares", "dataset_groups", "make_folds", "split_dataset"]
+__all__ = ["SplitOptions", "cut_shares", "dataset_groups", "join_groups", "make_folds", "split_dataset"]
 
 IntArray = npt.NDArray[np.int64]
 FINEST = 20
@@ -51,7 +51,7 @@ def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> 
         raise MissingExtraError("Splitting datasets", "sklearn", "data") from error
     if len(np.unique(groups)) < folds:
         raise UsageError(
-            f"{folds} folds of {len(np.unique(groups))} different pictures; expected as many pictures at least"
+            f"{folds} folds of {len(np.unique(groups))} different pictures, or persons; expected as many at least"
         )
     # A class with fewer rows than folds is missing from some of them; that is no reason to refuse.
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
@@ -70,6 +70,28 @@ def dataset_groups(dataset: Dataset) -> IntArray:
     """Number the groups of exact, near and mirrored copies of a dataset; see `copy_groups`."""
     images = dataset.images()
     return copy_groups(len(images), find_copies(images))
+
+
+def join_groups(groups: IntArray, values: npt.NDArray[np.str_]) -> IntArray:
+    """Join groups of rows that have a value in common, such as the person in the picture.
+
+    Parameters
+    ----------
+    groups : int64 array of shape (N,)
+        As from `dataset_groups`.
+    values : str array of shape (N,)
+        Rows without a value (empty) are joined by nothing.
+
+    Returns
+    -------
+    int64 array of shape (N,)
+        For each row the first row of its group.
+    """
+    joined, every = RowGroups(len(groups)), np.arange(len(groups))
+    for numbers, rows in ((groups, every), (values, np.flatnonzero(values != ""))):
+        _, first, place = np.unique(numbers[rows], return_index=True, return_inverse=True)
+        joined.join(rows, rows[first][place])
+    return joined.of(every)
 
 
 def split_dataset(
@@ -103,12 +125,16 @@ def split_dataset(
     if options.folds is None:
         _require_room(dataset, options)
     rows = np.flatnonzero(dataset.split == options.only) if options.only else np.arange(len(dataset))
+    values = None if options.together is None else _values(dataset, options.together)
     groups = dataset_groups(dataset) if groups is None else groups
+    if values is not None:
+        groups = join_groups(groups, values)
     label, own = dataset.label[rows], groups[rows]
     every = np.arange(len(dataset))
     facts: dict[str, Any] = {
         "source": dataset.path.name,
         "only": options.only,
+        "together": options.together,
         "seed": options.seed,
         "groups": len(np.unique(own)),
     }
@@ -123,6 +149,14 @@ def split_dataset(
     facts |= {"validation": options.shares["validation"], "test": options.shares["test"]}
     info = dataset.info.after("split", **facts)
     return dataset.write_rows(dest, every, info, replace={"split": split.tolist()})
+
+
+def _values(dataset: Dataset, attribute: str) -> npt.NDArray[np.str_]:
+    known = dataset.attributes
+    if attribute in known:
+        return known[attribute]
+    expected = f"one of {', '.join(known)}" if known else "a dataset that was imported with some (--attributes)"
+    raise UsageError(f"{dataset.path.name} has no attribute '{attribute}'; expected {expected}")
 
 
 def _require_room(dataset: Dataset, options: SplitOptions) -> None:

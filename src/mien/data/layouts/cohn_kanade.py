@@ -18,6 +18,7 @@ _LABELS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
 _LANDMARKS = ("Landmarks", "Landmarks/Landmarks")
 _CODES = ("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")
 _PEAK_FRAMES = 3
+_LEFT_OUT = "left out by their place: between the first and the last three frames, or in a sequence without a label"
 _POINTS = 68
 # The points start at the brows: the forehead is added to the box, in shares of their height.
 _FOREHEAD = 0.25
@@ -44,7 +45,7 @@ class CohnKanade:
         labels, landmarks = _first(path, _LABELS), _first(path, _LANDMARKS)
         if labels is None or not (path / _IMAGES).is_dir():
             raise InputError(str(path), f"has no {_IMAGES}/ with Emotion/ beside it; expected {self.summary}")
-        excluded = {"frames between the first and the last three, and sequences without a label": 0}
+        excluded = {_LEFT_OUT: 0}
         rows: list[tuple[Path, str, str] | InputError] = []
         for person in folders_in(path / _IMAGES):
             for sequence in folders_in(person):
@@ -55,7 +56,7 @@ class CohnKanade:
                     rows.append(error)
                     continue
                 chosen = [] if expression is None else _chosen(frames, expression)
-                excluded[next(iter(excluded))] += len(frames) - len(chosen)
+                excluded[_LEFT_OUT] += len(frames) - len(chosen)
                 rows += [(frame, name, person.name) for frame, name in chosen]
         found = {row[1] for row in rows if not isinstance(row, InputError)}
         if not found:
