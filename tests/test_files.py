@@ -64,6 +64,23 @@ def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path) -> None:
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_content_is_on_the_disk_before_the_file_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    path, flushed = tmp_path / "a.txt", []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        flushed.append((path.exists(), os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_atomically(path, b"content", durable=durable)
+    assert path.read_bytes() == b"content"
+    assert flushed == ([(False, 7)] if durable else [])
+
+
 def test_any_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), replaced_file(tmp_path / "a") as part:
         part.write_bytes(bytes(1 // 0))

@@ -19,8 +19,15 @@ _KEPT_LETTERS = 50
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
+def replaced_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A new file beside `path`, to be filled in the block; at its end, if there was no error, it takes that place.
+
+    Parameters
+    ----------
+    path : Path
+    durable : bool
+        Whether to wait until the content is on the disk, so that the file is whole even after a power failure; takes
+        some milliseconds.
 
     Raises
     ------
@@ -34,6 +41,8 @@ def replaced_file(path: Path) -> Iterator[Path]:
         # Made here and not by tempfile, whose files only their owner may read: so the user's umask decides.
         part.touch(exist_ok=False)
         yield part
+        if durable:
+            _flush(part)
         part.replace(path)
     except OSError as error:
         # pyarrow puts a whole story where others have the reason.
@@ -44,9 +53,19 @@ def replaced_file(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def _flush(path: Path) -> None:
+    """Some file systems move a file into its place before they have written what is in it."""
+    # Opened for writing, without which Windows refuses.
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file beside its place and move it there; a file of that name is replaced (OutputError)."""
-    with replaced_file(path) as part:
+    with replaced_file(path, durable=durable) as part:
         part.write_bytes(content)
 
 

@@ -211,7 +211,8 @@ class DrawSink:
             raise UsageError(f"{target}: OpenCV cannot write this format")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, encoded.tobytes())
+            # Many in a row, and each can be drawn again: none waits for the disk.
+            write_atomically(target, encoded.tobytes(), durable=False)
         except OSError as error:
             raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
 
