@@ -18,13 +18,28 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["EXPRESSIONS", "FER7", "SCHEMES", "LabelScheme", "canonical_name", "find_scheme", "scheme_of"]
+__all__ = [
+    "EXPRESSIONS",
+    "FER7",
+    "NOT_FACE",
+    "NO_EXPRESSION",
+    "SCHEMES",
+    "UNKNOWN",
+    "LabelScheme",
+    "canonical_name",
+    "find_scheme",
+    "scheme_of",
+]
 
 FER7 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's seven classes in its order."""
 
 EXPRESSIONS = (*FER7, "contempt")
 """Every expression that mien has a name for."""
+
+NOT_FACE, UNKNOWN = "not_face", "unknown"
+NO_EXPRESSION = (NOT_FACE, UNKNOWN)
+"""What a model may answer, or an annotator vote, that is no expression: no label scheme has it."""
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "angry": ("anger", "ang"),

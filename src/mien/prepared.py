@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.classify import Classifier, mean_probabilities, take_views
 from mien.detect import Detections
 from mien.errors import InputError
-from mien.labels import LabelScheme
+from mien.labels import NO_EXPRESSION, NOT_FACE, UNKNOWN, LabelScheme
 from mien.result import Face, Reading
 from mien.source import Frame
 from mien.zoo import Head
@@ -129,18 +129,18 @@ def _faces(
 ) -> Iterator[Face]:
     scheme, head = served
     shares, coverage = scheme.project(probabilities[head.output], head.labels)
-    beside = {name: _beside(name, probabilities, heads) for name in ("not_face", "unknown")}
+    beside = {name: _beside(name, probabilities, heads) for name in NO_EXPRESSION}
     for index, row in enumerate(shares):
         aside = {name: None if values is None else float(values[index]) for name, values in beside.items()}
         asked = item.detections is not None and item.sides_px is not None and item.sides_px[index] >= _NOT_FACE_FROM_PX
-        if asked and (aside["not_face"] or 0.0) > max_not_face:
+        if asked and (aside[NOT_FACE] or 0.0) > max_not_face:
             continue
         yield Face(
             **_place(item, index),
             probabilities=dict(zip(scheme.labels, row.tolist(), strict=True)),
             coverage=float(coverage[index]),
-            not_face=aside["not_face"],
-            unknown=aside["unknown"],
+            not_face=aside[NOT_FACE],
+            unknown=aside[UNKNOWN],
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from mien.classify import Classifier, OnnxClassifier, face_batch, face_sides_px, whole_batch
 from mien.detect import Detector, open_detector
 from mien.errors import InputError, MienWarning, ModelError, UsageError
-from mien.labels import FER7, LabelScheme, find_scheme
+from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
 from mien.parallel import ordered_map, usable_cores
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
@@ -139,24 +139,15 @@ class Recognizer(RecognizerOptions):
     @functools.cached_property
     def _scheme(self) -> tuple[LabelScheme, Head]:
         """The label scheme, and the model's head that serves it."""
-        heads = self.card.heads
         # A model's own classes may be none of the expressions that mien has names for.
-        own = [name for name in heads[0].labels if name not in ("not_face", "unknown")]
+        own = [name for name in self.card.heads[0].labels if name not in NO_EXPRESSION]
         if isinstance(self.labels, LabelScheme):
             scheme = self.labels
         elif self.labels == "auto":
             scheme = find_scheme("fer7") if set(FER7) <= set(own) else LabelScheme.of(own)
         else:
             scheme = find_scheme(self.labels if isinstance(self.labels, str) else tuple(self.labels), own)
-        for head in heads:
-            if scheme.classes <= set(head.labels):
-                return scheme, head
-        known = "; ".join(", ".join(head.labels) for head in heads)
-        missing = ", ".join(sorted(scheme.classes - set(heads[0].labels)))
-        raise ModelError(
-            f"labels '{scheme.name}' need the classes {missing}, which model "
-            f"'{self.card.name}' does not have; it knows {known}"
-        )
+        return scheme, self.card.head_for(scheme)
 
     @property
     def scheme(self) -> LabelScheme:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import InputError, ModelError
-from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
+from mien.errors import InputError
+from mien.labels import FER7, NO_EXPRESSION, SCHEMES, LabelScheme, find_scheme
 from mien.zoo.card import Head, ModelCard
 
 __all__ = ["Task", "choose_task"]
-
-NO_EXPRESSION = ("not_face", "unknown")
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def choose_task(
         If `spec` is no label scheme.
     """
     scheme = find_scheme(spec, labels) if spec is not None else _shared_scheme(cards[0], labels, source)
-    heads = tuple(_head_for(card, scheme) for card in cards)
+    heads = tuple(card.head_for(scheme) for card in cards)
     missing = [
         name for merged, names in scheme.members.items() if merged not in labels for name in names if name not in labels
     ]
@@ -104,17 +102,6 @@ def _shared_scheme(card: ModelCard, labels: tuple[str, ...], source: str) -> Lab
             return SCHEMES["fer7"] if set(names) == set(FER7) else LabelScheme.of(names)
     missing = [name for name in own[0] if name not in have]
     raise _lacking(source, f"model '{card.name}'", missing, labels, [card])
-
-
-def _head_for(card: ModelCard, scheme: LabelScheme) -> Head:
-    for head in card.heads:
-        if scheme.classes <= set(head.labels):
-            return head
-    missing = ", ".join(sorted(scheme.classes - set(card.heads[0].labels)))
-    known = "; ".join(", ".join(head.labels) for head in card.heads)
-    raise ModelError(
-        f"labels '{scheme.name}' need the classes {missing}, which model '{card.name}' does not have; it knows {known}"
-    )
 
 
 def _lacking(

@@ -15,10 +15,10 @@ from mien.data.faces import Faces, open_training
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.held_out import Measured, open_measured
 from mien.errors import InputError, UsageError
-from mien.evaluate.scheme import NO_EXPRESSION
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_rows
+from mien.labels import NO_EXPRESSION
 from mien.train.architectures import HeadSpec, NetworkSpec
 from mien.train.checkpoint import make_network, read_checkpoint
 from mien.zoo.card import ModelCard, TrainingData

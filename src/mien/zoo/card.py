@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from mien.labels import LabelScheme
+
 __all__ = ["Head", "InputSpec", "LearnedFrom", "ModelCard", "PerChannel", "TrainingData"]
 
 SCHEMA_VERSION = 1
@@ -264,6 +266,18 @@ class ModelCard:
                 return head
         raise ModelError(
             f"model '{self.name}' has no head '{output}'; it has: {', '.join(h.output for h in self.heads)}"
+        )
+
+    def head_for(self, scheme: LabelScheme) -> Head:
+        """The first head that knows all classes of a label scheme, or a ModelError that lists what there is."""
+        for head in self.heads:
+            if scheme.classes <= set(head.labels):
+                return head
+        missing = ", ".join(sorted(scheme.classes - set(self.heads[0].labels)))
+        known = "; ".join(", ".join(head.labels) for head in self.heads)
+        raise ModelError(
+            f"labels '{scheme.name}' need the classes {missing}, which model '{self.name}' does not have; "
+            f"it knows {known}"
         )
 
     def to_dict(self) -> dict[str, Any]:

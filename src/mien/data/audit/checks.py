@@ -15,7 +15,7 @@ from mien.data.balance import map_labels
 from mien.data.copies import COPY_KINDS, CopyPairs, copy_groups
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
-from mien.labels import EXPRESSIONS, scheme_of
+from mien.labels import EXPRESSIONS, NOT_FACE, scheme_of
 
 __all__ = ["copy_findings", "face_findings", "flat_findings", "label_findings"]
 
@@ -178,10 +178,10 @@ def face_findings(
 
 def _voted_not_face(dataset: Dataset) -> Floats | None:
     """The share of the votes that are for "not a face"."""
-    if dataset.votes is None or "not_face" not in dataset.info.vote_labels:
+    if dataset.votes is None or NOT_FACE not in dataset.info.vote_labels:
         return None
     votes = dataset.votes.astype(np.float64)
-    share = votes[:, dataset.info.vote_labels.index("not_face")] / np.maximum(votes.sum(axis=1), 1.0)
+    share = votes[:, dataset.info.vote_labels.index(NOT_FACE)] / np.maximum(votes.sum(axis=1), 1.0)
     return np.asarray(share)
 
 

@@ -27,13 +27,13 @@ from mien.data.info import TRAIN
 from mien.data.options import AuditOptions
 from mien.detect import open_detector
 from mien.errors import MienWarning, ModelError, UsageError
+from mien.labels import NOT_FACE
 from mien.parallel import usable_cores
 from mien.zoo import find_model
 
 __all__ = ["Audit", "AuditOptions", "audit_dataset", "identify"]
 
 _SIDE_PX = 48
-_NOT_FACE = "not_face"
 
 
 @dataclass
@@ -154,8 +154,8 @@ def audit_dataset(
         detected = (
             None if options.detector == "none" else face_scores(images, options.detector, threads, told("detector"))
         )
-    head = next((labels for labels in outputs if _NOT_FACE in labels), None)
-    doubt = None if head is None else outputs[head][:, head.index(_NOT_FACE)]
+    head = next((labels for labels in outputs if NOT_FACE in labels), None)
+    doubt = None if head is None else outputs[head][:, head.index(NOT_FACE)]
     faceless, audit.not_face = face_findings(dataset, doubt, detected, {finding.index for finding in flat})
     with _timed(audit, "labels"):
         judged = label_probabilities(outputs, dataset.labels) if given is None else given

@@ -16,7 +16,7 @@ from mien.data.ferplus import VOTE_LABELS
 from mien.data.held_out import dataset_column, fold_rows, remember, shared_rows
 from mien.data.info import TRAIN
 from mien.errors import InputError, UsageError
-from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
+from mien.labels import FER7, NOT_FACE, SCHEMES, LabelScheme, find_scheme
 from mien.train.architectures.spec import FERPLUS_HEAD, HeadSpec
 from mien.train.options import DataOptions
 from mien.train.task import derived_seed
@@ -26,7 +26,6 @@ __all__ = ["Rows", "head_of", "open_rows", "vote_head"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-_NOT_FACE = "not_face"
 _NAMES_CHOOSING = "--validation-split"
 
 
@@ -211,9 +210,9 @@ def _without_leaks(what: str, training: Rows, validation: Rows) -> tuple[Rows, R
 
 def _not_faces(faces: Faces) -> BoolArray:
     """Rows that more than half of the annotators call no face."""
-    if faces.votes is None or _NOT_FACE not in faces.vote_labels:
+    if faces.votes is None or NOT_FACE not in faces.vote_labels:
         return np.zeros(len(faces), np.bool_)
-    against = faces.votes[:, faces.vote_labels.index(_NOT_FACE)].astype(np.int64)
+    against = faces.votes[:, faces.vote_labels.index(NOT_FACE)].astype(np.int64)
     return np.asarray(2 * against > faces.votes.sum(axis=1, dtype=np.int64))
 
 
