@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from mien.cli.shared import EXIT_INTERRUPTED, counted
+from mien.cli.late_bar import LateBar
+from mien.cli.shared import EXIT_INTERRUPTED, counted, say
 from mien.errors import InputError, UsageError
 from mien.opencv import quiet_opencv
 from mien.recognizer import Recognizer
@@ -26,12 +27,9 @@ from mien.video import VideoReadings
 from mien.video_options import VideoOptions
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import ProgressColumn
 
 __all__ = ["VideoRun", "video_target"]
-
-_PROGRESS_AFTER_S = 1.0
-_REFRESH_S = 0.1
 
 
 def video_target(folder: Path, video: SourceFile) -> Path:
@@ -51,7 +49,7 @@ class VideoRun:
     ----------
     recognizer : Recognizer
     options : VideoOptions
-    sinks : list of Sink
+    sinks : sequence of Sink
         Shared by all inputs: rows, a timeline.
     draw : Path or None
         A folder for annotated copies, or one video.
@@ -62,19 +60,16 @@ class VideoRun:
         Where a progress bar is drawn.
     table : bool
         Whether to print what was read for a person.
-    say : callable
-        Takes a line for stderr.
     """
 
     recognizer: Recognizer
     options: VideoOptions
-    sinks: list[Sink]
+    sinks: Sequence[Sink]
     draw: Path | None
     into_folder: bool
     console: Console
     bar: Console | None
     table: bool
-    say: Callable[[str], None]
 
     def read(self, videos: list[SourceFile]) -> int:
         """Read the videos; returns how many could not be read to their end."""
@@ -91,7 +86,7 @@ class VideoRun:
         try:
             self._read(video, target)
         except InputError as error:
-            self.say(f"cannot read {error}")
+            say(f"cannot read {error}")
             return False
         return True
 
@@ -105,21 +100,25 @@ class VideoRun:
             if self.table:
                 self.console.print(Text(_heading(info), "bold"), highlight=False, soft_wrap=True)
                 own.append(stack.enter_context(SummarySink(self.console, self.recognizer.scheme)))
-            progress = stack.enter_context(_Progress(self.bar, readings))
-            start_s = time.monotonic()
+            bar = stack.enter_context(
+                LateBar(self.bar, info.duration_s, partial(_columns, timed=info.duration_s is not None))
+            )
+            frames, start_s = 0, time.monotonic()
             try:
                 for frame, reading in readings.frames():
                     for sink in (*self.sinks, *own):
                         sink.write(reading, frame)
-                    progress.advance(reading.time_s or 0.0)
+                    frames += 1
+                    dropped = f", {readings.dropped:,} dropped" if info.live else ""
+                    bar.update(reading.time_s or 0.0, frames, said=f"{frames:,} frames{dropped}")
             except KeyboardInterrupt:
                 # The only way to leave a camera; a file that is left early is an interruption.
                 if not info.live:
-                    self.say("interrupted; what was read so far is written")
+                    say("interrupted; what was read so far is written")
                     raise typer.Exit(EXIT_INTERRUPTED) from None
             finally:
-                progress.__exit__(None, None, None)
-                self._tell(readings, progress.frames, time.monotonic() - start_s)
+                bar.close()
+                self._tell(readings, frames, time.monotonic() - start_s)
 
     def _tell(self, readings: VideoReadings, frames: int, seconds: float) -> None:
         parts = []
@@ -132,7 +131,7 @@ class VideoRun:
             rate = f"{counted(frames, 'frame')} in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
             self.console.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)
         elif parts:
-            self.say(f"note: {readings.info.source}: {', '.join(parts)}")
+            say(f"note: {readings.info.source}: {', '.join(parts)}")
 
 
 def _heading(info: VideoInfo) -> str:
@@ -144,55 +143,12 @@ def _heading(info: VideoInfo) -> str:
     return f"{printable(info.source)}: {', '.join(facts)}"
 
 
-class _Progress(contextlib.AbstractContextManager["_Progress"]):
-    """A progress bar that appears after a moment; for live sources it only counts."""
+def _columns(timed: bool) -> list[str | ProgressColumn]:
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    def __init__(self, console: Console | None, readings: VideoReadings) -> None:
-        self._console = console
-        self._readings = readings
-        self._start_s = self._drawn_s = time.monotonic()
-        self._bar: Progress | None = None
-        self.frames = 0
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def advance(self, time_s: float) -> None:
-        """Count one more frame, read at this time of the video."""
-        self.frames += 1
-        now_s = time.monotonic()
-        early = now_s - self._start_s < _PROGRESS_AFTER_S or now_s - self._drawn_s < _REFRESH_S
-        if self._console is None or early:
-            return
-        self._drawn_s = now_s
-        if self._bar is None:
-            self._bar = self._open(self._console)
-        rate = self.frames / (now_s - self._start_s)
-        dropped = f", {self._readings.dropped:,} dropped" if self._readings.info.live else ""
-        fields: dict[str, Any] = {"rate": rate, "said": f"{self.frames:,} frames{dropped}"}
-        self._bar.update(self._bar.task_ids[0], completed=time_s, **fields)
-
-    def _open(self, console: Console) -> Progress:
-        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-
-        duration_s = self._readings.info.duration_s
-        columns: list[ProgressColumn] = [
-            TextColumn("reading"),
-            BarColumn(),
-            TextColumn("{task.fields[said]}, {task.fields[rate]:.0f} a second"),
-        ]
-        if duration_s is not None:
-            columns.append(TimeRemainingColumn())
-        # What goes into a file must stay apart from the terminal.
-        bar = Progress(
-            *columns,
-            console=console,
-            transient=True,
-            redirect_stdout=not console.stderr,
-            redirect_stderr=sys.stderr.isatty(),
-        )
-        bar.add_task("reading", total=duration_s, rate=0.0, said="")
-        bar.start()
-        return bar
+    return [
+        "reading",
+        BarColumn(),
+        TextColumn("{task.fields[said]}, {task.fields[rate]:.0f} a second"),
+        *([TimeRemainingColumn()] if timed else []),
+    ]

@@ -1,0 +1,119 @@
+"""The part of `mien recognize` that reads photos, several at a time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.cli.late_bar import LateBar
+from mien.cli.shared import counted, say
+from mien.errors import InputError
+from mien.recognizer import Recognizer
+from mien.sink import DrawSink, Sink, TableSink
+from mien.source import Frame, SourceFile
+from mien.source.image import decode_image
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import ProgressColumn
+
+__all__ = ["PhotoRun"]
+
+
+@dataclass
+class PhotoRun:
+    """Reads photos and tells the terminal about them.
+
+    Attributes
+    ----------
+    recognizer : Recognizer
+    sinks : sequence of Sink
+        Shared by all inputs: rows, a timeline.
+    draw : Path or None
+        A folder for annotated copies, or one photo.
+    into_folder : bool
+        Which of them.
+    console : rich.console.Console
+    bar : rich.console.Console or None
+        Where a progress bar is drawn.
+    table : bool
+        Whether to print what was read for a person.
+    """
+
+    recognizer: Recognizer
+    sinks: Sequence[Sink]
+    draw: Path | None
+    into_folder: bool
+    console: Console
+    bar: Console | None
+    table: bool
+
+    def read(self, photos: list[SourceFile | InputError]) -> tuple[int, int]:
+        """Read the photos; returns how many were read, and how many could not be.
+
+        A photo that is known to be unreadable is given as its error. The totals are printed below the table. Where
+        there is no table, notes on single photos go to stderr.
+        """
+        sinks = [*self.sinks, *self._own_sinks([photo for photo in photos if isinstance(photo, SourceFile)])]
+        images = (_image(photo, self.recognizer.max_megapixels) for photo in photos)
+        # A single photo gets all threads inside each stage; of many, each gets one.
+        threads = 1 if len(photos) == 1 else None
+        start_s = time.monotonic()
+        read = unread = faces = 0
+        with LateBar(self.bar if len(photos) > 1 else None, len(photos), _columns) as bar:
+            for frame, reading in self.recognizer.stream_frames(
+                images, threads=threads, keep_frames=self.draw is not None
+            ):
+                if reading.error is not None:
+                    unread += 1
+                    say(f"cannot read {InputError(reading.source, reading.error)}")
+                else:
+                    read += 1
+                    if reading.note and not self.table:
+                        say(f"note: {reading.source}: {reading.note}")
+                for sink in sinks:
+                    sink.write(reading, frame)
+                faces += len(reading.faces)
+                bar.update(read + unread, read + unread)
+        if photos and self.table:
+            totals = [counted(read, "photo"), counted(faces, "face"), *([f"{unread} not read"] if unread else [])]
+            self.console.print(f"{', '.join(totals)} in {time.monotonic() - start_s:.1f} s", style="dim")
+        return read, unread
+
+    def _own_sinks(self, files: list[SourceFile]) -> list[Sink]:
+        sinks: list[Sink] = []
+        if self.table:
+            sinks.append(TableSink(self.console, self.recognizer.scheme, [file.path for file in files]))
+        if self.draw is not None and self.into_folder:
+            sinks.append(DrawSink(self.draw, {file.path: file.relative for file in files}))
+        elif self.draw is not None:
+            sinks.append(DrawSink(self.draw.parent, {file.path: self.draw.name for file in files}))
+        return sinks
+
+
+def _image(photo: SourceFile | InputError, max_megapixels: float) -> str | Frame | InputError:
+    """What the recognizer takes of an input; ``-`` is read from stdin, here and once."""
+    if isinstance(photo, InputError):
+        return photo
+    if photo.path != "-":
+        return photo.path
+    try:
+        return decode_image(sys.stdin.buffer.read(), "-", max_megapixels)
+    except InputError as error:
+        return error
+
+
+def _columns() -> list[str | ProgressColumn]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    return [
+        "reading",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f} photos/s"),
+        TimeRemainingColumn(),
+    ]
