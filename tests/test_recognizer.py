@@ -1,6 +1,7 @@
 """The recognizer composes the stages; fakes stand in for the slow ones where only the composition is tested."""
 
 import dataclasses
+import doctest
 import gc
 import inspect
 import io
@@ -22,9 +23,12 @@ from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
 from mien.parallel import ordered_map
 from mien.recognizer import Recognizer
+from mien.recognizer_options import RecognizerKeywords
 from mien.source import Frame, load_image
+from mien.video_options import VideoKeywords
 from mien.zoo import Head, find_model
 from mien.zoo.session import open_session
+from tests.conftest import ROOT
 from tests.fakes import FakeClassifier, FakeDetector, make_card, paint_face
 
 
@@ -131,6 +135,25 @@ def test_the_docstring_tells_what_each_option_means():
     for kind in (Recognizer, mien.RecognizerOptions, mien.VideoOptions):
         documented = re.findall(r"^(\w+) : .*\n    \w", inspect.getdoc(kind), re.MULTILINE)
         assert documented == [item.name for item in dataclasses.fields(kind)]
+
+
+def test_type_checkers_know_all_options():
+    """They cannot see into `**options` otherwise; `typed_use.py` is what they make of it."""
+    for keywords, kind in ((RecognizerKeywords, mien.RecognizerOptions), (VideoKeywords, mien.VideoOptions)):
+        known = {name: reference.__forward_arg__ for name, reference in keywords.__annotations__.items()}
+        assert known == {item.name: item.type for item in dataclasses.fields(kind)}
+
+
+@pytest.mark.parametrize(
+    "documented", [mien.recognize, Recognizer, Recognizer.stream, Recognizer.replace], ids=lambda it: it.__qualname__
+)
+def test_examples_in_docstrings_are_right(documented, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runner = doctest.DocTestRunner()
+    for example in doctest.DocTestFinder(recurse=False).find(documented):
+        assert example.examples
+        said = io.StringIO()
+        assert runner.run(example, out=said.write).failed == 0, said.getvalue()
 
 
 def test_cropped_images_are_read_whole():

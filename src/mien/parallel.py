@@ -1,17 +1,18 @@
-"""How many cores there are to use, and work on a stream of items in several threads."""
+"""How many cores there are to use, what is opened for them, and work on a stream of items in several threads."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-__all__ = ["ordered_map", "usable_cores"]
+__all__ = ["Opened", "count_threads", "ordered_map", "usable_cores"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 _A = TypeVar("_A")
@@ -26,6 +27,13 @@ def usable_cores() -> int:
     return cores if quota is None else min(cores, max(1, math.ceil(quota)))
 
 
+def count_threads(wanted: int | None) -> int:
+    """The threads to use: as many as wanted, else one for each core that this process may use (8 at most)."""
+    if wanted is not None:
+        return wanted
+    return min(usable_cores(), 8)
+
+
 def _cpu_quota() -> float | None:
     """The cores' worth of time that a container gets (``docker --cpus``, limits of Kubernetes); None without a limit.
 
@@ -37,6 +45,26 @@ def _cpu_quota() -> float | None:
             quota, period = " ".join((_CGROUP / name).read_text() for name in names).split()
             return int(quota) / int(period) if int(quota) > 0 else None
     return None
+
+
+class Opened(Generic[_A]):
+    """A stage that is opened when it is first used: once for each number of threads, whoever asks first.
+
+    A single image is read with all threads inside each stage; of many images, each is read with one thread, several at
+    a time.
+    """
+
+    def __init__(self, build: Callable[[int], _A]) -> None:
+        self._build = build
+        self._by_threads: dict[int, _A] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, threads: int) -> _A:
+        """The stage for that many threads."""
+        with self._lock:
+            if threads not in self._by_threads:
+                self._by_threads[threads] = self._build(threads)
+            return self._by_threads[threads]
 
 
 def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int, ahead: int = 2) -> Iterator[_B]:

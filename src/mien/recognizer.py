@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -19,18 +18,20 @@ from mien.detect import Detector, open_detector
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
-from mien.parallel import ordered_map, usable_cores
+from mien.parallel import Opened, count_threads, ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
-from mien.recognizer_options import RecognizerOptions
+from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
 from mien.result import Reading
 from mien.source import Frame, FrameSource, ImageLike, load_image, own_image
 from mien.video import VideoReadings
-from mien.video_options import FrameOptions, VideoOptions
+from mien.video_options import FrameOptions, VideoKeywords, VideoOptions
 from mien.zoo import Head, ModelCard, find_model, list_models
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 __all__ = ["Recognizer", "recognize"]
 
-_A = TypeVar("_A")
 OnError: TypeAlias = Literal["raise", "record"]
 _MADE_OF = {"_classifier": {"model"}, "_detector": {"detector", "min_face_px", "min_score"}}
 """The options that each stage depends on."""
@@ -41,32 +42,6 @@ _IMAGE_OPTIONS = ("on_error", "threads")
 def _check_on_error(on_error: object) -> None:
     if on_error not in ("raise", "record"):
         raise UsageError(f"on_error is {on_error!r}; expected 'raise' or 'record'")
-
-
-def count_threads(wanted: int | None) -> int:
-    """The threads to use: as many as wanted, else one for each core that this process may use (8 at most)."""
-    if wanted is not None:
-        return wanted
-    return min(usable_cores(), 8)
-
-
-class _Opened(Generic[_A]):
-    """A stage that is opened when it is first used: once for each number of threads, whoever asks first.
-
-    A single image is read with all threads inside each stage; of many images, each is read with one thread, several at
-    a time.
-    """
-
-    def __init__(self, build: Callable[[int], _A]) -> None:
-        self._build = build
-        self._by_threads: dict[int, _A] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, threads: int) -> _A:
-        with self._lock:
-            if threads not in self._by_threads:
-                self._by_threads[threads] = self._build(threads)
-            return self._by_threads[threads]
 
 
 @document_options
@@ -123,7 +98,7 @@ class Recognizer(RecognizerOptions):
         """Gives the classifier for a number of threads."""
         model = self.model
         if isinstance(model, (str, Path)):
-            return _Opened(lambda threads: OnnxClassifier(find_model(model, "expression"), threads))
+            return Opened(lambda threads: OnnxClassifier(find_model(model, "expression"), threads))
         return lambda _: model
 
     @functools.cached_property
@@ -133,7 +108,7 @@ class Recognizer(RecognizerOptions):
         if detector == "none":
             return lambda _: None
         if isinstance(detector, (str, Path)):
-            return _Opened(lambda threads: open_detector(detector, threads, *least))
+            return Opened(lambda threads: open_detector(detector, threads, *least))
         return lambda _: detector
 
     @functools.cached_property
@@ -159,8 +134,15 @@ class Recognizer(RecognizerOptions):
         """The card of the expression model."""
         return find_model(self.model, "expression").card if isinstance(self.model, (str, Path)) else self.model.card
 
-    def replace(self, **changes: Any) -> Recognizer:
-        """A recognizer with some options changed; each model that stays the same is opened once for both."""
+    def replace(self, **changes: Unpack[RecognizerKeywords]) -> Recognizer:
+        """A recognizer with some options changed; each model that stays the same is opened once for both.
+
+        Examples
+        --------
+        >>> import mien
+        >>> mien.Recognizer().replace(labels="valence3").scheme.labels
+        ('positive', 'neutral', 'negative')
+        """
         other = dataclasses.replace(self, **changes)
         for stage, options in _MADE_OF.items():
             if not options & changes.keys():
@@ -217,18 +199,20 @@ class Recognizer(RecognizerOptions):
         return reading
 
     @overload
-    def stream(self, images: str | os.PathLike[str], **options: Any) -> VideoReadings: ...
+    def stream(self, images: str | os.PathLike[str], **options: Unpack[VideoKeywords]) -> VideoReadings: ...
     @overload
-    def stream(self, images: Iterable[Any], *, frame_rate: float, **options: Any) -> VideoReadings: ...
+    def stream(
+        self, images: Iterable[Any], *, frame_rate: float, **options: Unpack[VideoKeywords]
+    ) -> VideoReadings: ...
     @overload
     def stream(
         self, images: Iterable[Any], *, on_error: OnError = "record", threads: int | None = None
-    ) -> Iterator[Reading]: ...
+    ) -> Generator[Reading, None, None]: ...
     def stream(
         self,
         images: str | os.PathLike[str] | Iterable[ImageLike | Frame | InputError],
         **options: Any,
-    ) -> Iterator[Reading]:
+    ) -> VideoReadings | Generator[Reading, None, None]:
         """Read a video, or any number of images, one after the other and in constant memory.
 
         Parameters
@@ -241,6 +225,26 @@ class Recognizer(RecognizerOptions):
         **options
             For a video, those of `mien.VideoOptions`; for frames of your own also `frame_rate`, in frames a second. For
             photos `on_error` (as for `recognize`, ``"record"`` by default) and `threads`.
+
+        Returns
+        -------
+        VideoReadings, or generator of Reading
+            One reading for each frame, or for each image, in order. Both can be left early: `close` stops reading.
+
+        Raises
+        ------
+        UsageError
+            If an option does not exist or has a wrong value, or this is no video and no iterable of images.
+        InputError
+            If the video cannot be opened, at once; or when it breaks off. Of images only if `on_error` is ``"raise"``.
+
+        Examples
+        --------
+        >>> import mien
+        >>> for reading in mien.Recognizer().stream(["examples/astronaut.jpg", "examples/missing.jpg"]):
+        ...     print(reading.source, [face.expression for face in reading.faces], reading.error)
+        examples/astronaut.jpg ['happy'] None
+        examples/missing.jpg [] no such file or folder
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
@@ -342,10 +346,12 @@ class Recognizer(RecognizerOptions):
 
 @overload
 def recognize(
-    images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None, **options: Any
+    images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None, **options: Unpack[RecognizerKeywords]
 ) -> list[Reading]: ...
 @overload
-def recognize(images: ImageLike, *, on_error: OnError | None = None, **options: Any) -> Reading: ...
+def recognize(
+    images: ImageLike, *, on_error: OnError | None = None, **options: Unpack[RecognizerKeywords]
+) -> Reading: ...
 def recognize(
     images: ImageLike | list[Any] | tuple[Any, ...],
     *,
@@ -357,16 +363,32 @@ def recognize(
     Parameters
     ----------
     images : path, bytes, array or PIL image, or a list of them
-        See `Recognizer.recognize`.
+        Arrays are gray (H, W), BGR (H, W, 3) or BGRA (H, W, 4).
     on_error : {"raise", "record"}, optional
         What to do with an input that cannot be read: see `Recognizer.recognize`.
     **options
-        Those of `Recognizer`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
+        Those of `mien.RecognizerOptions`, such as ``model="small"``, ``labels="valence3"`` or ``detector="none"``.
 
     Returns
     -------
     Reading, or list of Reading
         One reading for one image; for a list, as many readings in the same order.
+
+    Raises
+    ------
+    InputError
+        If a single image cannot be read. In a list its reading has `Reading.error`, unless `on_error` is ``"raise"``.
+    UsageError
+        If an option does not exist or has a wrong value, or something is not an image at all, such as a number.
+    ModelError
+        If a model is unknown, damaged, or does not know the classes that `labels` needs.
+
+    Examples
+    --------
+    >>> import mien
+    >>> reading = mien.recognize("examples/astronaut.jpg", labels="valence3")
+    >>> [(face.expression, round(face.confidence, 1)) for face in reading.faces]
+    [('positive', 0.9)]
     """
     chosen = options_from_dict(RecognizerOptions, options)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from mien.errors import UsageError
 from mien.labels import LabelScheme
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mien.classify import Classifier
     from mien.detect import Detector
 
-__all__ = ["RecognizerOptions"]
+__all__ = ["RecognizerKeywords", "RecognizerOptions"]
 
 _VIEWS = (1, 2, 10)
 
@@ -103,6 +103,20 @@ class RecognizerOptions:
         _check_stage("detector", self.detector, names, "mien.detect.Detector", "wants_gray", "detect")
         if self.views not in _VIEWS:
             raise UsageError(f"views is {self.views}; expected one of {', '.join(map(str, _VIEWS))}")
+
+
+class RecognizerKeywords(TypedDict, total=False):
+    """The fields of `RecognizerOptions` once more, as type checkers and editors need them to see into ``**options``."""
+
+    model: str | Path | Classifier
+    detector: str | Path | Detector
+    labels: str | Sequence[str] | LabelScheme
+    min_face_px: float | None
+    min_score: float | None
+    views: int
+    max_not_face: float
+    max_megapixels: float
+    threads: int | None
 
 
 def _checked_labels(labels: Any) -> str | tuple[str, ...] | LabelScheme:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from mien.errors import UsageError
 from mien.options import check_options, document_options, option
 
-__all__ = ["FrameOptions", "VideoOptions"]
+__all__ = ["FrameOptions", "VideoKeywords", "VideoOptions"]
 
 
 @document_options
@@ -66,6 +66,16 @@ class VideoOptions:
     def interval_s(self) -> float | None:
         """Seconds between the frames to read; None for every frame."""
         return 1.0 / self.fps if self.fps is not None else self.every_s
+
+
+class VideoKeywords(TypedDict, total=False):
+    """The fields of `VideoOptions` once more, as type checkers and editors need them to see into ``**options``."""
+
+    every_s: float | None
+    fps: float | None
+    smooth_s: float
+    max_gap_s: float
+    give_up_s: float
 
 
 @document_options

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import typing
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image, features
 
 from mien.errors import InputError, UsageError
-from mien.source import load_image
+from mien.source import ImageLike, load_image
 from mien.source.image import array_to_image
 
 
@@ -325,3 +326,7 @@ def test_a_tensor_is_told_to_become_an_array():
     for tensor in (torch.zeros(8, 8, 3, dtype=torch.uint8), torch.zeros(3, 8, 8)):
         with pytest.raises(UsageError, match=r"from Tensor; .*tensor\.numpy\(\), as height x width x 3, BGR, uint8"):
             load_image(tensor)
+
+
+def test_the_type_of_images_is_of_use_in_annotations_that_are_evaluated():
+    assert type(None) in typing.get_args(ImageLike | None)

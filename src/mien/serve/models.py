@@ -8,7 +8,8 @@ from typing import Any
 
 from mien.errors import MienError
 from mien.labels import SCHEMES
-from mien.recognizer import Recognizer, count_threads
+from mien.parallel import count_threads
+from mien.recognizer import Recognizer
 from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem
 from mien.sink.palette import color_rgb

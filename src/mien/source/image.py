@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import cv2
 import numpy as np
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageLike", "decode_image", "load_image", "own_image"]
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PILImage"
+# Not as one text: others write `ImageLike | None` in annotations that are evaluated.
+ImageLike: TypeAlias = Union[str, os.PathLike[str], bytes, bytearray, memoryview, npt.NDArray[Any], "PILImage"]
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
 
 DEFAULT_MAX_MEGAPIXELS = 200.0
