@@ -248,6 +248,16 @@ def test_keys_must_be_unique(tmp_path, jpegs):
         plan(tmp_path / "set.parquet", key_column="id")
 
 
+def test_two_photos_of_a_table_under_one_key_are_refused(album):
+    """The second would not be read, and nobody told."""
+    path = album / "table.csv"
+    path.write_text("id,file\na,photo01.jpg\n,photo02.jpg\n,sub/photo05.jpg\na,photo01.jpg\n")
+    assert [s.key for s in plan(path, key_column="id")] == ["a", "photo02.jpg", "sub/photo05.jpg"]
+    path.write_text("id,file\na,photo01.jpg\na,photo02.jpg\n")
+    with pytest.raises(UsageError, match="key column 'id' holds 'a' for several images"):
+        plan(path, key_column="id")
+
+
 def test_an_address_of_an_unknown_kind():
     with pytest.raises(UsageError, match="cannot be opened"):
         plan("nonsense://bucket/x")

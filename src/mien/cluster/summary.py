@@ -75,7 +75,8 @@ class Summary:
         state = "done" if self.complete else f"not finished: {self.parts_done:,} of {self.manifest.parts:,} parts"
         lines = [
             f"{self.address}: {state}",
-            f"{total.inputs:,} inputs: {total.ok:,} ok, {total.no_face:,} no face, {total.unreadable:,} unreadable",
+            f"{total.inputs:,} input{'' if total.inputs == 1 else 's'}: {total.ok:,} ok, "
+            f"{total.no_face:,} no face, {total.unreadable:,} unreadable",
             f"{total.faces:,} face{'' if total.faces == 1 else 's'}"
             + (": " if total.faces else "")
             + self._expressions(),

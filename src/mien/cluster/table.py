@@ -109,7 +109,7 @@ def read_addresses(address: str, columns: Columns) -> Iterator[tuple[str, str]]:
             paths = [path and slashes(str(path)) for path in batch.column(columns.image).to_pylist()]
             keys = paths if columns.key is None else batch.column(columns.key).to_pylist()
             yield from (
-                (str(path if key is None else key), path) for key, path in zip(keys, paths, strict=True) if path
+                (str(path if key in (None, "") else key), path) for key, path in zip(keys, paths, strict=True) if path
             )
 
 
