@@ -19,15 +19,15 @@ def test_faces_are_read_as_the_recognizer_reads_them(tmp_path: Path) -> None:
     images = smooth_faces(9, side_px=60)
     faces = open_faces(write_dataset(tmp_path / "a.parquet", images))
     model = OnnxClassifier(find_model("small", "expression"), 1)
-    counted: list[int] = []
-    (outputs,) = predict([model], faces, views=True, progress=counted.append)
+    counted: list[tuple[int, int]] = []
+    (outputs,) = predict([model], faces, views=True, progress=lambda *values: counted.append(values))
     batch = whole_batch(list(images), model.card.input)
     np.testing.assert_allclose(outputs.logits["fer7"], model.logits(batch)["fer7"], atol=1e-5)
-    temperature = model.card.heads[0].temperature_at(outputs.side_px)
+    temperature = model.card.heads[0].temperature_at(outputs.sides_px)
     wanted = np.mean([softmax(model.logits(view)["fer7"], temperature) for view in take_views(batch)], axis=0)
     assert outputs.views is not None
     np.testing.assert_allclose(outputs.views["fer7"], wanted, atol=1e-5)
-    assert (sum(counted), set(outputs.side_px)) == (9, {60.0})
+    assert (counted, set(outputs.sides_px)) == ([(9, 9)], {60.0})
 
 
 def test_a_model_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:

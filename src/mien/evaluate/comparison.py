@@ -96,22 +96,14 @@ def compare_models(
     truth, labelled = target[kept], faces.take(kept)
     if options.leaks:
         labelled = mark_leaks(labelled, data, measured.training(options.training), options.threads)
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, len(faces))
-
-    outputs = predict(classifiers, faces, views=options.ten_views, progress=advance)
+    outputs = predict(classifiers, faces, views=options.ten_views, progress=progress)
     rights: list[npt.NDArray[np.bool_]] = []
     rows: list[dict[str, Any]] = []
     for model, name, head, output in zip(stored, names, task.heads, outputs, strict=True):
         one_pass, views = answers_of(output, head, task)
         answers = (one_pass if views is None else views)[kept]
         rights.append(answers == truth)
-        calibrated = softmax(output.logits[head.output][kept], head.temperature_at(output.side_px[kept]))
+        calibrated = softmax(output.logits[head.output][kept], head.temperature_at(output.sides_px[kept]))
         probabilities, _ = task.scheme.project(calibrated, head.labels)
         rows.append(
             {

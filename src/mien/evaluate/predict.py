@@ -28,13 +28,13 @@ class Outputs:
         Of each head, by the name of its output.
     views : dict of str to float array of shape (N, K), or None
         The mean of the calibrated probabilities over ten views, as `Recognizer` reads them with ``views=10``.
-    side_px : float64 array of shape (N,)
+    sides_px : float64 array of shape (N,)
         The longer side of each face as it is stored, which decides the card's temperature.
     """
 
     logits: dict[str, npt.NDArray[np.float32]]
     views: dict[str, npt.NDArray[np.floating]] | None
-    side_px: npt.NDArray[np.float64]
+    sides_px: npt.NDArray[np.float64]
 
 
 def predict(
@@ -42,7 +42,7 @@ def predict(
     faces: Faces,
     *,
     views: bool,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Outputs]:
     """Run models on the same faces, which are read once, a chunk at a time.
 
@@ -54,7 +54,7 @@ def predict(
     views : bool
         Also read ten views (`mien.classify.take_views`).
     progress : callable, optional
-        Called with the number of faces done since the last call.
+        Called with the faces that are done, and their number.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def predict(
                     mean_probabilities(model.card.heads, answers, np.array(sides_px[start:], np.float64))
                 )
         if progress is not None:
-            progress(len(images))
+            progress(len(sides_px), len(faces))
     return [
         Outputs(_joined(own), _joined(mean) if views else None, np.array(sides_px, np.float64))
         for own, mean in zip(logits, means, strict=True)

@@ -104,15 +104,7 @@ def evaluate_model(
         faces = mark_leaks(faces, data, measured.training(options.training), options.threads)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, len(faces))
-
-    (outputs,) = predict([classifier], faces, views=options.ten_views, progress=advance)
+    (outputs,) = predict([classifier], faces, views=options.ten_views, progress=progress)
     rows = row_facts(measured, task, int((target >= 0).sum()), options.learned)
     return _assemble(stored, faces, task, target, outputs, rows, time.monotonic() - start_s)
 
@@ -179,8 +171,8 @@ def _assemble(
     right = {"one_pass": one_pass == truth}
     if ten_views is not None:
         right["ten_views"] = ten_views[kept] == truth
-    logits, side_px = outputs.logits[head.output][kept], outputs.side_px[kept]
-    temperature = head.temperature_at(side_px)
+    logits = outputs.logits[head.output][kept]
+    temperature = head.temperature_at(outputs.sides_px[kept])
     probabilities, _ = task.scheme.project(softmax(logits, temperature), head.labels)
     worst = _confidently_wrong(probabilities.max(axis=1), right["one_pass"])
     values = {

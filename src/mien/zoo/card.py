@@ -112,14 +112,14 @@ class Head:
     temperature: float = 1.0
     temperature_by_px: tuple[tuple[float, float], ...] = ()
 
-    def temperature_at(self, crop_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """The temperature for crops of these sides in pixels of the photo, float64 of the same shape."""
+    def temperature_at(self, sides_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The temperature for crops that span so many pixels of the photo, float64 of the same shape."""
         import numpy as np
 
         if not self.temperature_by_px:
-            return np.full(np.shape(crop_px), self.temperature)
-        sides_px, temperatures = np.array(self.temperature_by_px).T
-        return np.asarray(np.interp(crop_px, sides_px, temperatures), np.float64)
+            return np.full(np.shape(sides_px), self.temperature)
+        known_px, temperatures = np.array(self.temperature_by_px).T
+        return np.asarray(np.interp(sides_px, known_px, temperatures), np.float64)
 
 
 @dataclass(frozen=True)
