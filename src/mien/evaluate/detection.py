@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mien.detect import Detections, Detector
 from mien.detect.base import ImageArray
 from mien.errors import UsageError
 from mien.evaluate.detection_conditions import CONDITIONS
-from mien.evaluate.detection_models import open_detector
+from mien.evaluate.detection_models import open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_scores import (
     IOUS,
@@ -130,89 +131,121 @@ def evaluate_detector(
         If there are several splits to choose from, or options do not fit.
     """
     options = options or DetectionOptions()
-    started = time.perf_counter()
+    start_s = time.perf_counter()
     dataset = PhotoDataset(data)
     split = _split(dataset, split)
-    detector, shipped, facts = open_detector(model, threads or 1, options.min_face_px)
-    wanted = None if options.sources is None else {name.strip() for name in options.sources.split(",")}
-    photos = [
-        (photo.name, photo.source, decode_image(photo.image, photo.name).bgr, truth_of(photo))
-        for photo in dataset.photos(split)
-        if wanted is None or photo.source in wanted
-    ]
-    if wanted is not None and wanted - {source for _, source, _, _ in photos}:
-        known = sorted({photo.source for photo in dataset.photos(split)})
-        raise UsageError(f"sources is '{options.sources}'; expected some of {', '.join(known)}")
-    names = ["as they are", *(CONDITIONS if options.conditions else ())]
-    tell = progress or (lambda *_: None)
-    smallest = min(options.min_face_px or MIN_FACE_PX, MIN_FACE_PX)
-    images, truths = [image for _, _, image, _ in photos], [truth for _, _, _, truth in photos]
-    total = len(images) * (len(names) + (shipped is not None))
-    done, doing = 0, names[0]
+    detector, shipped, facts = open_measured_detector(model, threads or 1, options.min_face_px)
+    photos = _read_photos(dataset, split, options.sources)
+    images, truths = [photo.image for photo in photos], [photo.truth for photo in photos]
+    min_face_px = min(options.min_face_px or MIN_FACE_PX, MIN_FACE_PX)
+    names = tuple(CONDITIONS) if options.conditions else ()
+    steps = _Steps(progress, len(photos), parts=1 + (shipped is not None) + len(names))
 
-    def step() -> None:
-        nonlocal done
-        done += 1
-        tell(done, total, doing)
-
-    looked = look_at(detector, images, truths, step)
-    pooled = {iou: pool(looked.found, truths, iou_threshold=iou, min_face_px=smallest) for iou in IOUS}
-    weights = bootstrap_weights(len(images), SAMPLES)
+    looked = look_at(detector, images, truths, steps.step)
+    pooled = _pooled(looked, min_face_px)
     strict = pooled[IOUS[0]]
-    _, (threshold,) = recall_at_false_finds(strict)
-    overall = {f"iou_{iou:g}": overall_scores(finds, weights) for iou, finds in pooled.items()}
+    threshold = float(recall_at_false_finds(strict)[1][0])
+    weights = bootstrap_weights(len(photos), SAMPLES)
     as_shipped = None
     if shipped is not None:
-        own = look_at(shipped, images, truths, step)
-        as_shipped = {
-            f"iou_{iou:g}": scores_at(pool(own.found, truths, iou_threshold=iou, min_face_px=smallest), 0.0)
-            for iou in IOUS
-        }
+        own = look_at(shipped, images, truths, steps.step)
+        as_shipped = {f"iou_{iou:g}": scores_at(finds, 0.0) for iou, finds in _pooled(own, min_face_px).items()}
     conditions = {}
-    for name in names[1:]:
-        doing, ahead = name, done + len(images)
-        changed = [
-            CONDITIONS[name](image, truth, number)
-            for number, (image, truth) in enumerate(zip(images, truths, strict=True))
-        ]
-        kept = [pair for pair in changed if pair is not None]
-        if kept:
-            seen = look_at(detector, [image for image, _ in kept], [truth for _, truth in kept], step)
-            finds = {iou: pool(seen.found, seen.truth, iou_threshold=iou, min_face_px=smallest) for iou in IOUS}
-            conditions[name] = {
-                "photos": len(kept),
-                "faces": int(finds[IOUS[0]].counts.sum()),
-                **{f"iou_{iou:g}": condition_scores(one, float(threshold)) for iou, one in finds.items()},
-                "landmarks": landmark_scores(finds[IOUS[0]], float(threshold)),
-            }
-        done = ahead  # without those that the condition makes no sense for
+    for name in names:
+        with steps.part(name):
+            changed = [CONDITIONS[name](photo.image, photo.truth, number) for number, photo in enumerate(photos)]
+            kept = [pair for pair in changed if pair is not None]
+            if kept:
+                seen = look_at(detector, [image for image, _ in kept], [truth for _, truth in kept], steps.step)
+                conditions[name] = _condition_row(_pooled(seen, min_face_px), len(kept), threshold)
     values = {
         "kind": "detector",
         "model": facts,
         "data": {
             "source": Path(data).name,
             "split": split,
-            "photos": len(images),
+            "photos": len(photos),
             "faces": int(strict.counts.sum()),
             "neutral_faces": int((~strict.counts).sum()),
             "ignored_places": sum(len(truth.ignore_xyxy) for truth in truths),
-            "min_face_px": smallest,
+            "min_face_px": min_face_px,
         },
         "false_finds_a_photo": FALSE_FINDS_A_PHOTO,
-        "overall": overall,
+        "overall": {f"iou_{iou:g}": overall_scores(finds, weights) for iou, finds in pooled.items()},
         "as_shipped": as_shipped,
-        "threshold": round(float(threshold), 4),
-        "sizes": size_rows(pooled, float(threshold)),
-        "sources": source_rows([source for _, source, _, _ in photos], pooled, float(threshold)),
-        "landmarks": landmark_scores(strict, float(threshold)),
+        "threshold": round(threshold, 4),
+        "sizes": size_rows(pooled, threshold),
+        "sources": source_rows([photo.source for photo in photos], pooled, threshold),
+        "landmarks": landmark_scores(strict, threshold),
         "conditions": conditions,
         "ms_a_photo": {
             "median": round(float(np.median(looked.ms)), 3),
             "p90": round(float(np.quantile(looked.ms, 0.9)), 3),
         },
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(time.perf_counter() - start_s, 1),
     }
-    return DetectionEvaluation(values, _failures(photos, looked, strict, float(threshold)))
+    return DetectionEvaluation(values, _failures(photos, looked, strict, threshold))
+
+
+class _Photo(NamedTuple):
+    """A decoded photo, BGR, and its faces."""
+
+    name: str
+    source: str
+    image: ImageArray
+    truth: Truth
+
+
+class _Steps:
+    """Counts the photos that were looked at, part by part, and tells how far the evaluation is."""
+
+    def __init__(self, progress: Progress | None, photos: int, parts: int) -> None:
+        self._progress = progress
+        self._photos = photos
+        self._total = photos * parts
+        self._done = 0
+        self._part = "as they are"
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total, self._part)
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """All photos once more, some of which may be left out; at the end they count as done."""
+        self._part, end = name, self._done + self._photos
+        yield
+        self._done = end
+
+
+def _read_photos(dataset: PhotoDataset, split: str, sources: str | None) -> list[_Photo]:
+    """The photos of a split, of all collections or of some (with commas)."""
+    wanted = None if sources is None else {name.strip() for name in sources.split(",")}
+    photos = [
+        _Photo(photo.name, photo.source, decode_image(photo.image, photo.name).bgr, truth_of(photo))
+        for photo in dataset.photos(split)
+        if wanted is None or photo.source in wanted
+    ]
+    if wanted is not None and wanted - {photo.source for photo in photos}:
+        known = sorted({photo.source for photo in dataset.photos(split)})
+        raise UsageError(f"sources is '{sources}'; expected some of {', '.join(known)}")
+    return photos
+
+
+def _pooled(looked: LookedAt, min_face_px: float) -> dict[float, Finds]:
+    """The finds against the truth, by overlap."""
+    return {iou: pool(looked.found, looked.truth, iou_threshold=iou, min_face_px=min_face_px) for iou in IOUS}
+
+
+def _condition_row(pooled: dict[float, Finds], photos: int, threshold: float) -> dict[str, Any]:
+    strict = pooled[IOUS[0]]
+    return {
+        "photos": photos,
+        "faces": int(strict.counts.sum()),
+        **{f"iou_{iou:g}": condition_scores(finds, threshold) for iou, finds in pooled.items()},
+        "landmarks": landmark_scores(strict, threshold),
+    }
 
 
 def look_at(
@@ -250,7 +283,7 @@ def _split(dataset: PhotoDataset, split: str | None) -> str:
     return evaluation[0]
 
 
-def _failures(photos: list[Any], looked: LookedAt, finds: Finds, threshold: float) -> list[Failure]:
+def _failures(photos: Sequence[_Photo], looked: LookedAt, finds: Finds, threshold: float) -> list[Failure]:
     """The surest false finds and the largest missed faces."""
     failures = []
     for row in np.flatnonzero((finds.hit == 0) & (finds.score >= threshold))[:_MOST_FAILURES]:
@@ -270,14 +303,14 @@ def _failures(photos: list[Any], looked: LookedAt, finds: Finds, threshold: floa
     return failures
 
 
-def _failure(kind: str, photo: Any, box: np.ndarray[Any, Any], score: float) -> Failure:
+def _failure(kind: str, photo: _Photo, box_xyxy: np.ndarray[Any, Any], score: float) -> Failure:
     import cv2
 
-    name, _, image, _ = photo
-    centre, side = (box[:2] + box[2:]) / 2, float(np.sqrt(max(float((box[2:] - box[:2]).prod()), 1.0)))
+    size_wh = box_xyxy[2:] - box_xyxy[:2]
+    centre, side = (box_xyxy[:2] + box_xyxy[2:]) / 2, float(np.sqrt(max(float(size_wh.prod()), 1.0)))
     window = max(2 * side, 24.0)
     matrix = np.asarray(
         [[96 / window, 0, 48 - centre[0] * 96 / window], [0, 96 / window, 48 - centre[1] * 96 / window]]
     )
-    picture = cv2.warpAffine(image, matrix, (96, 96), flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
-    return Failure(kind, name, round(score, 3), round(side, 1), np.asarray(picture, np.uint8))
+    picture = cv2.warpAffine(photo.image, matrix, (96, 96), flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
+    return Failure(kind, photo.name, round(score, 3), round(side, 1), np.asarray(picture, np.uint8))

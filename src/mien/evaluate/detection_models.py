@@ -1,24 +1,40 @@
-"""A detector from a name or a file, as it is measured and as it is shipped."""
+"""The detector to measure, from a name or a file: with a low bar for the whole curve, and as it is shipped."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mien.detect import Detector
 from mien.errors import InputError
 
-__all__ = ["LOWEST_SCORE", "open_detector"]
+__all__ = ["LOWEST_SCORE", "MeasuredDetector", "open_measured_detector"]
 
 LOWEST_SCORE = 0.1
 """Finds below it are not looked at: the curve ends there."""
 
 
-def open_detector(
-    model: str | Path, threads: int, min_face_px: float | None
-) -> tuple[Detector, Detector | None, dict[str, Any]]:
-    """The detector with a low bar for the whole curve, the one as it is shipped, and what to say of it."""
+class MeasuredDetector(NamedTuple):
+    """A detector to measure.
+
+    Attributes
+    ----------
+    detector : Detector
+        Reports all that it scores from `LOWEST_SCORE` on, for the whole curve.
+    shipped : Detector or None
+        The same with the score on its card; None for a checkpoint, which has no card.
+    facts : dict
+        What a report says of it.
+    """
+
+    detector: Detector
+    shipped: Detector | None
+    facts: dict[str, Any]
+
+
+def open_measured_detector(model: str | Path, threads: int, min_face_px: float | None) -> MeasuredDetector:
+    """Open a detector to measure; parameters as in `mien.evaluate.detection.evaluate_detector`."""
     from mien.detect.mien import MienDetector
     from mien.detect.yunet import YuNetDetector, yunet_path
     from mien.zoo.store import find_model, list_models
@@ -31,16 +47,16 @@ def open_detector(
         card = stored.card
         detector = MienDetector(stored, threads=threads, min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
         shipped = MienDetector(stored, threads=threads, min_face_px=min_face_px)
-        return detector, shipped, {
+        return MeasuredDetector(detector, shipped, {
             "name": card.name, "precision": card.precision, "parameters": card.parameters, "sha256": card.sha256,
             "file_bytes": stored.weights.stat().st_size, "threads": threads,
             "score_threshold": card.settings.get("score_threshold"),
-        }  # fmt: skip
+        })  # fmt: skip
     if str(model) != "yunet" and path.suffix != ".onnx":
         # Says which detectors there are.
         find_model(model, "detector")
     weights = yunet_path(model)
-    return (
+    return MeasuredDetector(
         YuNetDetector(weights, min_face_px=min_face_px, score_threshold=LOWEST_SCORE),
         YuNetDetector(weights, min_face_px=min_face_px),
         {
@@ -50,7 +66,7 @@ def open_detector(
     )  # fmt: skip
 
 
-def _open_checkpoint(path: Path, threads: int) -> tuple[Detector, Detector | None, dict[str, Any]]:
+def _open_checkpoint(path: Path, threads: int) -> MeasuredDetector:
     try:
         import torch
     except ImportError as error:
@@ -66,8 +82,8 @@ def _open_checkpoint(path: Path, threads: int) -> tuple[Detector, Detector | Non
         raise InputError(str(path), f"cannot be read ({error.strerror})") from error
     torch.set_num_threads(threads)
     network = load_detector(path).eval()
-    return detector_of(network, torch.device("cpu"), LOWEST_SCORE), None, {
+    return MeasuredDetector(detector_of(network, torch.device("cpu"), LOWEST_SCORE), None, {
         "name": path.stem, "precision": "float32 (torch)", "parameters": network.parameter_count(),
         "sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data), "threads": threads,
         "score_threshold": None,
-    }  # fmt: skip
+    })  # fmt: skip
