@@ -26,6 +26,8 @@ __all__ = ["look_again", "look_upright", "tilt_rad"]
 
 FACE_PX = 64
 CELL_PX = 128
+# A face of a few pixels, enlarged to 64, is a blur that the network does not know: it stays smaller in its cell.
+MOST_ENLARGED = 2.5
 CELLS_A_ROW = 5
 # A find of the second look speaks for the first one if it overlaps it this much.
 SAME_FACE_IOU = 0.35
@@ -45,7 +47,7 @@ def look_again(
     well_seen: npt.NDArray[np.bool_],
     find: Callable[[ImageArray], Detections],
 ) -> Detections:
-    """Read faces again from the photo, each scaled to 64 px in a cell of 128 px.
+    """Read faces again from the photo, each scaled to 64 px, or enlarged by 2.5 if that is less, in a cell of 128 px.
 
     Parameters
     ----------
@@ -130,12 +132,13 @@ def look_upright(gray: ImageArray, first: Detections, find: Callable[[ImageArray
         more = []
         for start in range(0, len(rows), a_sheet):
             part = rows[start : start + a_sheet]
-            before = tilt_rad(landmarks_xy[part])
-            sheet, to_sheet, middle_xy = _lay_out_upright(gray, box_xyxy[part], before)
+            before, before_xyxy = tilt_rad(landmarks_xy[part]), box_xyxy[part].astype(np.float64)
+            sheet, to_sheet, middle_xy = _lay_out_upright(gray, before_xyxy, before)
             found = find(sheet)
             if not len(found):
                 continue
-            expected = np.concatenate((middle_xy - FACE_PX / 2, middle_xy + FACE_PX / 2), axis=1).astype(np.float32)
+            half = np.asarray([_size_px(box) * _enlarged(box) / 2 for box in before_xyxy])[:, None]
+            expected = np.concatenate((middle_xy - half, middle_xy + half), axis=1).astype(np.float32)
             overlap = iou_matrix(expected, found.box_xyxy)
             support = np.where(overlap >= SAME_FACE_IOU, found.score, np.float32(0))
             for number, best in enumerate(support.argmax(axis=1).tolist()):
@@ -162,7 +165,7 @@ def _turned_back(found: Detections, index: int, to_sheet: npt.NDArray[np.float64
 
 
 def _lay_out_upright(
-    gray: ImageArray, box_xyxy: FloatArray, tilt: FloatArray
+    gray: ImageArray, box_xyxy: npt.NDArray[np.float64], tilt: FloatArray
 ) -> tuple[ImageArray, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Cut faces out, turn them upright and place them on a sheet.
 
@@ -173,8 +176,8 @@ def _lay_out_upright(
     sheet: ImageArray = np.full((math.ceil(count / columns) * CELL_PX, columns * CELL_PX), EMPTY, np.uint8)
     matrices = np.zeros((count, 2, 3))
     middles = np.zeros((count, 2))
-    for i, (box, angle) in enumerate(zip(box_xyxy.astype(np.float64), tilt.tolist(), strict=True)):
-        scale = FACE_PX / max(math.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 0.0)), 1.0)
+    for i, (box, angle) in enumerate(zip(box_xyxy, tilt.tolist(), strict=True)):
+        scale = _enlarged(box)
         corner = np.asarray((i % columns, i // columns)) * CELL_PX
         # Area averages first where the face shrinks; the photo around it is enough.
         reach = CELL_PX / scale
@@ -191,11 +194,21 @@ def _lay_out_upright(
         turn = np.asarray([[cosine, sine], [-sine, cosine]])
         middle = np.asarray((CELL_PX / 2, CELL_PX / 2))
         own = np.concatenate((turn / shrink, (middle - turn @ (centre - start))[:, None]), axis=1)
-        cell = cv2.warpAffine(part, own, (CELL_PX, CELL_PX), flags=cv2.INTER_LINEAR, borderValue=EMPTY)
+        kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
+        cell = cv2.warpAffine(part, own, (CELL_PX, CELL_PX), flags=kind, borderValue=EMPTY)
         sheet[corner[1] : corner[1] + CELL_PX, corner[0] : corner[0] + CELL_PX] = cell
         middles[i] = middle + corner
         matrices[i] = np.concatenate((turn, (middles[i] - turn @ centre)[:, None]), axis=1)
     return sheet, matrices, middles
+
+
+def _enlarged(box_xyxy: npt.NDArray[np.float64]) -> float:
+    """By how much a face is scaled to be looked at again."""
+    return min(FACE_PX / _size_px(box_xyxy), MOST_ENLARGED)
+
+
+def _size_px(box_xyxy: npt.NDArray[np.float64]) -> float:
+    return math.sqrt(max((box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1]), 1.0))
 
 
 def _mirrored(found: Detections, width: int) -> Detections:
@@ -220,7 +233,7 @@ def _lay_out(gray: ImageArray, box_xyxy: FloatArray) -> tuple[ImageArray, FloatA
     offset = np.zeros((count, 2), np.float32)
     photo_wh = np.asarray((gray.shape[1], gray.shape[0]))
     for i, box in enumerate(box_xyxy.astype(np.float64)):
-        scale = max(math.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 0.0)), 1.0) / FACE_PX
+        scale = 1 / _enlarged(box)
         cell_xy = np.asarray((i % columns, i // columns)) * CELL_PX
         corner_xy = (box[:2] + box[2:]) / 2 - scale * CELL_PX / 2
         start = np.clip(np.floor(corner_xy).astype(int), 0, photo_wh - 1)
