@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mien.data.audit.plan import Finding, image_ids
-from mien.data.copies import CopyPairs, copy_groups
+from mien.data.copies import RowGroups
 from mien.data.dataset import Dataset
 from mien.errors import InputError
 
@@ -90,21 +90,24 @@ def clean_dataset(
     _require_agreement(plan, plan_name)
     summary = CleanSummary(len(dataset))
     labels = dataset.label.copy()
-    reason = {finding.index: finding.check for finding in reversed(plan) if finding.action == "drop"}
+    dropped_by = {finding.index: finding.check for finding in reversed(plan) if finding.action == "drop"}
     for finding in plan:
-        if finding.action == "relabel" and finding.index not in reason:
+        if finding.action == "relabel" and finding.index not in dropped_by:
             new = dataset.labels.index(finding.new_label)
             summary.relabelled += int(new != labels[finding.index])
             labels[finding.index] = new
-    for rows, checks in _merge_groups(plan, len(dataset)):
-        alive = [row for row in rows if row not in reason]
+    merges = [finding for finding in plan if finding.action == "merge"]
+    merged_by = {finding.index: finding.check for finding in reversed(merges)}
+    for group in _merge_groups(merges, len(dataset)):
+        alive = [row for row in group if row not in dropped_by]
         if not alive:
             continue
-        agreed = _agreed_label([int(labels[row]) for row in rows if row not in reason], int(labels[alive[0]]))
-        summary.merged_labels += int(agreed != labels[alive[0]])
-        labels[alive[0]] = agreed
-        reason.update({row: checks.get(row, "exact_copy") for row in alive[1:]})
-    kept = np.array([row for row in range(len(dataset)) if row not in reason], np.int64)
+        first = alive[0]
+        agreed = _agreed_label([int(labels[row]) for row in alive], int(labels[first]))
+        summary.merged_labels += int(agreed != labels[first])
+        labels[first] = agreed
+        dropped_by.update({row: merged_by.get(row, "exact_copy") for row in alive[1:]})
+    kept = np.array([row for row in range(len(dataset)) if row not in dropped_by], np.int64)
     if not len(kept):
         raise InputError(str(dataset.path), "the plan drops every row; nothing was written")
     replace: dict[str, Any] = {"label": labels[kept]}
@@ -116,7 +119,7 @@ def clean_dataset(
         info = info.with_columns("leaked")
         summary.leaked = dict(Counter(dataset.split[kept[leaked[kept]]].tolist()))
     summary.rows_after = len(kept)
-    summary.dropped = dict(Counter(reason.values()))
+    summary.dropped = dict(Counter(dropped_by.values()))
     done = {key: value for key, value in summary.to_dict().items() if value != {}}
     info = info.after("clean", source=dataset.path.name, **done)
     return dataset.write_rows(dest, kept, info, replace=replace), summary
@@ -178,20 +181,17 @@ def _require_agreement(plan: Sequence[Finding], plan_name: str) -> None:
             )
 
 
-def _merge_groups(plan: Sequence[Finding], count: int) -> list[tuple[list[int], dict[int, str]]]:
-    """The rows that merges bring together, directly or through others, and which check named each."""
-    checks: dict[int, str] = {}
-    merged = []
-    for finding in plan:
-        if finding.action == "merge" and finding.partner is not None:
-            merged.append((finding.index, finding.partner))
-            checks.setdefault(finding.index, finding.check)
-    first, second = np.array(merged, np.int64).reshape(-1, 2).T
-    home = copy_groups(count, CopyPairs(first, second, np.zeros(len(first), np.int8), np.ones(len(first), np.float32)))
+def _merge_groups(merges: Sequence[Finding], count: int) -> list[list[int]]:
+    """The rows that merges bring together, directly or through others; ascending, as are the groups."""
+    pairs = [(finding.index, finding.partner) for finding in merges if finding.partner is not None]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    connected = RowGroups(count)
+    connected.join(first, second)
+    rows = np.unique([first, second])
     groups: dict[int, list[int]] = {}
-    for row in np.unique([first, second]).tolist():
-        groups.setdefault(int(home[row]), []).append(row)
-    return [(group, checks) for _, group in sorted(groups.items())]
+    for row, group in zip(rows.tolist(), connected.of(rows).tolist(), strict=True):
+        groups.setdefault(group, []).append(row)
+    return [groups[group] for group in sorted(groups)]
 
 
 def _agreed_label(votes: list[int], own: int) -> int:
