@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,53 +125,21 @@ def import_dataset(
         If options do not fit, or nothing can be written at `dest`.
     """
     options = options or ImportOptions(**kwargs)
-    path = Path(source)
-    if path.exists() and Path(dest).exists() and path.samefile(dest):
+    path, dest = Path(source), Path(dest)
+    if path.exists() and dest.exists() and path.samefile(dest):
         raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
-    classes = parse_classes(options.classes)
+    classes, attributes = parse_classes(options.classes), parse_attributes(options.attributes)
     layout = find_layout(path, options.layout, classes)
-    if classes and layout.name not in _OWN_CLASSES:
-        raise UsageError(f"--classes is for {', '.join(_OWN_CLASSES)}; {path} has the layout '{layout.name}'")
-    if layout.name == "parquet" and Path(dest).exists() and Path(dest).resolve().is_relative_to(path.resolve()):
-        raise UsageError(f"{dest}: is in the folder of the source, of which it would be a part; write it elsewhere")
-    attributes = parse_attributes(options.attributes)
-    if attributes and layout.name not in _OWN_COLUMNS:
-        raise UsageError(f"--attributes is for {', '.join(_OWN_COLUMNS)}; {path} has the layout '{layout.name}'")
-    if options.images is not None and layout.name not in _LISTS:
-        raise UsageError(f"--images is for {', '.join(_LISTS)}; {path} has the layout '{layout.name}'")
-    if options.images is not None and not options.images.is_dir():
-        raise UsageError(f"--images is {options.images}, which is no folder; expected that of the images")
-    if options.votes is not None and layout.name != "fer2013":
-        raise UsageError(f"votes are joined row by row to fer2013.csv; {path} has the layout '{layout.name}'")
+    _require_fit(layout.name, path, dest, options)
     contents = layout.read(path, ReadOptions(options.votes, options.images, classes, attributes))
     if options.ferplus != "keep" and contents.vote_labels != ferplus.VOTE_LABELS:
         raise UsageError(f"--ferplus {options.ferplus} needs FER+ votes, which {path} has not; give --votes FILE")
     info = _info(path, contents, options)
     summary = ImportSummary(layout.name, excluded=contents.excluded)
-    counts: Counter[tuple[str, str]] = Counter()
     with DatasetWriter(dest, info) as writer:
-        done = 0
-        for rows in _encoded(_chunks(contents.items), info, options):
-            for row in rows:
-                count = row.rows if isinstance(row, DamagedFolderError) else 1
-                done += count
-                if isinstance(row, Row):
-                    writer.write(row)
-                    counts[row.split, info.labels[row.label]] += 1
-                elif isinstance(row, str):
-                    summary.excluded[row] = summary.excluded.get(row, 0) + 1
-                elif options.on_error == "stop":
-                    raise row
-                else:
-                    summary.damaged_rows += count
-                    summary.damaged += [row] if len(summary.damaged) < _MOST_NAMED else []
-            if progress is not None:
-                progress(done, contents.total)
-        if not counts:
+        _write_rows(writer, contents, info, options, summary, progress)
+        if not summary.rows:
             raise InputError(str(path), f"no row can be read; {_why_none(summary)}")
-        for (split, label), count in counts.items():
-            summary.counts.setdefault(split, dict.fromkeys(info.labels, 0))[label] = count
-        summary.rows = sum(counts.values())
         writer.info = info.after(
             "import",
             layout=layout.name,
@@ -188,6 +155,53 @@ def import_dataset(
     dataset = Dataset(dest)
     summary.counts = {name: summary.counts[name] for name in dataset.splits}
     return dataset, summary
+
+
+def _require_fit(layout: str, path: Path, dest: Path, options: ImportOptions) -> None:
+    """Refuse options that the layout has no use for, and a destination that would be a part of the source."""
+
+    def require(flag: str, given: object, layouts: tuple[str, ...]) -> None:
+        if given and layout not in layouts:
+            raise UsageError(f"{flag} is for {', '.join(layouts)}; {path} has the layout '{layout}'")
+
+    require("--classes", options.classes, _OWN_CLASSES)
+    require("--attributes", options.attributes, _OWN_COLUMNS)
+    require("--images", options.images, _LISTS)
+    if options.images is not None and not options.images.is_dir():
+        raise UsageError(f"--images is {options.images}, which is no folder; expected that of the images")
+    if options.votes is not None and layout != "fer2013":
+        raise UsageError(f"votes are joined row by row to fer2013.csv; {path} has the layout '{layout}'")
+    if layout == "parquet" and dest.exists() and dest.resolve().is_relative_to(path.resolve()):
+        raise UsageError(f"{dest}: is in the folder of the source, of which it would be a part; write it elsewhere")
+
+
+def _write_rows(
+    writer: DatasetWriter,
+    contents: Contents,
+    info: DatasetInfo,
+    options: ImportOptions,
+    summary: ImportSummary,
+    progress: Callable[[int, int | None], None] | None,
+) -> None:
+    """Write the rows that can be read, and count in the summary what became of each."""
+    done = 0
+    for rows in _encoded(_chunks(contents.items), info, options):
+        for row in rows:
+            count = row.rows if isinstance(row, DamagedFolderError) else 1
+            done += count
+            if isinstance(row, Row):
+                writer.write(row)
+                summary.rows += 1
+                summary.counts.setdefault(row.split, dict.fromkeys(info.labels, 0))[info.labels[row.label]] += 1
+            elif isinstance(row, str):
+                summary.excluded[row] = summary.excluded.get(row, 0) + 1
+            elif options.on_error == "stop":
+                raise row
+            else:
+                summary.damaged_rows += count
+                summary.damaged += [row] if len(summary.damaged) < _MOST_NAMED else []
+        if progress is not None:
+            progress(done, contents.total)
 
 
 def _why_none(summary: ImportSummary) -> str:
@@ -231,7 +245,10 @@ def _chunks(items: Iterable[Item | InputError]) -> Iterator[list[Item | InputErr
 def _encoded(
     chunks: Iterator[list[Item | InputError]], info: DatasetInfo, options: ImportOptions
 ) -> Iterator[list[Row | InputError | str]]:
-    """Fetch, check and encode the images in threads; results in order, a few chunks under way."""
+    """Fetch, check and encode the images in threads; results in order, a few chunks under way.
+
+    For each item a row, the error of one that is damaged, or the reason why it is left out.
+    """
     threads = max(2, min(usable_cores(), 8))
     yield from ordered_map(partial(_rows, info=info, options=options), chunks, threads)
 
