@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.data.audit.checks import copy_findings, face_findings, flat_findings, label_findings
 from mien.data.audit.labels import find_label_issues
@@ -115,21 +116,12 @@ def audit_dataset(
     options = options or AuditOptions(**kwargs)
     threads = options.threads or usable_cores()
     trained = _trained_splits(options.trained_on, dataset)
-    given = None
-    if options.probabilities is not None:
-        given = read_probabilities(options.probabilities, len(dataset), dataset.labels)
-    audit = Audit([], CopyPairs(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int8, np.float32))))  # type: ignore[arg-type]
-    count = len(dataset)
     # What is missing or wrong is said now, not after minutes of work.
-    heads = [head.labels for head in find_model(options.model, "expression").card.heads]
+    given = _given_probabilities(dataset, options)
     if options.detector != "none":
         open_detector(options.detector, 1)
-    if given is None:
-        try:
-            knowing_head(heads, dataset.labels)
-        except ModelError as error:
-            given = np.full((count, len(dataset.labels)), np.nan)
-            warnings.warn(f"{dataset.path}: wrong labels are not looked for: {error}", MienWarning, stacklevel=2)
+    count = len(dataset)
+    seconds: dict[str, float] = {}
 
     def told(part: str) -> Callable[[int], None] | None:
         done = 0
@@ -142,42 +134,69 @@ def audit_dataset(
 
         return tell
 
-    with _timed(audit, "decode"):
+    with _timed(seconds, "decode"):
         images = dataset.images(_SIDE_PX, told("decode"))
-    with _timed(audit, "copies"):
-        audit.pairs = find_copies(images, threshold=options.copy_correlation, threads=threads)
-        audit.findings += copy_findings(dataset, audit.pairs)
+    with _timed(seconds, "copies"):
+        pairs = find_copies(images, threshold=options.copy_correlation, threads=threads)
+        copies = copy_findings(dataset, pairs)
     flat = flat_findings(dataset, images)
-    with _timed(audit, "model"):
+    with _timed(seconds, "model"):
         outputs = model_outputs(images, options.model, threads, told("model"))
-    with _timed(audit, "detector"):
+    with _timed(seconds, "detector"):
         detected = (
             None if options.detector == "none" else face_scores(images, options.detector, threads, told("detector"))
         )
     head = next((labels for labels in outputs if NOT_FACE in labels), None)
     doubt = None if head is None else outputs[head][:, head.index(NOT_FACE)]
-    faceless, audit.not_face = face_findings(dataset, doubt, detected, {finding.index for finding in flat})
-    with _timed(audit, "labels"):
-        judged = label_probabilities(outputs, dataset.labels) if given is None else given
+    faceless, not_face = face_findings(dataset, doubt, detected, {finding.index for finding in flat})
+    with _timed(seconds, "labels"):
+        probabilities = label_probabilities(outputs, dataset.labels) if given is None else given
         in_sample = np.isin(dataset.split, list(trained)) if given is None else np.zeros(count, np.bool_)
-        strange = {finding.index for finding in (*flat, *faceless) if finding.action == "drop"}
-        issues = find_label_issues(dataset.label, judged, in_sample)
-        wrong = label_findings(dataset, issues, judged, in_sample, strange)
-    audit.judged_rows, audit.in_sample_rows = int(issues.judged.sum()), int((issues.judged & in_sample).sum())
-    audit.own_probabilities = options.probabilities is not None
-    audit.findings += [*flat, *faceless, *wrong]
-    if options.evaluation == "keep":
-        for finding in audit.findings:
+        issues = find_label_issues(dataset.label, probabilities, in_sample)
+        dropped = {finding.index for finding in (*flat, *faceless) if finding.action == "drop"}
+        wrong = label_findings(dataset, issues, probabilities, in_sample, dropped)
+    findings = [*copies, *flat, *faceless, *wrong]
+    _settle_actions(findings, options.evaluation)
+    identify(dataset, findings)
+    return Audit(
+        findings,
+        pairs,
+        judged_rows=int(issues.judged.sum()),
+        in_sample_rows=int((issues.judged & in_sample).sum()),
+        own_probabilities=options.probabilities is not None,
+        not_face=not_face,
+        seconds=seconds,
+    )
+
+
+def _given_probabilities(dataset: Dataset, options: AuditOptions) -> npt.NDArray[np.float64] | None:
+    """The probabilities of the file that was given; None where the model is to judge the labels.
+
+    NaN where it cannot, since it does not know their classes: such rows are not judged, which is warned of.
+    """
+    card = find_model(options.model, "expression").card
+    if options.probabilities is not None:
+        return read_probabilities(options.probabilities, len(dataset), dataset.labels)
+    try:
+        knowing_head([head.labels for head in card.heads], dataset.labels)
+    except ModelError as error:
+        warnings.warn(f"{dataset.path}: wrong labels are not looked for: {error}", MienWarning, stacklevel=3)
+        return np.full((len(dataset), len(dataset.labels)), np.nan)
+    return None
+
+
+def _settle_actions(findings: list[Finding], evaluation: str) -> None:
+    """Make one plan of what the checks propose, in place."""
+    if evaluation == "keep":
+        for finding in findings:
             if finding.split != TRAIN:
                 finding.action = "keep"
     # What is dropped needs no label; a plan that says both contradicts itself.
-    dropped = {finding.index for finding in audit.findings if finding.action == "drop"}
-    for finding in audit.findings:
+    dropped = {finding.index for finding in findings if finding.action == "drop"}
+    for finding in findings:
         if finding.action == "relabel" and finding.index in dropped:
             finding.action = "keep"
             finding.note += "; dropped by another check"
-    identify(dataset, audit.findings)
-    return audit
 
 
 def _trained_splits(text: str, dataset: Dataset) -> set[str]:
@@ -202,7 +221,7 @@ def identify(dataset: Dataset, findings: list[Finding]) -> None:
 
 
 @contextmanager
-def _timed(audit: Audit, name: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start_s = time.monotonic()
     yield
-    audit.seconds[name] = time.monotonic() - start_s
+    seconds[name] = time.monotonic() - start_s
