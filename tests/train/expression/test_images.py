@@ -37,7 +37,6 @@ def test_batches_are_what_the_preprocessing_makes(tmp_path: Path, channels: str,
         assert [batch.dtype for batch in got] == [torch.uint8] * 2
         for batch, rows in zip(got, ORDER, strict=True):
             np.testing.assert_array_equal(batch.numpy(), wanted[rows])
-    opened.close()
 
 
 def test_rows_that_are_stored_together_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,10 +54,8 @@ def test_rows_that_are_stored_together_are_known(tmp_path: Path, monkeypatch: py
 def test_images_of_the_models_size_pass_unchanged(tmp_path: Path) -> None:
     images = smooth_faces(5, side_px=48)
     faces = open_faces(write_dataset(tmp_path / "a.parquet", images))
-    counted: list[int] = []
-    resident = ResidentImages.read(faces, input_spec(48), CPU, counted.append)
+    resident = ResidentImages.read(faces, input_spec(48), CPU)
     np.testing.assert_array_equal(resident.images[:, 0].numpy(), images)
-    assert sum(counted) == 5
 
 
 def test_worker_processes_decode_the_same(tmp_path: Path) -> None:
@@ -73,7 +70,6 @@ def test_worker_processes_decode_the_same(tmp_path: Path) -> None:
     for _ in streamed.batches(ORDER):
         break
     assert len(list(streamed.batches(ORDER))) == 2
-    streamed.close()
 
 
 def test_damage_that_a_worker_process_finds_is_named(tmp_path: Path) -> None:
@@ -82,7 +78,6 @@ def test_damage_that_a_worker_process_finds_is_named(tmp_path: Path) -> None:
     streamed = StreamedImages(open_faces(path), input_spec(), CPU, workers=1)
     with pytest.raises(InputError, match=r"002\.png"):
         list(streamed.batches(np.array([[0, 1, 2]])))
-    streamed.close()
 
 
 def test_colour_comes_as_rgb(tmp_path: Path) -> None:

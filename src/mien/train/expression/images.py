@@ -8,7 +8,7 @@ batches, and both come through `mien.classify.preprocess.whole_batch`.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -46,10 +46,6 @@ class ImageBatches(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """End the worker processes, if there are any."""
-        ...
-
 
 def open_images(
     faces: Faces,
@@ -58,7 +54,6 @@ def open_images(
     *,
     limit_gb: float,
     workers: int = 0,
-    progress: Callable[[int], None] | None = None,
 ) -> ImageBatches:
     """Keep the pixels of a split on the device where they fit into `limit_gb` gigabytes, else stream them.
 
@@ -72,7 +67,7 @@ def open_images(
     width, height = spec.size_wh
     channels = 1 if spec.channels == "gray" else 3
     if len(faces) * channels * width * height <= limit_gb * 1e9:
-        return ResidentImages.read(faces, spec, device, progress)
+        return ResidentImages.read(faces, spec, device)
     return StreamedImages(faces, spec, device, workers)
 
 
@@ -89,9 +84,7 @@ class ResidentImages:
         self.images = images
 
     @classmethod
-    def read(
-        cls, faces: Faces, spec: InputSpec, device: torch.device, progress: Callable[[int], None] | None = None
-    ) -> ResidentImages:
+    def read(cls, faces: Faces, spec: InputSpec, device: torch.device) -> ResidentImages:
         """Decode a split with all cores.
 
         Raises
@@ -105,12 +98,8 @@ class ResidentImages:
             index = np.arange(start, min(start + _CHUNK, len(faces)))
             return np.asarray(whole_batch(faces.images(index, color=spec.channels == "rgb"), spec), np.uint8)
 
-        parts = []
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for part in pool.map(decode, starts):
-                parts.append(torch.from_numpy(part))
-                if progress is not None:
-                    progress(len(part))
+            parts = [torch.from_numpy(part) for part in pool.map(decode, starts)]
         return cls(torch.cat(parts).to(device))
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
@@ -118,9 +107,6 @@ class ResidentImages:
         rows = torch.from_numpy(np.ascontiguousarray(order)).to(self.images.device)
         for row in rows:
             yield self.images.index_select(0, row)
-
-    def close(self) -> None:
-        """Nothing to end."""
 
 
 class StreamedImages:
@@ -163,13 +149,6 @@ class StreamedImages:
             if isinstance(images, _Damaged):
                 raise InputError(images.source, images.problem)
             yield images.to(self._device, non_blocking=True)
-
-    def close(self) -> None:
-        """End the worker processes."""
-        iterator = getattr(self._loader, "_iterator", None)
-        if iterator is not None:
-            iterator._shutdown_workers()
-            self._loader._iterator = None
 
 
 class _Order(torch.utils.data.Sampler[IntArray]):
