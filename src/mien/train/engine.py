@@ -17,7 +17,7 @@ from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
 from mien.train.machine import open_fabric, process_group, silent_beside, torch_settings
-from mien.train.optimizer import Anchor, Average, copy_weights, make_optimizer
+from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
 from mien.train.process import is_first_process
 from mien.train.result import Interrupted, Progress, Report, RunResult
@@ -29,7 +29,8 @@ from mien.train.task import Place, Step, Task, derived_seed
 
 __all__ = ["fit"]
 
-# The host looks at the device's numbers about this often: each look makes the device wait for the host.
+# Losses are read from the device about this often, and for the first time after so many steps: each time the device
+# has to wait for the host.
 _LOOK_EVERY_S = 2.0
 _FIRST_LOOK = 8
 # A loss of so many times that of guessing does not come from being unsure, nor from noise.
@@ -114,8 +115,10 @@ class _Run:
             self._restore()
         self._keeper.begin(self._raw, self._steps, len(self._history), resume)
         self._started_s = time.monotonic() - self._seconds
-        self._start = (self._seconds, self._budget.progress(self._steps_done, self._seconds))
-        self._look_every, self._looked = _FIRST_LOOK, (self._seconds, self._steps_done)
+        self._part_start_s = self._seconds
+        self._part_start_progress = self._budget.progress(self._steps_done, self._seconds)
+        self._look_every_steps = _FIRST_LOOK
+        self._looked_s, self._looked_steps = self._seconds, self._steps_done
         with StopRequest() as self._stop, self._keeper:
             while not self._stopped_by:
                 self._run_epoch()
@@ -152,7 +155,7 @@ class _Run:
         self._average = Average(network, decay) if decay else None
         share = recipe.optimizer.keep_start
         self._anchor = Anchor(network, share) if share else None
-        self._best_network = Average(network, 0.0).network
+        self._best_network = frozen_copy(network)
         optimizer = make_optimizer(network, recipe.optimizer, self._task.rate_of, device)
         self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         compiled: Any = network
@@ -184,7 +187,7 @@ class _Run:
             if done >= 1.0 and self._index:
                 break
             self._step(done)
-            due = self._steps_done - self._looked[1] >= self._look_every
+            due = self._steps_done - self._looked_steps >= self._look_every_steps
             if self._index < self._steps and (due or (self._stop.requested and not self._many)):
                 rows = self._look()
                 self._report(self._log.means(rows)["loss"], None)
@@ -260,7 +263,7 @@ class _Run:
         self._keeper.log(self._epoch, row)
         self._index = 0
         self._log.restart()
-        self._looked = (self._seconds, self._steps_done)
+        self._looked_s, self._looked_steps = self._seconds, self._steps_done
 
     # --- What needs the host to look at the device, and processes to agree ---
 
@@ -297,11 +300,11 @@ class _Run:
         rows = (self._sum(self._log.rows()) / self._place.world_size).cpu()
         self._log.check(rows, self._epoch + 1)
         self._agree()
-        seconds, steps = self._seconds - self._looked[0], self._steps_done - self._looked[1]
-        self._looked = (self._seconds, self._steps_done)
+        seconds, steps = self._seconds - self._looked_s, self._steps_done - self._looked_steps
+        self._looked_s, self._looked_steps = self._seconds, self._steps_done
         if steps:
             per_s = steps / max(seconds, 1e-6)
-            self._look_every = max(1, int(_LOOK_EVERY_S * per_s))
+            self._look_every_steps = max(1, int(_LOOK_EVERY_S * per_s))
             self._speed = per_s * self._recipe.optimizer.batch_size
         return rows
 
@@ -332,7 +335,8 @@ class _Run:
         if self._progress is None:
             return
         progress = self._budget.progress(self._steps_done, self._seconds)
-        per_part = (self._seconds - self._start[0]) / max(progress - self._start[1], 1e-9)
+        # At the pace since this part of the run began.
+        whole_run_s = (self._seconds - self._part_start_s) / max(progress - self._part_start_progress, 1e-9)
         self._progress(
             Report(
                 epoch=self._epoch + (row is None),
@@ -343,7 +347,7 @@ class _Run:
                 loss=loss,
                 images_per_s=self._speed,
                 seconds=self._seconds,
-                seconds_left=per_part * (1.0 - progress),
+                seconds_left=whole_run_s * (1.0 - progress),
                 validating=validating,
                 metrics=row,
                 metric=f"validation_{self._task.metric}",

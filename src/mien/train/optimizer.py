@@ -1,4 +1,4 @@
-"""Optimizers, and the moving average of weights."""
+"""Optimizers, and copies of a network: its moving average, and one that is held near its first weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from mien.errors import UsageError
 from mien.train.options import OptimizerOptions
 
-__all__ = ["Anchor", "Average", "copy_weights", "make_optimizer", "relayout"]
+__all__ = ["Anchor", "Average", "copy_weights", "frozen_copy", "make_optimizer", "relayout"]
 
 
 def make_optimizer(
@@ -57,8 +57,13 @@ def make_optimizer(
     return kind(settings, lr=options.rate, betas=(options.momentum, options.second_beta), fused=fused)
 
 
+def frozen_copy(network: nn.Module) -> nn.Module:
+    """A copy of a network, in evaluation mode, that has no gradients."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
 class Average:
-    """A moving average of a network's weights and of its buffers (batch norm's statistics), as a network of its own.
+    """The exponential moving average (EMA) of a network's weights and buffers (batch norm's), as a network of its own.
 
     Parameters
     ----------
@@ -70,8 +75,7 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False)
-        self.network.eval()
+        self.network = frozen_copy(network)
         self._decay = decay
         pairs = _pairs(self.network, network)
         self._own = [own for own, _ in pairs if own.is_floating_point()]
@@ -87,10 +91,10 @@ class Average:
 
 
 class Anchor:
-    """A network between another and that one's first weights; batch norm's statistics lie between, too.
+    """A network whose weights and buffers lie between those that another one has now and those that it started with.
 
-    Fine-tuned weights gain on what was new, and lose some of what was known; weights on the straight line between
-    keep most of both (Wortsman et al. 2022, arXiv:2109.01903).
+    Fine-tuning gains on what is new and loses some of what was known; weights on the straight line between the two
+    keep most of both (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
 
     Parameters
     ----------
@@ -101,8 +105,7 @@ class Anchor:
     """
 
     def __init__(self, network: nn.Module, share: float) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False)
-        self.network.eval()
+        self.network = frozen_copy(network)
         self._share = share
         self._own = [own for own, _ in _pairs(self.network, self.network) if own.is_floating_point()]
         self._first = [own.clone() for own in self._own]
