@@ -57,21 +57,12 @@ class Batch(NamedTuple):
 
 
 class ExpressionTask:
-    """What a recipe of kind ``expression`` trains; see `mien.train.task.Task` for the methods.
-
-    Parameters
-    ----------
-    recipe : ExpressionRecipe
-    rows : (Rows, Rows), optional
-        Training and validation rows; by default those that the recipe names.
-    """
+    """What a recipe of kind ``expression`` trains; see `mien.train.task.Task` for the methods."""
 
     metric = "accuracy"
 
-    def __init__(self, recipe: ExpressionRecipe, rows: tuple[Rows, Rows] | None = None) -> None:
+    def __init__(self, recipe: ExpressionRecipe) -> None:
         self.recipe = recipe
-        self._rows = rows
-        self._checksum = ""
         self._started_with: dict[str, tuple[str, ...]] = {}
         self._earlier: LearnedFrom | None = None
 
@@ -85,33 +76,14 @@ class ExpressionTask:
                 f"batch_size {recipe.optimizer.batch_size} cannot be shared by {place.world_size} processes; "
                 f"expected a multiple of {place.world_size}"
             )
-        if self._rows is None:
-            self._rows = open_rows(recipe.data, recipe.run.seed)
-        training, validation = self._rows
-        self._network_spec = make_network_spec(recipe, training)
+        self._training, self._validation = open_rows(recipe.data, recipe.run.seed)
+        self._network_spec = make_network_spec(recipe, self._training)
         network = self._make_network()
-        self._prepare_training(training)
-        self._prepare_validation(validation)
-        if recipe.distill.teachers_see == "other" and self._augmenter.mixes:
-            raise UsageError(
-                "teachers_see 'other' shows teachers the same face moved otherwise, which mixed faces have none of; "
-                "set mixup and cutmix to 0, or teachers_see to 'same' or 'clear'"
-            )
-        self._teachers: Teachers | None = None
-        weights = [path for path in (recipe.model.start_from, recipe.model.pretrained_weights) if path is not None]
-        if recipe.distill.teachers and recipe.distill.distill_weight:
-            self._teachers = Teachers(
-                recipe.distill.teachers,
-                self._network_spec.heads,
-                place.device,
-                views=recipe.distill.teacher_ten_views,
-                half=computes_in_bf16(recipe.run, place.device.type),
-                compiled=self._compiled,
-            )
-            weights += [teacher_file(teacher) for teacher in recipe.distill.teachers]
-        for path in weights:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            self._checksum = hashlib.sha256((self._checksum + digest).encode()).hexdigest()
+        masses = target_masses(self._training, self._network_spec.heads, recipe.loss)
+        self._prepare_training(masses)
+        self._prepare_validation()
+        self._teachers = self._open_teachers()
+        self._checksum = self._make_checksum(masses)
         return network
 
     def facts(self) -> Mapping[str, Any]:
@@ -119,9 +91,8 @@ class ExpressionTask:
 
         The checksum is also of the weights that are started from and of the teachers'.
         """
-        assert self._rows is not None  # noqa: S101 - `setup` comes first
-        facts: dict[str, Any] = {"checksum": self._checksum, "labels": list(self._rows[0].scheme.labels)}
-        for name, rows in zip(("training", "validation"), self._rows, strict=True):
+        facts: dict[str, Any] = {"checksum": self._checksum, "labels": list(self._training.scheme.labels)}
+        for name, rows in (("training", self._training), ("validation", self._validation)):
             counts = np.bincount(rows.label, minlength=len(rows.scheme.labels)).tolist()
             facts[name] = {
                 "source": rows.faces.source,
@@ -140,8 +111,7 @@ class ExpressionTask:
     @property
     def steps_per_epoch(self) -> int:
         """The nearest whole number of batches."""
-        assert self._rows is not None  # noqa: S101 - `setup` comes first
-        return steps_in_epoch(len(self._rows[0]), self._batch_size, self._place.world_size)
+        return steps_in_epoch(len(self._training), self._batch_size, self._place.world_size)
 
     @property
     def guessing(self) -> tuple[str, float]:
@@ -199,7 +169,6 @@ class ExpressionTask:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Accuracy, balanced accuracy and loss on the validation rows as they are; without leaked rows, where known."""
-        assert self._rows is not None  # noqa: S101 - `setup` comes first
         classes, device = len(self._network_spec.heads[0].labels), self._place.device
         confusion = torch.zeros(2 * classes * classes, dtype=torch.float64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -216,8 +185,7 @@ class ExpressionTask:
     def save_checkpoint(self, network: nn.Module, path: Path, extra: Mapping[str, str]) -> None:
         """Write the network with its specification and what it was trained on, in half precision."""
         assert isinstance(network, ExpressionNetwork)  # noqa: S101 - the engine gives what `setup` built
-        assert self._rows is not None  # noqa: S101 - `setup` comes first
-        learned = self._rows[0].learned_from
+        learned = self._training.learned_from
         if learned is not None:
             extra = {**extra, LEARNED_KEY: replace(learned, earlier=self._earlier).to_json()}
         save_checkpoint(network, path, extra=extra)
@@ -241,38 +209,40 @@ class ExpressionTask:
         self._network_spec = network.spec
         self._normalise = network.normalise
         if model.start_from is not None:
-            self._started_with, self._earlier = start_from(network, model.start_from)
-            assert self._rows is not None  # noqa: S101 - `setup` has read them
-            learned = self._rows[0].learned_from
-            if learned is not None and held_out_otherwise(learned, self._earlier):
-                warnings.warn(
-                    f"{model.start_from}: learned from faces of {learned.source} that are held out here to choose by: "
-                    "scores are too good. Give the --seed and --validation-share (or --fold) of its own training",
-                    MienWarning,
-                    stacklevel=2,
-                )
-            for head in network.spec.heads:
-                known = self._started_with[head.output]
-                new = [label for label in head.labels if label not in known]
-                if new:
-                    warnings.warn(
-                        f"{model.start_from}: the output '{head.output}' starts with what the checkpoint knows of "
-                        f"{', '.join(known) or 'none of its labels'}; "
-                        f"{', '.join(new)} start{'s' * (len(new) == 1)} anew",
-                        MienWarning,
-                        stacklevel=2,
-                    )
+            self._start_from(network, model.start_from)
         if model.frozen_backbone:
             network.freeze_backbone()
         return network
 
-    def _prepare_training(self, rows: Rows) -> None:
-        recipe, device, spec = self.recipe, self._place.device, self._network_spec
-        masses = target_masses(rows, spec.heads, recipe.loss)
+    def _start_from(self, network: ExpressionNetwork, path: Path) -> None:
+        """Give the network a checkpoint's weights, and warn of what that means for the scores and for new labels."""
+        self._started_with, self._earlier = start_from(network, path)
+        learned = self._training.learned_from
+        if learned is not None and held_out_otherwise(learned, self._earlier):
+            warnings.warn(
+                f"{path}: learned from faces of {learned.source} that are held out here to choose by: "
+                "scores are too good. Give the --seed and --validation-share (or --fold) of its own training",
+                MienWarning,
+                stacklevel=2,
+            )
+        for head in network.spec.heads:
+            known = self._started_with[head.output]
+            new = [label for label in head.labels if label not in known]
+            if new:
+                warnings.warn(
+                    f"{path}: the output '{head.output}' starts with what the checkpoint knows of "
+                    f"{', '.join(known) or 'none of its labels'}; "
+                    f"{', '.join(new)} start{'s' * (len(new) == 1)} anew",
+                    MienWarning,
+                    stacklevel=2,
+                )
+
+    def _prepare_training(self, masses: list[npt.NDArray[np.float32]]) -> None:
+        recipe, device, spec, rows = self.recipe, self._place.device, self._network_spec, self._training
         self._masses = tuple(torch.from_numpy(mass).to(device) for mass in masses)
-        self._weights = rows.weight
+        self._sampling_weights = rows.weight
         if recipe.data.sampling == "balanced":
-            self._weights = class_weights(rows.label, len(rows.scheme.labels))
+            self._sampling_weights = class_weights(rows.label, len(rows.scheme.labels))
         images = self._open_images(rows)
         self._images_of: dict[str, ImageBatches] = {"training": images}
         self._groups = None if isinstance(images, ResidentImages) else rows.faces.groups
@@ -283,10 +253,9 @@ class ExpressionTask:
             self._change = torch.compile(self._augmenter.changed, dynamic=False)
         self._reading: Iterator[tuple[torch.Tensor, torch.Tensor]] | None = None
         self._next: tuple[int, int] | None = None
-        self._checksum = _checksum(masses, images)
 
-    def _prepare_validation(self, rows: Rows) -> None:
-        place, device = self._place, self._place.device
+    def _prepare_validation(self) -> None:
+        place, device, rows = self._place, self._place.device, self._validation
         self._images_of["validation"] = images = self._open_images(rows)
         self._validation_label = torch.from_numpy(rows.label).to(device)
         leaked = rows.faces.leaked
@@ -304,8 +273,41 @@ class ExpressionTask:
         counts = (np.arange(steps * size) < len(own)).astype(np.float64).reshape(steps, size)
         tensors = (torch.from_numpy(order).to(device), torch.from_numpy(counts).to(device))
         self._validation_order = (order, tensors)
-        chosen_by = _checksum([rows.label.astype(np.float32)], images)
-        self._checksum = hashlib.sha256((self._checksum + chosen_by).encode()).hexdigest()
+
+    def _open_teachers(self) -> Teachers | None:
+        distill, place = self.recipe.distill, self._place
+        if distill.teachers_see == "other" and self._augmenter.mixes:
+            raise UsageError(
+                "teachers_see 'other' shows teachers the same face moved otherwise, which mixed faces have none of; "
+                "set mixup and cutmix to 0, or teachers_see to 'same' or 'clear'"
+            )
+        if not distill.teachers or not distill.distill_weight:
+            return None
+        return Teachers(
+            distill.teachers,
+            self._network_spec.heads,
+            place.device,
+            views=distill.teacher_ten_views,
+            half=computes_in_bf16(self.recipe.run, place.device.type),
+            compiled=self._compiled,
+        )
+
+    def _make_checksum(self, masses: list[npt.NDArray[np.float32]]) -> str:
+        """Of all that a run depends on: targets, pixels where they are at hand, first weights and teachers.
+
+        How it is made must not change: runs that were begun before could not be resumed.
+        """
+        model = self.recipe.model
+        files = [path for path in (model.start_from, model.pretrained_weights) if path is not None]
+        if self._teachers is not None:
+            files += [teacher_file(teacher) for teacher in self.recipe.distill.teachers]
+        checksum = _checksum(masses, self._images_of["training"])
+        for more in (
+            _checksum([self._validation.label.astype(np.float32)], self._images_of["validation"]),
+            *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files),
+        ):
+            checksum = hashlib.sha256((checksum + more).encode()).hexdigest()
+        return checksum
 
     def _open_images(self, rows: Rows) -> ImageBatches:
         data = self.recipe.data
@@ -329,14 +331,13 @@ class ExpressionTask:
         return images, rows
 
     def _read_from(self, epoch: int, index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        assert self._rows is not None  # noqa: S101 - `setup` comes first
         order = epoch_order(
-            len(self._rows[0]),
+            len(self._training),
             self._batch_size,
             seed=self.recipe.run.seed,
             epoch=epoch,
             world_size=self._place.world_size,
-            weights=self._weights,
+            weights=self._sampling_weights,
             groups=self._groups,
         )[index:, self._place.rank]
         rows = torch.from_numpy(np.ascontiguousarray(order)).to(self._place.device)
