@@ -1,4 +1,4 @@
-"""Which rows are learned from and which choose, with which labels: from any dataset and the recipe's options."""
+"""The training and validation rows with their labels, from any dataset and the options of a recipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Rows", "head_of", "open_rows", "vote_head"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-_NAMES_CHOOSING = "--validation-split"
+_VALIDATION_FLAG = "--validation-split"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Rows:
     weight : float64 array of shape (N,) or None
         The dataset's own weights for sampling; None where they are not asked for.
     learned_from : LearnedFrom or None
-        Of rows to learn from: their split, and which of its rows were held out.
+        Of training rows: their split, and which of its rows were held out.
     """
 
     faces: Faces
@@ -95,22 +95,22 @@ def open_rows(options: DataOptions, seed: int) -> tuple[Rows, Rows]:
     """
     if options.dataset is None:
         raise UsageError("no dataset to learn from; name one with --data PATH (or 'dataset:' in the recipe)")
-    learned = (
+    training_faces = (
         open_training(options.dataset)
         if options.train_split == TRAIN
         else open_faces(options.dataset, options.train_split)
     )
-    weight = _weights(options, learned) if options.sampling == "weights" else None
-    other = _other_faces(options, learned)
-    if other is not None:
-        origin = remember(learned, None)
+    weight = _weights(options, training_faces) if options.sampling == "weights" else None
+    validation_faces = _own_validation(options, training_faces)
+    if validation_faces is not None:
+        learned_from = remember(training_faces, None)
     else:
-        held, origin = _held_out(options, learned, seed)
+        held, learned_from = _held_out(options, training_faces, seed)
         weight = None if weight is None else weight[~held]
-        learned, other = learned.take(~held), learned.take(held)
-    scheme = _scheme(options.labels, learned.labels)
-    training, validation = _labelled(learned, scheme, weight), _labelled(other, scheme, None)
-    training = dataclasses.replace(training, learned_from=origin)
+        training_faces, validation_faces = training_faces.take(~held), training_faces.take(held)
+    scheme = _scheme(options.labels, training_faces.labels)
+    training = dataclasses.replace(_labelled(training_faces, scheme, weight), learned_from=learned_from)
+    validation = _labelled(validation_faces, scheme, None)
     training, validation = _without_leaks(options.leaked, training, validation)
     if options.not_faces == "drop":
         training = training.take(~_not_faces(training.faces), "not a face")
@@ -139,38 +139,38 @@ def vote_head(faces: Faces) -> HeadSpec | None:
     return HeadSpec("votes", faces.vote_labels)
 
 
-def _other_faces(options: DataOptions, learned: Faces) -> Faces | None:
-    """What chooses, where it is none of the faces to learn from."""
+def _own_validation(options: DataOptions, training: Faces) -> Faces | None:
+    """The validation faces, where they are a split or a dataset of their own; None to hold out training faces."""
     assert options.dataset is not None  # noqa: S101 - checked by the caller
     if options.fold is not None:
         return None
     if options.validation_data is not None or options.validation_split is not None:
         place = options.validation_data or options.dataset
-        chosen = open_faces(place, options.validation_split, option=_NAMES_CHOOSING)
-        if chosen.split == learned.split and place.resolve() == options.dataset.resolve():
-            raise UsageError(f"split '{learned.split}' cannot be used for training and validation at the same time")
+        chosen = open_faces(place, options.validation_split, option=_VALIDATION_FLAG)
+        if chosen.split == training.split and place.resolve() == options.dataset.resolve():
+            raise UsageError(f"split '{training.split}' cannot be used for training and validation at the same time")
         return chosen
     try:
         chosen = open_faces(options.dataset, "validation")
     except UsageError:
-        chosen = open_faces(options.dataset, option=_NAMES_CHOOSING)
-    return chosen if chosen.split != learned.split else None
+        chosen = open_faces(options.dataset, option=_VALIDATION_FLAG)
+    return chosen if chosen.split != training.split else None
 
 
-def _held_out(options: DataOptions, learned: Faces, seed: int) -> tuple[BoolArray, LearnedFrom]:
-    """Which of the faces to learn from are held out to choose by, and how to find them again."""
+def _held_out(options: DataOptions, training: Faces, seed: int) -> tuple[BoolArray, LearnedFrom]:
+    """Which of the training faces are held out for validation, and how to find them again."""
     if options.fold is not None:
-        held = fold_rows(learned, options.fold)
+        held = fold_rows(training, options.fold)
         if not held.any():
             raise UsageError(f"{options.dataset} has no fold {options.fold} among its rows to learn from")
-        return held, remember(learned, held, fold=options.fold)
+        return held, remember(training, held, fold=options.fold)
     share, seed = options.validation_share, derived_seed(seed, "validation") >> 32
-    held = shared_rows(learned, share, seed)
-    return held, remember(learned, held, share=share, seed=seed)
+    held = shared_rows(training, share, seed)
+    return held, remember(training, held, share=share, seed=seed)
 
 
-def _weights(options: DataOptions, learned: Faces) -> npt.NDArray[np.float64]:
-    weight = dataset_column(learned, "weight", 0.0, "mien data balance --weights")
+def _weights(options: DataOptions, training: Faces) -> npt.NDArray[np.float64]:
+    weight = dataset_column(training, "weight", 0.0, "mien data balance --weights")
     if not np.isfinite(weight).all() or weight.min() < 0 or not weight.any():
         raise InputError(f"{options.dataset}", "its column 'weight' holds no weights: negative, not finite, or all 0")
     return np.asarray(weight)
@@ -178,8 +178,7 @@ def _weights(options: DataOptions, learned: Faces) -> npt.NDArray[np.float64]:
 
 def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:
     if spec is None:
-        same = [labels for labels in (FER7,) if set(labels) == set(classes)]
-        return LabelScheme.of(same[0] if same else tuple(classes))
+        return LabelScheme.of(FER7 if set(FER7) == set(classes) else tuple(classes))
     scheme = find_scheme(spec, classes)
     missing = [name for names in scheme.members.values() for name in names if name not in classes]
     if missing:
