@@ -1,6 +1,7 @@
 """Declared options for tests of what comes of a declaration: in the library, in files, as flags."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from mien.options import check_options, option
@@ -23,6 +24,7 @@ class Bake(Shop):
     minutes: float = option(20.0, "How long.", minimum=1, maximum=90)
     glaze: bool = option(False, "Whether to glaze.")
     tray: int | None = option(None, "Which tray.", flag="--tray-number")
+    recipe: Path | None = option(None, "Where it is written down.")
 
     def __post_init__(self) -> None:
         check_options(self)

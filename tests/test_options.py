@@ -1,10 +1,12 @@
 """One declaration of an option serves the library and configuration files; flags are in tests/cli/test_flags.py."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mien.errors import UsageError
-from mien.options import coerce_option, options_from_dict
+from mien.options import coerce_option, given_options, options_from_dict
 from tests.bakery import Bake
 
 
@@ -44,3 +46,17 @@ def test_configuration_refuses_unknown_keys_with_a_hint():
     assert options_from_dict(Bake, {"minutes": 5}) == Bake(minutes=5)
     with pytest.raises(UsageError, match="did you mean 'minutes'"):
         options_from_dict(Bake, {"minuts": 5})
+
+
+def test_options_are_given_as_an_object_or_as_keywords():
+    assert given_options(Bake, None, {"minutes": 5}) == given_options(Bake, Bake(minutes=5), {}) == Bake(minutes=5)
+    with pytest.raises(UsageError, match="beside them oven; expected one or the other"):
+        given_options(Bake, Bake(minutes=5), {"oven": "wood"})  # of which one was lost
+    with pytest.raises(UsageError, match="options is 'wood'; expected Bake"):
+        given_options(Bake, "wood", {})
+    with pytest.raises(UsageError, match="did you mean 'minutes'"):
+        given_options(Bake, None, {"minuts": 5})
+
+
+def test_names_of_files_are_paths():
+    assert (Bake(recipe="cake.txt").recipe, Bake(oven="wood").oven) == (Path("cake.txt"), "wood")

@@ -26,6 +26,7 @@ __all__ = [
     "check_options",
     "coerce_option",
     "document_options",
+    "given_options",
     "nearest_hint",
     "option",
     "option_facts",
@@ -87,7 +88,7 @@ def option(
 def check_options(options: Any) -> None:
     """Hold an options dataclass against its declarations.
 
-    Numbers of numpy become Python's.
+    Numbers of numpy become Python's, and the names of files become paths.
 
     Raises
     ------
@@ -105,6 +106,8 @@ def check_options(options: Any) -> None:
             if not _takes_none(item):
                 raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
             continue
+        if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
+            object.__setattr__(options, item.name, Path(value))
         if _is_number(value):
             whole = isinstance(value, numbers.Integral)
             if not whole and _names_type(item, "int") and not _names_type(item, "float"):
@@ -152,6 +155,26 @@ def options_from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
         if key not in known:
             raise UsageError(f"unknown option '{key}'; expected one of {', '.join(known)}{nearest_hint(key, known)}")
     return kind(**values)
+
+
+def given_options(kind: type[T], options: T | None, values: Mapping[str, Any]) -> T:
+    """The options that a function was given: as an object, or its fields as keywords.
+
+    Raises
+    ------
+    UsageError
+        If both are given, of which one would be lost; as `options_from_dict`; or if it is no such object.
+    """
+    if options is None:
+        return options_from_dict(kind, values)
+    if not isinstance(options, kind):
+        raise UsageError(f"options is {options!r}; expected {kind.__name__}, or its fields as keywords")
+    if values:
+        raise UsageError(
+            f"options are given, and beside them {', '.join(values)}; expected one or the other "
+            "(dataclasses.replace changes some)"
+        )
+    return options
 
 
 def nearest_hint(word: object, known: Iterable[str]) -> str:

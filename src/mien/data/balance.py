@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from mien.data.info import TRAIN, DatasetInfo
 from mien.data.options import BalanceOptions
 from mien.errors import MienWarning, UsageError
 from mien.labels import LabelScheme, find_scheme
+from mien.options import given_options
 
 __all__ = ["BalanceOptions", "balance_dataset", "class_weights", "map_labels", "oversample"]
 
@@ -89,7 +91,7 @@ def oversample(label: IntArray, seed: int = 0) -> tuple[IntArray, npt.NDArray[np
 
 
 def balance_dataset(
-    dataset: Dataset, dest: str | os.PathLike[str], options: BalanceOptions | None = None, **kwargs: object
+    dataset: Dataset, dest: str | os.PathLike[str], options: BalanceOptions | None = None, **kwargs: Any
 ) -> Dataset:
     """Write a dataset with mapped classes, and its training split oversampled or weighted.
 
@@ -109,7 +111,7 @@ def balance_dataset(
     UsageError
         If nothing is asked for, or a class is unknown.
     """
-    options = options or BalanceOptions(**kwargs)  # type: ignore[arg-type]
+    options = given_options(BalanceOptions, options, kwargs)
     if not (options.labels or options.drop or options.oversample or options.weights):
         raise UsageError("nothing to do; give at least one of --labels, --drop, --oversample and --weights")
     scheme = _scheme(dataset, options)

@@ -31,6 +31,7 @@ from mien.errors import InputError, UsageError
 from mien.files import utf8_text
 from mien.labels import EXPRESSIONS
 from mien.opencv import encode_png
+from mien.options import given_options
 from mien.parallel import ordered_map, usable_cores
 from mien.source.header import read_header
 
@@ -124,7 +125,7 @@ def import_dataset(
     UsageError
         If options do not fit, or nothing can be written at `dest`.
     """
-    options = options or ImportOptions(**kwargs)
+    options = given_options(ImportOptions, options, kwargs)
     path, dest = Path(source), Path(dest)
     if path.exists() and dest.exists() and path.samefile(dest):
         raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")

@@ -15,6 +15,7 @@ from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
 from mien.errors import MissingExtraError, UsageError
+from mien.options import given_options
 
 __all__ = ["SplitOptions", "cut_shares", "dataset_groups", "join_groups", "make_folds", "split_dataset"]
 
@@ -100,7 +101,7 @@ def split_dataset(
     options: SplitOptions | None = None,
     *,
     groups: IntArray | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> Dataset:
     """Write a dataset with new splits, or with a column of folds.
 
@@ -119,7 +120,7 @@ def split_dataset(
     UsageError
         If options do not fit the dataset.
     """
-    options = options or SplitOptions(**kwargs)  # type: ignore[arg-type]
+    options = given_options(SplitOptions, options, kwargs)
     if options.only is not None and options.only not in dataset.splits:
         raise UsageError(f"there is no split '{options.only}'; expected one of {', '.join(dataset.splits)}")
     if options.folds is None:

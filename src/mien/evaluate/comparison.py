@@ -27,6 +27,7 @@ from mien.evaluate.scheme import choose_task
 from mien.evaluate.speed import ms_a_face
 from mien.metrics.classification import detailed_scores, rounded
 from mien.metrics.paired import holm, paired_test
+from mien.options import given_options
 from mien.parallel import usable_cores
 from mien.zoo import StoredModel
 
@@ -78,7 +79,7 @@ def compare_models(
     InputError, ModelError, UsageError
         As `evaluate_model`; also if there are fewer than two models, or one comes twice.
     """
-    options = options or CompareOptions(**kwargs)
+    options = given_options(CompareOptions, options, kwargs)
     if len(models) < 2:
         raise UsageError(f"{len(models)} model to compare; expected two or more")
     start_s = time.monotonic()

@@ -27,6 +27,7 @@ from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS
 from mien.metrics.calibration import scheme_calibration
 from mien.metrics.classification import detailed_scores, rounded
+from mien.options import given_options
 from mien.parallel import usable_cores
 from mien.zoo import StoredModel
 from mien.zoo.card import Head, ModelCard
@@ -92,7 +93,7 @@ def evaluate_model(
     UsageError
         If there is no such split, label scheme or attribute.
     """
-    options = options or EvaluateOptions(**kwargs)
+    options = given_options(EvaluateOptions, options, kwargs)
     start_s = time.monotonic()
     stored, classifier = open_model(model, options.threads or usable_cores())
     measured = open_measured(

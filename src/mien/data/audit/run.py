@@ -29,6 +29,7 @@ from mien.data.options import AuditOptions
 from mien.detect import open_detector
 from mien.errors import MienWarning, ModelError, UsageError
 from mien.labels import NOT_FACE
+from mien.options import given_options
 from mien.parallel import usable_cores
 from mien.zoo import find_model
 
@@ -113,7 +114,7 @@ def audit_dataset(
     Audit
         Labels of classes that the model does not know are not judged; that is warned of.
     """
-    options = options or AuditOptions(**kwargs)
+    options = given_options(AuditOptions, options, kwargs)
     threads = options.threads or usable_cores()
     trained = _trained_splits(options.trained_on, dataset)
     # What is missing or wrong is said now, not after minutes of work.

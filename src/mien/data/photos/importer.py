@@ -20,6 +20,7 @@ from mien.data.photos.options import PhotoImportOptions
 from mien.data.photos.sources import LAYOUTS, find_layout
 from mien.data.pixels import decode_gray
 from mien.errors import InputError, UsageError
+from mien.options import given_options
 
 __all__ = ["PhotoImportSummary", "choose_photos", "import_photos"]
 
@@ -85,7 +86,7 @@ def import_photos(
     UsageError
         If nothing can be written at `dest`.
     """
-    options = options or PhotoImportOptions(**kwargs)
+    options = given_options(PhotoImportOptions, options, kwargs)
     path = Path(source)
     if path.exists() and Path(dest).exists() and path.samefile(dest):
         raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
