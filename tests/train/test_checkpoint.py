@@ -39,7 +39,7 @@ def network() -> ExpressionNetwork:
 def test_a_network_comes_back_as_it_was(network: ExpressionNetwork, tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     save_checkpoint(network, path, half=False)
-    again = load_checkpoint(path)
+    again = load_checkpoint(str(path))
     assert again.spec == network.spec
     assert not again.training
     images = torch.rand(3, 1, 16, 16)

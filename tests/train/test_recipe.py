@@ -181,6 +181,11 @@ def test_a_recipe_is_written_whole_or_not_at_all(tmp_path):
         write_recipe(ExpressionRecipe(), tmp_path / "none" / "recipe.yaml")
 
 
+def test_the_name_of_a_file_may_be_text(tmp_path):
+    write_recipe(ExpressionRecipe(), str(tmp_path / "recipe.yaml"))
+    assert read_recipe(str(tmp_path / "recipe.yaml")) == ExpressionRecipe()
+
+
 def test_recipes_need_no_torch():
     code = (
         "import sys, mien.train.recipe as r, mien.train.options as o\n"

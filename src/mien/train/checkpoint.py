@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -126,7 +127,7 @@ class Start(NamedTuple):
     learned_from: LearnedFrom | None
 
 
-def load_checkpoint(path: Path) -> ExpressionNetwork:
+def load_checkpoint(path: str | os.PathLike[str]) -> ExpressionNetwork:
     """Build the network of a checkpoint, with its weights, in float32 and in evaluation mode.
 
     Raises
@@ -134,6 +135,7 @@ def load_checkpoint(path: Path) -> ExpressionNetwork:
     ModelError
         If the file cannot be read, is no checkpoint of an expression network, or its weights do not fit.
     """
+    path = Path(path)
     return make_network(read_checkpoint(path), path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ def recipe_sections(kind: type[Recipe]) -> dict[str, type[Any]]:
     return {name: items[name] for name in sorted(items, key=lambda name: name in shared)}
 
 
-def read_recipe(path: Path, kinds: Mapping[str, type[Recipe]] = RECIPES) -> Recipe:
+def read_recipe(path: str | os.PathLike[str], kinds: Mapping[str, type[Recipe]] = RECIPES) -> Recipe:
     """Read a recipe from a YAML file.
 
     Numbers such as ``1e-3`` and words such as ``no`` are read as YAML 1.2 says: a number, and a word.
@@ -74,11 +75,11 @@ def read_recipe(path: Path, kinds: Mapping[str, type[Recipe]] = RECIPES) -> Reci
         raise UsageError(f"{path}: {error}") from error
 
 
-def read_recipe_values(path: Path) -> dict[str, Any]:
+def read_recipe_values(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The sections of a YAML file as they stand there, unchecked; errors as `read_recipe`."""
     yaml = _yaml()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no UTF-8 text"
         raise UsageError(f"{path}: cannot be read as a recipe ({reason})") from error
@@ -235,7 +236,7 @@ def _yaml_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
+def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     """Write a recipe as a YAML file with all its values; whole or not at all.
 
     Raises
@@ -243,7 +244,7 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     OutputError
         If it cannot be written.
     """
-    write_atomically(path, recipe_text(recipe).encode())
+    write_atomically(Path(path), recipe_text(recipe).encode())
 
 
 def _yaml() -> Any:

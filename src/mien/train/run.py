@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ def make_task(recipe: Recipe) -> Task:
     return task
 
 
-def train_model(recipe: Recipe, out: Path, *, resume: bool = False, progress: Progress | None = None) -> RunResult:
+def train_model(
+    recipe: Recipe, out: str | os.PathLike[str], *, resume: bool = False, progress: Progress | None = None
+) -> RunResult:
     """Train the model of a recipe, of any kind, into the folder `out`.
 
     Parameters and errors are those of `mien.train.engine.fit`; and what the kind's task raises where data or weights
@@ -41,4 +44,4 @@ def train_model(recipe: Recipe, out: Path, *, resume: bool = False, progress: Pr
         raise MissingExtraError("Training", error.name or "torch", "train") from error
     from mien.train.engine import fit
 
-    return fit(make_task(recipe), recipe, out, resume=resume, progress=progress)
+    return fit(make_task(recipe), recipe, Path(out), resume=resume, progress=progress)

@@ -29,7 +29,7 @@ search:
   clip_norm: [0, 5]
   decay_norms: [true, false]
 """)
-    recipe, space = read_search(path, {"epochs": 3})
+    recipe, space = read_search(str(path), {"epochs": 3})
     assert (recipe.optimizer.batch_size, recipe.schedule.epochs) == (64, 3)
     assert space.to_dict() == {
         "learning_rate": {"low": 0.001, "high": 0.3, "log": True},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import random
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,12 +210,12 @@ class Space:
         return {name: field.to_plain() for name, field in self.fields.items()}
 
 
-def read_search(path: Path, changes: Mapping[str, Any] | None = None) -> tuple[Recipe, Space]:
+def read_search(path: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> tuple[Recipe, Space]:
     """Read a recipe with a section ``search``.
 
     Parameters
     ----------
-    path : Path
+    path : path
         A recipe in YAML; what is varied stands in the section ``search``, field by field.
     changes : mapping of str to value, optional
         Fields to change before.
