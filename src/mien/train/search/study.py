@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from mien.errors import InputError, MienError, MienWarning, MissingExtraError, O
 from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe, write_recipe
 from mien.train.result import Report
+from mien.train.search.backend import load_optuna, make_pruner, make_sampler, open_storage
 from mien.train.search.folder import FOLDS, keep_facts, locked, open_folder, open_folds, search_facts
 from mien.train.search.folds import FOLD
 from mien.train.search.options import SearchOptions
@@ -27,12 +26,13 @@ __all__ = ["search_recipe"]
 _NAME = "mien"
 _STUDY, _BEST = "study.db", "best.yaml"
 _MOST_FAILURES = 3
-_STARTUP_TRIALS = 8
-# Up to here, half of the first fold's training, no trial is given up: large learning rates come late.
-_WARM_UP_POINTS = POINTS // 2
-# What is kept of a trial: whether it is the recipe itself, its folds' scores, its time, why it failed, the folder that
-# it works in, and the trial that it goes on with.
-_OWN, _SCORES, _SECONDS, _NOTE, _PLACE, _REPEATS = "own", "folds", "seconds", "note", "folder", "repeats"
+# Keys of the attributes that are kept with a trial.
+_OWN = "own"  # it is the recipe itself
+_SCORES = "folds"  # of its folds
+_SECONDS = "seconds"
+_NOTE = "note"  # why it failed
+_PLACE = "folder"  # number of the folder that it works in
+_REPEATS = "repeats"  # number of the trial that it goes on with
 
 
 class _Pruned(Exception):  # noqa: N818 - no error
@@ -91,7 +91,7 @@ def search_recipe(
     MissingExtraError
         If Optuna is not installed.
     """
-    optuna = _optuna()
+    optuna = load_optuna()
     options = options or SearchOptions(**kwargs)
     space = space if isinstance(space, Space) else Space.of(recipe, space)
     if train is None:
@@ -113,10 +113,14 @@ def search_recipe(
         data = open_folds(recipe, out, options)
         facts = search_facts(recipe, space, options, data)
         keep_facts(out, facts)
-        storage = _storage(out / _STUDY)
+        storage = open_storage(out / _STUDY)
         try:
             study = optuna.create_study(
-                storage=storage, study_name=_NAME, load_if_exists=True, direction="maximize", pruner=_pruner(options)
+                storage=storage,
+                study_name=_NAME,
+                load_if_exists=True,
+                direction="maximize",
+                pruner=make_pruner(options),
             )
             return _Search(study, recipe, space, out, options, facts, data, train, progress).run()
         finally:
@@ -139,8 +143,15 @@ class _Search:
         train: Train,
         progress: Callable[[SearchReport], None] | None,
     ) -> None:
-        self.study, self.recipe, self.space, self.out, self.options = study, recipe, space, out, options
-        self.facts, self.data, self.train, self.progress = facts, data, train, progress
+        self.study = study
+        self.recipe = recipe
+        self.space = space
+        self.out = out
+        self.options = options
+        self.facts = facts
+        self.data = data
+        self.train = train
+        self.progress = progress
         every = sorted(set(data.column(FOLD)))
         self.folds = every[: facts["folds_used"] or len(every)]
         self.metric = self.study.user_attrs.get("metric", "")
@@ -157,7 +168,7 @@ class _Search:
             if self.space.count is not None and len(self._tried()) == self.space.count:
                 stopped_by = "space"
                 break
-            state = self._next()
+            state = self._try_next()
             if state == "out of time":
                 stopped_by = "minutes"
                 break
@@ -197,47 +208,20 @@ class _Search:
             return None
         return 60 * self.options.total_minutes - sum(trial.seconds for trial in self._trials())
 
-    def _next(self) -> str:
+    def _try_next(self) -> str:
         """Try one recipe; returns what became of it."""
         from optuna.trial import TrialState
 
-        # The choice depends on what is finished and on nothing else, so that it is the same after a kill.
-        finished = self._finished()
-        self.study.sampler = self._sampler(finished)
-        trial = self.study.ask()
-        values = self.space.suggest(trial)
-        known = self._tried()
-        if known and self.space.numbers_of(values) in known:
-            # It would cost a training and score the same.
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(self.space.another(known, self.facts["seed"] + finished))
-            trial = self.study.ask()
-            values = self.space.suggest(trial)
-        place = trial.user_attrs.get(_PLACE, trial.number)
-        folder = self.out / "trials" / f"{place:04d}"
-        left_s, best = self._seconds_left(), self._best()
+        trial, values = self._choose()
+        folder = self.out / "trials" / f"{trial.user_attrs.get(_PLACE, trial.number):04d}"
+        left_s = self._seconds_left()
         scores: list[FoldScore] = []
         spent_s = 0.0
 
         def watch(fold: int, report: Report) -> None:
             nonlocal spent_s
             spent_s = sum(one.seconds for one in scores) + report.seconds
-            if not self.metric:
-                self.metric = report.metric
-                self.study.set_user_attr("metric", report.metric)
-            if self.progress is not None:
-                self.progress(
-                    SearchReport(
-                        finished + 1,
-                        self.options.trials,
-                        fold + 1,
-                        len(self.folds),
-                        values,
-                        report,
-                        None if best is None else best.score,
-                        finished,
-                    )
-                )
+            self._tell(fold, values, report)
             if left_s is not None and spent_s > left_s:
                 raise _OutOfTime
 
@@ -271,6 +255,45 @@ class _Search:
         self._end(trial, folder, TrialState.COMPLETE, sum(one.seconds for one in scores), scores)
         return "complete"
 
+    def _choose(self) -> tuple[Any, dict[str, Any]]:
+        """Ask Optuna for the next trial, with values that were not tried before."""
+        from optuna.trial import TrialState
+
+        # The choice depends on what is finished and on nothing else, so that it is the same after a kill.
+        finished = self._finished()
+        self.study.sampler = make_sampler(self.facts["sampler"], self.facts["seed"], finished)
+        trial = self.study.ask()
+        values = self.space.suggest(trial)
+        known = self._tried()
+        if known and self.space.numbers_of(values) in known:
+            # It would cost a training and score the same.
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(self.space.another(known, self.facts["seed"] + finished))
+            trial = self.study.ask()
+            values = self.space.suggest(trial)
+        return trial, values
+
+    def _tell(self, fold: int, values: dict[str, Any], report: Report) -> None:
+        """Pass on how far the training under way is; the first report also says what is measured."""
+        if not self.metric:
+            self.metric = report.metric
+            self.study.set_user_attr("metric", report.metric)
+        if self.progress is None:
+            return
+        finished, best = self._finished(), self._best()
+        self.progress(
+            SearchReport(
+                trial=finished + 1,
+                trials=self.options.trials,
+                fold=fold + 1,
+                folds=len(self.folds),
+                values=values,
+                report=report,
+                best=None if best is None else best.score,
+                finished=finished,
+            )
+        )
+
     def _end(
         self, trial: Any, folder: Path, state: Any, seconds: float, scores: list[FoldScore], note: str = ""
     ) -> None:
@@ -282,14 +305,6 @@ class _Search:
         complete = state.name == "COMPLETE"
         self.study.tell(trial, sum(own) / len(own) if complete else None, state=state)
         shutil.rmtree(folder, ignore_errors=True)
-
-    def _sampler(self, finished: int) -> Any:
-        import optuna
-
-        seed = (self.facts["seed"] * 1_000_003 + finished) % 2**32
-        if self.facts["sampler"] == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
 
     def _trials(self) -> list[Trial]:
         """What is known of the trials, without those that were begun again or had been tried before; numbered anew."""
@@ -361,35 +376,3 @@ class _Search:
             self.study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.facts["seed"])
         )
         return {name: round(float(value), 4) for name, value in found.items()}
-
-
-def _pruner(options: SearchOptions) -> Any:
-    import optuna
-
-    if not options.prune:
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(
-        n_startup_trials=options.prune_after, n_warmup_steps=_WARM_UP_POINTS, n_min_trials=2
-    )
-
-
-def _storage(path: Path) -> Any:
-    """Optuna's storage in a SQLite file that a kill leaves whole, and that does not wait for the disk at every step."""
-    import optuna
-    from sqlalchemy import event
-
-    with contextlib.closing(sqlite3.connect(path)) as file:
-        file.execute("PRAGMA journal_mode=WAL")
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
-    event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=NORMAL"))
-    storage.engine.dispose()
-    return storage
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError("Searching for recipes", str(error.name), "train") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
