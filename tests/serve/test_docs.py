@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+from starlette.testclient import TestClient
+
 from mien.serve.options import ServeOptions
 from tests.cli.test_recognize import run
 from tests.conftest import ROOT
@@ -12,14 +14,24 @@ PAGE = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_the_snippet_runs(capsys, monkeypatch):
+STREAM, MOUNT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_client_of_a_live_stream_runs(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     with run_server() as server:
-        exec(snippet.replace("127.0.0.1:8000", f"{server.host}:{server.port}"), {})
+        exec(STREAM.replace("127.0.0.1:8000", f"{server.host}:{server.port}"), {})
     labels, face = capsys.readouterr().out.splitlines()
     assert labels == "['happy', 'sad', 'neutral']"
     assert face.startswith("1 happy 0.")
+
+
+def test_the_service_answers_inside_another_application(photo):
+    names = {}
+    exec(MOUNT, names)
+    client = TestClient(names["app"], base_url="http://localhost")
+    answer = client.post("/faces/v1/recognize", files={"images": photo}).json()
+    assert answer["labels"] == "basic3"
 
 
 def test_the_limits_are_the_real_ones():

@@ -1,8 +1,12 @@
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
+from mien.serve.app import create_app
 from mien.serve.guard import SECURITY_HEADERS, Rate, check_token
+from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem
 from tests.serve.conftest import open_client
 
@@ -116,6 +120,30 @@ def test_clients_do_not_share_a_rate():
     assert rate.take("a", 0.0) > 0
     assert rate.take("b", 0.0) == 0
     assert rate.take("a", 1.0) == 0
+
+
+def test_the_token_also_guards_a_service_inside_another_application(photo):
+    """There the path has the prefix before it, and the service is not told that the server starts."""
+    app = FastAPI()
+    app.mount("/faces", create_app(ServeOptions(token="sesame", threads=1)))
+    client = TestClient(app, base_url="http://localhost")
+    for path in ("v1/models", "metrics", "openapi.json", "nothing"):
+        assert client.get(f"/faces/{path}").status_code == 401, path
+    assert client.get("/faces/healthz").status_code == 200
+    key = {"authorization": "Bearer sesame"}
+    answer = client.post("/faces/v1/recognize", headers=key, files={"images": photo})
+    assert [face["expression"] for face in answer.json()["readings"][0]["faces"]] == ["happy"]
+    counted = client.get("/faces/metrics", headers=key).text
+    assert 'mien_requests_total{route="/v1/recognize",status="200"} 1.0' in counted
+
+
+def test_the_token_also_guards_a_service_below_a_path_of_its_server():
+    """As with `uvicorn --root-path /faces`; some servers put the prefix before the path, and some do not."""
+    app = create_app(ServeOptions(token="sesame", threads=1))
+    client = TestClient(app, base_url="http://localhost", root_path="/faces")
+    for path in ("/faces/v1/models", "/v1/models"):
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers={"authorization": "Bearer sesame"}).status_code == 200
 
 
 def test_without_a_token_everything_passes():

@@ -161,6 +161,8 @@ class Engine:
             with self._changed:
                 if self._stopping:
                     raise overloaded("the service is shutting down", 5)
+                if not self._pool:  # mounted in another application: Starlette tells only the outermost of its start
+                    self.start()
                 (self._live if live else self._photos).append(job)
                 self._changed.notify_all()
             return await job.answer

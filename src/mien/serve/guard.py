@@ -128,6 +128,7 @@ class Guard:
         start_s = time.monotonic()
         status = 500
         started = False
+        path = _path(scope)
         headers = Headers(scope=scope)
         origin = headers.get("origin", "").lower()
         shared = origin in self._options.allowed_origins
@@ -144,9 +145,9 @@ class Guard:
             if shared and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 await _preflight(send_safely)
                 return
-            if scope["path"] != "/healthz":
+            if path != "/healthz":
                 self._check_rate(scope)
-            if _is_private(scope["path"]):
+            if not _is_public(path):
                 check_token(self._options.token, headers.get("authorization"))
             await self._app(scope, receive, send_safely)
         except Problem as problem:
@@ -157,7 +158,7 @@ class Guard:
             if not started:
                 await _answer(Problem(500, "internal", "the service failed on this request"), send_safely)
         finally:
-            route = scope["path"] if scope["path"] in _ROUTES else "other"
+            route = path if path in _ROUTES else "other"
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(time.monotonic() - start_s)
 
@@ -207,8 +208,15 @@ class Guard:
             )
 
 
-def _is_private(path: str) -> bool:
-    return path.startswith("/v1/") or path in ("/metrics", "/openapi.json")
+def _path(scope: MutableMapping[str, Any]) -> str:
+    """The path that the routes see: below the one at which another application, or a server, has put this one."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
+def _is_public(path: str) -> bool:
+    """Whether it needs no token: the page, which asks for one, and the question whether the service is alive."""
+    return path in ("/", "/healthz") or path.startswith("/page/")
 
 
 def _add_headers(headers: MutableHeaders, shared_with: str | None) -> None:
