@@ -2,9 +2,9 @@
 
 from mien.source.expand import SourceFile, expand_inputs
 from mien.source.frame import Frame
+from mien.source.frame_source import FrameSource
 from mien.source.image import ImageLike, load_image, own_image
 from mien.source.name import is_video
-from mien.source.own import FrameSource
 from mien.source.video import VideoInfo, VideoSource
 
 __all__ = [

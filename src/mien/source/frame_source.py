@@ -1,4 +1,4 @@
-"""Images of one's own, one after the other, as the frames of a video."""
+"""The frames of a video from images that a program already has."""
 
 from __future__ import annotations
 
