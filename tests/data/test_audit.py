@@ -83,6 +83,7 @@ def test_each_check_finds_its_rows(audit):
     assert (audit.judged_rows, audit.in_sample_rows) == (0, 0), "nine labels are too few to judge any"
     assert list(audit.to_dict()["leaks"].values()) == [0, 1, 0]
     assert audit.counts().keys() == set(CHECKS)
+    assert repr(audit).startswith("Audit(leak 1, leak_source 1, ")
 
 
 def test_what_the_votes_say_is_reported_but_not_used_for_the_score(audit):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.data import Dataset
 from mien.errors import UsageError
 from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.page import comparison_page, evaluation_page
@@ -53,6 +54,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_report_holds_together(dataset: Path) -> None:
     evaluation = evaluate_model("small", dataset, threads=1)
     values = json.loads(json.dumps(evaluation.to_dict()))
+    assert re.fullmatch(
+        r"Evaluation\('small' on 'made <set>\.parquet', split 'validation', 42 images: accuracy [\d.]+%, .*\)",
+        repr(evaluation),
+    )
     one_pass = values["one_pass"]
     confusion = np.array(one_pass["confusion"])
     assert one_pass["images"] == confusion.sum() == values["data"]["images"] == 42
@@ -89,7 +94,9 @@ def test_a_report_of_little_is_still_one(tmp_path: Path) -> None:
 
 
 def test_models_are_compared_on_the_same_rows(dataset: Path) -> None:
-    comparison = compare_models(["small", "base"], dataset, timed_faces=5, labels="valence3")
+    # A dataset that is open already is as good as its file.
+    comparison = compare_models(["small", "base"], Dataset(dataset), timed_faces=5, labels="valence3")
+    assert re.fullmatch(r"Comparison\(on .*, 36 images: 'small' [\d.]+%, 'base' [\d.]+% right\)", repr(comparison))
     values = json.loads(json.dumps(comparison.to_dict()))
     small, base = values["models"]
     (pair,) = values["pairs"]

@@ -96,6 +96,9 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({str(self.path)!r}: {len(self):,} rows, {len(self.labels)} classes)"
 
+    def __fspath__(self) -> str:
+        return str(self.path)  # so that whatever takes the file takes the dataset, as `mien.evaluate.evaluate_model`
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of the classes."""

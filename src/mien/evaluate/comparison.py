@@ -48,6 +48,11 @@ class Comparison:
 
     values: dict[str, Any]
 
+    def __repr__(self) -> str:
+        data = self.values["data"]
+        models = ", ".join(f"{model['name']!r} {model['scores']['accuracy']:.1%}" for model in self.values["models"])
+        return f"Comparison(on {data['source']!r}, split {data['split']!r}, {data['images']:,} images: {models} right)"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return self.values

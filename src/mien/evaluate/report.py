@@ -54,6 +54,14 @@ class Evaluation:
     values: dict[str, Any]
     pictures: list[npt.NDArray[np.uint8]]
 
+    def __repr__(self) -> str:
+        model, data, scores = (self.values[part] for part in ("model", "data", "one_pass"))
+        low, high = scores["accuracy_interval_95"]
+        return (
+            f"Evaluation({model['name']!r} on {data['source']!r}, split {data['split']!r}, {data['images']:,} images: "
+            f"accuracy {scores['accuracy']:.1%}, {low:.1%} to {high:.1%})"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return self.values

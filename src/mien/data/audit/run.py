@@ -67,6 +67,11 @@ class Audit:
     not_face: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        # There may be thousands.
+        found = ", ".join(f"{check} {count:,}" for check, count in self.counts().items() if count)
+        return f"Audit({found or 'no findings'})"
+
     def of(self, check: str) -> list[Finding]:
         """The findings of one check."""
         return [finding for finding in self.findings if finding.check == check]
