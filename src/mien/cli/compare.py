@@ -12,6 +12,7 @@ import typer
 from mien.cli.flags import with_options
 from mien.cli.shared import (
     check_outputs,
+    classes_left_out,
     faces_measured,
     give_report,
     open_console,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-# Titles of a table, and the cell of what its row is about.
+# The columns of a table: the title, and the cell of a row.
 _Columns = list[tuple[str, "Callable[[dict[str, Any]], str | Text]"]]
 
 
@@ -69,9 +70,8 @@ def compare(
 def _show(console: Console, values: dict[str, Any]) -> None:
     data = values["data"]
     print_line(console, f"{faces_measured(data)}: {data['images']:,} faces, the same for all; {values['read']}")
-    if data["left_out"]:
-        classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
-        print_line(console, f"left out, since '{data['labels']}' has no label for them: {classes}", "yellow")
+    if left_out := classes_left_out(data):
+        print_line(console, left_out, "yellow")
     console.print()
     _show_models(console, values)
     console.print()
@@ -92,7 +92,7 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
     from mien.evaluate.leaks import LEAK_PARTS
 
     models = values["models"]
-    # Columns: title, and the cell of a model; only those that this comparison has something for.
+    # Only the columns that this comparison has something for.
     parts = [part for part in LEAK_PARTS if part != "leaked_only" and part in (models[0]["leaks"] or {})]
     protocols = next((list(model["ferplus"]["one_pass"]) for model in models if model["ferplus"]), [])
     best = max(model["scores"]["accuracy"] for model in models)
@@ -142,12 +142,10 @@ def _print_columns(console: Console, models: list[dict[str, Any]], columns: _Col
 
 
 def _leak_cell(part: str, model: dict[str, Any]) -> str:
-
     return percent(model["leaks"][part].get("accuracy", {}).get("accuracy"))
 
 
 def _ferplus_cell(protocol: str, read: str, model: dict[str, Any]) -> str:
-
     found = model["ferplus"]
     return percent(found and found[read.replace(" ", "_")][protocol].get("accuracy"))
 

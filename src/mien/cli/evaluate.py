@@ -10,6 +10,7 @@ import typer
 from mien.cli.flags import refuse_flags, with_options
 from mien.cli.shared import (
     check_outputs,
+    classes_left_out,
     faces_measured,
     give_report,
     open_console,
@@ -106,9 +107,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
         f"on {faces_measured(data)}: {data['images']:,} faces"
     )
     print_line(console, Text.assemble((model["name"], "bold"), about))
-    if data["left_out"]:
-        classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
-        print_line(console, f"left out, since '{data['labels']}' has no label for them: {classes}", "yellow")
+    if left_out := classes_left_out(data):
+        print_line(console, left_out, "yellow")
     console.print()
     _show_scores(console, values)
     console.print()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXIT_INTERRUPTED",
     "check_outputs",
+    "classes_left_out",
     "counted",
     "faces_measured",
     "give_report",
@@ -114,6 +115,12 @@ def counted(number: int, what: str) -> str:
 def faces_measured(data: Mapping[str, Any]) -> str:
     """What a report's models were measured on, from its part ``data``."""
     return str(data["held_out"] or data["learned"] or f"{data['source']}, {data['split']}")
+
+
+def classes_left_out(data: Mapping[str, Any]) -> str:
+    """The rows that a report leaves out, by class, from its part ``data``; empty where there are none."""
+    classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
+    return f"left out, since '{data['labels']}' has no label for them: {classes}" if classes else ""
 
 
 def percent(value: float | None) -> str:
