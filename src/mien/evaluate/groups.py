@@ -109,7 +109,7 @@ def _half_width(own: tuple[Counts, Counts], others: tuple[Counts, Counts]) -> fl
 
 def group_scores(
     attributes: Mapping[str, npt.NDArray[np.str_]],
-    labels: IntArray,
+    truth: IntArray,
     answers: IntArray,
     confidence: npt.NDArray[np.float64],
     names: Sequence[str],
@@ -119,8 +119,8 @@ def group_scores(
     Parameters
     ----------
     attributes : mapping of str to str array of shape (N,)
-    labels, answers : int64 arrays of shape (N,)
-        The truth and what was answered, in [0, C).
+    truth, answers : int64 arrays of shape (N,)
+        The class of each face, and the one that was answered, in [0, C).
     confidence : float64 array of shape (N,)
         Probability of the answer.
     names : sequence of C str
@@ -146,13 +146,13 @@ def group_scores(
         known = np.logical_or.reduce(list(groups.values()))
         part: dict[str, Any] = {}
         for name, inside in groups.items():
-            right = _compared(labels == answers, inside, known, labels)
+            right = _compared(truth == answers, inside, known, truth)
             part[name] = {
-                **detailed_scores(labels[inside], answers[inside], tuple(names)),
+                **detailed_scores(truth[inside], answers[inside], tuple(names)),
                 "mean_confidence": rounded(confidence[inside].mean()),
                 "right": right,
                 "taken_for": {
-                    other: _compared(answers == index, inside, known & (labels != index), labels)
+                    other: _compared(answers == index, inside, known & (truth != index), truth)
                     for index, other in enumerate(names)
                 },
             }

@@ -57,12 +57,12 @@ class ClassScores(NamedTuple):
         return _mean_over(self.f1, self.support > 0)
 
 
-def confusion_matrix(labels: IntArray, answers: IntArray, classes: int) -> IntArray:
+def confusion_matrix(truth: IntArray, answers: IntArray, classes: int) -> IntArray:
     """Count images; a row for each true class, a column for each answer.
 
     Parameters
     ----------
-    labels, answers : int64 arrays of shape (N,)
+    truth, answers : int64 arrays of shape (N,)
         In [0, classes).
 
     Returns
@@ -70,7 +70,7 @@ def confusion_matrix(labels: IntArray, answers: IntArray, classes: int) -> IntAr
     int64 array of shape (classes, classes)
     """
     confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, answers), 1)
+    np.add.at(confusion, (truth, answers), 1)
     return confusion
 
 
@@ -112,7 +112,7 @@ def share_interval(right: BoolArray) -> list[float]:
 
 def classification_scores(
     probabilities: FloatArray,
-    labels: IntArray,
+    truth: IntArray,
     names: tuple[str, ...],
     copied: BoolArray,
     leaked: BoolArray | None = None,
@@ -123,8 +123,8 @@ def classification_scores(
     ----------
     probabilities : float array of shape (N, C)
         Or anything whose largest entry is the answer.
-    labels : int64 array of shape (N,)
-        The truth.
+    truth : int64 array of shape (N,)
+        The class of each image, in [0, C).
     names : tuple of C str
         The classes.
     copied : bool array of shape (N,)
@@ -139,8 +139,8 @@ def classification_scores(
         each true class. Without images that are no copies, their accuracy is left out.
     """
     answers = probabilities.argmax(axis=1)
-    right = answers == labels
-    confusion = confusion_matrix(labels, answers, len(names))
+    right = answers == truth
+    confusion = confusion_matrix(truth, answers, len(names))
     scores = class_scores(confusion)
     without_copies: dict[str, Any] = {}
     for name, seen in (("without_training_copies", copied), ("without_any_copy", leaked)):
@@ -151,7 +151,7 @@ def classification_scores(
                 without_copies[f"accuracy_{name}"] = rounded(fresh.mean())
                 without_copies[f"accuracy_{name}_interval_95"] = share_interval(fresh)
     return {
-        "images": len(labels),
+        "images": len(truth),
         "accuracy": rounded(right.mean()),
         "accuracy_interval_95": share_interval(right),
         **without_copies,
@@ -162,13 +162,13 @@ def classification_scores(
     }
 
 
-def detailed_scores(labels: IntArray, answers: IntArray, names: tuple[str, ...]) -> dict[str, Any]:
+def detailed_scores(truth: IntArray, answers: IntArray, names: tuple[str, ...]) -> dict[str, Any]:
     """Accuracy, balanced accuracy, macro F1, each with its interval, and a row a class.
 
     Parameters
     ----------
-    labels, answers : int64 arrays of shape (N,)
-        The truth and what was answered, in [0, C). N may be 0.
+    truth, answers : int64 arrays of shape (N,)
+        The class of each image, and the one that was answered, in [0, C). N may be 0.
     names : tuple of C str
         The classes.
 
@@ -178,14 +178,14 @@ def detailed_scores(labels: IntArray, answers: IntArray, names: tuple[str, ...])
         Shares in [0, 1]; None where nothing can be said (the recall of a class without images, or the precision of
         one that was never answered). Means go over the classes that have images. Without any image only ``images``.
     """
-    if not len(labels):
+    if not len(truth):
         return {"images": 0}
-    confusion = confusion_matrix(labels, answers, len(names))
+    confusion = confusion_matrix(truth, answers, len(names))
     scores = class_scores(confusion)
-    right = labels == answers
+    right = truth == answers
     balanced, macro = _mean_intervals(confusion)
     return {
-        "images": len(labels),
+        "images": len(truth),
         "accuracy": rounded(right.mean()),
         "accuracy_interval_95": share_interval(right),
         "balanced_accuracy": rounded(scores.balanced_accuracy),

@@ -38,12 +38,12 @@ class LabelIssues:
     judged: npt.NDArray[np.bool_]
 
 
-def find_label_issues(labels: npt.NDArray[np.int64], probabilities: Floats, groups: npt.NDArray[Any]) -> LabelIssues:
+def find_label_issues(label: npt.NDArray[np.int64], probabilities: Floats, groups: npt.NDArray[Any]) -> LabelIssues:
     """Find the rows whose label contradicts the probabilities.
 
     Parameters
     ----------
-    labels : int64 array of shape (N,)
+    label : int64 array of shape (N,)
     probabilities : float64 array of shape (N, K)
         Rows of NaN are not looked at.
     groups : array of shape (N,)
@@ -65,16 +65,16 @@ def find_label_issues(labels: npt.NDArray[np.int64], probabilities: Floats, grou
         from cleanlab.rank import get_label_quality_scores
     except ImportError as error:
         raise MissingExtraError("Finding wrong labels", "cleanlab", "data") from error
-    judged = np.zeros(len(labels), np.bool_)
+    judged = np.zeros(len(label), np.bool_)
     rows, quality = [], []
     for group in np.unique(groups):
         own = np.flatnonzero(np.isfinite(probabilities).all(axis=1) & (groups == group))
         # cleanlab wants every class to occur.
-        present = np.unique(labels[own])
+        present = np.unique(label[own])
         if len(own) < _FEWEST_ROWS or len(present) < 2:
             continue
         judged[own] = True
-        given = np.searchsorted(present, labels[own])
+        given = np.searchsorted(present, label[own])
         inside = probabilities[np.ix_(own, present)]
         inside = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1e-12)
         issues = confident.find_label_issues(given, inside, n_jobs=1)
