@@ -62,6 +62,33 @@ class _Outflow:
         return stuck
 
 
+class _Watched(asyncio.Protocol):
+    """A connection that is looked at now and then, and cut when its peer takes nothing of what is written to it."""
+
+    transport: asyncio.Transport
+    _watch: _Watch | None = None
+
+    def _start_watching(self, timeout_s: float) -> None:
+        self._outflow = _Outflow(timeout_s)
+        self._watch = _Watch(timeout_s, self._look)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+
+    def pause_writing(self) -> None:
+        self._outflow.pause()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._outflow.resume()
+        super().resume_writing()
+
+    def _look(self) -> None:
+        if self._outflow.is_stuck(self.transport):
+            self.transport.abort()
+
+
 def make_protocols(timeout_s: float, max_connections: int) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:
     """Protocol classes for uvicorn's ``http`` and ``ws``.
 
@@ -73,16 +100,14 @@ def make_protocols(timeout_s: float, max_connections: int) -> tuple[type[H11Prot
         Further ones get 503 and are closed.
     """
 
-    class HttpProtocol(H11Protocol):
+    class HttpProtocol(_Watched, H11Protocol):
         _refused = False
         _last_cycle: Any = None
         _was_idle = False
-        _watch: _Watch | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            self._outflow = _Outflow(timeout_s)
+            self._start_watching(timeout_s)
             self._refused = len(self.connections) >= max_connections
-            self._watch = _Watch(timeout_s, self._look)
             if self._refused:
                 self.transport = transport
             else:
@@ -102,56 +127,30 @@ def make_protocols(timeout_s: float, max_connections: int) -> tuple[type[H11Prot
             self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._watch is not None:
-                self._watch.stop()
+            self._stop_watching()
             if not self._refused:
                 super().connection_lost(exc)
 
         def handle_websocket_upgrade(self, event: Any) -> None:
-            if self._watch is not None:
-                self._watch.stop()  # the connection belongs to the other protocol now
+            self._stop_watching()  # the connection belongs to the other protocol now
             super().handle_websocket_upgrade(event)
 
-        def pause_writing(self) -> None:
-            self._outflow.pause()
-            super().pause_writing()
-
-        def resume_writing(self) -> None:
-            self._outflow.resume()
-            super().resume_writing()
-
         def _look(self) -> None:
-            if self._outflow.is_stuck(self.transport):
-                self.transport.abort()
+            super()._look()
+            if self.transport.is_closing():
                 return
             idle = self.cycle is None or self.cycle.response_complete
             if idle and self._was_idle and self.cycle is self._last_cycle:
                 self.transport.close()
             self._was_idle, self._last_cycle = idle, self.cycle
 
-    class StreamProtocol(WebSocketsSansIOProtocol):
-        _watch: _Watch | None = None
-
+    class StreamProtocol(_Watched, WebSocketsSansIOProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            self._outflow = _Outflow(timeout_s)
-            self._watch = _Watch(timeout_s, self._look)
+            self._start_watching(timeout_s)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._watch is not None:
-                self._watch.stop()
+            self._stop_watching()
             super().connection_lost(exc)
-
-        def pause_writing(self) -> None:
-            self._outflow.pause()
-            super().pause_writing()
-
-        def resume_writing(self) -> None:
-            self._outflow.resume()
-            super().resume_writing()
-
-        def _look(self) -> None:
-            if self._outflow.is_stuck(self.transport):
-                self.transport.abort()
 
     return HttpProtocol, StreamProtocol
