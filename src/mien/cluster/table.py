@@ -6,9 +6,9 @@ import base64
 import binascii
 import contextlib
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mien.cluster.storage import open_address, reason
 from mien.errors import InputError, UsageError
@@ -32,6 +32,7 @@ USUAL_NAMES = (
     "jpg",
 )
 _BATCH_ROWS = 64
+_PATH_BATCH_ROWS = 4096
 _CSV_BLOCK_BYTES = 32 << 20
 """A row must fit in: the largest image in base64."""
 _DELIMITERS = ",;\t"
@@ -170,73 +171,95 @@ def _from_base64(text: str) -> bytes | None:
     return data if read_header(data).format else None
 
 
-class _Table:
-    """One way to read a Parquet file and a CSV file, in batches."""
+class _Table(Protocol):
+    """A table as it is read: in Arrow record batches."""
 
-    def __init__(self, file: Any, is_csv: bool) -> None:
-        import pyarrow
-        import pyarrow.csv
+    schema: Any
+
+    def batches(self, columns: list[str] | None) -> Iterator[Any]:
+        """All rows of some columns; None for all columns, to look at a few rows only."""
+        ...
+
+    def count_rows(self) -> int: ...
+
+    def rows(self, columns: list[str], start: int, stop: int) -> Iterator[Any]:
+        """The rows from `start` up to `stop`."""
+        ...
+
+
+class _Parquet:
+    """A Parquet file; of the row groups only those are read that hold what is wanted."""
+
+    def __init__(self, file: Any) -> None:
         import pyarrow.parquet
 
-        self._csv: Any = pyarrow.csv if is_csv else None
-        if is_csv:
-            self._file = file
-            self._blocks = pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
-            self._cells = pyarrow.csv.ParseOptions(delimiter=_delimiter(file))
-            names = pyarrow.csv.open_csv(file, read_options=self._blocks, parse_options=self._cells).schema.names
-            # All as text, so that a key of 00012 stays what it is.
-            self.schema = pyarrow.schema([(name, pyarrow.string()) for name in names])
-        else:
-            self._parquet = pyarrow.parquet.ParquetFile(file)
-            self.schema = self._parquet.schema_arrow
+        self._file = pyarrow.parquet.ParquetFile(file)
+        self.schema: Any = self._file.schema_arrow
 
-    def _reader(self, columns: list[str] | None) -> Any:
+    def batches(self, columns: list[str] | None) -> Iterator[Any]:
+        yield from self._file.iter_batches(_BATCH_ROWS if columns is None else _PATH_BATCH_ROWS, columns=columns)
+
+    def count_rows(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def rows(self, columns: list[str], start: int, stop: int) -> Iterator[Any]:
+        groups, first, passed = [], 0, 0
+        for group in range(self._file.num_row_groups):
+            rows = self._file.metadata.row_group(group).num_rows
+            if passed + rows <= start:
+                first = passed + rows
+            elif passed < stop:
+                groups.append(group)
+            passed += rows
+        return _between(self._file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns), first, start, stop)
+
+
+class _Csv:
+    """A CSV file; all cells are text, so that a key of 00012 stays what it is."""
+
+    def __init__(self, file: Any) -> None:
+        import pyarrow
+        import pyarrow.csv
+
+        self._file = file
+        self._csv: Any = pyarrow.csv
+        self._how = {
+            "read_options": pyarrow.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+            "parse_options": pyarrow.csv.ParseOptions(delimiter=_delimiter(file)),
+        }
+        names = pyarrow.csv.open_csv(file, **self._how).schema.names
+        self.schema: Any = pyarrow.schema([(name, pyarrow.string()) for name in names])
+
+    def batches(self, columns: list[str] | None) -> Iterator[Any]:
         self._file.seek(0)
         convert = self._csv.ConvertOptions(
             column_types=self.schema, include_columns=columns, null_values=[""], strings_can_be_null=True
         )
-        return self._csv.open_csv(
-            self._file, read_options=self._blocks, parse_options=self._cells, convert_options=convert
-        )
-
-    def batches(self, columns: list[str] | None) -> Iterator[Any]:
-        if self._csv is not None:
-            yield from self._reader(columns)
-        else:
-            yield from self._parquet.iter_batches(_BATCH_ROWS if columns is None else 4096, columns=columns)
+        yield from self._csv.open_csv(self._file, convert_options=convert, **self._how)
 
     def count_rows(self) -> int:
-        if self._csv is None:
-            return int(self._parquet.metadata.num_rows)
-        return sum(batch.num_rows for batch in self._reader(None))
+        return sum(batch.num_rows for batch in self.batches(None))
 
     def rows(self, columns: list[str], start: int, stop: int) -> Iterator[Any]:
-        """Batches of the rows from `start` up to `stop`; of Parquet, other row groups are not read."""
-        if self._csv is not None:
-            at, found = 0, self._reader(columns)
-        else:
-            groups, at, passed = [], 0, 0
-            for group in range(self._parquet.num_row_groups):
-                rows = self._parquet.metadata.row_group(group).num_rows
-                if passed + rows <= start:
-                    at = passed + rows
-                elif passed < stop:
-                    groups.append(group)
-                passed += rows
-            found = self._parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns)
-        for batch in found:
-            low, high = max(start - at, 0), min(stop - at, batch.num_rows)
-            if low < high:
-                yield batch.slice(low, high - low)
-            at += batch.num_rows
-            if at >= stop:
-                return
+        return _between(self.batches(columns), 0, start, stop)
+
+
+def _between(batches: Iterable[Any], first: int, start: int, stop: int) -> Iterator[Any]:
+    """The rows from `start` up to `stop`, of batches that begin with the row `first`."""
+    for batch in batches:
+        low, high = max(start - first, 0), min(stop - first, batch.num_rows)
+        if low < high:
+            yield batch.slice(low, high - low)
+        first += batch.num_rows
+        if first >= stop:
+            return
 
 
 @contextlib.contextmanager
 def _opened(address: str) -> Iterator[_Table]:
     with open_address(address) as file:
-        yield _Table(file, address.partition("?")[0].lower().endswith((".csv", ".tsv")))
+        is_csv = address.partition("?")[0].lower().endswith((".csv", ".tsv"))
+        yield _Csv(file) if is_csv else _Parquet(file)
 
 
 def _delimiter(file: Any) -> str:
