@@ -64,6 +64,13 @@ def test_what_is_shown_fits_a_line():
     assert repr(make_reading(error="broken")).endswith(", faces=[], error='broken')")
 
 
+def test_faces_and_readings_are_keys():
+    face = make_face()
+    reading = make_reading(face)
+    assert {face: "seen"}[make_face()] == "seen"
+    assert len({reading, make_reading(make_face()), make_reading()}) == 2
+
+
 def test_no_face_is_an_empty_list():
     reading = make_reading()
     assert reading.faces == []
@@ -93,6 +100,20 @@ def test_the_table_has_all_columns_without_a_face():
     nobody = make_reading(labels=FER7)
     assert list(to_pandas([nobody, nobody]).columns) == list(found.to_pandas().columns)
     assert len(to_pandas(iter([nobody, found, nobody]))) == 1
+
+
+def test_a_column_of_numbers_is_one_whatever_is_in_it():
+    """Tables of photos, of cropped faces and without a row are put together with those of videos."""
+    pd = pytest.importorskip("pandas")
+    cropped = make_reading(make_face(score=None, landmarks_xy=(), track_id=None))
+    seen = Reading("clip.mp4", (120, 100), [make_face(track_id=3)], frame=2, time_s=0.5)
+    tables = [to_pandas(readings) for readings in (seen, cropped, [seen, cropped], make_reading(labels=FER7))]
+    together = pd.concat(tables)
+    for table in (*tables, together):
+        assert (table["time_s"].dtype, table["nose_x"].dtype, table["score"].dtype) == ("float64",) * 3
+    assert [str(table["track_id"].dtype) for table in tables] == ["int64", "float64", "float64", "int64"]
+    assert together["track_id"].fillna(0).tolist() == [3, 0, 3, 0]
+    assert together["time_s"].mean() == 0.5
 
 
 def test_to_supervision_keeps_boxes_and_names():

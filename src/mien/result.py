@@ -47,7 +47,7 @@ class Face:
     box_xyxy: tuple[float, float, float, float]
     score: float | None
     landmarks_xy: tuple[tuple[float, float], ...]
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = field(hash=False)  # so that a face can be the key of a dict
     coverage: float = 1.0
     not_face: float | None = None
     unknown: float | None = None
@@ -127,7 +127,7 @@ class Reading:
 
     source: str
     size_wh: tuple[int, int]
-    faces: list[Face] = field(default_factory=list)
+    faces: list[Face] = field(default_factory=list, hash=False)
     frame: int | None = None
     time_s: float | None = None
     note: str | None = None
@@ -169,7 +169,7 @@ class Reading:
         return [_flat(record) for record in self.to_records()]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A table with one row per face and the columns of `to_rows`.
+        """A table with one row per face and the columns of `to_rows`; see `mien.to_pandas`.
 
         Raises
         ------
@@ -217,6 +217,9 @@ class Reading:
 def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
     """A table of the faces of one reading or several, with one row per face.
 
+    An image without a face gives no row. The columns are those of `Reading.to_rows`: text, or numbers, with NaN where
+    there is none. `frame` and `track_id` are int64 where all rows have them, as those of videos.
+
     Raises
     ------
     MissingExtraError
@@ -231,7 +234,12 @@ def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
     for reading in [readings] if isinstance(readings, Reading) else readings:
         rows += reading.to_rows()
         labels = labels or reading.labels
-    return pandas.DataFrame(rows, columns=None if rows else list(columns(labels)))
+    table = pandas.DataFrame(rows, columns=None if rows else list(columns(labels)))
+    # What is None in all rows, as the times of photos, and tables without a row would else be of no type, and those of
+    # other tables would lose theirs beside them (pandas.concat).
+    kinds = {"source": "str", "expression": "str"}
+    kinds |= {name: "int64" for name in ("frame", "track_id") if table[name].notna().all()}
+    return table.astype({name: kinds.get(name, "float64") for name in table.columns})
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
