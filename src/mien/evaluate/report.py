@@ -22,7 +22,7 @@ from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.models import CHECKPOINT, open_model
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predict import Outputs, predict
-from mien.evaluate.scheme import Task, choose_task
+from mien.evaluate.scheme import EvaluationTask, choose_task
 from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS
 from mien.metrics.calibration import scheme_calibration
@@ -118,13 +118,13 @@ def evaluate_model(
     return _assemble(stored, faces, task, target, outputs, rows, time.monotonic() - start_s)
 
 
-def wanted_rows(faces: Faces, task: Task) -> npt.NDArray[np.bool_]:
+def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
     """The rows to read, of shape (N,): those with a label of the scheme, and those whose votes count."""
     wanted = task.target >= 0
     return wanted if faces.votes is None else wanted | (faces.votes.sum(axis=1) > 0)
 
 
-def answers_of(outputs: Outputs, head: Head, task: Task) -> tuple[IntArray, IntArray | None]:
+def answers_of(outputs: Outputs, head: Head, task: EvaluationTask) -> tuple[IntArray, IntArray | None]:
     """The scheme's label that one pass, and ten views, give each row."""
     one_pass = task.scheme.project(softmax(outputs.logits[head.output]), head.labels)[0].argmax(axis=1)
     if outputs.views is None:
@@ -147,7 +147,7 @@ def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
     }
 
 
-def row_facts(measured: Measured, task: Task, rows: int, learned: bool) -> dict[str, Any]:
+def row_facts(measured: Measured, task: EvaluationTask, rows: int, learned: bool) -> dict[str, Any]:
     """What a report says of the rows; `learned` where they are those that training did not hold out."""
     faces = measured.faces
     return {
@@ -166,7 +166,7 @@ def row_facts(measured: Measured, task: Task, rows: int, learned: bool) -> dict[
 def _assemble(
     stored: StoredModel,
     faces: Faces,
-    task: Task,
+    task: EvaluationTask,
     target: IntArray,
     outputs: Outputs,
     rows: dict[str, Any],

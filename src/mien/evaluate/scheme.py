@@ -12,11 +12,11 @@ from mien.errors import InputError
 from mien.labels import FER7, NO_EXPRESSION, SCHEMES, LabelScheme, find_scheme
 from mien.zoo.card import Head, ModelCard
 
-__all__ = ["Task", "choose_task"]
+__all__ = ["EvaluationTask", "choose_task"]
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationTask:
     """What is asked of every model.
 
     Attributes
@@ -43,7 +43,7 @@ def choose_task(
     labels: tuple[str, ...],
     label: npt.NDArray[np.int64],
     source: str,
-) -> Task:
+) -> EvaluationTask:
     """Find the labels on which models and dataset meet.
 
     Parameters
@@ -85,7 +85,7 @@ def choose_task(
         raise InputError(
             source, f"no row has one of the labels {', '.join(scheme.labels)}; its rows are {', '.join(left_out)}"
         )
-    return Task(scheme, heads, target, left_out)
+    return EvaluationTask(scheme, heads, target, left_out)
 
 
 def _shared_scheme(card: ModelCard, labels: tuple[str, ...], source: str) -> LabelScheme:
