@@ -68,7 +68,7 @@ def convert(
 
     Parameters
     ----------
-    network : PlainNet
+    network : ExpressionNetwork
         Trained.
     calibration_images : uint8 array of shape (N, C, S, S)
         Training faces; at most 512 of them, at equal distances, set the ranges of the int8 numbers.
