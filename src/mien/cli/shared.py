@@ -104,7 +104,8 @@ def say(line: str) -> None:
             break_on_hyphens=False,
         )
         text = "\n".join("\n".join(wrapper.wrap(part)) or part for part in text.split("\n"))
-    typer.echo(text, err=True)
+    # Not typer.echo, which goes around what Rich puts in the place of stderr while a progress bar is shown.
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def counted(number: int, what: str) -> str:

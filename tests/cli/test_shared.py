@@ -1,0 +1,24 @@
+"""What the commands share."""
+
+import io
+import sys
+
+from rich.console import Console
+
+from mien.cli.shared import progress_bar, say
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_what_is_said_during_a_progress_bar_has_a_line_of_its_own(monkeypatch):
+    """It came on the line of the bar, and left the bar standing above it."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress_bar(Console(file=screen, force_terminal=True, width=60), "reading", False):
+        say("one photo could not be read")
+    before, said, _ = screen.getvalue().partition("mien: one photo could not be read\n")
+    assert said
+    assert before.endswith("\r\x1b[2K")  # the bar is wiped away first
