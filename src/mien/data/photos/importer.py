@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -93,28 +93,7 @@ def import_photos(
     layout = find_layout(path, options.layout)
     tell = progress or (lambda *_: None)
     summary = PhotoImportSummary(layout)
-    thumbs, sources, splits = [], [], []
-    sound: list[bool] = []
-    for photo in LAYOUTS[layout](path):
-        try:
-            if isinstance(photo, InputError):
-                raise photo
-            gray = decode_gray(photo.image, photo.name)
-        except InputError as error:
-            if options.on_error == "stop":
-                raise
-            summary.damaged_rows += 1
-            summary.damaged += [error] if len(summary.damaged) < _MOST_NAMED else []
-            sound.append(False)
-            continue
-        sound.append(True)
-        thumbs.append(cv2.resize(gray, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA))
-        sources.append(photo.source)
-        splits.append(photo.split)
-        tell(len(thumbs), None, "looking for copies")
-    if not thumbs:
-        left_out = f"; damaged: {summary.damaged_rows:,}" if summary.damaged_rows else ""
-        raise InputError(str(path), f"has no photos that can be read{left_out}")
+    readable, thumbs, sources, splits = _first_pass(path, layout, options, summary, tell)
     if set(splits) == {TRAIN} and options.validation:
         groups = copy_groups(len(thumbs), find_copies(np.asarray(thumbs, np.uint8)))
         summary.copies = len(thumbs) - len(np.unique(groups))
@@ -126,26 +105,82 @@ def import_photos(
         "damaged_rows": summary.damaged_rows,
     }  # fmt: skip
     total = len(thumbs)
-    again = (photo for photo, kept in zip(LAYOUTS[layout](path), sound, strict=True) if kept)
+    again = (photo for photo, kept in zip(LAYOUTS[layout](path), readable, strict=True) if kept)
     photos = (
         dataclasses.replace(photo, split=split)
         for photo, split in zip(again, splits, strict=True)
         if isinstance(photo, Photo)
     )
     dataset = write_photos(dest, photos, facts, lambda done: tell(done, total, "writing"))
-    counts: Counter[tuple[str, str]] = Counter()
-    faces: Counter[tuple[str, str]] = Counter()
-    for photo in dataset.photos():
-        counts[photo.source, photo.split] += 1
-        faces[photo.source, photo.split] += len(photo.box_xyxy)
-    for own, split in sorted(counts):
-        summary.photos.setdefault(own, {})[split] = counts[own, split]
-        summary.faces.setdefault(own, {})[split] = faces[own, split]
+    _count(dataset, summary)
     return dataset, summary
 
 
+class _FirstPass(NamedTuple):
+    """What is known after a source was read once.
+
+    Attributes
+    ----------
+    readable : list of bool
+        For each photo of the source, whether it can be read; the other lists are of those that can.
+    thumbs : list of uint8 array of shape (48, 48)
+        Small gray pictures.
+    sources, splits : list of str
+        Each photo's collection and split.
+    """
+
+    readable: list[bool]
+    thumbs: list[npt.NDArray[Any]]
+    sources: list[str]
+    splits: list[str]
+
+
+def _first_pass(
+    path: Path,
+    layout: str,
+    options: PhotoImportOptions,
+    summary: PhotoImportSummary,
+    tell: Callable[[int, int | None, str], None],
+) -> _FirstPass:
+    """Decode all photos; those that are damaged are counted in the summary, or raised."""
+    seen = _FirstPass([], [], [], [])
+    for photo in LAYOUTS[layout](path):
+        try:
+            if isinstance(photo, InputError):
+                raise photo
+            gray = decode_gray(photo.image, photo.name)
+        except InputError as error:
+            if options.on_error == "stop":
+                raise
+            summary.damaged_rows += 1
+            summary.damaged += [error] if len(summary.damaged) < _MOST_NAMED else []
+            seen.readable.append(False)
+            continue
+        seen.readable.append(True)
+        seen.thumbs.append(cv2.resize(gray, (_THUMB_PX, _THUMB_PX), interpolation=cv2.INTER_AREA))
+        seen.sources.append(photo.source)
+        seen.splits.append(photo.split)
+        tell(len(seen.thumbs), None, "looking for copies")
+    if not seen.thumbs:
+        left_out = f"; damaged: {summary.damaged_rows:,}" if summary.damaged_rows else ""
+        raise InputError(str(path), f"has no photos that can be read{left_out}")
+    return seen
+
+
+def _count(dataset: PhotoDataset, summary: PhotoImportSummary) -> None:
+    """Count photos and faces by source and split."""
+    photos: Counter[tuple[str, str]] = Counter()
+    faces: Counter[tuple[str, str]] = Counter()
+    for photo in dataset.photos():
+        photos[photo.source, photo.split] += 1
+        faces[photo.source, photo.split] += len(photo.box_xyxy)
+    for source, split in sorted(photos):
+        summary.photos.setdefault(source, {})[split] = photos[source, split]
+        summary.faces.setdefault(source, {})[split] = faces[source, split]
+
+
 def choose_photos(sources: list[str], groups: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose a share of the photos of every source; groups of copies are taken whole, those that fit.
+    """Choose a share of the photos of every source for validation; groups of copies are taken whole, those that fit.
 
     The share is met as nearly as that goes: 19 near copies among 20 photos stay in training. Where no group fits, the
     smallest is taken, unless it is more than half of the source.
