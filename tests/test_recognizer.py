@@ -334,6 +334,21 @@ def test_threads_end_when_the_consumer_stops():
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("options", [{}, {"threads": 3}, {"frame_rate": 10}])
+def test_what_came_before_an_iterable_failed_is_read(options):
+    """Up to a batch of readings was lost with the error of the caller's own generator."""
+
+    def images():
+        for _ in range(5):
+            yield paint_face(3)
+        raise ConnectionError("the store is gone")
+
+    read = []
+    with pytest.raises(ConnectionError, match="the store is gone"):
+        read.extend(fake_recognizer().stream(images(), **options))
+    assert len(read) == 5
+
+
 def test_an_error_in_a_worker_reaches_the_caller():
     def fail(number):
         if number == 5:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recognizer", "recognize"]
 
+_A = TypeVar("_A")
 OnError: TypeAlias = Literal["raise", "record"]
 _MADE_OF = {"_classifier": {"model"}, "_detector": {"detector", "min_face_px", "min_score"}}
 """The options that each stage depends on."""
@@ -42,6 +43,14 @@ _IMAGE_OPTIONS = ("on_error", "threads")
 def _check_on_error(on_error: object) -> None:
     if on_error not in ("raise", "record"):
         raise UsageError(f"on_error is {on_error!r}; expected 'raise' or 'record'")
+
+
+def _until_failure(images: Iterable[_A], failed: list[Exception]) -> Iterator[_A]:
+    """What an iterable gives before it fails, for its error to be raised when all of that is read."""
+    try:
+        yield from images
+    except Exception as error:  # noqa: BLE001 - the caller's own, whatever it is
+        failed.append(error)
 
 
 @document_options
@@ -237,6 +246,7 @@ class Recognizer(RecognizerOptions):
             If an option does not exist or has a wrong value, or this is no video and no iterable of images.
         InputError
             If the video cannot be opened, at once; or when it breaks off. Of images only if `on_error` is ``"raise"``.
+            An error of your own iterable is raised, too, after the readings of what it gave before.
 
         Examples
         --------
@@ -292,6 +302,8 @@ class Recognizer(RecognizerOptions):
         self._detector(inner)
         if several > 1 and not isinstance(images, (list, tuple)):
             images = map(own_image, images)  # some are taken while those before are still to be read
+        failed: list[Exception] = []
+        images = _until_failure(images, failed)
         prepare = functools.partial(self._prepare, threads=inner, keep=keep_frames)
         # Without their images, prepared photos are small: enough of them wait to bridge a batch of the classifier.
         prepared = ordered_map(prepare, images, several, ahead=2 if keep_frames else 8)
@@ -300,6 +312,8 @@ class Recognizer(RecognizerOptions):
                 if item.error is not None and on_error == "raise":
                     raise item.error
                 yield item.frame, reading
+        if failed:
+            raise failed[0]
 
     def prepare(self, image: ImageLike | Frame) -> Prepared:
         """Decode, detect and align one image on the calling thread: for those who batch by themselves, as a server."""
