@@ -215,6 +215,9 @@ def test_paths_that_lead_nowhere(tmp_path):
         load_image(tmp_path)
     with pytest.raises(InputError, match="fetches nothing"):
         load_image("https://example.org/photo.jpg")
+    for stream in ("camera:0", "rtsp://example.org/door"):
+        with pytest.raises(InputError, match="Recognizer.stream"):
+            load_image(stream)
     with pytest.raises(InputError, match="cannot be read"):
         load_image("a\0b")
 

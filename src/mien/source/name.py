@@ -100,8 +100,11 @@ def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str
         What it should have been, where it is a folder.
     """
     if isinstance(error, FileNotFoundError):
+        if _CAMERA.fullmatch(name):
+            return "is a camera; Recognizer.stream reads it"
         if "://" in name:
-            return "is an address; mien fetches nothing: download it first"
+            stream = "; of a video stream, give the address to Recognizer.stream" if is_network(name) else ""
+            return f"is an address; mien fetches nothing: download it first{stream}"
         hint = "; in Python list what a pattern names with glob.glob" if glob.has_magic(name) else ""
         return f"no such file or folder{hint}"
     if isinstance(error, IsADirectoryError):
