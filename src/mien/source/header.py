@@ -29,15 +29,13 @@ class ImageHeader:
     truncated : bool
         True where the file surely ends too early.
     quarter_turns : int
-        How often the picture is to be turned anticlockwise by 90 degrees; told for AVIF alone, as OpenCV turns the
-        others by itself.
+        How often the picture must be turned anticlockwise by 90 degrees. Only read of AVIF: OpenCV turns the others.
     flip_axis : int or None
-        The axis of the array along which it is to be mirrored after that (0: top to bottom); likewise.
+        The axis of the array along which it must be mirrored after that (0: top to bottom); likewise.
     extra_sample : int
-        Of TIFF, what its fourth channel is: 1 the share of colours that are multiplied by it, 2 that of colours as they
-        are, 0 not told.
+        Only of TIFF, its tag ExtraSamples: 1 for associated (premultiplied) alpha, 2 for unassociated alpha, else 0.
     opaque : bool
-        True where the file says that it has no transparent pixels; told for PNG and WebP alone.
+        True where the file says that it has no transparent pixels. Only read of PNG and WebP.
     """
 
     format: str

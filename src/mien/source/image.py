@@ -80,10 +80,10 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
 
 
 def own_image(image: Any) -> Any:
-    """An image for those who read it later: a copy, where whoever gave it may fill it anew.
+    """A copy of an image that may change before it is read; others are returned as they are.
 
-    As programs do that read a camera into one array again and again, and Pillow with the frames of an animation. What
-    can only be read is given back as it is.
+    Programs read a camera into the same array again and again, and Pillow gives the frames of an animation as one
+    object.
     """
     if isinstance(image, np.ndarray):
         return image.copy()
@@ -173,7 +173,7 @@ def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any, extra_sample: int) 
     tolerance = 0
     if full.dtype == np.uint16:
         full = (full >> 8).astype(np.uint8)
-        if extra_sample == 2:  # of TIFF, `image` has colours that libtiff has multiplied; of 16 bits, `full` has not
+        if extra_sample == 2:  # of such a TIFF libtiff has premultiplied `image`, but with 16 bits not `full`
             full[:, :, :3] = full[:, :, :3] * (full[:, :, 3:] / 255.0) + 0.5
             tolerance = 2
     # IMREAD_UNCHANGED does not turn the picture as EXIF says. Its colours tell how the other one was turned.
@@ -181,17 +181,17 @@ def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any, extra_sample: int) 
         for turned in (np.rot90(full, turns), np.rot90(full[:, ::-1], turns)):
             colors = np.ascontiguousarray(turned[:, :, :3])
             if colors.shape == image.shape and cv2.absdiff(colors, image).max() <= tolerance:
-                return _over_white(image, turned[:, :, 3], multiplied=extra_sample in (1, 2))
+                return _over_white(image, turned[:, :, 3], premultiplied=extra_sample in (1, 2))
     return image
 
 
-def _over_white(image_bgr: Any, alpha: Any, multiplied: bool = False) -> Any:
-    """`multiplied`: the colours are multiplied by their share already."""
+def _over_white(image_bgr: Any, alpha: Any, premultiplied: bool = False) -> Any:
+    """The image over white; `premultiplied` colours are multiplied by their alpha already."""
     if alpha.min() == 255:
         return image_bgr
-    share = alpha[:, :, None].astype(np.float32) / 255.0
-    own = image_bgr if multiplied else image_bgr * share
-    return np.clip(own + 255.0 * (1.0 - share) + 0.5, 0, 255).astype(np.uint8)
+    opacity = alpha[:, :, None].astype(np.float32) / 255.0
+    colors = image_bgr if premultiplied else image_bgr * opacity
+    return np.clip(colors + 255.0 * (1.0 - opacity) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _undecodable(header: ImageHeader, data: bytes) -> str:

@@ -31,7 +31,7 @@ _LONGEST_WAIT_S = 8.0
 # Time stamps are rounded in many files; a frame this little before its turn is taken.
 EARLY_S = 0.002
 _FALLBACK_RATE = 25.0
-# Pixels that are less wide or high than this are square but for rounding; more is a mistake in the file.
+# Pixel aspect ratios: closer to 1 the pixels are square but for rounding, further from it the file is wrong.
 _LEAST_STRETCHED = 1.01
 _MOST_STRETCHED = 4.0
 
@@ -254,13 +254,13 @@ class VideoSource:
         done, image = self._capture.retrieve()
         if not done or image is None or not image.size:
             return None
-        if (shape := self._pixel_shape()) != 1.0:
+        if (aspect := self._pixel_aspect_ratio()) != 1.0:
             height, width = image.shape[:2]
-            image = cv2.resize(image, (max(1, round(width * shape)), height), interpolation=cv2.INTER_LINEAR)
+            image = cv2.resize(image, (max(1, round(width * aspect)), height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(image, np.uint8)
 
-    def _pixel_shape(self) -> float:
-        """How much wider than high the pixels of the upright picture are shown, as of DV and DVD; 1 for square ones."""
+    def _pixel_aspect_ratio(self) -> float:
+        """Width over height of the upright picture's pixels: 1 for square ones; DV and DVD have others."""
         wide, high = (_number(self._capture, key, 1.0, 1e9) for key in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
         if not wide or not high or not _MOST_STRETCHED > max(wide / high, high / wide) > _LEAST_STRETCHED:
             return 1.0
@@ -269,7 +269,7 @@ class VideoSource:
 
 
 def next_due_s(time_s: float, every_s: float | None) -> float:
-    """From when on the next frame is wanted, where one is read in so many seconds."""
+    """The time from which the next frame is wanted, if one frame is read every `every_s` seconds."""
     return (math.floor((time_s + EARLY_S) / every_s) + 1) * every_s if every_s else -math.inf
 
 
