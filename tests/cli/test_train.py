@@ -188,6 +188,9 @@ def test_resume_needs_only_the_folder(mien, trained):
     done = mien("train", "--resume", "--out", trained, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["best"] == json.loads((trained / "run.json").read_text())["result"]["best"]
+    assert f"the run in {trained} is complete: nothing was left to train" in mien(
+        "train", "--resume", "--out", trained
+    ).out.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mien.data import Dataset, audit_dataset, clean_dataset, read_plan, write_au
 from mien.data.audit.checks import copy_findings, label_findings
 from mien.data.audit.labels import find_label_issues
 from mien.data.audit.plan import CHECKS
-from mien.data.audit.predict import label_probabilities, read_probabilities
+from mien.data.audit.predict import knowing_head, label_probabilities, read_probabilities
 from mien.data.audit.run import identify
 from mien.data.copies import CopyPairs
 from mien.errors import InputError, MienWarning, ModelError, UsageError
@@ -446,3 +446,5 @@ def test_merged_classes_get_the_sum_of_their_members():
     assert label_probabilities(outputs, ("sad", "happy"))[0] == pytest.approx([0.4, 0.6])
     with pytest.raises(ModelError, match="does not know the classes happy, contempt; it knows angry"):
         label_probabilities(outputs, ("happy", "contempt"))
+    with pytest.raises(ModelError, match="knows happy, sad, contempt; give a model"):  # each class once, and no others
+        knowing_head([("happy", "sad"), ("sad", "contempt", "unknown", "not_face")], ("engaged", "bored"))

@@ -330,7 +330,8 @@ def _show_audit(console: Console, found: Audit) -> None:
     table = new_table("check", "found", *ACTIONS)
     for check, count in found.counts().items():
         actions = [sum(finding.action == action for finding in found.of(check)) for action in ACTIONS]
-        table.add_row(check, f"{count:,}", *(f"{n:,}" if n else "" for n in actions))
+        judged = check != "wrong_label" or found.judged_rows
+        table.add_row(check, f"{count:,}" if judged else "-", *(f"{n:,}" if n else "" for n in actions))
     print_table(console, table)
     leaks = found.to_dict()["leaks"]
     if sum(leaks.values()):

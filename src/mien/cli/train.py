@@ -88,14 +88,17 @@ def train(
         return
     out = out or _RUNS / _name(recipe, given)
     console = open_console()
+    ended = resume and _is_complete(out)
     with warnings_shown(is_first_process()), _Bar(console, json, out) as bar:
         result = _run(chosen, out, resume, bar.show)
     if not is_first_process():
         return
     if json:
         print_json(_plain(result))
-    else:
-        _show(console, result, chosen)
+        return
+    if ended:
+        console.print(f"the run in {out} is complete: nothing was left to train")
+    _show(console, result, chosen)
 
 
 def _read(path: Path | None, kind: str | None, resumed: Path | None) -> Recipe:
@@ -122,6 +125,12 @@ def _show_augmentations(recipe: Recipe, path: Path) -> None:
 def _name(recipe: Path | None, given: Mapping[str, Any]) -> str:
     """What to call the run: after its recipe, else after its data."""
     return recipe.stem if recipe is not None else Path(given.get("dataset", "train")).stem or "train"
+
+
+def _is_complete(folder: Path) -> bool:
+    from mien.train.folder import RunFolder
+
+    return RunFolder(folder).finished_result() is not None
 
 
 def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:

@@ -18,7 +18,7 @@ from mien.classify.calibration import softmax
 from mien.data.info import open_parquet
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
-from mien.labels import canonical_name, scheme_of
+from mien.labels import NOT_FACE, UNKNOWN, canonical_name, scheme_of
 from mien.zoo import find_model
 
 __all__ = ["face_scores", "knowing_head", "label_probabilities", "model_outputs", "read_probabilities"]
@@ -68,7 +68,7 @@ def knowing_head(heads: Sequence[tuple[str, ...]], labels: Sequence[str]) -> tup
     for head in heads:
         if scheme_of(labels).classes <= set(head):
             return head
-    known = "; ".join(", ".join(head) for head in heads)
+    known = ", ".join(dict.fromkeys(name for head in heads for name in head if name not in (NOT_FACE, UNKNOWN)))
     raise ModelError(
         f"the model does not know the classes {', '.join(labels)}; it knows {known}; give a model that was trained on "
         "these classes (--model FILE.onnx), or out-of-fold --probabilities FILE"
