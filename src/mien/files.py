@@ -76,11 +76,11 @@ def json_text(value: Any, encoding: str | None = None, *, indent: int | None = N
     ----------
     value : plain values
     encoding : str, optional
-        Of the stream that it goes to. JSON is UTF-8: in another one whatever is not ASCII is written as escapes.
+        Encoding of the stream that the text goes to. Unless it is UTF-8, all that is not ASCII is written as escapes.
     indent : int, optional
         As in `json.dumps`.
     finite : bool
-        Whether a number that is none, or endless, is an error (ValueError); JSON itself has no word for it.
+        Whether NaN and infinity, which JSON does not have, raise ValueError.
     """
     if codecs.lookup(encoding or "utf-8").name == "utf-8":
         text = json.dumps(value, ensure_ascii=False, allow_nan=not finite, indent=indent)
@@ -96,7 +96,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def utf8_text(text: str) -> str:
-    """A text that every file takes: bytes of a file name that are no UTF-8 (old archives have such) become escapes."""
+    """A text that can be written as UTF-8: other bytes of a file name (old archives have such) become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

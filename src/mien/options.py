@@ -86,7 +86,7 @@ def option(
 
 
 def check_options(options: Any) -> None:
-    """Hold an options dataclass against its declarations.
+    """Check the values of an options dataclass against its declarations.
 
     Numbers of numpy become Python's, and the names of files become paths.
 
@@ -283,7 +283,7 @@ def _type_name(wanted: Any) -> str:
 
 
 def option_type(kind: type[Any], item: dataclasses.Field[Any]) -> Any:
-    """A field's type; the text of our own source, where annotations are postponed, is evaluated."""
+    """A field's type; an annotation that is text, since its module postpones them, is evaluated."""
     if not isinstance(item.type, str):
         return item.type
     # Not typing.get_type_hints: it would need the names of all fields, also those only imported for type checkers.
@@ -291,6 +291,6 @@ def option_type(kind: type[Any], item: dataclasses.Field[Any]) -> Any:
 
 
 def without_none(annotation: Any) -> Any:
-    """The type of which a field takes a value, where it takes None too; another type as it is."""
+    """A type without None: ``int`` for ``int | None`` and for ``int``."""
     parts = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     return next(part for part in parts if part is not types.NoneType)

@@ -70,8 +70,8 @@ class Opened(Generic[_A]):
 def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int, ahead: int = 2) -> Iterator[_B]:
     """Like `map`, with several threads and results in order.
 
-    At most `ahead` items a thread are under way or done and not yet taken, so that memory stays bounded. More of them
-    keep the threads busy while the caller is.
+    For each thread at most `ahead` items are being worked on, or are done and not yet taken by the caller, so that
+    memory stays bounded. A larger number keeps the threads busy while the caller works.
     """
     if threads == 1:
         yield from map(function, items)

@@ -25,8 +25,8 @@ _BATCH_FACES = 32
 _BATCH_KEPT_BYTES = 128 << 20
 
 _NOT_FACE_FROM_PX = 40.0
-"""Crops that span fewer pixels of the photo are not asked whether they are a face: blurred and masked faces would be
-lost, a third of them and more; from here on it is one in a few hundred (benchmarks/not_face_check.py)."""
+"""Crops that span fewer pixels of the photo are never dropped as "not a face": a third and more of the blurred and
+masked faces would be lost. From this size on it is one in a few hundred (benchmarks/not_face_check.py)."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ def read_prepared(
     served : (LabelScheme, Head)
         The labels of the readings, and the head of the classifier that serves them.
     max_not_face : float
-        A detector's find that is no face with a higher probability is dropped, if it is large enough to tell.
+        A detection is dropped if the model calls it "not a face" with a higher probability, and it is large enough.
     views : int
         How many views of each face are averaged: see `mien.classify.take_views`.
     """

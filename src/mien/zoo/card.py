@@ -132,9 +132,9 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class LearnedFrom:
-    """The split that a model was trained on, so that it can be told again which of its faces were held out.
+    """The split that a model was trained on, and which of its faces were held out.
 
-    `mien.data.held_out` writes it, and finds the faces again by it.
+    `mien.data.held_out` makes it, and by it finds the held-out faces again.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class LearnedFrom:
     faces : int
         Of the whole split, with those that were held out.
     held_out : int
-        How many of them chose the best epoch and were not learned from; 0 where other faces chose.
+        How many of them were held out to choose the best epoch; 0 where other faces were used for that.
     checksum : str
         Of the faces, and of which were held out.
     share : float or None
@@ -153,7 +153,7 @@ class LearnedFrom:
     fold : int or None
         They are this fold of the dataset's column ``fold``; None otherwise.
     earlier : LearnedFrom or None
-        What the weights that training started from had learned from before; None where it is not known.
+        The same of the weights that training started from; None where it is not known.
     """
 
     source: str
