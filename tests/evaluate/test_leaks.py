@@ -64,7 +64,7 @@ def test_the_training_split_beside_is_searched_by_itself(tmp_path: Path, monkeyp
     assert mark_leaks(open_faces(both, "train"), both, None).leaked is None  # a split is no leak of itself
     held_out = write_dataset(tmp_path / "e.parquet", images, splits=("test", "validation"))
     assert mark_leaks(open_faces(held_out, "test"), held_out, None).leaked is None
-    monkeypatch.setattr(leaks_module, "LOOKED_FOR", 1)
+    monkeypatch.setattr(leaks_module, "MOST_SEARCHED", 1)
     assert mark_leaks(open_faces(both), both, None).leaked is None
     assert mark_leaks(open_faces(both), both, both).leaked is not None  # asked for: however many
 

@@ -1,7 +1,7 @@
-"""Which faces of a split training held out: chosen for training, remembered with the model, found again to measure it.
+"""The faces of a split that training holds out for validation: chosen, recorded with the model, and found again.
 
-A model that was trained on a dataset without other splits chose its best epoch by some faces of the one split, and
-learned from the rest. Only those that were held out say what it is worth.
+Where a dataset has one split only, training chooses the best epoch by some of its faces and learns from the rest. Only
+on the faces that were held out can such a model be measured.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def dataset_column(faces: Faces, name: str, missing: float, command: str) -> npt
 def remember(
     faces: Faces, held: BoolArray | None, *, share: float | None = None, seed: int = 0, fold: int | None = None
 ) -> LearnedFrom:
-    """What to keep with a model that is trained on these faces.
+    """The record to keep with a model that is trained on these faces.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def remember(
 
 
 def held_out_otherwise(now: LearnedFrom, before: LearnedFrom | None) -> bool:
-    """Whether training holds faces out that the weights it starts from learned from: of the same split others were.
+    """Whether the first weights learned from faces that are held out now: from the same split, with others held out.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from mien.metrics.classification import rounded, share_interval
 
 __all__ = ["LEAK_PARTS", "leak_scores", "mark_leaks"]
 
-LOOKED_FOR = 100_000
+MOST_SEARCHED = 100_000
 """The largest training split that is searched without being asked to."""
 LEAK_PARTS = {
     "without_exact_copies": "no exact copies",
@@ -40,7 +40,7 @@ def mark_leaks(
         What a model is measured on.
     data : path
         Where they are from; its split ``train`` is searched if `training` is None, unless it has more than
-        `LOOKED_FOR` faces.
+        `MOST_SEARCHED` faces.
     training : path, Faces or None
         What the model was trained on; as faces, the rest of the split that `faces` were held out of.
     threads : int, optional
@@ -58,7 +58,7 @@ def mark_leaks(
     """
     if isinstance(training, Faces):
         learned = training
-        if len(learned) > LOOKED_FOR:
+        if len(learned) > MOST_SEARCHED:
             return faces
     elif training is not None:
         learned = open_training(training)
@@ -67,7 +67,7 @@ def mark_leaks(
             learned = open_training(data)
         except UsageError:  # several splits, none of them for training
             return faces
-        if learned.split == faces.split or len(learned) > LOOKED_FOR:
+        if learned.split == faces.split or len(learned) > MOST_SEARCHED:
             return faces
     kind = copied_rows(faces.squares(), learned.squares(), threads=threads)
     copied, exact = kind >= 0, kind == COPY_KINDS.index("exact")
