@@ -1,4 +1,4 @@
-"""Keeps what a run has come to: checkpoints, state, records, curves, logs. Only the first process writes."""
+"""Writes what a run produces: checkpoints, state, records, curves, logs. Only the first process writes."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def process_group(fabric: Any) -> Iterator[None]:
-    """End the group's threads before the process ends, which else aborts at times, with its work done or not."""
+    """Destroy the process group before the process ends: otherwise its threads abort the process at times."""
     many = fabric.world_size > 1
     try:
         yield
@@ -114,7 +114,7 @@ def process_group(fabric: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent_beside(first: bool) -> Iterator[None]:
-    """Let the first process alone tell of what ends them all."""
+    """Let only the first process report an error that ends all of them."""
     try:
         yield
     except (MienError, KeyboardInterrupt):

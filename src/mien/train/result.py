@@ -32,11 +32,11 @@ class Report:
     metrics : mapping of str to float, or None
         At the end of an epoch: everything that is logged of it; None in between.
     metric : str
-        Name, in `metrics`, of what chooses.
+        The key in `metrics` by which the best epoch is chosen.
     best, best_epoch : float, int
         The best so far and the epoch, from 1, that it belongs to; NaN and 0 before the first validation.
     validating : bool
-        The steps of the epoch are done, and the rows that choose are being read, which may take a while.
+        The steps of the epoch are done and the network is being validated, which may take a while.
     """
 
     epoch: int
@@ -67,7 +67,7 @@ class RunResult:
     ----------
     folder : Path
     metric : str
-        Name of what chose the best epoch, such as ``"validation_accuracy"``.
+        The metric by which the best epoch was chosen, such as ``"validation_accuracy"``.
     best : float
         Its best value.
     best_epoch, epochs : int

@@ -108,7 +108,7 @@ class Task(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What to write down of the data: values for JSON.
 
-        Must hold ``"checksum"``, of the rows that are learned from and chosen by (a run is only resumed on the same).
+        Must hold ``"checksum"``, of the training and validation rows: a run is only resumed on the same.
         """
         ...
 
@@ -123,9 +123,9 @@ class Task(Protocol):
 
     @property
     def guessing(self) -> tuple[str, float] | None:
-        """The name of one of the losses, and its value where every answer is as likely; known after `setup`.
+        """The name of one of the losses, and its value at chance level (all answers equally likely).
 
-        An epoch that is clearly worse is warned of. None where nothing can be said.
+        Known after `setup`. An epoch that is clearly worse is warned of. None where there is no such value.
         """
         ...
 
@@ -157,7 +157,7 @@ class Task(Protocol):
         ...
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
-        """Measure a network on the faces that choose.
+        """Measure a network on the validation data.
 
         Parameters
         ----------

@@ -360,7 +360,7 @@ def _scores(confusion: npt.NDArray[np.float64], loss: float, leaks_known: bool) 
 
 
 def _copies(images: ImageBatches, of: ImageBatches, count: int) -> npt.NDArray[np.bool_]:
-    """Which images are, to the pixel, among others; none where that is not cheap to say."""
+    """Which images have an exact copy among others; none, unless all of them are in memory."""
     if not isinstance(images, ResidentImages) or not isinstance(of, ResidentImages):
         return np.zeros(count, np.bool_)
     known = {image.tobytes() for image in of.images.cpu().numpy()}
