@@ -14,10 +14,8 @@ from mien.data.pixels import decode_gray
 from mien.errors import InputError
 from mien.labels import FER7
 
-__all__ = ["FERPLUS_LABELS", "FER_LABELS", "Fer2013", "copies_in", "read_fer2013_parquet"]
+__all__ = ["Fer2013", "copies_in", "read_fer2013_parquet"]
 
-FER_LABELS = FER7
-FERPLUS_LABELS = VOTE_LABELS
 SIDE_PX = 48
 
 
@@ -29,9 +27,9 @@ class Fer2013(NamedTuple):
     images : uint8 array of shape (N, 48, 48)
         Gray faces.
     labels : int64 array of shape (N,)
-        Index into `FER_LABELS`.
+        Index into `mien.labels.FER7`.
     votes : uint8 array of shape (N, 10)
-        How many annotators chose each of `FERPLUS_LABELS`.
+        How many annotators chose each of `mien.data.ferplus.VOTE_LABELS`.
     row : int32 array of shape (N,)
         Row of the original ``fer2013.csv``, from 0.
     """
@@ -74,15 +72,15 @@ def read_fer2013_parquet(path: Path) -> Fer2013:
     encoded = [image["bytes"] if image else None for image in table.column("image").to_pylist()]
     images = np.stack([_decode(data, i, path) for i, data in enumerate(encoded)]) if encoded else _no_images()
     labels = np.asarray(table.column("label").to_pylist(), np.int64)
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(FER_LABELS):
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(FER7):
         raise InputError(str(path), f"labels reach from {labels.min()} to {labels.max()}; expected 0 to 6")
     votes = table.column("ferplus_votes").to_pylist()
-    if any(vote is None or len(vote) != len(FERPLUS_LABELS) for vote in votes):
+    if any(vote is None or len(vote) != len(VOTE_LABELS) for vote in votes):
         raise InputError(str(path), "expected ten numbers a row in ferplus_votes")
     return Fer2013(
         images,
         labels,
-        np.asarray(votes, np.uint8).reshape(-1, len(FERPLUS_LABELS)),
+        np.asarray(votes, np.uint8).reshape(-1, len(VOTE_LABELS)),
         np.asarray(table.column("row").to_pylist(), np.int32),
     )
 

@@ -17,7 +17,7 @@ ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
-def run_logits(model: bytes, images: ByteArray, *, threads: int = 0, batch: int = 128) -> dict[str, FloatArray]:
+def run_logits(model: bytes, images: ByteArray, *, batch: int = 128) -> dict[str, FloatArray]:
     """Run an exported expression model.
 
     Parameters
@@ -26,8 +26,6 @@ def run_logits(model: bytes, images: ByteArray, *, threads: int = 0, batch: int 
         Content of the ONNX file.
     images : uint8 array of shape (N, C, S, S)
         Faces of the model's size, gray or RGB.
-    threads : int
-        0 takes all cores.
     batch : int
         Faces at a time; fewer where they are larger than 64 px.
 
@@ -37,7 +35,6 @@ def run_logits(model: bytes, images: ByteArray, *, threads: int = 0, batch: int 
         Logits of each output, by its name.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -47,9 +47,7 @@ def bar_chart(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]) -
     return Markup("".join([*lines, "</div>"]))  # noqa: S704 - every name is escaped above
 
 
-def histogram(
-    values: npt.NDArray[np.floating], low: float, high: float, caption: str, bins: int = 32, unit: str = ""
-) -> Markup:
+def histogram(values: npt.NDArray[np.floating], low: float, high: float, caption: str, bins: int = 32) -> Markup:
     """A histogram with the number of faces, and the median marked; values outside count in the outermost bins.
 
     Parameters
@@ -82,8 +80,8 @@ def histogram(
         at = 10 + (width - 20) * (min(max(median, low), high) - low) / (high - low)
         parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="16" y2="{base}" class="mark"/>')
         anchor, shift = ("end", -4) if at > width * 0.6 else ("start", 4)
-        parts.append(_text(at + shift, 24, f"median {median:.3g}{unit}", anchor=anchor))
-        label += f", median {median:.3g}{unit}"
+        parts.append(_text(at + shift, 24, f"median {median:.3g}", anchor=anchor))
+        label += f", median {median:.3g}"
     parts.append(_text(width / 2, base + 34, caption, anchor="middle"))
     return _svg(width, height, parts, label)
 

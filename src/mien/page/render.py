@@ -21,6 +21,7 @@ from mien.opencv import encode_png
 __all__ = ["picture_strip", "picture_uri", "render", "write_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_GAP_PX = 2
 
 
 def picture_uri(image: npt.NDArray[np.uint8]) -> str:
@@ -28,7 +29,7 @@ def picture_uri(image: npt.NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()
 
 
-def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int, gap_px: int = 2) -> npt.NDArray[np.uint8]:
+def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int) -> npt.NDArray[np.uint8]:
     """Lay gray images of one size out in rows; gaps and empty places are transparent.
 
     Returns
@@ -38,10 +39,10 @@ def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int, gap_px:
     """
     height, width = images[0].shape[:2]
     rows = -(-len(images) // columns)
-    strip = np.zeros((rows * (height + gap_px) - gap_px, columns * (width + gap_px) - gap_px, 4), np.uint8)
+    strip = np.zeros((rows * (height + _GAP_PX) - _GAP_PX, columns * (width + _GAP_PX) - _GAP_PX, 4), np.uint8)
     for number, image in enumerate(images):
         row, column = divmod(number, columns)
-        top, left = row * (height + gap_px), column * (width + gap_px)
+        top, left = row * (height + _GAP_PX), column * (width + _GAP_PX)
         strip[top : top + height, left : left + width, :3] = image[:, :, None]
         strip[top : top + height, left : left + width, 3] = 255
     return strip
