@@ -270,6 +270,9 @@ def test_array_dtypes(picture):
     for array in (gray[:, :, None], deep, deep.astype(">u2"), gray / 255.0, (gray / 255.0).astype(np.float32)):
         np.testing.assert_array_equal(array_to_image(array, ""), gray)
     assert array_to_image(gray > 100, "").max() == 255
+    for kind in (np.float16, np.float64):  # what errors of rounding leave; it was "in [1, 1], expected [0, 1]"
+        rounded = np.array([[-0.0004, 1.0004]], kind)
+        assert array_to_image(rounded, "").tolist() == [[0, 255]]
     assert load_image(gray).bgr.shape == (40, 60, 3)
 
 
