@@ -40,6 +40,7 @@ def test_a_scheme_is_a_value():
     assert scheme != LabelScheme("mine", {"not": ("sad", "fear"), "well": ("happy",)})
     with pytest.raises(TypeError):
         scheme.members["other"] = ()
+    assert eval(repr(scheme)) == scheme
 
 
 @pytest.mark.parametrize(

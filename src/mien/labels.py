@@ -110,6 +110,9 @@ class LabelScheme:
             self, "members", MappingProxyType({label: tuple(names) for label, names in self.members.items()})
         )
 
+    def __repr__(self) -> str:
+        return f"LabelScheme({self.name!r}, {dict(self.members)})"
+
     def __eq__(self, other: object) -> bool:
         # The order of the labels is a part of it.
         return (
