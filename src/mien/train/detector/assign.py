@@ -102,7 +102,7 @@ def assign(logit: Tensor, boxes: Tensor, cells: Cells, faces: Tensor, known: Ten
     # would wait to be told how many faces there are.
     face, overlap = torch.empty(logit.shape, dtype=torch.int64), torch.empty_like(logit)
     padded = (known.sum(dim=1) + _ALIKE - 1) // _ALIKE * _ALIKE
-    for number in padded.unique().tolist():
+    for number in set(padded.tolist()):
         own = padded == number
         # An image without a face keeps one column, that of nobody.
         part = slice(0, max(number, 1))
