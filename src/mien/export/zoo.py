@@ -47,45 +47,44 @@ NOTES = (
 )
 
 
-def _describe(name: str, checkpoint: str, summary: str, *notes: str) -> ModelDescription:
+def _describe(name: str, summary: str, *notes: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         summary=summary,
         licence=LICENCE,
         training_data=TRAINING_DATA,
-        made_by=f"{COMMAND} (from weights/{checkpoint})",
+        made_by=f"{COMMAND} (from weights/{name}.safetensors)",
         notes=notes + NOTES,
     )
 
 
 CHECKPOINTS = {
-    "tiny.safetensors": _describe(
-        "tiny",
-        "tiny.safetensors",
-        "The fastest: four stages of two convolutions, 32 to 256 channels.",
-        DISTILLED,
-        SMALL_FACES,
-    ),
-    "small.safetensors": _describe(
-        "small",
-        "small.safetensors",
-        "Half the time of base: four stages of three convolutions, 32 to 256 channels.",
-        DISTILLED,
-        SMALL_FACES,
-    ),
-    "base.safetensors": _describe(
-        "base",
-        "base.safetensors",
-        "The default: four stages of two convolutions, 64 to 512 channels.",
-        DISTILLED,
-        SMALL_FACES,
-    ),
-    "wide.safetensors": _describe(
-        "wide",
-        "wide.safetensors",
-        "The most accurate: four stages of two convolutions, 96 to 512 channels.",
-        SMALL_FACES,
-    ),
+    f"{description.name}.safetensors": description
+    for description in (
+        _describe(
+            "tiny",
+            "The fastest: four stages of two convolutions, 32 to 256 channels.",
+            DISTILLED,
+            SMALL_FACES,
+        ),
+        _describe(
+            "small",
+            "Half the time of base: four stages of three convolutions, 32 to 256 channels.",
+            DISTILLED,
+            SMALL_FACES,
+        ),
+        _describe(
+            "base",
+            "The default: four stages of two convolutions, 64 to 512 channels.",
+            DISTILLED,
+            SMALL_FACES,
+        ),
+        _describe(
+            "wide",
+            "The most accurate: four stages of two convolutions, 96 to 512 channels.",
+            SMALL_FACES,
+        ),
+    )
 }
 """The checkpoint of each shipped expression model, with its description."""
 
