@@ -25,7 +25,7 @@ __all__ = ["Choices", "Range", "Space", "read_search"]
 SECTION = "search"
 _EXAMPLE = "learning_rate: {low: 0.01, high: 0.3, log: true} or batch_size: [64, 128, 256]"
 _RANGE_KEYS = ("low", "high", "log", "step")
-# What decides about the rows that choose, and where the run works, is not the search's to vary.
+# A search must not vary which rows it validates on, nor where it runs.
 _FIXED_SECTIONS = ("run",)
 _FIXED = (
     "dataset", "train_split", "validation_split", "validation_data", "validation_share", "fold", "labels", "leaked",
@@ -44,7 +44,7 @@ class Choices:
 
     def holds(self, value: Any) -> bool:
         """Whether it is one of the values."""
-        return any(value == own and type(value) is type(own) for own in self.values)
+        return any(_same(value, own) for own in self.values)
 
     @property
     def count(self) -> int:
@@ -53,7 +53,7 @@ class Choices:
 
     def number_of(self, value: Any) -> int:
         """Which of them a value is, from 0."""
-        return next(number for number in range(self.count) if Choices(self.values[number : number + 1]).holds(value))
+        return next(number for number, own in enumerate(self.values) if _same(value, own))
 
     def value_at(self, number: int) -> Any:
         """The value of a number, from 0."""
@@ -62,6 +62,11 @@ class Choices:
     def to_plain(self) -> list[Any]:
         """As in a file."""
         return list(self.values)
+
+
+def _same(value: Any, own: Any) -> bool:
+    """Whether two values are one choice; True is not 1, and 1 is not 1.0."""
+    return value == own and type(value) is type(own)
 
 
 @dataclass(frozen=True)
