@@ -44,3 +44,13 @@ def test_lines_are_broken_on_a_terminal_alone():
     line = "a line of many words that is long"
     assert printed(12, True, print_line, line).split(" \n") == ["a line of", "many words", "that is long\n"]
     assert printed(12, False, print_line, line) == f"{line}\n"
+
+
+def test_a_line_with_a_name_goes_on_below_its_text():
+    line = Text("accuracy     76.9 % of the faces that training held out")
+    assert [shown.rstrip() for shown in printed(30, True, print_line, line, "", 13).splitlines()] == [
+        "accuracy     76.9 % of the",
+        "             faces that",
+        "             training held out",
+    ]
+    assert printed(30, False, print_line, str(line), "", 13) == f"{line}\n"

@@ -118,11 +118,10 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_ferplus(console, values["ferplus"])
     _show_groups(console, values["by"])
     if values["leaks"] is None:
-        print_line(
-            console, "leaks        not looked for; --training PATH, without --no-leaks, finds copies of training faces"
-        )
+        found_by = "not looked for; --training PATH, without --no-leaks, finds copies of training faces"
     else:
-        print_line(console, f"leaks        {values['leaks']['found_by']}")
+        found_by = values["leaks"]["found_by"]
+    print_line(console, f"leaks        {found_by}", indent=13)
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
 
@@ -178,7 +177,7 @@ def _show_calibration(console: Console, found: dict[str, Any]) -> None:
         f"{found['ece_best']:.3f} with the best one here {found['temperature_best']:.3f}{held_out}"
     )
     line = Text.assemble("calibration  ECE ", (f"{found['ece_card']:.3f}", "bold"), others)
-    print_line(console, line)
+    print_line(console, line, indent=13)
 
 
 def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
@@ -190,7 +189,8 @@ def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
         if "accuracy" in part:
             views = f"; ten views {percent(found['ten_views'][name]['accuracy'])}" if found["ten_views"] else ""
             rest = f" ({span(part['accuracy_interval_95'])}) of {part['images']:,} faces{views}"
-            print_line(console, Text.assemble(f"{'FER+ ' + name:16} ", (percent(part["accuracy"]), "bold"), rest))
+            line = Text.assemble(f"{'FER+ ' + name:16} ", (percent(part["accuracy"]), "bold"), rest)
+            print_line(console, line, indent=17)
 
 
 def _show_groups(console: Console, found: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mien.cli.shared import open_console, percent, print_json, progress_bar, span, warnings_shown, written
+from mien.cli.tables import print_line
 from mien.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -113,18 +114,23 @@ def _show_file(console: Console, card: ModelCard, out: Path) -> None:
 
     facts = f" {card.precision}, {out.stat().st_size:,} bytes, {card.parameters:,} parameters"
     console.print(Text.assemble((card.name, "bold"), facts))
-    console.print(f"sha256       {card.sha256}", soft_wrap=True)
+    _fact(console, "sha256", card.sha256)
+
+
+def _fact(console: Console, name: str, text: str) -> None:
+    print_line(console, f"{name:13}{text}", indent=13)
 
 
 def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     strict = card.scores["overall"]["iou_0.5"]
     _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_difference"]
-    console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e}")
-    console.print(
-        f"recall       {percent(strict['recall'])} at 0.1 false detections a photo, from score "
+    _fact(console, "parity", f"torch and float32 ONNX differ by at most {difference:.1e}")
+    _fact(
+        console,
+        "recall",
+        f"{percent(strict['recall'])} at 0.1 false detections a photo, from score "
         f"{card.settings['score_threshold']:g} on",
-        soft_wrap=True,
     )
     written(console, out)
     written(console, out.with_suffix(".json"))
@@ -136,28 +142,30 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     one_pass = scores["one_pass"]
     _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_logit_difference"]
-    console.print(f"parity       torch and float32 ONNX differ by at most {difference:.1e} of the largest logit")
+    _fact(console, "parity", f"torch and float32 ONNX differ by at most {difference:.1e} of the largest logit")
     if card.precision == "int8":
-        console.print(
-            f"             int8 gives float32's answer on {percent(scores['float32_agreement'])} of the faces "
+        _fact(
+            console,
+            "",
+            f"int8 gives float32's answer on {percent(scores['float32_agreement'])} of the faces "
             f"(accuracy {percent(scores['float32_accuracy'])} before)",
-            soft_wrap=True,
         )
     views = f"; ten views {percent(scores['ten_views']['accuracy'])}" if "ten_views" in scores else ""
-    console.print(
-        f"accuracy     {percent(one_pass['accuracy'])} ({span(one_pass['accuracy_interval_95'])}) on "
+    _fact(
+        console,
+        "accuracy",
+        f"{percent(one_pass['accuracy'])} ({span(one_pass['accuracy_interval_95'])}) on "
         f"{one_pass['images']:,} faces of {card.scores['split']}{views}",
-        soft_wrap=True,
     )
     for name, what in (("without_training_copies", "exact copies of"), ("without_any_copy", "copies of any kind of")):
         copies = one_pass["images"] - one_pass.get(f"images_{name}", one_pass["images"])
         if copies and f"accuracy_{name}" in one_pass:
             rest = percent(one_pass[f"accuracy_{name}"])
-            console.print(f"             {rest} without the {copies:,} that are {what} training faces", soft_wrap=True)
+            _fact(console, "", f"{rest} without the {copies:,} that are {what} training faces")
     temperatures = ", ".join(f"{head.output} {head.temperature:.3f}" for head in card.heads)
     calibration = scores["calibration"]
     held_out = f"; ECE {calibration['ece_held_out']:.3f} held out" if "ece_held_out" in calibration else ""
-    console.print(f"temperature  {temperatures}{held_out}")
+    _fact(console, "temperature", f"{temperatures}{held_out}")
     written(console, out)
     written(console, out.with_suffix(".json"))
     console.print(f"try it: mien recognize PHOTO --model {shlex.quote(str(out))}", style="dim", soft_wrap=True)

@@ -69,9 +69,29 @@ def print_table(console: Console, table: Table) -> None:
         console.print(own)
 
 
-def print_line(console: Console, line: str | Text, style: str = "") -> None:
-    """Print a line; on a terminal it is broken between words, in a file it stays one."""
-    console.print(line, style=style or None, soft_wrap=not console.is_terminal)
+def print_line(console: Console, line: str | Text, style: str = "", indent: int = 0) -> None:
+    """Print a line; on a terminal it is broken between words, in a file it stays one.
+
+    Parameters
+    ----------
+    console : Console
+    line : str or Text
+    style : str
+    indent : int
+        How far from the left it goes on: below a text of which the first characters are the name.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    if not indent or not console.is_terminal:
+        console.print(line, style=style or None, soft_wrap=not console.is_terminal)
+        return
+    text = line if isinstance(line, Text) else Text(line)
+    grid = Table.grid()
+    grid.add_column(width=indent, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(*text.divide([indent]))
+    console.print(grid, style=style or None)
 
 
 def _width(cell: RenderableType) -> int:

@@ -318,7 +318,7 @@ def test_choosing_by_faces_that_the_first_weights_learned_from_is_warned_of(tmp_
 def test_labels_that_a_checkpoint_lacks_are_told(dataset: Path, tmp_path: Path) -> None:
     start, known = tmp_path / "start.safetensors", (HeadSpec("some", ("happy", "sad")),)
     save_checkpoint(plain_network(size_px=16, convs_per_stage=1, heads=known), start, half=False)
-    with pytest.warns(MienWarning, match="knows of happy, sad; neutral starts anew"):
+    with pytest.warns(MienWarning, match="takes happy, sad from the checkpoint; neutral starts from scratch"):
         ready(recipe(dataset, model={"start_from": start}, data={"labels": "basic3"}, loss={"ferplus_weight": 0.0}))
 
 

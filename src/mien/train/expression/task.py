@@ -230,9 +230,8 @@ class ExpressionTask:
             new = [label for label in head.labels if label not in known]
             if new:
                 warnings.warn(
-                    f"{path}: the output '{head.output}' starts with what the checkpoint knows of "
-                    f"{', '.join(known) or 'none of its labels'}; "
-                    f"{', '.join(new)} start{'s' * (len(new) == 1)} anew",
+                    f"{path}: the output '{head.output}' takes {', '.join(known) or 'no class'} from the checkpoint; "
+                    f"{', '.join(new)} start{'s' * (len(new) == 1)} from scratch",
                     MienWarning,
                     stacklevel=2,
                 )
