@@ -15,6 +15,7 @@ from mien.lazy import lazy_names
 if TYPE_CHECKING:
     from mien.evaluate.comparison import Comparison, compare_models
     from mien.evaluate.options import CompareOptions, EvaluateOptions
+    from mien.evaluate.page import comparison_page, evaluation_page
     from mien.evaluate.report import Evaluation, evaluate_model
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "compare_models",
+    "comparison_page",
     "evaluate_model",
+    "evaluation_page",
 ]
 
 if not TYPE_CHECKING:
@@ -33,6 +36,7 @@ if not TYPE_CHECKING:
         {
             "comparison": ["Comparison", "compare_models"],
             "options": ["CompareOptions", "EvaluateOptions"],
+            "page": ["comparison_page", "evaluation_page"],
             "report": ["Evaluation", "evaluate_model"],
         },
     )

@@ -73,7 +73,7 @@ def compare_models(
     models : sequence of str or path
         Two or more, as for `evaluate_model`.
     data : path
-        A dataset in any layout that `mien data import` reads.
+        A dataset in any layout that `mien data import` reads, or a `mien.data.Dataset`.
     options : CompareOptions, optional
         Or its fields as keywords.
     progress : callable, optional

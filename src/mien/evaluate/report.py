@@ -86,7 +86,7 @@ def evaluate_model(
     model : str or path
         A shipped model's name, an ``.onnx`` file with its card beside it, or a checkpoint that `mien train` wrote.
     data : path
-        A dataset in any layout that `mien data import` reads.
+        A dataset in any layout that `mien data import` reads, or a `mien.data.Dataset`.
     options : EvaluateOptions, optional
         Or its fields as keywords.
     progress : callable, optional
