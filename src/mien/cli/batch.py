@@ -17,7 +17,9 @@ from mien.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
+    from mien.cluster.destination import Destination
     from mien.cluster.rows import Tally
     from mien.cluster.summary import Summary
 
@@ -93,10 +95,9 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         self._shown = shown and console.is_terminal
         self._told = shown and not console.is_terminal
         self._told_s = time.monotonic()
-        self._stack = contextlib.ExitStack()
         self._first_s: float | None = None
         self._images = 0
-        self._bar: object | None = None
+        self._bar: Progress | None = None
         self.parts = 0
         self.done = 0
 
@@ -105,18 +106,17 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
 
     def close(self) -> None:
         """Take the bar away."""
-        self._stack.close()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
-    def planned(self, destination: object, done: int) -> None:
+    def planned(self, destination: Destination, done: int) -> None:
         """The plan is there; some parts may be done already."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from mien.cluster.destination import Destination
-
-        if isinstance(destination, Destination):
-            self.parts, self.done = destination.manifest.parts, done
-            if done and self._console.is_terminal:
-                say(f"continuing: {done:,} of {self.parts:,} parts are done")
+        self.parts, self.done = destination.manifest.parts, done
+        if done and self._console.is_terminal:
+            say(f"continuing: {done:,} of {self.parts:,} parts are done")
         if not self._shown:
             return
         bar = Progress(
@@ -132,14 +132,12 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
             speed_estimate_period=600.0,
             refresh_per_second=2,
         )
-        self._stack.enter_context(bar)
         bar.add_task("starting", total=self.parts, completed=done, rate=0.0)
+        bar.start()
         self._bar = bar
 
     def part_done(self, tally: Tally) -> None:
         """One more part is done."""
-        from rich.progress import Progress
-
         self.done += 1
         now_s = time.monotonic()
         if self._first_s is None:
@@ -150,5 +148,5 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
         if self._told and now_s - self._told_s >= _LINE_S:  # for the log of a job
             self._told_s = now_s
             say(f"{self.done:,} of {self.parts:,} parts are done, {rate:,.0f} images/s")
-        if isinstance(self._bar, Progress):
+        if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate, description="reading")
