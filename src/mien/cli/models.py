@@ -15,6 +15,7 @@ from mien.zoo import ModelCard, StoredModel, find_model, list_models
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from mien.train.architectures import ArchitectureCard
 
@@ -95,13 +96,21 @@ def _built(name: str) -> ArchitectureCard:
     return dataclasses.replace(card, parameters=build_network(make_spec(card)).parameter_count)
 
 
-def _list(console: Console, chosen: list[StoredModel]) -> None:
+def _new_list(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    """A table of names, numbers on the right of their columns, and what each thing is in lines that fit."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("name", "left"), ("for", "left"), ("file", "right"), ("accuracy", "right")):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for title in left:
+        table.add_column(title, no_wrap=True)
+    for title in right:
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column("what it is", ratio=1)
+    return table
+
+
+def _list(console: Console, chosen: list[StoredModel]) -> None:
+    table = _new_list(("name", "for"), ("file", "accuracy"))
     for model in chosen:
         card = model.card
         scores = card.scores["fer7"]["one_pass"] if card.kind == "expression" else {}
@@ -111,12 +120,7 @@ def _list(console: Console, chosen: list[StoredModel]) -> None:
 
 
 def _list_architectures(console: Console, cards: list[ArchitectureCard]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("architecture", "left"), ("input", "left"), ("parameters", "right")):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("what it is", ratio=1)
+    table = _new_list(("architecture", "input"), ("parameters",))
     for card in cards:
         table.add_row(card.name, f"{card.channels} {card.size_px} px", _millions(card.parameters), card.summary)
     table.add_row("timm:NAME", "", "", "Any network of the library timm.")
