@@ -73,7 +73,7 @@ def test_a_search_finds_better_values_and_says_what_matters(recipe: ExpressionRe
 
 def test_bad_trials_are_given_up(recipe: ExpressionRecipe, tmp_path: Path) -> None:
     pruning, every = MadeTraining(), MadeTraining()
-    result = search_recipe(recipe, SPACE, tmp_path / "a", trials=12, folds=3, train=pruning)
+    result = search_recipe(recipe, SPACE, str(tmp_path / "a"), trials=12, folds=3, train=pruning)
     states = {trial.state for trial in result.trials}
     assert states == {"complete", "pruned"}
     whole = search_recipe(recipe, SPACE, tmp_path / "b", trials=12, folds=3, train=every, prune=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from mien.data.dataset import Dataset
 from mien.errors import InputError, MienError, MienWarning, MissingExtraError, OutputError, UsageError
+from mien.options import given_options
 from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe, write_recipe
 from mien.train.result import Report
@@ -46,7 +48,7 @@ class _OutOfTime(Exception):  # noqa: N818 - no error
 def search_recipe(
     recipe: Recipe,
     space: Space | Mapping[str, Any],
-    out: Path,
+    out: str | os.PathLike[str],
     options: SearchOptions | None = None,
     *,
     resume: bool = False,
@@ -66,7 +68,7 @@ def search_recipe(
     recipe : Recipe
         ``data.dataset`` and ``data.train_split`` name what is learned from; ``run.seed`` is the search's too.
     space : Space, or what `Space.of` takes
-    out : Path
+    out : path
         The folder of the search.
     options : SearchOptions, optional
         Or its fields as keywords.
@@ -92,7 +94,7 @@ def search_recipe(
         If Optuna is not installed.
     """
     optuna = load_optuna()
-    options = options or SearchOptions(**kwargs)
+    options, out = given_options(SearchOptions, options, kwargs), Path(out)
     space = space if isinstance(space, Space) else Space.of(recipe, space)
     if train is None:
         from mien.train.run import train_model
