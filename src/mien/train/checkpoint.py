@@ -117,8 +117,8 @@ class Start(NamedTuple):
     Attributes
     ----------
     labels : dict of str to tuple of str
-        For each output of the network the labels whose rows were copied; none where the checkpoint's heads have none of
-        them, or read features of another number (networks without a global average, of another size).
+        For each output of the network the labels whose rows were copied. Empty where no head of the checkpoint has any
+        of them, or where it reads another number of features (without a global average they depend on the image size).
     learned_from : LearnedFrom or None
         As the checkpoint has it.
     """
@@ -187,8 +187,8 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
     known = {}
     for number, head in enumerate(network.spec.heads):
         own = {name: value for name, value in mine.items() if name.startswith(f"heads.{number}.")}
-        known[head.output], rows = _known_rows(head, f"heads.{number}.", own, found)
-        copied |= rows
+        known[head.output], tensors = _known_rows(head, f"heads.{number}.", own, found)
+        copied |= tensors
     _fill(network, {name: value for name, value in mine.items() if name.startswith("heads.")} | copied, path)
     return Start(known, found.learned_from)
 
@@ -196,22 +196,25 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
 def _known_rows(
     head: HeadSpec, prefix: str, own: dict[str, torch.Tensor], found: Checkpoint
 ) -> tuple[tuple[str, ...], dict[str, torch.Tensor]]:
-    """The labels of a head that a checkpoint knows, and the head's tensors with their rows."""
+    """The labels of a head that a checkpoint knows, and the head's tensors with the checkpoint's rows for them."""
 
     def known_by(other: HeadSpec) -> tuple[str, ...]:
         return tuple(label for label in head.labels if label in other.labels)
 
     heads = found.spec.heads
     best = max(range(len(heads)), key=lambda number: (len(known_by(heads[number])), heads[number] == head, -number))
-    labels, rows = known_by(heads[best]), {}
-    to, of = ([labelled.labels.index(label) for label in labels] for labelled in (head, heads[best]))
+    source = heads[best]
+    labels = known_by(source)
+    target_rows = [head.labels.index(label) for label in labels]
+    source_rows = [source.labels.index(label) for label in labels]
+    tensors = {}
     for name, value in own.items():
         theirs = found.weights.get(f"heads.{best}.{name.removeprefix(prefix)}")
-        if theirs is None or theirs.shape != (len(heads[best].labels), *value.shape[1:]):
+        if theirs is None or theirs.shape != (len(source.labels), *value.shape[1:]):
             return (), {}
-        rows[name] = value.clone()
-        rows[name][to] = theirs[of]
-    return labels, rows
+        tensors[name] = value.clone()
+        tensors[name][target_rows] = theirs[source_rows]
+    return labels, tensors
 
 
 def save_checkpoint(
