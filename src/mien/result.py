@@ -220,6 +220,11 @@ def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
     An image without a face gives no row. The columns are those of `Reading.to_rows`: text, or numbers, with NaN where
     there is none. `frame` and `track_id` are int64 where all rows have them, as those of videos.
 
+    Parameters
+    ----------
+    readings : Reading, or iterable of Reading
+        Such as a list of `mien.recognize`, or what `Recognizer.stream` gives.
+
     Raises
     ------
     MissingExtraError
