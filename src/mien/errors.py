@@ -40,7 +40,7 @@ class MienError(Exception):
     """Base class of all errors that mien raises on purpose."""
 
     def __reduce__(self) -> tuple[Callable[..., MienError], tuple[Any, ...]]:
-        # By default an exception is unpickled by calling its class with the message alone, which is not what some take.
+        # By default an exception is unpickled by calling its class with the message alone, which some do not take.
         return _unpickled, (type(self), self.args, vars(self))
 
 

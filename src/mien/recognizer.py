@@ -297,7 +297,7 @@ class Recognizer(RecognizerOptions):
         """
         several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
-        # Opened here: what is wrong with them is no matter of an image.
+        # Opened here, so that an error of a model is not taken for one of an image.
         self._classifier(inner)
         self._detector(inner)
         if several > 1 and not isinstance(images, (list, tuple)):
@@ -305,7 +305,7 @@ class Recognizer(RecognizerOptions):
         failed: list[Exception] = []
         images = _until_failure(images, failed)
         prepare = functools.partial(self._prepare, threads=inner, keep=keep_frames)
-        # Without their images, prepared photos are small: enough of them wait to bridge a batch of the classifier.
+        # Without their images prepared photos are small: so many wait that no thread stops while the classifier runs.
         prepared = ordered_map(prepare, images, several, ahead=2 if keep_frames else 8)
         for group in group_prepared(prepared, 1 if live else BATCH_IMAGES):
             for item, reading in zip(group, self._read(group, inner), strict=True):

@@ -63,7 +63,7 @@ class VideoReadings(Iterator[Reading]):
             if isinstance(video, FrameSource)
             else VideoSource(os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener)
         )
-        # Between frames that are thinned out nobody is away: a person is gone who is missing in two of them.
+        # Where frames are left out, a person is gone only after missing in two that were read.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
         self._pairs = _read(recognizer, self._source, Persons(max_gap_s, options.smooth_s))
 
@@ -104,7 +104,7 @@ class VideoReadings(Iterator[Reading]):
         self._source.close()
 
 
-# A function, so that the generator holds no VideoReadings that holds it: one that is let go of ends its thread at once.
+# No method: a generator that refers to its VideoReadings would keep it, and its thread, alive when it is let go of.
 def _read(
     recognizer: FrameReader, source: VideoSource | FrameSource, persons: Persons
 ) -> Generator[tuple[Frame, Reading], None, None]:

@@ -68,7 +68,7 @@ def _ending() -> Iterator[None]:
             sys.exit(EXIT_PIPE_CLOSED)
         raise
     except OSError as error:
-        # Files have errors of their own: what is left is a table or a report on stdout.
+        # Errors of files are wrapped where they are written: this one is of stdout.
         if error.errno not in _FULL or error.filename is not None:
             raise
         _drop_output()

@@ -58,10 +58,10 @@ def check_outputs(json_file: Path | None, page: Path | None) -> None:
 
 
 def open_screen() -> None:
-    """Let stdout and stderr take every character: what their encoding has not is written as ``?``, for all commands.
+    """Let stdout and stderr take every character: those that their encoding lacks are written as ``?``.
 
-    Where a file name, a bar or a sign of the help cannot be shown, that must end no command. Streams that were closed
-    before the program began, as by a shell's ``>&-``, lead nowhere.
+    A file name, a bar or a sign of the help that cannot be shown must end no command. Streams that were closed before
+    the program began, as by a shell's ``>&-``, lead nowhere.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -83,7 +83,7 @@ def open_console(stderr: bool = False) -> Console:
 
 
 def or_plain(text: str, plain: str) -> str:
-    """The text, or the plain one where stdout's encoding does not have its characters."""
+    """The text, or the plain one where stdout's encoding lacks one of its characters."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

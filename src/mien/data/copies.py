@@ -185,10 +185,10 @@ def copied_rows(images: Images, others: Images, *, threads: int | None = None) -
     kind = np.full(count + len(images), none, np.int8)
     across = (pairs.first < count) & (pairs.second >= count)
     np.minimum.at(kind, pairs.second[across], pairs.kind[across])
-    # Of exact copies one stood for all.
+    # Only the first of exact copies was compared.
     same = (pairs.kind == exact) & (pairs.first >= count)
     kind[pairs.second[same]] = kind[pairs.first[same]]
-    # On the way from an image over its like to the first of `others` all are images, whose pairs are known.
+    # A chain of copies from an image to one of `others` goes over images only, and all their pairs are known.
     groups = copy_groups(len(kind), pairs)
     reached = np.isin(groups, groups[:count])
     kind[reached & (kind == none)] = COPY_KINDS.index("near")
@@ -218,7 +218,7 @@ def _descriptors(images: Images) -> Floats:
         parts.append((basis @ block @ basis.T).reshape(len(block), -1)[:, 1:])
     values = np.concatenate(parts)
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-3)
-    # Of a handful of images mean and spread mean nothing: there the plain transform has to do.
+    # The mean and spread of a handful of images mean nothing: there the plain transform is used.
     if len(values) >= 4 * values.shape[1]:
         values -= values.mean(axis=0)
         values /= np.maximum(values.std(axis=0), 1e-6)

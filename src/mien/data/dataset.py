@@ -25,7 +25,7 @@ __all__ = ["Dataset"]
 
 IntArray = npt.NDArray[np.int64]
 _BATCH_ROWS = 1024
-# Of photos fewer are kept at a time: these are five of 12 megapixels.
+# Photos are large, so fewer of them are kept at a time: five of 12 megapixels.
 _BATCH_PIXELS = 1 << 26
 
 
@@ -211,7 +211,7 @@ class Dataset:
             encoded = batch.column("image").combine_chunks().field("bytes")
             for data, box in zip(encoded, boxes, strict=True):
                 face = cut_face(decode_gray(data.as_py() or b"", f"{self.path} row {row}"), box)
-                # A part of a photo would keep all of it.
+                # A copy: a view would keep the whole photo in memory.
                 faces.append(face if box is None else face.copy())
                 row += 1
                 pixels += face.size
@@ -283,7 +283,7 @@ class Dataset:
         with DatasetWriter(path, info) as writer:
             for batch in self.batches():
                 first, last = np.searchsorted(order, [start, start + len(batch)])
-                # Of a row group of photos that are repeated only some at a time.
+                # Repeated photos may be many times as large as their row group: only some are written at a time.
                 step = max(1, len(batch) * ROW_GROUP_BYTES // max(1, batch.nbytes))
                 for begin in range(int(first), int(last), step):
                     chosen = slice(begin, min(begin + step, int(last)))

@@ -36,7 +36,7 @@ def decode_gray(data: bytes, source: str) -> GrayImage:
         with quiet_opencv():
             image = cv2.imdecode(np.frombuffer(data.ljust(_SHORTEST, b"\0"), np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
-        # The slow way knows transparency, and of what cannot be decoded, why.
+        # Slower, but it handles transparency, and says why something cannot be decoded.
         image = decode_image(data, source).gray
     return np.asarray(image, np.uint8)
 

@@ -208,9 +208,9 @@ def cut_shares(
     wanted = [share for share in shares.values() if share > 0]
     if not wanted:
         return np.full(len(label), TRAIN, object)
-    # Not finer than the largest class has rows: there the folds could not be spread at all.
+    # Not more folds than the largest class has rows: no class could be spread over them.
     finest = min(finest, len(np.unique(groups)), int(np.bincount(label).max()))
-    # A fold at least is left to learn from.
+    # At least one fold is left for training.
     fitting = [n for n in range(2, finest + 1) if sum(_folds(share, n) for share in wanted) < n]
     if not fitting:
         raise UsageError(

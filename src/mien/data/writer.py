@@ -138,7 +138,7 @@ class DatasetWriter(contextlib.AbstractContextManager["DatasetWriter"]):
     def _flush(self) -> None:
         pa = load_pyarrow()
         if self._tables:
-            # Few rows that are left of many are not to be a group each.
+            # One row group of what batches were cut down to, not one for each.
             table = pa.concat_tables(self._tables)
             self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
             self.rows += table.num_rows

@@ -38,7 +38,7 @@ def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any
     interval = [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))]
     faces = int(finds.counts.sum())
     if faces and recall in (0.0, 1.0):
-        # Whichever photos are drawn, all faces are found, of three as of three thousand: of that they say nothing.
+        # The bootstrap has no width here, for three faces as for three thousand.
         interval = [round(bound, 4) for bound in share_interval(np.full(faces, bool(recall)))]
     ap = average_precision(finds)
     return {

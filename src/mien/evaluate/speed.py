@@ -43,7 +43,7 @@ def ms_a_face(
             model.logits(inputs[0])
     times_ms = np.empty((faces, len(models)))
     for turn in range(faces):
-        # The order changes from turn to turn: nobody always runs on the cache that one other left behind.
+        # The order changes from turn to turn, so that none always runs on the cache that the same other one left.
         for place in range(len(models)):
             number = (turn + place) % len(models)
             batch: Any = batches[number][turn % len(images)]

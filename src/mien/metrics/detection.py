@@ -248,7 +248,7 @@ def recall_at_false_finds(
     if weights is None:
         weights = np.ones((1, finds.photos))
     faces = weights[:, finds.face_photo[finds.counts]].sum(axis=1)
-    # Neutral finds change nothing; a cut between equal scores is none, so that the last of them decides.
+    # Neutral finds change nothing. A cut cannot lie between equal scores: the last of them decides.
     own = finds.hit >= 0
     score, photo, hit = finds.score[own], finds.photo[own], finds.hit[own]
     last = np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else np.zeros(0, np.intp)

@@ -182,7 +182,7 @@ class DrawSink:
         self._folder = Path(folder)
         self._relative = relative or {}
         self._taken: set[Path] = set()
-        # A copy may have the name of another photo than its own, which is still to be read.
+        # A copy may have the name of another photo, which is still to be read.
         self._photos = {key for source in self._relative if (key := _file_key(source)) is not None}
         for source in self._relative:
             self._check_free(self._folder / self._name(source))

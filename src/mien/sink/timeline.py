@@ -147,7 +147,7 @@ def _card(person: Person, history: History) -> str:
         f'title="{html.escape(label)} {value:.1f} s"></b>'
         for label, value in seconds.items()
     )
-    # Spaces that a line does not end at.
+    # With no-break spaces.
     words = ", ".join(f"{html.escape(label)}\u00a0{value:.1f}\u00a0s" for label, value in shown_seconds(person).items())
     portrait = person.pictures.get(longest) or next(iter(person.pictures.values()), None)
     image = _image(portrait, f"person {person.track_id}") if portrait else ""

@@ -58,8 +58,8 @@ def open_capture(name: str) -> Capture:
     except UnicodeEncodeError:  # OpenCV would end the process at once, without a word
         raise InputError(name, "its name holds bytes that are no Unicode, which cannot be opened; rename it") from None
     number = camera_number(name)
-    # FFmpeg's own remarks would go past Python to stderr; what is wrong is said once, by the error. Looked at when the
-    # first video is opened: a program that only reads photos with mien has them of its own videos.
+    # FFmpeg's own remarks would go past Python to stderr; what is wrong is said once, by the error. Set when the first
+    # video is opened, so that a program that reads only photos with mien keeps the remarks on its own videos.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with quiet_opencv():
         if number is not None:

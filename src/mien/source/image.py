@@ -129,7 +129,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
     buffer = np.frombuffer(data.ljust(32, b"\0"), np.uint8)
     try:
         with quiet_opencv():
-            # OpenCV turns all but AVIF, at least as yet; those are turned below.
+            # OpenCV applies the orientation of all formats but AVIF, which is turned below.
             ignored = cv2.IMREAD_IGNORE_ORIENTATION if header.format == "AVIF" else 0
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | ignored)
             with_alpha = (header.format in _WITH_ALPHA and not header.opaque) or _AVIF_ALPHA in data[:65536]

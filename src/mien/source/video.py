@@ -243,7 +243,7 @@ class VideoSource:
         """How long a frame of a file stands for the video: until the next one is due, or the video ends."""
         next_s = max(due_s, time_s + 1.0 / self._rate)
         end_s = self.info.duration_s
-        # The length is counted in frames of the average rate; one that is over already is wrong.
+        # The length is a number of frames at the average rate; one that is over already is wrong.
         return next_s if end_s is None or end_s <= time_s else min(next_s, end_s)
 
     def _position_s(self) -> float:

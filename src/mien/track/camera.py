@@ -115,7 +115,7 @@ def _gray(image: npt.NDArray[np.uint8]) -> FloatArray:
 def _shift(before: FloatArray, gray: FloatArray) -> tuple[FloatArray, float]:
     """By how many pixels a picture moved, and the peak of the phase correlation: NaN if one is of one colour."""
     window = cv2.createHanningWindow(gray.shape[::-1], cv2.CV_32F)
-    # Products of our own: phaseCorrelate multiplies the very arrays that it is given by a window that it is given.
+    # The window is applied here: given one, phaseCorrelate would multiply its input arrays in place.
     shift, peak = cv2.phaseCorrelate(before * window, gray * window)
     return np.asarray(shift, np.float32), peak
 

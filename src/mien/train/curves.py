@@ -105,7 +105,7 @@ def _panels(history: Sequence[Mapping[str, float]], metric: str) -> dict[str, st
     """The parts of an SVG, by their titles."""
     measure = metric.removeprefix("validation_")
     best = max(history, key=lambda row: row[metric])["epoch"]
-    # What is minimised may be more than the loss of the labels, which is what is validated.
+    # The training loss may have more parts than the labels' loss, which is what validation measures.
     learned = "train_label_loss" if "train_label_loss" in history[0] else "train_loss"
     panels = [
         ("loss", {"train": learned, "validation": "validation_loss"}),

@@ -33,7 +33,7 @@ __all__ = ["fit"]
 # has to wait for the host.
 _LOOK_EVERY_S = 2.0
 _FIRST_LOOK = 8
-# A loss of so many times that of guessing does not come from being unsure, nor from noise.
+# A loss so many times as large as at chance level is neither uncertainty nor noise.
 _FAR_WORSE = 2.0
 
 
@@ -74,7 +74,7 @@ def fit(
     processes = recipe.run.devices * recipe.run.nodes
     if recipe.optimizer.batch_size % processes:
         raise UsageError(f"batch_size is {recipe.optimizer.batch_size}; expected a multiple of {processes} (processes)")
-    # Everything that can be refused is, before other processes are started, which would wait for this one.
+    # All checks come before other processes are started, which would wait for this one.
     require_loggers(recipe.run.loggers)
     fabric = open_fabric(recipe.run)
     if first and resume:
@@ -100,11 +100,11 @@ class _Run:
         self._many: bool = fabric.world_size > 1
         self._place = Place(fabric.device, fabric.global_rank, fabric.world_size, self._sum)
         self._keeper = Keeper(fabric, task, recipe, files)
-        # Where it is: the epoch and the step in it that come next, steps done in all, and time, without pauses.
+        # The position: the next epoch, and the next step in it; steps done in all, and seconds, without pauses.
         self._epoch = self._index = self._steps_done = 0
         self._seconds = 0.0
         self._speed = math.nan
-        # What came of it.
+        # The results so far.
         self._history: list[dict[str, float]] = []
         self._best, self._best_epoch = math.nan, 0
         self._stopped_by = ""

@@ -67,7 +67,7 @@ def open_loggers(
     """
     kinds: dict[str, Callable[..., Logger]] = {"tensorboard": _TensorBoard, "mlflow": _MLflow, "wandb": _Wandb}
     with warnings.catch_warnings():
-        # They warn of their own libraries' ways.
+        # They warn about the libraries that they use.
         warnings.simplefilter("ignore")
         return {name: kinds[name](folder, config, run_ids.get(name), epochs_done) for name in names if name in kinds}
 

@@ -43,7 +43,7 @@ def open_fabric(options: RunOptions) -> Any:
         from lightning.fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
         raise MissingExtraError("Training on several devices", "lightning", "train") from error
-    # They tell of each process that joins.
+    # They log each process that joins.
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return Fabric(
@@ -59,7 +59,7 @@ def open_fabric(options: RunOptions) -> Any:
 def computes_in_bf16(options: RunOptions, accelerator: str) -> bool:
     """Whether networks run in bfloat16 on ``"cpu"`` or ``"cuda"``, where that is allowed (autocast)."""
     if options.precision == "auto":
-        # Older GPUs emulate it, slowly, and torch calls that supported.
+        # Older GPUs emulate bfloat16, slowly, and torch reports it as supported.
         return accelerator == "cuda" and torch.cuda.get_device_capability()[0] >= 8
     return options.precision == "bf16"
 
@@ -82,7 +82,7 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision("high")
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # On a GPU a few operations have no such kernel; torch would end the run at the first of them.
+        # A few operations have no deterministic kernel on a GPU: torch warns, where it would else end the run.
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     try:
         yield

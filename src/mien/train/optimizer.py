@@ -49,7 +49,7 @@ def make_optimizer(
     # One kernel for all weights: there are hundreds of small tensors, and a GPU would wait for Python.
     fused = device.type == "cuda"
     if options.optimizer == "sgd":
-        # Nesterov's needs a momentum.
+        # Nesterov's method needs a momentum above 0.
         return torch.optim.SGD(
             settings, lr=options.rate, momentum=options.momentum, nesterov=options.momentum > 0, fused=fused
         )

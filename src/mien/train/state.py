@@ -117,6 +117,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
             weight = weights[int(number)]
-            # The steps of Adam stay on the CPU, or where the fused kernel wants them: with the weights.
+            # Adam's step counts stay on the CPU, unless the fused kernel needs them beside the weights.
             scalar = value.ndim == 0 and not optimizer.defaults.get("fused")
             optimizer.state[weight][key] = value if scalar else relayout(value, weight)

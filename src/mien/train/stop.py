@@ -28,7 +28,7 @@ class StopRequest:
         self._ours = False
 
     def __enter__(self) -> StopRequest:
-        # Python hears signals in its main thread only; elsewhere, whoever has started the thread takes care.
+        # Python handles signals in its main thread only; elsewhere it is up to whoever started the thread.
         self._ours = threading.current_thread() is threading.main_thread()
         if self._ours:
             self._before = signal.getsignal(signal.SIGINT)

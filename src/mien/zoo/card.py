@@ -256,7 +256,7 @@ class ModelCard:
                 )
 
     def __repr__(self) -> str:
-        # All of it fills several screens: `to_dict`, or `mien models NAME`.
+        # The whole card fills several screens: see `to_dict`, or `mien models NAME`.
         return f"ModelCard({self.name!r}, {self.kind}: {self.summary!r})"
 
     def head(self, output: str) -> Head:

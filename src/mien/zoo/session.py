@@ -89,7 +89,7 @@ def _require(
             f"{model.weights}: has no {what} '{name}' as its card says; it has "
             f"{', '.join(item.name for item in present)}. {_AGAIN}"
         )
-    # Sizes that are not fixed are names.
+    # Sizes that are not fixed are given as names.
     if len(found.shape) != len(shape) or any(
         isinstance(have, int) and want not in (None, have) for have, want in zip(found.shape, shape, strict=True)
     ):

@@ -34,7 +34,7 @@ class _Links:
     """What is known of any two rows of a group of copies."""
 
     def __init__(self, pairs: CopyPairs) -> None:
-        # Of exact copies one, the original, stood for all when near copies were looked for.
+        # Near copies were only looked for among originals, the first of each set of exact copies.
         self._original: dict[int, int] = {}
         self._twins: dict[int, list[int]] = {}
         self._near: dict[int, dict[int, tuple[int, float]]] = defaultdict(dict)

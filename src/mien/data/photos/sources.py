@@ -172,7 +172,7 @@ def _read_coco_file(path: Path) -> Iterator[Photo | InputError]:
             str(path), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({error!r})"
         ) from error
     known = {number for number, _ in images}
-    # Roboflow names the whole collection as a category, too, of which nothing is.
+    # Roboflow also lists the whole collection as a category, which has no boxes.
     named = any(isinstance(own, dict) and names.get(own.get("category_id")) for own in annotations)
     faces: dict[Any, list[list[float]]] = defaultdict(list)
     crowds: dict[Any, list[list[float]]] = defaultdict(list)

@@ -46,8 +46,7 @@ class ExpressionNetwork(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.heads = nn.ModuleList(backbone.new_head(len(head.labels)) for head in spec.heads)
         self._frozen = False
-        # Tensors, since numbers that come from Python one a channel would make a GPU wait; not saved: the
-        # specification has them.
+        # Tensors on the device: numbers from Python would make a GPU wait. Not saved: the specification has them.
         for name, values in zip(("_mean", "_std"), spec.input_spec().mean_and_std, strict=True):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 

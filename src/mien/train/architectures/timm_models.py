@@ -119,7 +119,7 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
     """Create a network of timm; its errors, and those of the libraries that fetch, become ours here."""
     with _quiet():
         try:
-            # First without weights: what goes wrong with these arguments is then known from what cannot be fetched.
+            # First without weights, to tell wrong arguments from weights that cannot be fetched.
             # VGG's dense layers, which go in any case, are made narrow: filling them with random numbers takes seconds.
             narrow: dict[str, Any] = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
             model: nn.Module = timm.create_model(name, **arguments, **narrow)
@@ -162,7 +162,7 @@ def _from_file(name: str, arguments: dict[str, Any], path: Path) -> nn.Module:
     classifier = settings.get("classifier") or ()
     ends = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     own = set(model.state_dict())
-    # Where timm renames what it loads, nothing can be said.
+    # Where timm renames the weights that it loads, they cannot be compared.
     more = sorted(held - own) if own <= held else []
     more = [weight for weight in more if not weight.startswith(ends) and "aux" not in weight.lower()]
     if more:

@@ -21,8 +21,8 @@ from mien.train.options import AugmentOptions
 
 __all__ = ["Augmenter", "Changes", "Draws", "nudged", "strength_at"]
 
-# Rows of evenly distributed numbers that a batch needs: those that become a value around 0, a coin, a value from 0 up,
-# others, and those for mixing. Each kind is scaled at once: on a GPU every operation costs its start.
+# How many uniform random numbers an image needs of each kind: values around 0, coins, values from 0 up, others, and
+# those for mixing. Each kind is scaled at once: on a GPU every operation costs its start.
 _AROUND, _COINS, _UP, _OTHERS, _MIXING = 10, 4, 3, 9, 4
 _CHANGES = _AROUND + _COINS + _UP + _OTHERS
 _LEAST_ERASED = 0.1

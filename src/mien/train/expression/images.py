@@ -137,7 +137,7 @@ class StreamedImages:
             num_workers=workers,
             pin_memory=device.type == "cuda",
             worker_init_fn=_one_thread,
-            # Its seed of the workers, which draw nothing, would else come from torch's global generator.
+            # Otherwise a seed for the workers, which draw nothing, is taken from torch's global generator.
             generator=torch.Generator().manual_seed(0),
             **options,
         )

@@ -97,7 +97,7 @@ def keep_facts(out: Path, facts: dict[str, Any]) -> None:
         differences = {
             name: values
             for name, values in recipe_differences(known.pop("recipe", {}), facts["recipe"]).items()
-            # The best recipe names the dataset, wherever it is now.
+            # The dataset may have moved, but the best recipe must name it.
             if name not in MAY_CHANGE or (name == "data.dataset" and values[1] is None)
         }
         differences |= recipe_differences({"search": known.pop("space", {})}, {"search": facts["space"]})

@@ -56,7 +56,7 @@ def prepare_folds(data: Path, dest: Path, *, split: str, folds: int, seed: int) 
 
 
 def _write(dataset: Dataset, dest: Path, split: str, folds: int, seed: int, source: Path) -> Dataset:
-    # As training does, the field's names of splits are understood too.
+    # As in training, a split may also be named as its source names it.
     split = split if split in dataset.splits else split_name(split)
     if split not in dataset.splits and len(dataset.splits) > 1:
         listed = ", ".join(f"{name} ({count:,} rows)" for name, count in dataset.splits.items())

@@ -205,7 +205,7 @@ class Space:
         """The recipe's own values of the fields; None where one of them lies outside the space."""
         every = {name: value for keys in recipe_to_dict(recipe).values() if isinstance(keys, dict)
                  for name, value in keys.items()}  # fmt: skip
-        # Where the optimizer decides, by what it decides.
+        # Fields whose default depends on the optimizer have the value that it uses.
         every |= {"learning_rate": recipe.optimizer.rate, "weight_decay": recipe.optimizer.decay}
         own = {name: every[name] for name in self.fields}
         return own if all(self.fields[name].holds(value) for name, value in own.items()) else None
@@ -260,7 +260,7 @@ def _choices(recipe: Recipe, options: type[Any], name: str, given: Sequence[Any]
             raise UsageError(f'{name} has a list in its list; expected text with commas in place of it, such as "a,b"')
         value = coerce_option(options, name, raw)
         change_recipe(recipe, {name: value})
-        # What is no plain value is kept as the text that it was given as: Optuna keeps nothing else.
+        # Tuples and paths are kept as the text that they were given as: Optuna stores plain values only.
         kept.append(raw if isinstance(value, (tuple, Path)) else value)
     if len({json.dumps(value) for value in kept}) != len(kept):
         raise UsageError(f"{name} is {list(given)!r}; expected each value once")
