@@ -334,6 +334,23 @@ def test_threads_end_when_the_consumer_stops():
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [
+        (lambda batch: {"logits": np.zeros((len(batch), 7))}, "none for the output 'fer7'"),
+        (lambda batch: {"fer7": np.zeros((len(batch), 8))}, r"those of shape \(2, 8\)"),
+        (lambda batch: {"fer7": np.zeros((1, 7))}, r"those of shape \(1, 7\)"),  # counted for all faces
+        (lambda batch: {"fer7": np.full((len(batch), 7), np.nan)}, "NaN or infinity"),
+        (lambda batch: np.zeros((len(batch), 7)), "none"),
+    ],
+)
+def test_an_answer_that_is_not_that_of_its_card_is_told(answer, came):
+    model = FakeClassifier(make_card(heads=(Head("fer7", FER7),)))
+    model.logits = answer
+    with pytest.raises(ModelError, match=rf"gives {came}.*expected finite logits of shape \(2, 7\): one row a face"):
+        fake_recognizer(model=model).recognize([paint_face(1), paint_face(2)])
+
+
 @pytest.mark.parametrize("options", [{}, {"threads": 3}, {"frame_rate": 10}])
 def test_what_came_before_an_iterable_failed_is_read(options):
     """Up to a batch of readings was lost with the error of the caller's own generator."""

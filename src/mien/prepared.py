@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.classify import Classifier, mean_probabilities, take_views
 from mien.detect import Detections
-from mien.errors import InputError
+from mien.errors import InputError, ModelError
 from mien.labels import NO_EXPRESSION, NOT_FACE, UNKNOWN, LabelScheme
 from mien.result import Face, Reading
 from mien.source import Frame
@@ -96,13 +96,18 @@ def read_prepared(
         A detection is dropped if the model calls it "not a face" with a higher probability, and it is large enough.
     views : int
         How many views of each face are averaged: see `mien.classify.take_views`.
+
+    Raises
+    ------
+    ModelError
+        If the classifier's answer is not that of its card.
     """
     waiting = [item for item in group if item.faces]
     probabilities: dict[str, npt.NDArray[np.floating]] = {}
     if waiting:
         batch = np.concatenate([item.batch for item in waiting if item.batch is not None])
         sides_px = np.concatenate([item.sides_px for item in waiting if item.sides_px is not None])
-        answers = [classifier.logits(view) for view in take_views(batch, views)]
+        answers = [_logits(classifier, view) for view in take_views(batch, views)]
         probabilities = mean_probabilities(classifier.card.heads, answers, sides_px)
     start = 0
     for item in group:
@@ -118,6 +123,25 @@ def read_prepared(
             error=None if item.error is None else item.error.problem,
             labels=served[0].labels,
         )
+
+
+def _logits(classifier: Classifier, batch: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
+    """A classifier's answer, checked: it may be one of the caller's own, and one row would count for all faces."""
+    answer = classifier.logits(batch)
+    for head in classifier.card.heads:
+        wanted = (len(batch), len(head.labels))
+        logits = np.asarray(answer[head.output]) if isinstance(answer, Mapping) and head.output in answer else None
+        if logits is None or logits.shape != wanted:
+            came = "none" if logits is None else f"those of shape {logits.shape}"
+        elif not np.isfinite(logits).all():
+            came = "NaN or infinity"
+        else:
+            continue
+        raise ModelError(
+            f"model '{classifier.card.name}' gives {came} for the output '{head.output}'; expected finite logits of "
+            f"shape {wanted}: one row a face, one column a label of its card"
+        )
+    return answer
 
 
 def _faces(
