@@ -82,6 +82,7 @@ def create_app(options: ServeOptions | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     _add_api(app, service)
+    _add_stream(app, service)
     _add_page(app)
     document = complete_document(app.openapi(), models.names, options)
     app.openapi = lambda: document  # type: ignore[method-assign]
@@ -184,6 +185,10 @@ def _add_api(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         return Response(service.metrics.render(), headers={"content-type": service.metrics.content_type})
 
+
+def _add_stream(app: FastAPI, service: Service) -> None:
+    streams: set[WebSocket] = set()
+
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
         authorization = socket.headers.get("authorization")
@@ -206,8 +211,6 @@ def _add_api(app: FastAPI, service: Service) -> None:
         finally:
             streams.discard(socket)
             open_streams.set(len(streams))
-
-    streams: set[WebSocket] = set()
 
 
 async def _read_all(service: Service, uploads: list[Upload], recognizer: Recognizer) -> list[Reading]:
