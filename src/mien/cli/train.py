@@ -252,23 +252,21 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
     for path in (result.best_path, result.last_path, result.folder / "run.html"):
         written(console, path)
     if isinstance(recipe, ExpressionRecipe):
-        measured, learned = _next(recipe, result.folder)
-        best = shlex.quote(str(result.best_path))
-        for line in (
-            f"measure it: mien evaluate {best} {measured}",
-            f"use it:     mien export {best} {measured}{learned}",
-        ):
+        for line in _next_commands(recipe, result):
             console.print(line, style="dim", soft_wrap=True)
 
 
-def _next(recipe: ExpressionRecipe, folder: Path) -> tuple[str, str]:
-    """The options that name the faces that chose, for what comes after a run; and for the export what was learned."""
+def _next_commands(recipe: ExpressionRecipe, result: RunResult) -> tuple[str, str]:
+    """What to do after a run: measure and export its best checkpoint, on the validation faces."""
     from mien.train.folder import RunFolder
 
     data = recipe.data
-    chose = RunFolder(folder).read_record()["data"]["validation"]["split"]
-    elsewhere = data.validation_data if data.fold is None else None
-    # Without other splits it is what was held out of the only one, which the checkpoint knows.
-    named = elsewhere is not None or data.fold is not None or chose != TRAIN
-    measured = f"--data {shlex.quote(str(elsewhere or data.dataset))}{f' --split {shlex.quote(chose)}' * named}"
-    return measured, f" --training {shlex.quote(str(data.dataset))}" * (elsewhere is not None)
+    split = RunFolder(result.folder).read_record()["data"]["validation"]["split"]
+    other_dataset = data.validation_data if data.fold is None else None
+    faces = f"--data {shlex.quote(str(other_dataset or data.dataset))}"
+    # Faces that were held out of the training split need no name: the checkpoint knows them.
+    if other_dataset is not None or data.fold is not None or split != TRAIN:
+        faces += f" --split {shlex.quote(split)}"
+    training = "" if other_dataset is None else f" --training {shlex.quote(str(data.dataset))}"
+    best = shlex.quote(str(result.best_path))
+    return f"measure it: mien evaluate {best} {faces}", f"use it:     mien export {best} {faces}{training}"

@@ -191,12 +191,8 @@ def change_recipe(recipe: R, changes: Mapping[str, Any]) -> R:
 
 def recipe_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Where two recipes, as `recipe_to_dict` gives them, differ: ``"section.key"`` to both values."""
-    return {
-        name: (one.get(name), other.get(name))
-        for one, other in [(dict(_flat(before)), dict(_flat(after)))]
-        for name in {**one, **other}
-        if one.get(name) != other.get(name)
-    }
+    old, new = dict(_flat(before)), dict(_flat(after))
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
 def flat_recipe(recipe: Recipe) -> dict[str, Any]:
