@@ -25,6 +25,7 @@ def train(folder, progress=None, task=None, **changes):
 def test_a_run_learns_and_tells(tmp_path):
     reports = []
     result = train(tmp_path / "run", reports.append, epochs=6)
+    assert "train_loss" not in repr(result)
     assert result.best > 0.9
     assert (result.epochs, result.steps, result.stopped_by, result.metric) == (6, 48, "budget", "validation_accuracy")
     assert result.best == max(row["validation_accuracy"] for row in result.history)

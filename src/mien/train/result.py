@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["Interrupted", "Progress", "Report", "RunResult"]
@@ -92,7 +92,7 @@ class RunResult:
     seconds: float
     best_path: Path
     last_path: Path
-    history: tuple[Mapping[str, float], ...]
+    history: tuple[Mapping[str, float], ...] = field(repr=False)  # in a notebook, pages of it
     stopped_by: str
 
 

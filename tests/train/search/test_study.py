@@ -59,6 +59,7 @@ def test_a_search_finds_better_values_and_says_what_matters(recipe: ExpressionRe
     assert best.score == pytest.approx(np.mean(best.folds))
     assert best.score > 0.68
     assert best.deviation == pytest.approx(0.01)
+    assert repr(result).count("Trial(") == 1  # the best one
     assert result.importances["learning_rate"] > 0.5
     assert sum(result.importances.values()) == pytest.approx(1, abs=0.01)
     # The best recipe is ready to train: the user's own data and validation split, and the values.

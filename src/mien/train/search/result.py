@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ class SearchResult:
 
     folder: Path
     metric: str
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = field(repr=False)  # in a notebook, pages of them
     best: Trial | None
     recipe_path: Path | None
     importances: dict[str, float]
