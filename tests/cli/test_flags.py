@@ -1,9 +1,11 @@
 """The flags of a command come from the declarations of its options."""
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
 from mien.cli.flags import with_flags, with_options
+from mien.errors import UsageError
 from mien.options import coerce_option
 from tests.bakery import Bake, Shop
 
@@ -28,6 +30,15 @@ def test_flags_come_from_the_declaration():
 
 def test_defaults_are_those_of_the_dataclass():
     assert run("cake")[1] == [("cake", False, Bake())]
+
+
+def test_what_is_wrong_is_told_by_the_flag():
+    """The name of a field, which has its unit, is that of Python."""
+    assert str(run("cake", "--minutes", "0")[0].exception) == (
+        "--minutes is 0.0; expected a number of at least 1 and at most 90"
+    )
+    with pytest.raises(UsageError, match="^minutes is 0; "):
+        Bake(minutes=0)
 
 
 def test_help_shows_the_declared_text():

@@ -158,7 +158,7 @@ def test_an_older_page_stays_where_no_video_could_be_read(astronaut_path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{clip}", "--every", "1", "--fps", "2"], "both every_s"),
+        (["{clip}", "--every", "1", "--fps", "2"], "both --every (1) and --fps (2)"),
         (["{clip}", "--timeline", "page.pdf"], "written as .html"),
         (["{clip}", "{clip}2.mp4", "--draw", "seen.mp4"], "name a folder"),
         (["{photo}", "--timeline", "page.html"], "no input is one"),

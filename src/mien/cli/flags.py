@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,9 @@ __all__ = ["refuse_flags", "with_flags", "with_options"]
 Command = Callable[..., Any]
 Flag = inspect.Parameter
 
+_NAMED = re.compile(r"(?:^|(?<=both )|(?<=and )|(?<=\())[a-z][a-z0-9_]*(?=:| is | \()")
+"""Where a message names a field: "fps is 0", "both every_s (1) and fps (2)"."""
+
 
 def with_options(kind: type[Any], name: str = "options") -> Callable[[Command], Command]:
     """Give a Typer command one flag for each field of an options dataclass.
@@ -26,7 +30,7 @@ def with_options(kind: type[Any], name: str = "options") -> Callable[[Command], 
     The decorated function takes the built dataclass as its keyword argument `name`. In the help, flags are under the
     `HEADLINE` of the class that declares them, where it has one.
     """
-    return _with_flags(name, list(_typed_flags(kind)), lambda values: kind(**values))
+    return _with_flags(name, list(_typed_flags(kind)), functools.partial(_build, kind))
 
 
 def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -> Callable[[Command], Command]:
@@ -75,6 +79,20 @@ def refuse_flags(options: Any, reason: str, allowed: Iterable[str] = ()) -> None
             flags.append(both[-1] if value is False else both[0])
     if flags:
         raise UsageError(f"{' and '.join(flags)} {reason}")
+
+
+def _build(kind: type[Any], values: dict[str, Any]) -> Any:
+    """The options dataclass; what is wrong with a value is told by the flag, which is what the person knows."""
+    try:
+        return kind(**values)
+    except UsageError as error:
+        flags = {
+            item.name: declared.flag or _flag(item.name)
+            for item in dataclasses.fields(kind)
+            if (declared := option_facts(item)) is not None
+        }
+        told = _NAMED.sub(lambda found: flags.get(found[0], found[0]), str(error))
+        raise UsageError(told) from None
 
 
 def _with_flags(name: str, flags: list[Flag], gather: Callable[[dict[str, Any]], Any]) -> Callable[[Command], Command]:
@@ -128,8 +146,12 @@ def _free_flags(kind: type[Any], headline: str) -> Iterator[Flag]:
         yield Flag(item.name, Flag.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, info])
 
 
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
 def _spelling(given: str | None, field: str, wanted: Any) -> str:
-    flag = given or "--" + field.replace("_", "-")
+    flag = given or _flag(field)
     return f"{flag}/--no-{flag[2:]}" if wanted is bool else flag
 
 
