@@ -259,6 +259,12 @@ def test_arrays_that_are_no_images(array):
         load_image(array)
 
 
+def test_a_name_out_of_an_array_is_a_name(tmp_path, picture):
+    (tmp_path / "a.png").write_bytes(encode(picture, "PNG"))
+    (name,) = np.array([str(tmp_path / "a.png")])
+    assert type(load_image(name).source) is str
+
+
 def test_channels_first_are_told_to_be_turned(picture):
     with pytest.raises(InputError, match=r"\(3, 40, 60\) is no image; .*channels first array.transpose\(1, 2, 0\)"):
         load_image(picture.transpose(2, 0, 1))

@@ -52,7 +52,7 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
         If it is of a type that is no image.
     """
     if isinstance(image, (str, os.PathLike)):
-        name = os.fspath(image)
+        name = str(os.fspath(image))  # of numpy's str_ a plain one
         return decode_image(read_file(name), name, max_megapixels)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_image(bytes(image), "<bytes>", max_megapixels)
