@@ -220,7 +220,7 @@ def find_scheme(spec: str | Sequence[str], own: Collection[str] = ()) -> LabelSc
 
 
 def scheme_of(labels: Sequence[str]) -> LabelScheme:
-    """The scheme of a dataset's classes: what they stand for where `SCHEMES` has them all, else each for itself."""
+    """The scheme of a dataset's classes: as one of `SCHEMES` that has them all says, else each class for itself."""
     own = {label: (label,) for label in labels}
     members = next((scheme.members for scheme in SCHEMES.values() if set(labels) <= set(scheme.labels)), own)
     return LabelScheme("dataset", {label: members[label] for label in labels})

@@ -129,7 +129,7 @@ def check_options(options: Any) -> None:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a number of Python or numpy; truth values are none."""
+    """Whether it is a number of Python or numpy, and no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 

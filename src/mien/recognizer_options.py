@@ -133,7 +133,7 @@ def _checked_labels(labels: Any) -> str | tuple[str, ...] | LabelScheme:
 
 
 def _check_stage(name: str, stage: object, names: str, protocol: str, *members: str) -> None:
-    """Refuse what is neither a name, nor a path, nor an object of one's own; told by what it has, as a Protocol is."""
+    """Refuse what is neither a name, nor a path, nor an object that has the members of the Protocol."""
     made = not isinstance(stage, type) and all(hasattr(stage, member) for member in members)
     if not made and not isinstance(stage, (str, Path)):
         raise UsageError(

@@ -81,6 +81,6 @@ class VideoKeywords(TypedDict, total=False):
 @document_options
 @dataclass(frozen=True, kw_only=True)
 class FrameOptions(VideoOptions):
-    """What `Recognizer.stream` can be told about frames of one's own, where it is given their rate."""
+    """Options of `Recognizer.stream` for frames of your own, which come with their rate."""
 
     frame_rate: float = option(30.0, "Frames a second.", minimum=0.001, maximum=1000)

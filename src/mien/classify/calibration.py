@@ -136,7 +136,7 @@ def most_confidence(count: int) -> float:
 
 
 def least_temperature(confidence: Callable[[float], float], count: int, fitted: float) -> float:
-    """A temperature, or the lowest one above it whose confidence so many faces can warrant.
+    """The fitted temperature, raised where needed until the mean confidence is one that so many faces can warrant.
 
     Parameters
     ----------

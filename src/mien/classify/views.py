@@ -48,7 +48,7 @@ def take_views(images: Pixels, count: int = 10) -> list[Pixels]:
 def mean_probabilities(
     heads: Sequence[Head], answers: Sequence[Mapping[str, npt.NDArray[Any]]], sides_px: npt.NDArray[np.floating]
 ) -> dict[str, npt.NDArray[np.floating]]:
-    """What several views of each face say together: the mean of their calibrated probabilities.
+    """The mean of the calibrated probabilities of several views of each face.
 
     Such means are calibrated better than means of logits, and than those of probabilities without temperature
     (benchmarks/views.py).

@@ -77,7 +77,7 @@ def _ending() -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Let go of what waits to be written on stdout: the interpreter would fail on it again at its end."""
+    """Discard what waits to be written on stdout: the interpreter would fail on it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -97,7 +97,7 @@ def _built(name: str) -> ArchitectureCard:
 
 
 def _new_list(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
-    """A table of names, numbers on the right of their columns, and what each thing is in lines that fit."""
+    """A table with columns aligned left, then right, and at last a description that is wrapped to the terminal."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -130,7 +130,7 @@ def recognize(
 def _photos_and_videos(
     found: list[SourceFile | InputError],
 ) -> tuple[list[SourceFile | InputError], list[SourceFile]]:
-    """Divide the inputs; those that cannot be read are told of among the photos."""
+    """Divide the inputs; those that cannot be read count as photos."""
     from mien.source import SourceFile, is_video
 
     photos: list[SourceFile | InputError] = []

@@ -146,7 +146,7 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
 
 
 class _Bar(contextlib.AbstractContextManager["_Bar"]):
-    """What is learned from; then a progress bar on a terminal, a line an epoch elsewhere, nothing where JSON goes."""
+    """Says what is trained on; then shows a bar on a terminal, a line an epoch elsewhere, nothing with --json."""
 
     def __init__(self, console: Console, json: bool, folder: Path | None = None) -> None:
         self._console = console
@@ -174,7 +174,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
             print(self._line(report), flush=True)  # noqa: T201
 
     def _line(self, report: Report, width: int | None = None) -> str:
-        """How far the run is, in words; of what is longer than `width` the least needed is left out."""
+        """How far the run is, in words; where they are longer than `width`, the least important are left out."""
         epochs = f"/{report.epochs}" if report.epochs else ""
         measure = report.metric.removeprefix("validation_")
         parts = {"epoch": f"epoch {report.epoch}{epochs}", "loss": f"loss {report.loss:.4f}"}
@@ -214,7 +214,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
 
 
 def _about(folder: Path) -> str:
-    """What a run learns from and chooses by, and where, from its record."""
+    """What a run trains and validates on, and on which device, from its record."""
     from mien.train.folder import RunFolder
 
     record = RunFolder(folder).read_record()

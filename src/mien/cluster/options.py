@@ -103,7 +103,7 @@ class BatchOptions(RecognizerOptions, VideoOptions):
         return {"every_s": self.interval_s, "smooth_s": self.smooth_s, "max_gap_s": self.max_gap_s}
 
     def job(self) -> dict[str, Any]:
-        """All that the rows depend on: a destination is gone on with only where this is the same."""
+        """All that the rows depend on: a destination is only continued where this is the same."""
         cut = {name: getattr(self, name) for name in ("column", "key_column", "part_size", "segment_s")}
         return {**self.recognizer_options(), **self.video_options(), **cut}
 

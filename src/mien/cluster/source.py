@@ -239,7 +239,7 @@ def _named_in_list(address: str, options: BatchOptions) -> Iterator[Source]:
 
 
 def _named(key: str, address: str, options: BatchOptions) -> Iterator[Source]:
-    """A thing that is named by itself is a photo whatever its suffix."""
+    """What is named by itself: what its suffix says, else a photo."""
     found = list(_of_file(key, address, options))
     yield from found or [Source("photo", shown_name(key), address)]
 

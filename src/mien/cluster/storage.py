@@ -57,7 +57,7 @@ def local_path(address: str) -> str:
 
 
 def read_address(address: str, most_bytes: int) -> bytes:
-    """The bytes of a file, and one more than `most_bytes` of what is larger."""
+    """The bytes of a file; of a larger one the first `most_bytes` and one more."""
     system, path = split_address(address)
     try:
         # One request, where opening a file of a bucket takes two.

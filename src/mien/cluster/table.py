@@ -263,7 +263,7 @@ def _opened(address: str) -> Iterator[_Table]:
 
 
 def _delimiter(file: Any) -> str:
-    """What stands between the cells of a CSV file: what gives its header a usual name, and else the most names."""
+    """The delimiter of a CSV file: one with which its header has a usual name, else the one that gives most names."""
     head = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
     file.seek(0)
 

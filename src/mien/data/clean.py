@@ -143,7 +143,7 @@ def _require_same(dataset: Dataset, plan: Sequence[Finding], plan_name: str) -> 
 
 
 def _require_partners(dataset: Dataset, plan: Sequence[Finding], plan_name: str) -> None:
-    """A row is merged into one that is there, is another, and is the one that the plan names."""
+    """A merge needs a partner that is in the dataset, is another row, and is the one that the plan names."""
     names = dataset.names()
     for number, finding in enumerate(plan):
         where, partner = f"{plan_name} row {number}", finding.partner

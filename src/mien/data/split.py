@@ -240,5 +240,5 @@ def cut_shares(
 
 
 def _folds(share: float, of: int) -> int:
-    """How many of so many folds come nearest to a share above 0; one at least."""
+    """How many folds, out of `of`, come nearest to a share above 0; at least one."""
     return max(1, round(share * of))

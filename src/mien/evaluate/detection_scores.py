@@ -60,7 +60,7 @@ def scores_at(finds: Finds, threshold: float) -> dict[str, Any]:
 
 
 def condition_scores(finds: Finds, threshold: float) -> dict[str, Any]:
-    """At the score that was chosen on the photos as they are: nobody chooses it again for a dark photo."""
+    """Scores at the threshold of the photos as they are: nobody chooses another one for a dark photo."""
     ap = average_precision(finds)
     return {**scores_at(finds, threshold), "ap": None if ap is None else round(ap, 4)}
 

@@ -176,7 +176,7 @@ def export_measured(
 
 
 def settings_at(threshold: float) -> MienSettings:
-    """The usual settings with another bar; within 0.3 and 0.7, whatever a small dataset says."""
+    """The usual settings with this score threshold, kept within 0.3 and 0.7 whatever a small dataset says."""
     bar = round(min(max(threshold, 0.3), 0.7), 2)
     return MienSettings(score_threshold=bar, candidate_threshold=round(min(0.3, 0.6 * bar), 2))
 

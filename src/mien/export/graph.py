@@ -114,7 +114,7 @@ def _rename(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
 
 
 def canonical_bytes(model: onnx.ModelProto) -> bytes:
-    """Serialise a model without what tells of the machine that made it; equal models give equal bytes."""
+    """Serialise a model without traces of the machine that made it; equal models give equal bytes."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     model.producer_name, model.producer_version = "mien", ""
     model.doc_string = model.graph.doc_string = ""

@@ -70,7 +70,7 @@ def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
 
 
 def _minus(text: str) -> str:
-    """Signed numbers as they are printed: with a minus in place of a hyphen, and none of the sign of zero."""
+    """Signed numbers as they are printed: with a minus sign in place of the hyphen, and zero without a sign."""
     text = re.sub(r"[+-](0(?:\.0+)?)(?![\d.])", r"\1", text)
     return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)
 

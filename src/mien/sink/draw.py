@@ -26,7 +26,7 @@ _JPEG_QUALITY = 92
 
 
 def drawn_kind(name: str) -> Literal["folder", "photo", "video"]:
-    """What is meant by the name of something to draw into, which need not exist.
+    """Whether a name to draw into is that of a folder, a photo or a video; it need not exist.
 
     A folder is one that is there, or a name without a suffix, or with a slash at its end.
 
@@ -239,7 +239,7 @@ class DrawSink:
 
 
 def _file_key(path: str | Path) -> tuple[int, int] | None:
-    """What tells a file from all others, by whatever name; None where there is none."""
+    """The identity of a file, whatever its name: device and inode; None where there is no file."""
     try:
         status = Path(path).stat()
     except (OSError, ValueError):

@@ -92,7 +92,7 @@ def shown_seconds(person: Person) -> dict[str, float]:
 
 
 def stretch(person: Person, end_s: float) -> str:
-    """From when until when a person was seen; of a video of less than a minute as exact as the seconds beside it."""
+    """From when until when a person was seen: to a tenth of a second in videos under a minute, else as clock times."""
     if end_s < 60:
         return f"{person.first_s:.1f} to {person.last_s:.1f} s"
     return f"{clock(round(person.first_s))} to {clock(round(person.last_s))}"

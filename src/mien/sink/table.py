@@ -126,7 +126,7 @@ class TableSink:
 
 
 def printable(name: str) -> str:
-    """A name without what must not reach the terminal, such as a line break or an escape code in that of a file."""
+    """A name without characters that must not reach the terminal, such as line breaks and escape codes."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
@@ -139,7 +139,7 @@ def _warnings(face: Face) -> list[str]:
 
 
 def _common_folder(sources: list[str]) -> str:
-    """What several paths begin with, up to a separator; nothing for a single one."""
+    """The start that several paths share, up to a separator; empty for a single path."""
     if len(sources) < 2:
         return ""
     common = os.path.commonprefix(sources)  # noqa: RUF071 - letter by letter; cut at a separator below

@@ -59,7 +59,7 @@ def read_container(path: str) -> Container:
 
 
 def container_kind(data: bytes) -> str:
-    """The kind of video container that begins with these bytes; empty where they are none that is known here."""
+    """The kind of video container that begins with these bytes; empty if it is unknown."""
     box = data[4:8]
     if box == b"ftyp" and data[8:12] not in _PHOTO_BRANDS:
         return "QuickTime" if data[8:12] == b"qt  " else "MP4"

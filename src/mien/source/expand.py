@@ -33,7 +33,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that is written to: what lies in it is not found by looking into a folder around it.
+    """A folder that is written to: it is skipped where a folder around it is searched.
 
     What is named itself, or the folder itself, is read all the same.
 

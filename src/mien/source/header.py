@@ -170,7 +170,7 @@ def _tiff(data: bytes) -> ImageHeader:
 
 
 def _pages(data: bytes, order: str, directory: int) -> int:
-    """How many pages a TIFF has from this directory on; smaller copies of a page are none."""
+    """How many pages a TIFF has from this directory on; reduced-resolution copies of a page do not count."""
     pages, seen = 0, set[int]()
     try:
         while directory and directory not in seen and len(seen) < _MOST_PAGES:

@@ -89,7 +89,7 @@ def shown_name(name: str) -> str:
 
 
 def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str:
-    """What is wrong with a file that cannot be opened, in words and with what to do.
+    """Why a file cannot be opened, in words and with what to do.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def computes_in_bf16(options: RunOptions, accelerator: str) -> bool:
 
 @contextlib.contextmanager
 def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
-    """Torch's own switches as the recipe wants them, and as they were afterwards."""
+    """Set torch's global switches as the recipe wants them, and afterwards back to what they were."""
     before = (
         torch.get_num_threads(),
         torch.backends.cudnn.benchmark,

@@ -133,7 +133,7 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
 
 
 def relayout(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A loaded tensor on the device and in the memory layout of another, as far as their shapes agree."""
+    """A loaded tensor on the device of another, and in its memory layout where their shapes agree."""
     if value.shape != like.shape:
         return value.to(like.device)
     return torch.empty_like(like, dtype=value.dtype).copy_(value)

@@ -51,7 +51,7 @@ class StepLog:
         return dict(zip(self._keys, rows.double().mean(dim=0).tolist(), strict=True))
 
     def check(self, rows: torch.Tensor, epoch: int) -> None:
-        """See that what is minimised is a number in every step.
+        """Check that the loss of every step is finite.
 
         Raises
         ------

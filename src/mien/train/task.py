@@ -69,7 +69,7 @@ class Step:
 
 
 class Task(Protocol):
-    """What differs between kinds of models. Built from the recipe alone: ``Task(recipe)`` is cheap and reads nothing.
+    """What differs between kinds of models. It is built from the recipe alone, which is cheap and reads nothing.
 
     The engine calls, in every process: `setup` once; then `batch` and `losses` step by step, `validate` after every
     epoch; and in the first process `save_checkpoint` and `facts`.

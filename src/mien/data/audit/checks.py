@@ -31,7 +31,7 @@ NOT_FACE_LISTED, NOT_FACE_DROPPED = 0.15, 0.4
 
 
 class _Links:
-    """What is known of any two rows of a group of copies."""
+    """How the rows within groups of copies resemble each other."""
 
     def __init__(self, pairs: CopyPairs) -> None:
         # Near copies were only looked for among originals, the first of each set of exact copies.

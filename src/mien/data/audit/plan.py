@@ -166,7 +166,7 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def _require_columns(path: Path, names: Sequence[str]) -> None:
-    """A plan without findings has its columns all the same; what has not is something else."""
+    """Even a plan without findings has these columns: a file that lacks them is something else."""
     missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise InputError(

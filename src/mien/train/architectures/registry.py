@@ -93,7 +93,7 @@ def make_spec(
     dropout: float | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> NetworkSpec:
-    """A specification in which the architecture's card gives what is left out.
+    """The specification of a network; what is left out is taken from the architecture's card.
 
     Raises
     ------

@@ -181,7 +181,7 @@ def teacher_file(teacher: Path) -> Path:
 
 
 def _is_checkpoint(teacher: Path) -> bool:
-    """Whatever is neither an exported model nor a shipped one: reading it as a checkpoint says best what is wrong."""
+    """Whether it is no exported and no shipped model: reading anything else as a checkpoint says best what is wrong."""
     return teacher.suffix.lower() != ".onnx" and str(teacher) not in list_models()
 
 

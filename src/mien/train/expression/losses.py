@@ -159,7 +159,7 @@ def mass_loss(
 
 
 def guessing_loss(classes: int, focal: float = 0.0) -> float:
-    """What `mass_loss` is where every class is as likely, whatever the masses are: smoothed, mixed, weighted."""
+    """The value of `mass_loss` where all classes are equally likely; smoothing, mixing and weights do not change it."""
     return math.log(classes) * math.pow(1.0 - 1.0 / classes, focal)
 
 

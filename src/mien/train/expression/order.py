@@ -18,7 +18,7 @@ _POOL = 16
 
 
 def steps_in_epoch(rows: int, batch_size: int, world_size: int = 1) -> int:
-    """The nearest whole number of batches, at least one: what is over waits for the next epoch's order."""
+    """The nearest whole number of batches, at least one; rows that are left over are drawn in other epochs."""
     return max(1, round(rows / (batch_size * world_size)))
 
 

@@ -26,7 +26,7 @@ __all__ = ["target_masses"]
 
 
 def target_masses(rows: Rows, heads: Sequence[HeadSpec], options: LossOptions) -> list[npt.NDArray[np.float32]]:
-    """What the network shall answer to each row, and how much it counts.
+    """What the network should answer to each row, times how much the row counts.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ class ExpressionTask:
 
     @property
     def guessing(self) -> tuple[str, float]:
-        """By the labels alone: what votes and teachers say differs from face to face."""
+        """Of the labels' loss only: the votes' and the teachers' at chance level differ from face to face."""
         return "label_loss", guessing_loss(len(self._network_spec.heads[0].labels), self._focal)
 
     def batch(self, step: Step) -> Batch:

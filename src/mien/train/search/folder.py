@@ -25,7 +25,7 @@ FACTS, FOLDS, LOCK = "search.json", "folds.parquet", ".lock"
 
 
 def open_folder(out: Path, resume: bool) -> None:
-    """Refuse a folder in which something else lies, or in which nothing can be gone on with."""
+    """Refuse a folder that holds something else, or nothing to resume."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; expected a folder for the search")
     if (out / FACTS).is_file():
@@ -73,7 +73,7 @@ def open_folds(recipe: ExpressionRecipe, out: Path, options: SearchOptions) -> D
 
 
 def search_facts(recipe: ExpressionRecipe, space: Space, options: SearchOptions, data: Dataset) -> dict[str, Any]:
-    """What makes a search this one: all of it must be equal to go on."""
+    """What identifies a search: to resume it, all of this must be equal."""
     values = recipe_to_dict(recipe)
     return {
         "recipe": values,
@@ -87,7 +87,7 @@ def search_facts(recipe: ExpressionRecipe, space: Space, options: SearchOptions,
 
 
 def keep_facts(out: Path, facts: dict[str, Any]) -> None:
-    """Write down what makes the search this one; where there is one already, refuse to go on with another."""
+    """Write down what identifies the search; refuse to resume one that differs."""
     path = out / FACTS
     if path.is_file():
         try:

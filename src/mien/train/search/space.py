@@ -104,7 +104,7 @@ class Range:
 
     @property
     def count(self) -> int | None:
-        """How many values there are; None where there is always another one between two."""
+        """How many values there are; None for a continuous range."""
         step = self._step
         return None if step is None else int((self.high - self.low) / step + 1e-6) + 1
 

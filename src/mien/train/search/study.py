@@ -183,7 +183,7 @@ class _Search:
         return result
 
     def _recover(self) -> None:
-        """Trials that a kill left running are begun again, with the same values and what their folds have done."""
+        """Begin trials again that a kill left running, with the same values and the folds that are done."""
         from optuna.trial import TrialState
 
         trials = self.study.get_trials(deepcopy=False)
@@ -309,7 +309,7 @@ class _Search:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _trials(self) -> list[Trial]:
-        """What is known of the trials, without those that were begun again or had been tried before; numbered anew."""
+        """The trials, numbered anew, without those that were begun again or repeated another one."""
         from optuna.trial import TrialState
 
         names = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
