@@ -34,7 +34,7 @@ def with_options(kind: type[Any], name: str = "options") -> Callable[[Command], 
 
 
 def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -> Callable[[Command], Command]:
-    """Give a Typer command one flag for each field of many options dataclasses, none of which has to be given.
+    """Give a Typer command one flag for each field of several options dataclasses; none is required.
 
     The decorated function takes a dict of field name to value, with the flags that were given, as its keyword argument
     `name`. Values come as text (truth values as bool); `mien.options.coerce_option` makes them fit.
@@ -56,7 +56,7 @@ def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -
 
 
 def refuse_flags(options: Any, reason: str, allowed: Iterable[str] = ()) -> None:
-    """Refuse what was given for an options dataclass where it would be ignored.
+    """Refuse options that were given where they would be ignored.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _build(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _with_flags(name: str, flags: list[Flag], gather: Callable[[dict[str, Any]], Any]) -> Callable[[Command], Command]:
-    """Put flags in the place of a function's keyword argument, which gets what is gathered of their values."""
+    """Put flags in the place of a function's keyword argument, which gets what `gather` makes of their values."""
 
     def decorate(function: Command) -> Command:
         own = inspect.signature(function, eval_str=True)
