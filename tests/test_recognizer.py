@@ -26,7 +26,7 @@ from mien.recognizer import Recognizer
 from mien.recognizer_options import RecognizerKeywords
 from mien.source import Frame, load_image
 from mien.video_options import VideoKeywords
-from mien.zoo import Head, find_model
+from mien.zoo import Head, find_model, list_models
 from mien.zoo.session import open_session
 from tests.conftest import ROOT
 from tests.fakes import FakeClassifier, FakeDetector, make_card, paint_face
@@ -259,6 +259,7 @@ def test_wrong_options_are_told_when_it_is_built(options, error):
         ({"detector": FakeDetector}, r"detector is <class.*expected .*wants_gray and detect"),
         ({"model": object()}, r"model is <object.*expected a name.*mien\.classify\.Classifier"),
         ({"model": 3}, "model is 3; expected"),
+        ({"model": list_models()}, "model is an object of type dict; expected"),  # and not two thousand letters
         ({"labels": 3}, "labels is 3; expected the name of a scheme"),
         ({"labels": [3, 4]}, r"labels is \[3, 4\]; expected"),
         ({"labels": {"happy", "sad"}}, "labels is {.*; expected .* or a list of them"),  # columns in any order

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RecognizerKeywords", "RecognizerOptions"]
 
 _VIEWS = (1, 2, 10)
+_LONGEST_REPR = 200
 
 
 @document_options
@@ -136,7 +137,10 @@ def _check_stage(name: str, stage: object, names: str, protocol: str, *members: 
     """Refuse what is neither a name, nor a path, nor an object that has the members of the Protocol."""
     made = not isinstance(stage, type) and all(hasattr(stage, member) for member in members)
     if not made and not isinstance(stage, (str, Path)):
+        came = repr(stage)
+        if len(came) > _LONGEST_REPR:  # a network of torch is told layer by layer
+            came = f"an object of type {type(stage).__name__}"
         raise UsageError(
-            f"{name} is {stage!r}; expected {names}, the path of an .onnx file, or an object that follows {protocol} "
+            f"{name} is {came}; expected {names}, the path of an .onnx file, or an object that follows {protocol} "
             f"(it has {' and '.join(members)})"
         )
