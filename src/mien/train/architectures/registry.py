@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.errors import MissingExtraError, UsageError
+from mien.options import nearest_hint
 from mien.train.architectures.card import TIMM, Architecture, ArchitectureCard
 from mien.train.architectures.catalogue import CATALOGUE
 from mien.train.architectures.spec import HeadSpec, NetworkSpec
@@ -38,9 +38,9 @@ def register(card: ArchitectureCard, build: Builder | str) -> None:
     ----------
     card : ArchitectureCard
     build : callable or str
-        Takes a `NetworkSpec` (whose options are complete) and whether pretrained weights are wanted (or the file
-        that holds them), and returns a
-        `mien.train.architectures.network.Backbone`. As a string ``"module:function"`` it is imported when needed.
+        Takes a `NetworkSpec` (whose options are complete) and whether pretrained weights are wanted (or the file that
+        holds them), and returns a `mien.train.architectures.network.Backbone`. As a string ``"module:function"`` it is
+        imported when needed.
 
     Raises
     ------
@@ -75,10 +75,9 @@ def find_architecture(name: str) -> Architecture:
         from mien.train.architectures.timm_models import find_timm
 
         return find_timm(name)
-    near = difflib.get_close_matches(name, _REGISTRY, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
     raise UsageError(
-        f"unknown architecture '{name}'; expected one of {', '.join(_REGISTRY)}, or timm:NAME for any of timm's{hint}"
+        f"unknown architecture '{name}'; expected one of {', '.join(_REGISTRY)}, or timm:NAME for any of timm's"
+        f"{nearest_hint(name, _REGISTRY)}"
     )
 
 
@@ -158,10 +157,9 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Expr
 def _complete(card: ArchitectureCard, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in card.options:
-            near = difflib.get_close_matches(name, card.options, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
             raise UsageError(
-                f"architecture '{card.name}' has no option '{name}'; it has {', '.join(card.options) or 'none'}{hint}"
+                f"architecture '{card.name}' has no option '{name}'; it has {', '.join(card.options) or 'none'}"
+                f"{nearest_hint(name, card.options)}"
             )
     return {**card.options, **given}
 
