@@ -836,6 +836,9 @@ def test_one_class_folder_is_told_as_one(tmp_path, monkeypatch):
     disk.write_folders(tmp_path / "flat", [Path()], ["happy", "sad", "neutral"])
     with pytest.raises(InputError, match="happy: holds the faces of one class; give the folder of all .*flat$"):
         brought_in(tmp_path / "flat" / "happy", tmp_path)
+    monkeypatch.chdir(tmp_path / "flat")
+    with pytest.raises(InputError, match="of all class folders, .*flat$"):
+        brought_in(Path("happy"), tmp_path)
     monkeypatch.chdir(tmp_path / "flat" / "happy")
     with pytest.raises(InputError, match="holds the faces of one class"):
         open_training(".")

@@ -33,11 +33,14 @@ def batch(
     source: Annotated[
         str | None,
         typer.Argument(
+            metavar="SOURCE",
             help="A folder, a pattern, a .parquet, .csv or .tsv table, .tar shards, videos, a .txt list of addresses; "
-            "here or on s3://, gs://, https://."
+            "here or on s3://, gs://, https://.",
         ),
     ] = None,
-    dest: Annotated[str | None, typer.Argument(help="The folder for the results; here or on s3://, gs://.")] = None,
+    dest: Annotated[
+        str | None, typer.Argument(metavar="DEST", help="The folder for the results; here or on s3://, gs://.")
+    ] = None,
     *,
     status: Annotated[
         str | None, typer.Option(metavar="DEST", help="Only show how far the batch in DEST has got.")

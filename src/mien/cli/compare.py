@@ -39,7 +39,7 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...", help="Two or more: names of shipped models, .onnx files, .safetensors checkpoints."
+            metavar="MODEL", help="Two or more: names of shipped models, .onnx files, .safetensors checkpoints."
         ),
     ],
     *,

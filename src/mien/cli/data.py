@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import counted, open_console, or_plain, print_json, progress_bar, say, warnings_shown, written
+from mien.cli.shared import (
+    counted,
+    open_console,
+    or_plain,
+    percent,
+    print_json,
+    progress_bar,
+    say,
+    warnings_shown,
+    written,
+)
 from mien.cli.tables import new_table, print_table
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
@@ -72,7 +82,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed for choosing samples.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(metavar="INTEGER", help="Random seed for choosing samples.", min=0)] = 0,
     json: _Json = False,
 ) -> None:
     """Show what is in a dataset; with --out also as one self-contained HTML page, with pictures."""
@@ -313,10 +323,10 @@ def _show_report(console: Console, found: Report) -> None:
     endless = or_plain("∞", "inf")
     ratios = {name: f"{ratio:.2f}" if math.isfinite(ratio) else endless for name, ratio in found.imbalance.items()}
     console.print(f"imbalance ratio  {', '.join(f'{name} {ratio}' for name, ratio in ratios.items())}")
-    console.print(f"sizes            {found.sizes['common']} px ({found.sizes['share']:.1%} of the images)")
+    console.print(f"sizes            {found.sizes['common']} px ({percent(found.sizes['share'])} of the images)")
     if found.votes is not None:
         console.print(
-            f"votes            labels agree with the majority on {found.votes['agreement']:.1%} of "
+            f"votes            labels agree with the majority on {percent(found.votes['agreement'])} of "
             f"{found.votes['with_majority']:,};\n{'':17}mean entropy {found.votes['mean_entropy_bits']:.2f} bits"
         )
     for attribute, groups in found.attributes.items():

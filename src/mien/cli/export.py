@@ -35,6 +35,7 @@ def export(
     precision: Annotated[
         Literal["int8", "float32"] | None,
         typer.Option(
+            metavar="{int8,float32}",
             help="int8 is smaller and faster, float32 exact. By default int8 for expressions, float32 for detectors, "
             "which int8 makes no faster.",
             show_default=False,

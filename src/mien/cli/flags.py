@@ -24,6 +24,10 @@ _NAMED = re.compile(r"(?:^|(?<=both )|(?<=and )|(?<=\())[a-z][a-z0-9_]*(?=:| is 
 """Where a message names a field: "fps is 0", "both every_s (1) and fps (2)"."""
 
 
+_VALUES = {int: "INTEGER", float: "NUMBER", Path: "PATH", str: "TEXT"}
+"""What the help shows as the value of a flag that says nothing else."""
+
+
 def with_options(kind: type[Any], name: str = "options") -> Callable[[Command], Command]:
     """Give a Typer command one flag for each field of an options dataclass.
 
@@ -122,7 +126,7 @@ def _typed_flags(kind: type[Any]) -> Iterator[Flag]:
         info = typer.Option(
             _spelling(declared.flag, item.name, annotation),
             help=declared.help,
-            metavar=declared.metavar or _choices(declared.choices),
+            metavar=declared.metavar or _choices(declared.choices) or _VALUES.get(without_none(annotation)),
             show_default=item.default is not None,
             rich_help_panel=_headline(kind, item.name),
         )
@@ -134,11 +138,12 @@ def _free_flags(kind: type[Any], headline: str) -> Iterator[Flag]:
         if (declared := option_facts(item)) is None:
             continue
         wanted = without_none(option_type(kind, item))
-        shown = {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(wanted, "TEXT")
         info = typer.Option(
             _spelling(declared.flag, item.name, wanted),
             help=declared.help + _default_text(item.default),
-            metavar=None if wanted is bool else declared.metavar or _choices(declared.choices) or shown,
+            metavar=None
+            if wanted is bool
+            else declared.metavar or _choices(declared.choices) or _VALUES.get(wanted, "TEXT"),
             show_default=False,
             rich_help_panel=headline,
         )

@@ -25,7 +25,9 @@ __all__ = ["models"]
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(help="A model's name, the path of an .onnx file, an architecture's name, or timm:NAME."),
+        typer.Argument(
+            metavar="NAME", help="A model's name, the path of an .onnx file, an architecture's name, or timm:NAME."
+        ),
     ] = None,
     architectures: Annotated[
         bool, typer.Option("--architectures", help="List the architectures that can be trained.")

@@ -32,7 +32,7 @@ class BatchOptions(RecognizerOptions, VideoOptions):
     )
     gpus_per_worker: float = option(
         0.0,
-        "GPUs per worker, such as 0.25: the expression model runs there (needs onnxruntime-gpu). Default: none.",
+        "GPUs per worker, such as 0.25: the expression model runs there (needs onnxruntime-gpu); 0 for none.",
         metavar="SHARE",
         minimum=0,
         maximum=8,

@@ -188,7 +188,8 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
     around = path.parent if path.name else path.resolve().parent
     is_last = path.is_dir() and not any(child.is_dir() for child in path.iterdir())
     if is_last and LAYOUTS["folders"].matches(around):
-        raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {around}")
+        whole = around if around.name else around.resolve()
+        raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {whole}")
     raise InputError(
         str(path),
         f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
