@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.faces import open_faces, open_training
+from mien.data.faces import find_training, open_faces, open_training
 from mien.errors import InputError, UsageError
 from mien.labels import FER7
 from tests.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
@@ -48,6 +48,24 @@ def test_a_split_is_chosen_or_asked_for(tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "other.parquet", IMAGES, splits=("validation", "test"))
     with pytest.raises(UsageError, match="no split 'train'"):
         open_training(other)
+
+
+def test_training_faces_are_those_that_are_named_or_the_split_beside(tmp_path: Path) -> None:
+    two = write_dataset(tmp_path / "two.parquet", IMAGES, splits=("train", "test"))
+    other = write_dataset(tmp_path / "other.parquet", IMAGES, splits=("validation", "test"))
+    beside, named, given = (
+        find_training(None, two, "test"),
+        find_training(two, other, "test"),
+        open_faces(other, "test"),
+    )
+    assert beside is not None
+    assert named is not None
+    assert (beside.split, named.source) == ("train", str(two))
+    assert find_training(given, two, "test") is given
+    assert find_training(None, two, "train") is None, "it is what is measured"
+    assert find_training(None, other, "test") is None
+    with pytest.raises(UsageError, match="no split 'train'"):
+        find_training(other, two, "test")
 
 
 def test_an_empty_dataset_is_refused(tmp_path: Path) -> None:

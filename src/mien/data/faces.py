@@ -22,7 +22,7 @@ from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.errors import InputError, UsageError
 from mien.source.image import decode_image
 
-__all__ = ["Faces", "is_dataset", "open_faces", "open_training"]
+__all__ = ["Faces", "find_training", "is_dataset", "open_faces", "open_training"]
 
 _CHUNK = 1024
 Image = npt.NDArray[np.uint8]
@@ -188,6 +188,39 @@ def open_training(path: str | os.PathLike[str]) -> Faces:
         As `open_faces`.
     """
     return _open(Path(path), lambda counts: _training_split(counts, str(path)), ())
+
+
+def find_training(
+    training: str | os.PathLike[str] | Faces | None, data: str | os.PathLike[str], split: str
+) -> Faces | None:
+    """The faces that models were trained on, as far as they are at hand.
+
+    Parameters
+    ----------
+    training : path, Faces or None
+        The dataset that was named, or its faces; None for the split ``train`` of `data`.
+    data, split
+        The dataset and the split that the models are measured on.
+
+    Returns
+    -------
+    Faces or None
+        None where nothing was named, and `data` has no training split besides `split`.
+
+    Raises
+    ------
+    InputError, UsageError
+        If the dataset that was named cannot be read.
+    """
+    if isinstance(training, Faces):
+        return training
+    if training is not None:
+        return open_training(training)
+    try:
+        found = open_training(data)
+    except UsageError:  # several splits, none of them for training
+        return None
+    return None if found.split == split else found
 
 
 def _open(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tuple[str, ...]) -> Faces:

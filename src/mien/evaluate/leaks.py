@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import COPY_KINDS, copied_rows
-from mien.data.faces import Faces, open_training
-from mien.errors import UsageError
+from mien.data.faces import Faces, find_training
 from mien.metrics.classification import rounded, share_interval
 
 __all__ = ["LEAK_PARTS", "leak_scores", "mark_leaks"]
@@ -49,29 +48,20 @@ def mark_leaks(
     Returns
     -------
     Faces
-        The same rows; unchanged where there is no training split to look at.
+        The same rows; unchanged where there are no training faces to look at (`mien.data.faces.find_training`).
 
     Raises
     ------
     InputError, UsageError
         If the training faces cannot be read.
     """
-    if isinstance(training, Faces):
-        learned = training
-        if len(learned) > MOST_SEARCHED:
-            return faces
-    elif training is not None:
-        learned = open_training(training)
-    else:
-        try:
-            learned = open_training(data)
-        except UsageError:  # several splits, none of them for training
-            return faces
-        if learned.split == faces.split or len(learned) > MOST_SEARCHED:
-            return faces
-    kind = copied_rows(faces.squares(), learned.squares(), threads=threads)
+    searched = find_training(training, data, faces.split)
+    named = training is not None and not isinstance(training, Faces)
+    if searched is None or (len(searched) > MOST_SEARCHED and not named):
+        return faces
+    kind = copied_rows(faces.squares(), searched.squares(), threads=threads)
     copied, exact = kind >= 0, kind == COPY_KINDS.index("exact")
-    found = f"exact, near and mirrored copies in {learned.title}"
+    found = f"exact, near and mirrored copies in {searched.title}"
     if faces.leaked is not None:
         copied, found = faces.leaked | copied, f"{faces.leaked_by}, and {found}"
     return dataclasses.replace(faces, leaked=copied, leaked_exactly=exact, leaked_by=found)

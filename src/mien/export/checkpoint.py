@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from mien.classify.preprocess import whole_batch
 from mien.data.copies import COPY_KINDS, copied_rows
-from mien.data.faces import Faces, open_training
+from mien.data.faces import Faces, find_training
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.held_out import Measured, open_measured
+from mien.data.held_out import open_measured
 from mien.errors import InputError, UsageError
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
@@ -88,19 +88,19 @@ def export_checkpoint(
             str(data), f"lacks the class{'es' if len(missing) > 1 else ''} {', '.join(missing)} of the model; it has "
             f"{', '.join(faces.labels)}"
         )  # fmt: skip
-    known = faces.take(np.isin(faces.label, [i for i, name in enumerate(faces.labels) if name in first.labels]))
-    if not len(known):
+    labelled = faces.take(np.isin(faces.label, [i for i, name in enumerate(faces.labels) if name in first.labels]))
+    if not len(labelled):
         raise InputError(str(data), f"no row of '{faces.split}' has one of the labels {', '.join(first.labels)}")
-    learned = _training_faces(measured, data, training)
-    if learned is None and precision == "int8":
+    training_faces = find_training(measured.training(training), data, faces.split)
+    if training_faces is None and precision == "int8":
         raise UsageError(
             f"{data} has no other split to learn the ranges of int8 numbers from; give --training PATH, or export "
             "with --precision float32"
         )
     calibration = np.zeros(0, np.intp)
-    if learned is not None and precision == "int8":
-        calibration = choose_calibration_rows(len(learned))
-    total = len(known) + len(calibration) + (0 if learned is None else len(known) + len(learned))
+    if training_faces is not None and precision == "int8":
+        calibration = choose_calibration_rows(len(training_faces))
+    total = len(labelled) + len(calibration) + (0 if training_faces is None else len(labelled) + len(training_faces))
     done = 0
 
     def advance(more: int) -> None:
@@ -109,7 +109,7 @@ def export_checkpoint(
         if progress is not None:
             progress(done, total)
 
-    source = "unknown" if learned is None else f"{Path(learned.source).name} ({learned.split})"
+    source = "unknown" if training_faces is None else f"{Path(training_faces.source).name} ({training_faces.split})"
     return export_expression_model(
         checkpoint,
         out.parent,
@@ -121,35 +121,22 @@ def export_checkpoint(
             made_by=f"mien export {checkpoint.name} --data {data.name} --precision {precision}",
             learned_from=found.learned_from,
         ),
-        calibration_images=_prepared(learned or known, calibration, spec, advance),
-        faces=_labelled(known, learned, spec, advance),
+        calibration_images=_prepared(training_faces or labelled, calibration, spec, advance),
+        faces=_labelled(labelled, training_faces, spec, advance),
         split=faces.title,
         precision=precision,
         full=full,
     )
 
 
-def _training_faces(measured: Measured, data: Path, given: Path | None) -> Faces | None:
-    training = measured.training(given)
-    if isinstance(training, Faces):
-        return training
-    if training is not None:
-        return open_training(training)
-    try:
-        learned = open_training(data)
-    except UsageError:  # several splits, and none of them is for training
-        return None
-    return None if learned.split == measured.faces.split else learned
-
-
-def _labelled(faces: Faces, learned: Faces | None, spec: NetworkSpec, advance: Callable[[int], None]) -> LabelledFaces:
+def _labelled(faces: Faces, training: Faces | None, spec: NetworkSpec, advance: Callable[[int], None]) -> LabelledFaces:
     """The faces as the network takes them, with the classes of its first head."""
     votes = None
     if faces.votes is not None and set(faces.vote_labels) == set(VOTE_LABELS):
         votes = faces.votes[:, [faces.vote_labels.index(name) for name in VOTE_LABELS]]
     copied, leaked = np.zeros(len(faces), np.bool_), None
-    if learned is not None:
-        kind = copied_rows(faces.squares(progress=advance), learned.squares(progress=advance))
+    if training is not None:
+        kind = copied_rows(faces.squares(progress=advance), training.squares(progress=advance))
         copied, leaked = kind == COPY_KINDS.index("exact"), kind >= 0
     images = _prepared(faces, np.arange(len(faces)), spec, advance)
     return LabelledFaces(images, _classes_of(spec.heads[0], faces.labels)[faces.label], votes, copied, leaked)
