@@ -10,7 +10,7 @@ import pytest
 
 import mien
 from mien.data.layouts.base import DamagedFolderError
-from mien.errors import InputError, MienWarning, MissingExtraError
+from mien.errors import InputError, MienWarning, MissingExtraError, warn
 
 
 def test_a_name_of_any_length_has_a_message_that_can_be_read(astronaut_path):
@@ -56,3 +56,12 @@ def test_errors_can_be_pickled_and_copied(error):
         assert type(again) is type(error)
         assert str(again) == str(error)
         assert vars(again) == vars(error)
+
+
+def test_a_warning_is_told_at_the_line_of_whoever_called_mien():
+    """However deep it comes from: at a line of ours, a notebook shows our own source."""
+    inside = {"__name__": "mien.made", "warn": warn}
+    exec("def deep(): warn('look')\ndef called(): deep()", inside)
+    with pytest.warns(MienWarning, match="look") as told:
+        inside["called"]()
+    assert told[0].filename == __file__

@@ -17,7 +17,10 @@ where mien calls them, with the original as ``__cause__``.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 __all__ = [
@@ -115,3 +118,12 @@ class MissingExtraError(MienError, ImportError):
 
 class MienWarning(UserWarning):
     """Something that the caller should know, though the work goes on."""
+
+
+def warn(message: str) -> None:
+    """Give a MienWarning, at the line of whoever called mien, from however deep inside."""
+    frame: FrameType | None = sys._getframe()
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mien":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MienWarning, stacklevel=level)

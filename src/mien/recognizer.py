@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from mien.classify import Classifier, OnnxClassifier, face_batch, face_sides_px, whole_batch
 from mien.detect import Detector, open_detector
-from mien.errors import InputError, MienWarning, ModelError, UsageError
+from mien.errors import InputError, ModelError, UsageError, warn
 from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
 from mien.parallel import Opened, count_threads, ordered_map
@@ -191,18 +190,13 @@ class Recognizer(RecognizerOptions):
         UsageError
             If something in the list is not an image at all, such as a number.
         """
-        return self._recognize(images, on_error)
-
-    def _recognize(
-        self, images: ImageLike | list[Any] | tuple[Any, ...], on_error: OnError | None
-    ) -> Reading | list[Reading]:
         if on_error is not None:
             _check_on_error(on_error)
         if isinstance(images, (list, tuple)):
             readings = list(self.stream(images, on_error=on_error or "record"))
             for reading in readings:
-                if reading.error is not None:  # told at the line of whoever called either `recognize`
-                    warnings.warn(f"not read: {InputError(reading.source, reading.error)}", MienWarning, stacklevel=3)
+                if reading.error is not None:
+                    warn(f"not read: {InputError(reading.source, reading.error)}")
             return readings
         (reading,) = self.stream([images], on_error=on_error or "raise", threads=1)
         return reading
@@ -408,8 +402,8 @@ def recognize(
     try:
         hash(chosen)
     except TypeError:  # a model or a detector of one's own that cannot be looked up, and is not ours to keep
-        return Recognizer(**vars(chosen))._recognize(images, on_error)
-    return _kept_recognizer(chosen)._recognize(images, on_error)
+        return Recognizer(**vars(chosen)).recognize(images, on_error=on_error)
+    return _kept_recognizer(chosen).recognize(images, on_error=on_error)
 
 
 @functools.lru_cache(maxsize=4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN, DatasetInfo
 from mien.data.options import BalanceOptions
-from mien.errors import MienWarning, UsageError
+from mien.errors import UsageError, warn
 from mien.labels import LabelScheme, find_scheme
 from mien.options import given_options
 
@@ -124,11 +123,9 @@ def balance_dataset(
     mirror = np.zeros(len(index), np.bool_)
     if options.oversample:
         if set(dataset.splits) == {TRAIN}:
-            warnings.warn(
+            warn(
                 f"{dataset.path} has no split but '{TRAIN}': faces that are held out of the repeated ones later are "
-                "repeated too, and a score on them means little; split first ('mien data split'), then oversample",
-                MienWarning,
-                stacklevel=2,
+                "repeated too, and a score on them means little; split first ('mien data split'), then oversample"
             )
         train = index[dataset.split[index] == TRAIN]
         repeated, flipped = oversample(label[train], options.seed)

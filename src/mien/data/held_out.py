@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.faces import Faces, is_dataset, open_faces
 from mien.data.split import FINEST, cut_shares
-from mien.errors import MienWarning, UsageError
+from mien.errors import UsageError, warn
 from mien.zoo.card import LearnedFrom
 
 __all__ = ["Measured", "dataset_column", "fold_rows", "held_out_otherwise", "open_measured", "remember", "shared_rows"]
@@ -203,7 +202,7 @@ def open_measured(
                 "that it learned from"
             )
     if warning:
-        warnings.warn(warning, MienWarning, stacklevel=2)
+        warn(warning)
     if not parts:
         return Measured(faces, warning=warning)
     if not kept.any():

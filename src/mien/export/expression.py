@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mien.errors import MienWarning, ModelError, UsageError
+from mien.errors import ModelError, UsageError, warn
 from mien.export.graph import canonical_bytes, to_onnx
 from mien.export.measure import LabelledFaces, measure, takes_votes
 from mien.export.quantize import choose_calibration_images, quantize_int8
@@ -159,11 +158,9 @@ def export_expression_model(
     first = scores[spec.heads[0].output]
     lost = first["float32_accuracy"] - first["one_pass"]["accuracy"]
     if lost > max_accuracy_loss:
-        warnings.warn(
+        warn(
             f"model '{description.name}': int8 loses {100 * lost:.2f} points of accuracy against float32 "
-            f"(expected at most {100 * max_accuracy_loss:.2f}); export it with precision='float32' to keep them",
-            MienWarning,
-            stacklevel=2,
+            f"(expected at most {100 * max_accuracy_loss:.2f}); export it with precision='float32' to keep them"
         )
     card = ModelCard(
         name=description.name,

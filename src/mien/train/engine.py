@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mien.errors import MienWarning, TrainingError, UsageError
+from mien.errors import TrainingError, UsageError, warn
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
@@ -324,11 +323,9 @@ class _Run:
         name, guessed = f"train_{guessing[0]}", guessing[1]
         if row[name] <= _FAR_WORSE * guessed or any(past[name] > _FAR_WORSE * guessed for past in self._history):
             return
-        warnings.warn(
+        warn(
             f"the training loss of epoch {self._epoch} is {row[name]:.2f}, where guessing gives {guessed:.2f}: the "
-            f"steps are too large. Try --learning-rate {self._recipe.optimizer.rate / 10:.3g}",
-            MienWarning,
-            stacklevel=2,
+            f"steps are too large. Try --learning-rate {self._recipe.optimizer.rate / 10:.3g}"
         )
 
     def _report(self, loss: float, row: Mapping[str, float] | None, *, validating: bool = False) -> None:

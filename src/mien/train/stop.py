@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-import warnings
 from types import FrameType, TracebackType
 from typing import Any
 
-from mien.errors import MienWarning
+from mien.errors import warn
 from mien.train.process import is_first_process
 
 __all__ = ["StopRequest"]
@@ -43,11 +42,7 @@ class StopRequest:
         self.requested = True
         signal.signal(signal.SIGINT, self._before)
         if is_first_process():
-            warnings.warn(
-                "stopping after the step or the validation under way; Ctrl-C again stops at once, without saving",
-                MienWarning,
-                stacklevel=2,
-            )
+            warn("stopping after the step or the validation under way; Ctrl-C again stops at once, without saving")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
 from mien.data.options import AuditOptions
 from mien.detect import open_detector
-from mien.errors import MienWarning, ModelError, UsageError
+from mien.errors import ModelError, UsageError, warn
 from mien.labels import NOT_FACE
 from mien.options import given_options
 from mien.parallel import usable_cores
@@ -186,7 +185,7 @@ def _given_probabilities(dataset: Dataset, options: AuditOptions) -> npt.NDArray
     try:
         knowing_head([head.labels for head in card.heads], dataset.labels)
     except ModelError as error:
-        warnings.warn(f"{dataset.path}: wrong labels are not looked for: {error}", MienWarning, stacklevel=3)
+        warn(f"{dataset.path}: wrong labels are not looked for: {error}")
         return np.full((len(dataset), len(dataset.labels)), np.nan)
     return None
 

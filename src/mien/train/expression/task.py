@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.nn import functional
 
 from mien.data.balance import class_weights
 from mien.data.held_out import held_out_otherwise
-from mien.errors import MienWarning, UsageError
+from mien.errors import UsageError, warn
 from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
@@ -219,21 +218,17 @@ class ExpressionTask:
         self._started_with, self._earlier = start_from(network, path)
         learned = self._training.learned_from
         if learned is not None and held_out_otherwise(learned, self._earlier):
-            warnings.warn(
+            warn(
                 f"{path}: learned from faces of {learned.source} that are held out here to choose by: "
-                "scores are too good. Give the --seed and --validation-share (or --fold) of its own training",
-                MienWarning,
-                stacklevel=2,
+                "scores are too good. Give the --seed and --validation-share (or --fold) of its own training"
             )
         for head in network.spec.heads:
             known = self._started_with[head.output]
             new = [label for label in head.labels if label not in known]
             if new:
-                warnings.warn(
+                warn(
                     f"{path}: the output '{head.output}' takes {', '.join(known) or 'no class'} from the checkpoint; "
-                    f"{', '.join(new)} start{'s' * (len(new) == 1)} from scratch",
-                    MienWarning,
-                    stacklevel=2,
+                    f"{', '.join(new)} start{'s' * (len(new) == 1)} from scratch"
                 )
 
     def _prepare_training(self, masses: list[npt.NDArray[np.float32]]) -> None:

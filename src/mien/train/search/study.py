@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import Dataset
-from mien.errors import InputError, MienError, MienWarning, MissingExtraError, OutputError, UsageError
+from mien.errors import InputError, MienError, MissingExtraError, OutputError, UsageError, warn
 from mien.options import given_options
 from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe, write_recipe
@@ -105,11 +104,7 @@ def search_recipe(
     if recipe.run.devices * recipe.run.nodes > 1:
         raise UsageError("a search runs on one device; expected devices and nodes to be 1")
     if recipe.distill.teachers or recipe.model.start_from is not None:
-        warnings.warn(
-            "teachers and weights to start from may have learned from the folds held out: scores may be too high",
-            MienWarning,
-            stacklevel=2,
-        )
+        warn("teachers and weights to start from may have learned from the folds held out: scores may be too high")
     open_folder(out, resume)
     with locked(out):
         data = open_folds(recipe, out, options)
