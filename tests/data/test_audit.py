@@ -162,8 +162,8 @@ def test_thousands_of_copies_of_one_picture_take_no_minutes(tmp_path):
 
 
 def test_the_default_plan_leaves_no_leak(dataset, audit, tmp_path):
-    cleaned, _ = clean_dataset(dataset, audit.findings, tmp_path / "c.parquet")
-    again = audit_dataset(cleaned, threads=1, detector="none")
+    cleaned, _ = clean_dataset(dataset.path, audit.findings, tmp_path / "c.parquet")
+    again = audit_dataset(cleaned.path, threads=1, detector="none")
     for check in ("leak", "leak_source", "exact_copy", "near_copy", "mirror_copy", "flat"):
         assert not again.of(check), check
 

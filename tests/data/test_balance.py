@@ -141,7 +141,7 @@ def test_classes_are_mapped_and_dropped(dataset, tmp_path):
     weights = np.array(balanced.column("weight"))
     train = balanced.split == "train"
     assert weights[train][balanced.label[train] == 0].sum() == pytest.approx(2)
-    dropped = balance_dataset(dataset, tmp_path / "c.parquet", drop="disgust")
+    dropped = balance_dataset(dataset.path, tmp_path / "c.parquet", drop="disgust")
     assert "disgust" not in dropped.labels
     assert len(dropped) == 8
     assert dropped.info.history[-1]["step"] == "balance"

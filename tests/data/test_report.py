@@ -48,7 +48,7 @@ def test_the_page_holds_everything_itself(dataset, tmp_path):
     ]
     assert "Dataset report: made" in text
     again = tmp_path / "again.html"
-    report_dataset(dataset).write(again)
+    report_dataset(dataset.path).write(again)
     assert again.read_text(encoding="utf-8") == text, "the same choice every time"
 
 

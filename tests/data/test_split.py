@@ -71,7 +71,7 @@ def test_copies_stay_on_one_side(dataset, tmp_path):
     assert new.splits == pytest.approx({"train": 54, "validation": 18, "test": 18}, abs=6)
     for group in np.unique(groups):
         assert len(set(new.split[groups == group].tolist())) == 1
-    again = split_dataset(dataset, tmp_path / "c.parquet", validation=0.2, test=0.2)
+    again = split_dataset(str(dataset.path), tmp_path / "c.parquet", validation=0.2, test=0.2)
     assert np.array_equal(new.split, again.split)
     assert new.info.history[-1]["step"] == "split"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, as_dataset
 from mien.data.info import TRAIN, DatasetInfo
 from mien.data.options import BalanceOptions
 from mien.errors import UsageError, warn
@@ -90,7 +90,10 @@ def oversample(label: IntArray, seed: int = 0) -> tuple[IntArray, npt.NDArray[np
 
 
 def balance_dataset(
-    dataset: Dataset, dest: str | os.PathLike[str], options: BalanceOptions | None = None, **kwargs: Any
+    dataset: Dataset | str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    options: BalanceOptions | None = None,
+    **kwargs: Any,
 ) -> Dataset:
     """Write a dataset with mapped classes, and its training split oversampled or weighted.
 
@@ -99,7 +102,7 @@ def balance_dataset(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset, or path
         It is not changed.
     dest : path
     options : BalanceOptions, optional
@@ -110,7 +113,7 @@ def balance_dataset(
     UsageError
         If nothing is asked for, or a class is unknown.
     """
-    options = given_options(BalanceOptions, options, kwargs)
+    dataset, options = as_dataset(dataset), given_options(BalanceOptions, options, kwargs)
     if not (options.labels or options.drop or options.oversample or options.weights):
         raise UsageError("nothing to do; give at least one of --labels, --drop, --oversample and --weights")
     scheme = _scheme(dataset, options)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.data.audit.plan import Finding, image_ids
 from mien.data.copies import RowGroups
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, as_dataset
 from mien.errors import InputError
 
 __all__ = ["CleanSummary", "clean_dataset"]
@@ -48,7 +48,7 @@ class CleanSummary:
 
 
 def clean_dataset(
-    dataset: Dataset,
+    dataset: Dataset | str | os.PathLike[str],
     plan: Sequence[Finding],
     dest: str | os.PathLike[str],
     *,
@@ -63,7 +63,7 @@ def clean_dataset(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset, or path
         The one that was audited; it is not changed.
     plan : sequence of Finding
         From `read_plan` or `Audit.findings`.
@@ -85,6 +85,7 @@ def clean_dataset(
         If the plan is of another dataset, or a row of it names a row or a partner that makes no sense,
         or two of its rows relabel one face differently, or one relabels and the other drops it.
     """
+    dataset = as_dataset(dataset)
     _require_same(dataset, plan, plan_name)
     _require_partners(dataset, plan, plan_name)
     _require_agreement(plan, plan_name)

@@ -21,7 +21,7 @@ from mien.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "as_dataset"]
 
 IntArray = npt.NDArray[np.int64]
 _BATCH_ROWS = 1024
@@ -295,3 +295,8 @@ class Dataset:
 
     def _column(self, name: str) -> Any:
         return self._file.read(columns=[name]).column(name)
+
+
+def as_dataset(dataset: Dataset | str | os.PathLike[str]) -> Dataset:
+    """A dataset that may be given by its file, which is then opened."""
+    return dataset if isinstance(dataset, Dataset) else Dataset(dataset)

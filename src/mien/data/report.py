@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mien.data import ferplus
 from mien.data.attributes import split_groups
 from mien.data.balance import map_labels
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, as_dataset
 from mien.data.pixels import fit_square
 from mien.labels import EXPRESSIONS, scheme_of
 from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
@@ -105,12 +105,14 @@ class Report:
         write_page(path, text)
 
 
-def report_dataset(dataset: Dataset, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> Report:
+def report_dataset(
+    dataset: Dataset | str | os.PathLike[str], *, seed: int = 0, progress: Callable[[int], None] | None = None
+) -> Report:
     """Measure a dataset, in one pass over its images.
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset, or path
     seed : int
         Of the choice of samples.
     progress : callable, optional
@@ -120,6 +122,7 @@ def report_dataset(dataset: Dataset, *, seed: int = 0, progress: Callable[[int],
     -------
     Report
     """
+    dataset = as_dataset(dataset)
     label, split = dataset.label, dataset.split
     counts = {
         name: dict(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import RowGroups, copy_groups, find_copies
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, as_dataset
 from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
 from mien.errors import MissingExtraError, UsageError
@@ -96,7 +96,7 @@ def join_groups(groups: IntArray, values: npt.NDArray[np.str_]) -> IntArray:
 
 
 def split_dataset(
-    dataset: Dataset,
+    dataset: Dataset | str | os.PathLike[str],
     dest: str | os.PathLike[str],
     options: SplitOptions | None = None,
     *,
@@ -107,7 +107,7 @@ def split_dataset(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset, or path
         It is not changed.
     dest : path
     options : SplitOptions, optional
@@ -120,7 +120,7 @@ def split_dataset(
     UsageError
         If options do not fit the dataset.
     """
-    options = given_options(SplitOptions, options, kwargs)
+    dataset, options = as_dataset(dataset), given_options(SplitOptions, options, kwargs)
     if options.only is not None and options.only not in dataset.splits:
         raise UsageError(f"there is no split '{options.only}'; expected one of {', '.join(dataset.splits)}")
     if options.folds is None:

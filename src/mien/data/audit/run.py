@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from mien.data.audit.predict import (
     read_probabilities,
 )
 from mien.data.copies import CopyPairs, find_copies
-from mien.data.dataset import Dataset
+from mien.data.dataset import Dataset, as_dataset
 from mien.data.info import TRAIN
 from mien.data.options import AuditOptions
 from mien.detect import open_detector
@@ -96,7 +97,7 @@ class Audit:
 
 
 def audit_dataset(
-    dataset: Dataset,
+    dataset: Dataset | str | os.PathLike[str],
     options: AuditOptions | None = None,
     *,
     progress: Callable[[str, int, int], None] | None = None,
@@ -106,7 +107,7 @@ def audit_dataset(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset, or path
         Faces are looked at in 48 x 48 pixels, gray.
     options : AuditOptions, optional
         Or its fields as keywords.
@@ -118,7 +119,7 @@ def audit_dataset(
     Audit
         Labels of classes that the model does not know are not judged; that is warned of.
     """
-    options = given_options(AuditOptions, options, kwargs)
+    dataset, options = as_dataset(dataset), given_options(AuditOptions, options, kwargs)
     threads = options.threads or usable_cores()
     trained = _trained_splits(options.trained_on, dataset)
     # What is missing or wrong is said now, not after minutes of work.
