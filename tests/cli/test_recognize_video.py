@@ -36,7 +36,8 @@ def test_a_clip_gives_rows_a_video_a_page_and_a_summary(clip, tmp_path):
     out, drawn, page = tmp_path / "rows.csv", tmp_path / "seen.mp4", tmp_path / "page.html"
     done = run("recognize", clip, "--out", out, "--draw", drawn, "--timeline", page)
     assert (done.returncode, done.stderr) == (0, "")
-    heading, rate, header, row = done.stdout.splitlines()
+    heading, rate, header, row, *wrote = done.stdout.splitlines()
+    assert wrote == [f"wrote {out}", f"wrote {page}", f"wrote {drawn}"]
     assert heading == f"{clip}: 2.0 s, 640 x 360, 30 frames a second"
     assert rate.startswith("60 frames in ")
     assert header.split()[:2] == ["track", "seen"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import counted, open_console, say
+from mien.cli.shared import counted, open_console, say, written
 from mien.errors import InputError, UsageError
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions
@@ -119,10 +119,15 @@ def recognize(
                 )
         if videos:
             video_run = VideoRun(recognizer, video_options, sinks, drawn, kind == "folder", console, bar, table)
-            unread += video_run.read(videos)
+            failed = video_run.read(videos)
+            read, unread = read + len(videos) - failed, unread + failed
     for path, sink in files.items():
         if not sink.begun:
             say(f"{path}: not written, since {'no video' if path == timeline else 'nothing'} could be read")
+        elif table:
+            written(console, path)
+    if table and read:
+        written(console, drawn)
     if unread:
         raise typer.Exit(1)
 

@@ -144,7 +144,7 @@ def print_json(value: Any) -> None:
 def written(console: Console, path: Path | None) -> None:
     """Say which file was written."""
     if path is not None:
-        console.print(f"wrote {path}", style="dim")
+        console.print(f"wrote {path}", style="dim", soft_wrap=True)
 
 
 def give_report(
