@@ -53,6 +53,12 @@ def test_unknown_names_are_attribute_errors():
         mien.nothing  # noqa: B018
 
 
+def test_a_module_that_was_not_imported_is_named():
+    code = "import mien\ntry: mien.data\nexcept AttributeError as error: print(error)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "module 'mien' has no attribute 'data'; it is a module of its own: import mien.data\n"
+
+
 def test_every_error_is_public():
     assert set(errors.__all__) <= set(mien.__all__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ def lazy_names(
     def get(name: str) -> Any:
         if name in home_of:
             return getattr(importlib.import_module(f"{package}.{home_of[name]}"), name)
-        raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        inside = not name.startswith("_") and importlib.util.find_spec(f"{package}.{name}") is not None
+        hint = f"; it is a module of its own: import {package}.{name}" if inside else ""
+        raise AttributeError(f"module '{package}' has no attribute '{name}'{hint}")
 
     return get, lambda: sorted({*vars(sys.modules[package]), *home_of})
