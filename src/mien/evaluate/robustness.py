@@ -100,7 +100,6 @@ def measure_robustness(
     images: Sequence[Image],
     label: npt.NDArray[np.int64] | None = None,
     *,
-    output: str | None = None,
     moves: Sequence[Move] = MOVES,
     sides_px: Sequence[int] = SMALL_SIDES_PX,
 ) -> dict[str, Any]:
@@ -112,9 +111,7 @@ def measure_robustness(
     images : sequence of uint8 arrays of shape (H, W) or (H, W, 3)
         Gray or BGR; at least one.
     label : int64 array of shape (N,), optional
-        The truth, as an index into the labels of the output.
-    output : str, optional
-        Which output answers; by default the first.
+        The truth, as an index into the labels of the model's first head, which answers.
     moves : sequence of Move
     sides_px : sequence of int
         Faces are averaged down to these, and enlarged again by the preprocessing.
@@ -126,7 +123,7 @@ def measure_robustness(
         mean ``distance`` of the probabilities (total variation, in [0, 1]) and, with labels, the ``accuracy``;
         ``steady``: the share of faces whose answer no move changes; ``accuracy`` of the faces as they are.
     """
-    head = classifier.card.heads[0] if output is None else classifier.card.head(output)
+    head = classifier.card.heads[0]
 
     def answers(change: Callable[[Image], Image]) -> npt.NDArray[np.float64]:
         parts = []
