@@ -320,11 +320,21 @@ def test_the_frames_of_an_animation_are_read_each_as_it_comes(options):
     assert read == [(FER7[0], "TIFF of 7 pages: read the first"), *((label, None) for label in FER7[1:])]
 
 
-@pytest.mark.parametrize("thing", [0, b"bytes", np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.uint8), None])
+@pytest.mark.parametrize(
+    "thing", [0, b"bytes", io.BytesIO(b"lines\n"), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.uint8), None]
+)
 def test_a_stream_of_what_is_no_stream_is_told_at_once(thing):
     with pytest.raises(UsageError, match="expected a video's path, 'camera:0'.* goes to recognize"):
         fake_recognizer().stream(thing)
     assert len(list(fake_recognizer().stream(np.zeros((3, 8, 8, 3), np.uint8)))) == 3
+
+
+def test_a_column_of_names_is_a_stream(astronaut_path):
+    """Such as ``frame["path"]``; it was taken for an image of one dimension."""
+    pd = pytest.importorskip("pandas")
+    names = [str(astronaut_path)] * 2
+    for column in (pd.Series(names), pd.DataFrame({"path": names})["path"], np.array(names)):
+        assert [reading.source for reading in fake_recognizer().stream(column)] == names
 
 
 def test_threads_end_when_the_consumer_stops():

@@ -252,8 +252,9 @@ class Recognizer(RecognizerOptions):
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
-        single = isinstance(images, (bytes, bytearray, memoryview)) or getattr(images, "ndim", 4) < 4
-        if single or not isinstance(images, Iterable):
+        # Of one dimension are columns of names, such as those of pandas; an open file would give its lines.
+        single = isinstance(images, (bytes, bytearray, memoryview)) or getattr(images, "ndim", 4) in (0, 2, 3)
+        if single or hasattr(images, "read") or not isinstance(images, Iterable):
             raise UsageError(
                 f"stream is given {type(images).__name__}; expected a video's path, 'camera:0', the address of a "
                 "stream, or an iterable of images (a single image goes to recognize)"
