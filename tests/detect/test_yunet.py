@@ -152,7 +152,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such file"):
+    with pytest.raises(ModelError, match="no such file; expected the .onnx file of an exported detector or of YuNet"):
         yunet_path(tmp_path / "missing.onnx")
     with pytest.raises(ModelError, match=r"missing\.onnx"):
         YuNetDetector(tmp_path / "missing.onnx")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_flags
-from mien.cli.shared import EXIT_INTERRUPTED, open_console, print_json, say, warnings_shown, written
+from mien.cli.shared import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -247,7 +247,8 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
 
     measure = result.metric.replace("_", " ")
     early = ", without improvement since" if result.stopped_by == "early_stop" else ""
-    how = f" in epoch {result.best_epoch} of {result.epochs}{early}; {_time(result.seconds)} for {result.steps:,} steps"
+    took = f"{_time(result.seconds)} for {counted(result.steps, 'step')}"
+    how = f" in epoch {result.best_epoch} of {result.epochs}{early}; {took}"
     console.print(Text.assemble((f"{measure} {result.best:.4f}", "bold"), how), soft_wrap=True)
     for path in (result.best_path, result.last_path, result.folder / "run.html"):
         written(console, path)

@@ -66,7 +66,10 @@ def yunet_path(spec: str | Path) -> Path:
         return fetch(YUNET_FILE)
     path = Path(spec)
     if not path.is_file():
-        raise ModelError(f"{path}: no such file; expected YuNet's .onnx file, or 'yunet' to fetch it once")
+        raise ModelError(
+            f"{path}: no such file; expected the .onnx file of an exported detector or of YuNet, or 'yunet' to fetch "
+            "that once"
+        )
     return path
 
 
