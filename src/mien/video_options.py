@@ -20,15 +20,14 @@ class VideoOptions:
 
     every_s: float | None = option(
         None,
-        "Read one frame every so many seconds. Default: all frames. An annotated video (--draw) then "
-        "holds only the frames that were read.",
+        "Read one frame every so many seconds. Default: all frames.",
         flag="--every",
         metavar="SECONDS",
         minimum=0.001,
     )
     fps: float | None = option(
         None,
-        "Read at most this many frames a second (the same as --every 1/N, also for an annotated video).",
+        "Read at most this many frames a second (the same as --every 1/N).",
         metavar="N",
         minimum=0.001,
     )

@@ -47,7 +47,8 @@ def recognize(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Write annotated copies into DIR; for one input also a file such as seen.jpg or seen.mp4.",
+            help="Write annotated copies into DIR; for one input also a file such as seen.jpg or seen.mp4. With "
+            "--every or --fps a video holds only the frames that were read.",
         ),
     ] = None,
     timeline: Annotated[
