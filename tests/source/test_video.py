@@ -200,7 +200,7 @@ def test_what_is_no_video_is_said(tmp_path, clip):
         (blank, "holds no video"),
         (alone, "holds no video"),
         (tmp_path / "missing.mp4", "no such file"),
-        (tmp_path, "is a folder; expected a video file"),
+        (tmp_path, "is a folder; expected a video file; of a folder of photos pass a list of them"),
         ("https://example.com/still.jpg", "is an address; mien fetches nothing"),
         ("clips/*.mp4", "no such file or folder; in Python list what a pattern names"),
     ]:

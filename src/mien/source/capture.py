@@ -94,7 +94,7 @@ def _unreadable(name: str) -> str:
         with Path(name).open("rb") as file:
             return "" if file.read(1) else "the file is empty (0 bytes)"
     except (OSError, ValueError) as error:
-        return why_unreadable(name, error, "a video file")
+        return why_unreadable(name, error, "a video file; of a folder of photos pass a list of them")
 
 
 def _no_video(name: str) -> str:
