@@ -22,3 +22,8 @@ def test_what_is_said_during_a_progress_bar_has_a_line_of_its_own(monkeypatch):
     before, said, _ = screen.getvalue().partition("mien: one photo could not be read\n")
     assert said
     assert before.endswith("\r\x1b[2K")  # the bar is wiped away first
+
+
+def test_codes_in_the_name_of_a_file_do_not_reach_the_terminal(capsys):
+    say("cannot read a\x1b[31mb\r.jpg: no photo\nits second line")
+    assert capsys.readouterr().err == "mien: cannot read a?[31mb?.jpg: no photo\nits second line\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import textwrap
 import warnings
@@ -37,6 +38,8 @@ __all__ = [
     "warnings_shown",
     "written",
 ]
+
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the line break
 
 EXIT_INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended (128 + SIGINT)."""
@@ -93,7 +96,8 @@ def or_plain(text: str, plain: str) -> str:
 
 def say(line: str) -> None:
     """Tell a person something, on stderr; on a terminal in lines that end between words."""
-    text = f"mien: {line}"
+    # A name of a file may hold codes that the terminal would obey.
+    text = _CONTROLS.sub("?", f"mien: {line}")
     if sys.stderr.isatty():
         wrapper = textwrap.TextWrapper(
             max(20, open_console(stderr=True).width),
