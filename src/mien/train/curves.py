@@ -146,9 +146,12 @@ def _panel(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], epoc
         parts.append(f'<text class="soft" x="{_LEFT_PX - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
     parts += [
         f'<text class="soft" x="{x_of(epoch):.1f}" y="{bottom + 18}" text-anchor="middle">{epoch}</text>'
-        for epoch in sorted({1, epochs})
+        for epoch in ([1, epochs] if epochs > 1 else [])
     ]
-    parts.append(f'<text class="soft" x="{(_LEFT_PX + right) / 2}" y="{bottom + 18}" text-anchor="middle">epoch</text>')
+    middle = "epoch" if epochs > 1 else "epoch 1"
+    parts.append(
+        f'<text class="soft" x="{(_LEFT_PX + right) / 2}" y="{bottom + 18}" text-anchor="middle">{middle}</text>'
+    )
     if title != "learning rate":
         x = x_of(best)
         parts.append(
