@@ -39,21 +39,26 @@ def write_photos(arguments: argparse.Namespace) -> None:
 
 def finds_of(path: Path, photos: int) -> list[Detections]:
     with np.load(path, allow_pickle=False) as stored:
-        values = {name: stored[name] for name in ("photo", "box_xyxy", "score", "landmarks_xy")}
+        photo, box, score, points = (stored[name] for name in ("photo", "box_xyxy", "score", "landmarks_xy"))
     result = []
     for number in range(photos):
-        own = values["photo"] == number
-        order = np.argsort(-values["score"][own], kind="stable")
-        result.append(Detections(
-            values["box_xyxy"][own][order], values["score"][own][order].clip(0, 1), values["landmarks_xy"][own][order],
-        ))  # fmt: skip
+        own = np.flatnonzero(photo == number)
+        own = own[np.argsort(-score[own], kind="stable")]
+        # Where a detector gives no landmarks they are nowhere, and their error is not told.
+        result.append(Detections(box[own], score[own].clip(0, 1), np.nan_to_num(points[own])))
     return result
+
+
+def tells_landmarks(path: Path) -> bool:
+    with np.load(path, allow_pickle=False) as stored:
+        return bool(np.isfinite(stored["landmarks_xy"]).any())
 
 
 def score(arguments: argparse.Namespace) -> None:
     photos = read(arguments)
     images = [decode_image(photo.image, photo.name).bgr for photo in photos]
     truth = [truth_of(photo) for photo in photos]
+    silent = {path.stem for path in arguments.out.glob("*.npz") if not tells_landmarks(path)}
     found = {path.stem: finds_of(path, len(photos)) for path in sorted(arguments.out.glob("*.npz"))}
     found["mien"] = [open_detector("mien", 1).detect(image) for image in images]
     if arguments.yunet:
@@ -70,7 +75,7 @@ def score(arguments: argparse.Namespace) -> None:
         errors = finds.landmark_error[(finds.hit == 1) & np.isfinite(finds.landmark_error)]
         print(
             f"| {name} | {100 * hits / of:.1f} % | {100 * large_hits / large:.1f} % | {false:.3f} "
-            f"| {f'{errors.mean():.3f}' if len(errors) else '-'} |"
+            f"| {f'{errors.mean():.3f}' if len(errors) and name not in silent else '-'} |"
         )
 
 
