@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.layouts.places import folders_in, images_in
 from mien.errors import InputError, UsageError
 
 __all__ = [
@@ -186,8 +187,8 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
     if classes and path.is_dir():
         return LAYOUTS["folders"]
     around = path.parent if path.name else path.resolve().parent
-    is_last = path.is_dir() and not any(child.is_dir() for child in path.iterdir())
-    if is_last and LAYOUTS["folders"].matches(around):
+    is_class = path.is_dir() and not folders_in(path) and next(images_in(path), None) is not None
+    if is_class and LAYOUTS["folders"].matches(around):
         whole = around if around.name else around.resolve()
         raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {whole}")
     raise InputError(
