@@ -76,7 +76,7 @@ def test_bad_input_is_one_clear_line(run, recipe, tmp_path):
         (("none.yaml",), 2, "cannot be read as a recipe"),
         ((recipe,), 2, "names no dataset; give --data PATH"),
         ((recipe, "--data", "nothing.parquet"), 1, "no such file"),
-        ((recipe, "--data", "faces.parquet", "--folds-used", 9), 2, "folds_used is 9"),
+        ((recipe, "--data", "faces.parquet", "--folds-used", 9), 2, "--folds-used is 9; expected at most"),
         ((recipe, "--data", "faces.parquet", "--page", "page.txt"), 2, "ends in .html"),
         ((recipe, "--data", "faces.parquet", "--train-split", "learn", "--folds", 100), 2, "100 folds of 24 different"),
     ]

@@ -555,7 +555,7 @@ def test_the_keyboard_reaches_everything(open_page):
 
 def test_a_photo_that_only_the_server_can_show(open_page, astronaut_bgr, tmp_path):
     path = tmp_path / "scan.tiff"
-    cv2.imwrite(str(path), cv2.resize(astronaut_bgr, (256, 256), interpolation=cv2.INTER_AREA))
+    cv2.imwrite(str(path), cv2.resize(astronaut_bgr, (320, 320), interpolation=cv2.INTER_AREA))
     page = open_page()
     page.get_by_role("tab", name="Photos").click()
     page.locator("#files").set_input_files([path])

@@ -41,4 +41,4 @@ class SearchOptions:
         if self.total_minutes is not None and self.total_minutes <= 0:
             raise UsageError(f"total_minutes is {self.total_minutes:g}; expected more than 0")
         if self.folds_used is not None and self.folds_used > self.folds:
-            raise UsageError(f"folds_used is {self.folds_used}; expected at most folds, {self.folds}")
+            raise UsageError(f"folds_used is {self.folds_used}; expected at most the number of folds, {self.folds}")
