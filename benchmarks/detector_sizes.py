@@ -17,29 +17,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from detector import LOWEST_SCORE, open_low
 
-from mien.detect import Detections, Detector
+from mien.detect import Detections
 from mien.detect.image import resize
-from mien.detect.mien import MienDetector
 from mien.detect.pyramid import face_size_px
 from mien.detect.suppression import iou_matrix
-from mien.detect.yunet import YuNetDetector
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO
 from mien.source.image import decode_image
-from mien.zoo.store import find_model
 
 SCALES = (1.0, 0.7, 0.5, 0.35, 0.25)
 SIZES_PX = (10.0, 14.0, 20.0, 28.0, 40.0, 80.0, 160.0, np.inf)
 SMALLEST_SIDE_PX = 100
-SURE_SCORE, LOWEST_SCORE = 0.6, 0.1
+SURE_SCORE = 0.6
 OVERLAP, APART = 0.4, 0.2
-
-
-def open_low(name: str, yunet: bool, min_face_px: float | None) -> Detector:
-    """A detector that gives its whole curve."""
-    if yunet:
-        return YuNetDetector(Path(name), min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
-    return MienDetector(find_model(name, "detector"), threads=1, min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
 
 
 def sure(found: Detections) -> np.ndarray:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify import Classifier, mean_probabilities, take_views
-from mien.detect import Detections
+from mien.classify import Classifier, face_batch, face_sides_px, mean_probabilities, take_views, whole_batch
+from mien.detect import Detections, Detector
 from mien.errors import InputError, ModelError
 from mien.labels import NO_EXPRESSION, NOT_FACE, UNKNOWN, LabelScheme
 from mien.result import Face, Reading
-from mien.source import Frame
-from mien.zoo import Head
+from mien.source import Frame, ImageLike, load_image
+from mien.zoo import Head, InputSpec
 
-__all__ = ["BATCH_IMAGES", "Prepared", "group_prepared", "read_prepared"]
+__all__ = ["BATCH_IMAGES", "Prepared", "group_prepared", "prepare_image", "read_prepared"]
 
 # A batch for the classifier is closed at whichever comes first. More faces bring no speed; more images only memory.
 BATCH_IMAGES = 16
@@ -64,6 +64,50 @@ class Prepared:
     def faces(self) -> int:
         """How many faces wait."""
         return 0 if self.batch is None else len(self.batch)
+
+
+def prepare_image(
+    image: ImageLike | Frame | InputError, detector: Detector | None, spec: InputSpec, max_megapixels: float, keep: bool
+) -> Prepared:
+    """Decode an image, find its faces, and align them.
+
+    Parameters
+    ----------
+    image : path, bytes, array, PIL image, Frame, or the error of one that is known to be unreadable
+    detector : Detector or None
+        None for an image that is cropped to the face already.
+    spec : InputSpec
+        Of the classifier's card.
+    max_megapixels : float
+    keep : bool
+        Whether the image itself is wanted later.
+    """
+    if isinstance(image, InputError):
+        return Prepared(image.source, error=image)
+    try:
+        frame = image if isinstance(image, Frame) else load_image(image, max_megapixels)
+    except InputError as error:
+        return Prepared(error.source, error=error)
+    pixels = frame.gray if spec.channels == "gray" else frame.image
+    if detector is None:
+        detections = None
+        batch = whole_batch([pixels], spec)
+        sides_px = np.array([max(frame.size_wh)], np.float64)
+    else:
+        detections = detector.detect(frame.gray if detector.wants_gray else frame.image)
+        batch = face_batch(pixels, detections.landmarks_xy, spec)
+        sides_px = face_sides_px(detections.landmarks_xy, spec)
+    return Prepared(
+        source=frame.source,
+        frame=frame if keep else None,
+        size_wh=frame.size_wh,
+        detections=detections,
+        batch=batch,
+        sides_px=sides_px,
+        index=frame.index,
+        time_s=frame.time_s,
+        note=frame.note,
+    )
 
 
 def group_prepared(items: Iterable[Prepared], most_images: int = BATCH_IMAGES) -> Iterator[list[Prepared]]:

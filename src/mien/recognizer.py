@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
-import numpy as np
-
-from mien.classify import Classifier, OnnxClassifier, face_batch, face_sides_px, whole_batch
+from mien.classify import Classifier, OnnxClassifier
 from mien.detect import Detector, open_detector
 from mien.errors import InputError, ModelError, UsageError, warn
 from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
 from mien.parallel import Opened, count_threads, ordered_map
-from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, read_prepared
+from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, prepare_image, read_prepared
 from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
 from mien.result import Reading
-from mien.source import Frame, FrameSource, ImageLike, load_image, own_image
+from mien.source import Frame, FrameSource, ImageLike, own_image
 from mien.video import VideoReadings
 from mien.video_options import FrameOptions, VideoKeywords, VideoOptions
 from mien.zoo import Head, ModelCard, find_model, list_models
@@ -319,35 +317,7 @@ class Recognizer(RecognizerOptions):
         return list(self._read(prepared, 1))
 
     def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> Prepared:
-        """Decode, detect, align."""
-        if isinstance(image, InputError):
-            return Prepared(image.source, error=image)
-        try:
-            frame = image if isinstance(image, Frame) else load_image(image, self.max_megapixels)
-        except InputError as error:
-            return Prepared(error.source, error=error)
-        spec = self.card.input
-        pixels = frame.gray if spec.channels == "gray" else frame.image
-        detector = self._detector(threads)
-        if detector is None:
-            detections = None
-            batch = whole_batch([pixels], spec)
-            sides_px = np.array([max(frame.size_wh)], np.float64)
-        else:
-            detections = detector.detect(frame.gray if detector.wants_gray else frame.image)
-            batch = face_batch(pixels, detections.landmarks_xy, spec)
-            sides_px = face_sides_px(detections.landmarks_xy, spec)
-        return Prepared(
-            source=frame.source,
-            frame=frame if keep else None,
-            size_wh=frame.size_wh,
-            detections=detections,
-            batch=batch,
-            sides_px=sides_px,
-            index=frame.index,
-            time_s=frame.time_s,
-            note=frame.note,
-        )
+        return prepare_image(image, self._detector(threads), self.card.input, self.max_megapixels, keep)
 
     def _read(self, group: list[Prepared], threads: int) -> Iterator[Reading]:
         return read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face, self.views)

@@ -109,9 +109,9 @@ def recognize(
             sinks.append(files[timeline])
         if len(photos) != 1 and not videos:  # each photo has a thread, with which OpenCV's own would only compete
             cv2.setNumThreads(1)
+        into_folder = kind == "folder"
         if photos:
-            photo_run = PhotoRun(recognizer, sinks, drawn, kind == "folder", console, bar, table)
-            read, unread = photo_run.read(photos)
+            read, unread = PhotoRun(recognizer, sinks, drawn, into_folder, console, bar, table).read(photos)
         for name in inputs:
             left_out = count_videos(name, recursive, output) if read else 0
             if left_out:
@@ -119,7 +119,7 @@ def recognize(
                     f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos"
                 )
         if videos:
-            video_run = VideoRun(recognizer, video_options, sinks, drawn, kind == "folder", console, bar, table)
+            video_run = VideoRun(recognizer, sinks, drawn, into_folder, console, bar, table, video_options)
             failed = video_run.read(videos)
             read, unread = read + len(videos) - failed, unread + failed
     for path, sink in files.items():

@@ -4,53 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli.late_bar import LateBar
+from mien.cli.recognize_run import RecognizeRun
 from mien.cli.shared import counted, say
 from mien.errors import InputError
-from mien.recognizer import Recognizer
 from mien.sink import DrawSink, Sink, TableSink
 from mien.source import Frame, SourceFile
 from mien.source.image import decode_image
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import ProgressColumn
 
 __all__ = ["PhotoRun"]
 
 
-@dataclass
-class PhotoRun:
-    """Reads photos and tells the terminal about them.
-
-    Attributes
-    ----------
-    recognizer : Recognizer
-    sinks : sequence of Sink
-        Shared by all inputs: rows, a timeline.
-    draw : Path or None
-        A folder for annotated copies, or one photo.
-    into_folder : bool
-        Which of them.
-    console : rich.console.Console
-    bar : rich.console.Console or None
-        Where a progress bar is drawn.
-    table : bool
-        Whether to print what was read for a person.
-    """
-
-    recognizer: Recognizer
-    sinks: Sequence[Sink]
-    draw: Path | None
-    into_folder: bool
-    console: Console
-    bar: Console | None
-    table: bool
+class PhotoRun(RecognizeRun):
+    """Reads photos and tells the terminal about them."""
 
     def read(self, photos: list[SourceFile | InputError]) -> tuple[int, int]:
         """Read the photos; returns how many were read, and how many could not be.

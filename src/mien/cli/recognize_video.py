@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from mien.cli.late_bar import LateBar
+from mien.cli.recognize_run import RecognizeRun
 from mien.cli.shared import EXIT_INTERRUPTED, counted, say
 from mien.errors import InputError, UsageError
 from mien.opencv import quiet_opencv
-from mien.recognizer import Recognizer
 from mien.sink import Sink, SummarySink, VideoSink
 from mien.sink.table import printable
 from mien.source import SourceFile, VideoInfo
@@ -42,34 +40,15 @@ def video_target(folder: Path, video: SourceFile) -> Path:
 
 
 @dataclass
-class VideoRun:
+class VideoRun(RecognizeRun):
     """Reads videos and tells the terminal about them.
 
     Attributes
     ----------
-    recognizer : Recognizer
     options : VideoOptions
-    sinks : sequence of Sink
-        Shared by all inputs: rows, a timeline.
-    draw : Path or None
-        A folder for annotated copies, or one video.
-    into_folder : bool
-        Which of them; folders may be called as videos are.
-    console : rich.console.Console
-    bar : rich.console.Console or None
-        Where a progress bar is drawn.
-    table : bool
-        Whether to print what was read for a person.
     """
 
-    recognizer: Recognizer
     options: VideoOptions
-    sinks: Sequence[Sink]
-    draw: Path | None
-    into_folder: bool
-    console: Console
-    bar: Console | None
-    table: bool
 
     def read(self, videos: list[SourceFile]) -> int:
         """Read the videos; returns how many could not be read to their end."""

@@ -8,7 +8,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Detections", "Detector"]
+__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector"]
+
+MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
+"""The order of the five landmarks of a mirrored face: left and right change places."""
 
 FloatArray = npt.NDArray[np.float32]
 ImageArray = npt.NDArray[np.uint8]

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.detect.base import Detections, FloatArray, ImageArray
+from mien.detect.base import MIRRORED_LANDMARKS, Detections, FloatArray, ImageArray
 from mien.detect.image import resize
+from mien.detect.pyramid import face_size_px
 from mien.detect.suppression import iou_matrix
 
 __all__ = ["look_again", "look_upright", "tilt_rad"]
@@ -132,12 +133,12 @@ def look_upright(gray: ImageArray, first: Detections, find: Callable[[ImageArray
         more = []
         for start in range(0, len(rows), a_sheet):
             part = rows[start : start + a_sheet]
-            before, before_xyxy = tilt_rad(landmarks_xy[part]), box_xyxy[part].astype(np.float64)
+            before, before_xyxy = tilt_rad(landmarks_xy[part]), box_xyxy[part]
             sheet, to_sheet, middle_xy = _lay_out_upright(gray, before_xyxy, before)
             found = find(sheet)
             if not len(found):
                 continue
-            half = np.asarray([_size_px(box) * _enlarged(box) / 2 for box in before_xyxy])[:, None]
+            half = (face_size_px(before_xyxy) * _enlarged(before_xyxy) / 2)[:, None]
             expected = np.concatenate((middle_xy - half, middle_xy + half), axis=1).astype(np.float32)
             overlap = iou_matrix(expected, found.box_xyxy)
             support = np.where(overlap >= SAME_FACE_IOU, found.score, np.float32(0))
@@ -165,7 +166,7 @@ def _turned_back(found: Detections, index: int, to_sheet: npt.NDArray[np.float64
 
 
 def _lay_out_upright(
-    gray: ImageArray, box_xyxy: npt.NDArray[np.float64], tilt: FloatArray
+    gray: ImageArray, box_xyxy: FloatArray, tilt: FloatArray
 ) -> tuple[ImageArray, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Cut faces out, turn them upright and place them on a sheet.
 
@@ -176,8 +177,8 @@ def _lay_out_upright(
     sheet: ImageArray = np.full((math.ceil(count / columns) * CELL_PX, columns * CELL_PX), EMPTY, np.uint8)
     matrices = np.zeros((count, 2, 3))
     middles = np.zeros((count, 2))
-    for i, (box, angle) in enumerate(zip(box_xyxy, tilt.tolist(), strict=True)):
-        scale = _enlarged(box)
+    scales = _enlarged(box_xyxy).tolist()
+    for i, (box, angle, scale) in enumerate(zip(box_xyxy.astype(np.float64), tilt.tolist(), scales, strict=True)):
         corner = np.asarray((i % columns, i // columns)) * CELL_PX
         # Area averages first where the face shrinks; the photo around it is enough.
         reach = CELL_PX / scale
@@ -202,20 +203,16 @@ def _lay_out_upright(
     return sheet, matrices, middles
 
 
-def _enlarged(box_xyxy: npt.NDArray[np.float64]) -> float:
-    """By how much a face is scaled to be looked at again."""
-    return min(FACE_PX / _size_px(box_xyxy), MOST_ENLARGED)
-
-
-def _size_px(box_xyxy: npt.NDArray[np.float64]) -> float:
-    return math.sqrt(max((box_xyxy[2] - box_xyxy[0]) * (box_xyxy[3] - box_xyxy[1]), 1.0))
+def _enlarged(box_xyxy: FloatArray) -> npt.NDArray[np.float64]:
+    """By how much each face is scaled to be looked at again, (N,)."""
+    return np.minimum(FACE_PX / np.maximum(face_size_px(box_xyxy), 1.0), MOST_ENLARGED).astype(np.float64)
 
 
 def _mirrored(found: Detections, width: int) -> Detections:
     """Finds of a mirrored image, as they lie in the image itself."""
     box_xyxy = found.box_xyxy[:, [2, 1, 0, 3]]
     box_xyxy[:, [0, 2]] = width - box_xyxy[:, [0, 2]]
-    landmarks_xy = found.landmarks_xy[:, [1, 0, 2, 4, 3]]
+    landmarks_xy = found.landmarks_xy[:, MIRRORED_LANDMARKS]
     landmarks_xy[..., 0] = width - landmarks_xy[..., 0]
     return Detections(box_xyxy, found.score, landmarks_xy)
 
@@ -232,8 +229,7 @@ def _lay_out(gray: ImageArray, box_xyxy: FloatArray) -> tuple[ImageArray, FloatA
     factor = np.ones((count, 2), np.float32)
     offset = np.zeros((count, 2), np.float32)
     photo_wh = np.asarray((gray.shape[1], gray.shape[0]))
-    for i, box in enumerate(box_xyxy.astype(np.float64)):
-        scale = 1 / _enlarged(box)
+    for i, (box, scale) in enumerate(zip(box_xyxy.astype(np.float64), 1 / _enlarged(box_xyxy), strict=True)):
         cell_xy = np.asarray((i % columns, i // columns)) * CELL_PX
         corner_xy = (box[:2] + box[2:]) / 2 - scale * CELL_PX / 2
         start = np.clip(np.floor(corner_xy).astype(int), 0, photo_wh - 1)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.detect.base import MIRRORED_LANDMARKS
 from mien.detect.image import resize
 from mien.train.detector.photos import PhotoStore, TrainingPhoto
 from mien.train.detector.pixels import change_light
@@ -22,7 +23,6 @@ __all__ = ["CrowdFace", "cover_face", "draw_crowd"]
 FloatArray = npt.NDArray[np.float32]
 GrayImage = npt.NDArray[np.uint8]
 
-_MIRROR = np.asarray([1, 0, 2, 4, 3])
 # Faces of fewer pixels are not sharp once they are scaled; and a head is enlarged by no more than this.
 _SHARP_PX = 20.0
 _MAX_ENLARGE = 1.2
@@ -135,7 +135,7 @@ def _draw_head(store: PhotoStore, size_px: float, light: float, rng: np.random.G
         if rng.random() < 0.5:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
             box = np.asarray([size[0] - box[2], box[1], size[0] - box[0], box[3]], np.float32)
-            points = (points * [-1, 1] + [size[0], 0])[_MIRROR]
+            points = (points * [-1, 1] + [size[0], 0])[MIRRORED_LANDMARKS]
         pixels = change_light(pixels, light, rng)
         return _Head(pixels, box.astype(np.float32), points.astype(np.float32), bool(photo.by_person[chosen]))
     return None

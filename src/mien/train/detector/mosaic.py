@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.photos.change import darken, tilted_box
+from mien.detect.base import MIRRORED_LANDMARKS
 from mien.detect.image import resize
 from mien.train.detector.crowd import cover_face, draw_crowd
 from mien.train.detector.distractors import draw_distractor, draw_pattern
@@ -29,7 +30,6 @@ GrayImage = npt.NDArray[np.uint8]
 # Of a face that leaves its tile, this much must be seen to learn it.
 _SEEN_SHARE = 0.6
 _SMALLEST_TILE_PX = 28
-_MIRROR = np.asarray([1, 0, 2, 4, 3])
 _FILLS = (0, 127, 127, 255)
 # Of a smaller face that is partly hidden, nothing is left to know it by.
 _COVERED_PX = 14.0
@@ -181,7 +181,7 @@ def _show(
     matrix[:, 2] += (tile.left, tile.top)
     landmarks = photo.landmarks_xy @ matrix[:, :2].T + matrix[:, 2]
     if mirrored:
-        landmarks = landmarks[:, _MIRROR]
+        landmarks = landmarks[:, MIRRORED_LANDMARKS]
     bounds = np.asarray([tile.left, tile.top, tile.right, tile.bottom], np.float32)
     for face, points, by_person in zip(
         tilted_box(photo.box_xyxy, matrix), landmarks.astype(np.float32), photo.by_person, strict=True
