@@ -78,7 +78,8 @@ def main() -> None:
             allowed = int(FALSE_FINDS_A_PHOTO * len(pictures))
             cut = sorted(false, reverse=True)[allowed] + 1e-6 if len(false) > allowed else LOWEST_SCORE
             hits = np.asarray(scores) >= cut
-            shares = [f"{100 * hits[sizes == number].mean():.1f}" for number in range(len(columns))]
+            of_size = [hits[sizes == number] for number in range(len(columns))]
+            shares = [f"{100 * own.mean():.1f}" if len(own) else "-" for own in of_size]
             sure_false = sum(score >= 0.5 for score in false)
             print(
                 f"| {Path(name).name} | {min_face_px or 'auto'} | {sure_false} | " + " | ".join(shares) + " |",

@@ -178,7 +178,7 @@ def make_detector_card(models: Path, cards: Path) -> ModelCard:
         parameters=95_341,
         precision="float32",
         made_by=(
-            "75 minutes of training on two CPU cores, then recipes/face-detector.yaml for 90 minutes; half of the way "
+            "75 minutes of training on two CPU cores, then recipes/face-detector.yaml for 82 minutes; half of the way "
             "between the weights before and after. Float checkpoint in weights/face-detector.safetensors"
         ),
         scores={
