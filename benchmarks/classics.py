@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 import shutil
 import signal
@@ -25,6 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mien.parallel import usable_cores
 
 CLASSICS = (
     "cnn2", "simple_cnn", "cnn4", "mini_xception", "mien-tiny", "mien-small", "mien-base", "mien-wide", "mobilenet_v2",
@@ -266,7 +267,7 @@ def main() -> None:
     parser.add_argument("--one-pass", action="store_true", help="leave the ten views out")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    arguments.threads = max(1, (os.cpu_count() or 1) // arguments.side_by_side)
+    arguments.threads = max(1, usable_cores() // arguments.side_by_side)
     if arguments.worker:
         row = train_one(arguments.worker, arguments)
         write(arguments.out / f"{arguments.worker}.json", json.dumps(row, indent=2) + "\n")
