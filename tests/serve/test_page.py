@@ -3,15 +3,22 @@
 `scripts/install-browser` installs what this needs; where no Chromium can be had, the tests here skip.
 """
 
+import contextlib
 import itertools
 import json
 import re
 import shutil
+import socket
+import threading
 
 import cv2
 import numpy as np
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
+from mien.serve.app import create_app
+from mien.serve.options import ServeOptions
 from tests.serve.conftest import run_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page's test needs the library playwright")
@@ -487,6 +494,31 @@ def test_a_token_is_asked_for_or_taken_from_the_address(open_page):
         assert "sesame" not in page.evaluate(
             "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
         )
+
+
+def test_the_page_works_below_a_path_of_another_application(open_page, astronaut_path):
+    app = FastAPI()
+    app.mount("/tools/faces", create_app(ServeOptions(threads=1)))
+    with serve_in_a_thread(app) as url:
+        page = open_page(f"{url}/tools/faces")
+        start_camera(page)
+        page.get_by_role("tab", name="Photos").click()
+        page.locator("#files").set_input_files([astronaut_path])
+        expect(page.locator(".photo .person").first).to_contain_text("happy")
+
+
+@contextlib.contextmanager
+def serve_in_a_thread(app):
+    """Somebody's own application under Uvicorn; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def test_photos_that_had_no_token_are_read_once_it_is_right(open_page, astronaut_path):

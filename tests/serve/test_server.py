@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -278,6 +279,22 @@ def test_the_memory_stays_flat(server, photo):
     for _ in range(150):
         post(server, photo)
     assert resident_kb() - before_kb < 8_000
+
+
+def test_where_all_addresses_are_listened_on_it_says_one_for_other_computers():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, contextlib.suppress(OSError):
+        asked.connect(("192.0.2.1", 9))
+        own = asked.getsockname()[0]
+    if own == "0.0.0.0":
+        pytest.skip("this computer is in no network")
+    with run_server("--host", "0.0.0.0", "--token", "sesame") as started:
+        assert started.host == "127.0.0.1"
+        told = re.search(r"http://(\S+):(\d+)/#token=sesame", started.process.stderr.readline())
+        assert told.groups() == (own, str(started.port))
+        connection = http.client.HTTPConnection(own, started.port, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
 
 
 def test_a_port_in_use_is_one_clear_line():

@@ -74,8 +74,11 @@ async def _serve(
     while not server.started and not running.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     if server.started:
-        address = _address(options, listener)
+        address = _address(options, listener, "127.0.0.1" if _is_any(options.host) else options.host)
         say(f"serving on {address} (Ctrl-C stops)")
+        own_host = _is_any(options.host) and _host_seen_by_others(listener.family)
+        if own_host:
+            say(f"from other computers {_address(options, listener, own_host)} (no camera there without https)")
         if options.open_page and sys.stdout.isatty():
             asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address)
     await running
@@ -102,8 +105,23 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _address(options: ServeOptions, listener: socket.socket) -> str:
-    host = "127.0.0.1" if options.host in ("0.0.0.0", "::", "") else options.host  # noqa: S104 - only shown
+def _is_any(host: str) -> bool:
+    """Whether all addresses of this computer are listened on."""
+    return host in ("0.0.0.0", "::", "")  # noqa: S104 - only asked
+
+
+def _host_seen_by_others(family: int) -> str | None:
+    """The address of this computer in its network, if it is in one. Nothing is sent: only the route is asked for."""
+    somewhere = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"  # addresses that documents use
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+            asked.connect((somewhere, 9))
+            return str(asked.getsockname()[0])
+    except OSError:
+        return None
+
+
+def _address(options: ServeOptions, listener: socket.socket, host: str) -> str:
     shown = f"[{host}]" if ":" in host else host
     # After '#', the token stays in the browser: it is sent to no server and written to no log.
     token = f"#token={options.token}" if options.token else ""

@@ -2,6 +2,9 @@
 
 let token = null;
 
+// Below whatever path the page came from: a proxy or another application may have put the service there.
+const at = (path) => new URL(path, document.baseURI);
+
 // A token may come behind the '#' of the address: that part is never sent. It stays in memory and leaves the address.
 export function takeTokenFromAddress() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -31,7 +34,7 @@ async function ask(path, options = {}) {
   const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
   let answer;
   try {
-    answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
+    answer = await fetch(at(path), { ...options, headers, cache: "no-store", credentials: "omit" });
   } catch {
     throw new Problem(0, "unreachable", "The server does not answer. Is it still running?");
   }
@@ -48,8 +51,8 @@ async function ask(path, options = {}) {
   return body;
 }
 
-export const getModels = () => ask("/v1/models");
-export const isAlive = () => ask("/healthz").then(() => true, () => false);
+export const getModels = () => ask("v1/models");
+export const isAlive = () => ask("healthz").then(() => true, () => false);
 
 export async function recognize(file, choice) {
   const form = new FormData();
@@ -57,7 +60,7 @@ export async function recognize(file, choice) {
   const query = new URLSearchParams(choice);
   for (let tries = 0; ; tries += 1) {
     try {
-      return (await ask(`/v1/recognize?${query}`, { method: "POST", body: form })).readings[0];
+      return (await ask(`v1/recognize?${query}`, { method: "POST", body: form })).readings[0];
     } catch (problem) {
       if (![429, 503].includes(problem.status) || tries >= 4) throw problem;
       await new Promise((done) => setTimeout(done, 800 * (tries + 1)));  // busy: it said to come again
@@ -67,8 +70,9 @@ export async function recognize(file, choice) {
 
 // `choose` is asked when the connection is open: by then another choice may have been made.
 export function openStream(choose) {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/v1/stream`);
+  const address = at("v1/stream");
+  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(address);
   socket.addEventListener("open", () => configureStream(socket, choose()));
   return socket;
 }
