@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mien.cli.evaluate import _show_classes
-from mien.cli.shared import open_console
+from mien.cli.terminal import open_console
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
 from tests.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface

@@ -16,7 +16,7 @@ import typer
 
 from mien import __version__
 from mien.cli.help import ReadableCommand, ReadableGroup
-from mien.cli.shared import EXIT_INTERRUPTED, open_screen, say
+from mien.cli.terminal import EXIT_INTERRUPTED, open_screen, say
 from mien.errors import InputError, MienError
 
 __all__ = ["COMMANDS", "main"]

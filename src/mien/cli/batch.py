@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import EXIT_INTERRUPTED, open_console, print_json, say
+from mien.cli.terminal import EXIT_INTERRUPTED, open_console, print_json, say
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
 

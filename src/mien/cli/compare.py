@@ -10,18 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import (
-    check_outputs,
-    classes_left_out,
-    faces_measured,
-    give_report,
-    open_console,
-    percent,
-    progress_bar,
-    span,
-    warnings_shown,
-)
+from mien.cli.report import check_outputs, classes_left_out, faces_measured, give_report, percent, span
 from mien.cli.tables import new_table, print_line, print_table
+from mien.cli.terminal import open_console, progress_bar, warnings_shown
 from mien.evaluate.options import CompareOptions
 
 if TYPE_CHECKING:

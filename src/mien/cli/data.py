@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import (
+from mien.cli.report import percent
+from mien.cli.tables import new_table, print_table
+from mien.cli.terminal import (
     counted,
     open_console,
     or_plain,
-    percent,
     print_json,
     progress_bar,
     say,
     warnings_shown,
     written,
 )
-from mien.cli.tables import new_table, print_table
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.errors import UsageError

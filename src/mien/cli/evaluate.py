@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import refuse_flags, with_options
-from mien.cli.shared import (
-    check_outputs,
-    classes_left_out,
-    faces_measured,
-    give_report,
-    open_console,
-    or_plain,
-    percent,
-    progress_bar,
-    span,
-    warnings_shown,
-)
+from mien.cli.report import check_outputs, classes_left_out, faces_measured, give_report, percent, span
 from mien.cli.tables import new_table, print_line, print_table
+from mien.cli.terminal import open_console, or_plain, progress_bar, warnings_shown
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 

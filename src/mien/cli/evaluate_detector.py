@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.cli.shared import percent
+from mien.cli.report import percent
 from mien.cli.tables import new_table, print_line, print_table
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli.shared import open_console, percent, print_json, progress_bar, span, warnings_shown, written
+from mien.cli.report import percent, span
 from mien.cli.tables import print_line
+from mien.cli.terminal import open_console, print_json, progress_bar, warnings_shown, written
 from mien.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.shared import open_console, percent, print_json, span
+from mien.cli.report import percent, span
+from mien.cli.terminal import open_console, print_json
 from mien.errors import ModelError, UsageError
 from mien.zoo import ModelCard, StoredModel, find_model, list_models
 

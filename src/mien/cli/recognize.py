@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.shared import counted, open_console, say, written
+from mien.cli.terminal import counted, open_console, say, written
 from mien.errors import InputError, UsageError
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mien.cli.late_bar import LateBar
 from mien.cli.recognize_run import RecognizeRun
-from mien.cli.shared import counted, say
+from mien.cli.terminal import counted, say
 from mien.errors import InputError
 from mien.sink import DrawSink, Sink, TableSink
 from mien.source import Frame, SourceFile

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from mien.cli.late_bar import LateBar
 from mien.cli.recognize_run import RecognizeRun
-from mien.cli.shared import EXIT_INTERRUPTED, counted, say
+from mien.cli.terminal import EXIT_INTERRUPTED, counted, say
 from mien.errors import InputError, UsageError
 from mien.opencv import quiet_opencv
 from mien.sink import Sink, SummarySink, VideoSink

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_flags, with_options
-from mien.cli.shared import EXIT_INTERRUPTED, check_outputs, open_console, print_json, say, warnings_shown, written
+from mien.cli.report import check_outputs
 from mien.cli.tables import new_table, print_line, print_table
+from mien.cli.terminal import EXIT_INTERRUPTED, open_console, print_json, say, warnings_shown, written
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
 from mien.train.search.options import SearchOptions

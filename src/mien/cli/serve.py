@@ -7,7 +7,7 @@ import os
 import secrets
 
 from mien.cli.flags import with_options
-from mien.cli.shared import say
+from mien.cli.terminal import say
 from mien.errors import MissingExtraError
 from mien.serve.options import ServeOptions
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_flags
-from mien.cli.shared import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
+from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe

@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-from mien.cli.shared import progress_bar, say
+from mien.cli.terminal import progress_bar, say
 
 
 class Terminal(io.StringIO):

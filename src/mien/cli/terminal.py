@@ -1,4 +1,4 @@
-"""What the commands share: lines on stderr, progress, warnings, outputs, JSON, numbers as they are read."""
+"""What all commands say, and where: the screen, lines on stderr, progress, warnings, JSON on stdout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXIT_INTERRUPTED",
-    "check_outputs",
-    "classes_left_out",
     "counted",
-    "faces_measured",
-    "give_report",
     "open_console",
     "open_screen",
     "or_plain",
-    "percent",
     "print_json",
     "progress_bar",
     "say",
-    "span",
     "warnings_shown",
     "written",
 ]
@@ -43,21 +37,6 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the line bre
 
 EXIT_INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended (128 + SIGINT)."""
-
-
-def check_outputs(json_file: Path | None, page: Path | None) -> None:
-    """Refuse what cannot be written, before any work is done (UsageError, MissingExtraError)."""
-    from mien.errors import MissingExtraError
-    from mien.files import check_destination
-
-    if json_file is not None:
-        check_destination(json_file, ".json")
-    if page is not None:
-        check_destination(page, ".html")
-        try:
-            import jinja2  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("Writing pages", "jinja2", "data") from error
 
 
 def open_screen() -> None:
@@ -117,27 +96,6 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def faces_measured(data: Mapping[str, Any]) -> str:
-    """What a report's models were measured on, from its part ``data``."""
-    return str(data["held_out"] or data["learned"] or f"{data['source']}, {data['split']}")
-
-
-def classes_left_out(data: Mapping[str, Any]) -> str:
-    """The rows that a report leaves out, by class, from its part ``data``; empty where there are none."""
-    classes = ", ".join(f"{count:,} {name}" for name, count in data["left_out"].items())
-    return f"left out, since '{data['labels']}' has no label for them: {classes}" if classes else ""
-
-
-def percent(value: float | None) -> str:
-    """A share as it is read."""
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def span(interval: Sequence[float] | None) -> str:
-    """An interval of shares in percent."""
-    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
-
-
 def print_json(value: Any) -> None:
     """Print plain values on stdout, as JSON."""
     from mien.files import json_text
@@ -149,38 +107,6 @@ def written(console: Console, path: Path | None) -> None:
     """Say which file was written."""
     if path is not None:
         console.print(f"wrote {path}", style="dim", soft_wrap=True)
-
-
-def give_report(
-    console: Console,
-    values: Any,
-    show: Callable[[Console, Any], None],
-    make_page: Callable[[], str],
-    *,
-    out: Path | None,
-    page: Path | None,
-    json: bool,
-) -> None:
-    """Write a report as JSON and as a page, where they are asked for; then print it, for a program or for a person.
-
-    The files come first: a reader who leaves early (``| head``) costs the screen only, and a full disk the files only.
-    """
-    from mien.files import write_json
-    from mien.page import write_page
-
-    try:
-        if out is not None:
-            write_json(out, values)
-        if page is not None:
-            write_page(page, make_page())
-    finally:
-        if json:
-            print_json(values)
-        else:
-            show(console, values)
-    if not json:
-        written(console, out)
-        written(console, page)
 
 
 @contextlib.contextmanager
