@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.photos import Photo
-from mien.data.photos.form import FROM_LABEL
+from mien.data.photos.dataset import FROM_LABEL
 from mien.detect import Detections
 from mien.detect.pyramid import face_size_px
 from mien.detect.suppression import iou_matrix

@@ -1,6 +1,6 @@
 """Photos with boxed faces, for training and measuring a detector: layouts of the field in, one Parquet form out.
 
-`sources` reads layouts, `importer` writes them in the form of `form`, with a split whose sides share no picture;
+`sources` reads layouts, `importer` writes them in the form of `dataset`, with a split whose sides share no picture;
 `change` is what happens to photos in training and measuring alike.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from mien.data.photos.form import Photo, PhotoDataset, write_photos
+    from mien.data.photos.dataset import Photo, PhotoDataset, write_photos
     from mien.data.photos.importer import PhotoImportSummary, import_photos
     from mien.data.photos.options import PhotoImportOptions
 
@@ -22,7 +22,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "form": ["Photo", "PhotoDataset", "write_photos"],
+            "dataset": ["Photo", "PhotoDataset", "write_photos"],
             "importer": ["PhotoImportSummary", "import_photos"],
             "options": ["PhotoImportOptions"],
         },

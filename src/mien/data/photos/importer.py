@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import copy_groups, find_copies
-from mien.data.photos.form import Photo, PhotoDataset, write_photos
+from mien.data.photos.dataset import Photo, PhotoDataset, write_photos
 from mien.data.photos.options import PhotoImportOptions
 from mien.data.photos.sources import LAYOUTS, find_layout
 from mien.data.pixels import decode_gray

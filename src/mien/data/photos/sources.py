@@ -18,7 +18,15 @@ from mien.data.info import load_pyarrow, open_parquet
 from mien.data.layouts.base import read_listing
 from mien.data.layouts.names import split_name, split_of_file
 from mien.data.layouts.places import images_below
-from mien.data.photos.form import FROM_LABEL, Photo, PhotoDataset, boxes_array, is_face, labelled_photo, landmarks_array
+from mien.data.photos.dataset import (
+    FROM_LABEL,
+    Photo,
+    PhotoDataset,
+    boxes_array,
+    is_face,
+    labelled_photo,
+    landmarks_array,
+)
 from mien.data.photos.voc import is_voc, read_voc
 from mien.data.pixels import decode_gray
 from mien.errors import InputError

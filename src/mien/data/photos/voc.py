@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from mien.data.layouts.base import read_listing
 from mien.data.layouts.names import split_name
-from mien.data.photos.form import Photo, boxes_array, is_face, labelled_photo
+from mien.data.photos.dataset import Photo, boxes_array, is_face, labelled_photo
 from mien.errors import InputError
 from mien.source.image import read_file
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.photos import Photo, PhotoDataset
-from mien.data.photos.form import FROM_LABEL, FROM_TEACHER
+from mien.data.photos.dataset import FROM_LABEL, FROM_TEACHER
 from mien.data.pixels import decode_gray
 from mien.detect import Detector, open_detector
 from mien.errors import UsageError
