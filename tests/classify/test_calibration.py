@@ -45,6 +45,7 @@ def test_softmax_knows_the_textbook() -> None:
     assert softmax(np.zeros((2, 4), np.float32)).dtype == np.float32
     assert softmax(np.zeros((0, 4))).shape == (0, 4)
     np.testing.assert_array_equal(softmax(np.array([1e308, -1e308]), 0.01), [1, 0])
+    assert negative_log_likelihood([[0.0, np.log(3)], [2e4, 0.0]], [1, 0]) == pytest.approx(np.log(4 / 3) / 2)
 
 
 @pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf])

@@ -22,9 +22,9 @@ def test_levels_cover_all_sizes_of_faces(width: int, height: int, min_face_px: f
     levels = plan_levels((width, height), min_face_px, SETTINGS)
     scales = [max(level.size_wh) / max(width, height) for level in levels]
     assert all(fine > coarse for fine, coarse in itertools.pairwise(scales))
-    # No face between two levels: the largest of one is well above the smallest of the next.
+    # No face between two levels: the largest of one is well above the smallest of the next. And none in vain.
     for fine, coarse in itertools.pairwise(scales):
-        assert fine / coarse < 5
+        assert 1.6 < fine / coarse < 4.7
     if len(levels) > 1:
         assert min(levels[-1].size_wh) <= SETTINGS.frame_face_px * 1.1
     assert levels[0].keep_px[0] == 0
@@ -44,12 +44,17 @@ def test_the_time_for_looking_grows_more_slowly_than_the_photo(width: int, heigh
     assert math.prod(finest) < max(1.01 * SETTINGS.auto_max_area_px, 4 * SETTINGS.auto_min_area_px)
 
 
-def test_a_photo_of_web_size_is_taken_as_it_is() -> None:
-    assert plan_levels((1000, 750), None, SETTINGS)[0].size_wh == (1000, 750)
+@pytest.mark.parametrize(
+    ("size_wh", "face_px"), [((1000, 750), 20), ((1155, 866), 24), ((4000, 3000), 44), ((8165, 6124), 80)]
+)
+def test_the_smallest_face_of_a_photo_is_as_documented(size_wh: tuple[int, int], face_px: int) -> None:
+    finest = plan_levels(size_wh, None, SETTINGS)[0].size_wh
+    assert round(SETTINGS.smallest_face_px * size_wh[0] / finest[0]) == face_px
 
 
 def find_squares(image: ImageArray) -> Detections:
     """A stand-in for a detector: one face at each white square of 20 px that is whole."""
+    assert all(side <= 320 and side % 32 == 0 for side in image.shape)
     found = []
     for y, x in np.argwhere(image == 255):
         square = image[y : y + 20, x : x + 20]
@@ -80,18 +85,18 @@ def test_tiles_find_what_a_single_look_would(places: list[tuple[int, int, int]])
     np.testing.assert_allclose(seen_px, 20.0)
 
 
-def test_the_level_that_sees_a_face_best_wins() -> None:
-    boxes = {400: [0, 0, 320, 320], 100: [0, 0, 80, 80]}
-
+@pytest.mark.parametrize(("face_px", "seen_best_px"), [(320, 80), (80, 80)])
+def test_the_level_that_sees_a_face_best_wins(face_px: int, seen_best_px: int) -> None:
     def find(image: ImageArray) -> Detections:
-        box = np.float32([boxes[image.shape[1]]])
-        return Detections(box, np.float32([0.8]), np.full((1, 5, 2), image.shape[1], np.float32))
+        width = image.shape[1]
+        side = face_px * width / 400
+        return Detections(np.float32([[0, 0, side, side]]), np.float32([0.8]), np.full((1, 5, 2), width, np.float32))
 
     levels = [Level((400, 400), (0.0, math.inf)), Level((100, 100), (0.0, math.inf))]
     found, seen_px = detect_in_levels(np.zeros((400, 400), np.uint8), levels, find, SETTINGS)
     assert len(found) == 1
-    assert seen_px.tolist() == [80.0]
-    np.testing.assert_allclose(found.box_xyxy, [[0, 0, 320, 320]])
+    assert seen_px.tolist() == [seen_best_px]
+    np.testing.assert_allclose(found.box_xyxy, [[0, 0, face_px, face_px]])
     np.testing.assert_allclose(found.landmarks_xy, 400.0)
 
 

@@ -71,6 +71,8 @@ def test_what_is_seen_on_the_sheet_comes_back_to_its_place(size: float, angle: f
 
     box = np.concatenate((centre - size / 2, centre + size / 2))
     first = Detections(box[None].astype(np.float32), np.float32([0.4]), landmarks[None].astype(np.float32))
+    for values in (first.box_xyxy, first.score, first.landmarks_xy):
+        values.setflags(write=False)
     again = look_upright(photo, first, find)
     np.testing.assert_allclose(again.landmarks_xy[0, 2], point, atol=max(1.5, size / 40))
     np.testing.assert_allclose(tilt_rad(again.landmarks_xy), [angle], atol=1e-4)
@@ -80,11 +82,15 @@ def test_what_is_seen_on_the_sheet_comes_back_to_its_place(size: float, angle: f
     assert seen == [(CELL_PX, CELL_PX)]
 
 
-def test_a_face_that_the_turned_look_does_not_see_stays_in_place_with_half_its_score() -> None:
+@pytest.mark.parametrize("seen_px", [0, FACE_PX // 2])
+def test_a_face_that_the_turned_look_does_not_see_stays_in_place_with_half_its_score(seen_px: int) -> None:
+    """Nothing, or something half as large in its middle: a nose is no face."""
     photo = np.full((200, 200), 127, np.uint8)
     landmarks = np.float32([[[60, 60], [100, 90], [75, 90], [50, 100], [85, 125]]])
     first = Detections(np.float32([[40, 40, 120, 140]]), np.float32([0.7]), landmarks)
-    again = look_upright(photo, first, lambda sheet: Detections.empty())
+    box = np.float32([CELL_PX / 2] * 4) + np.float32([-1, -1, 1, 1]) * seen_px / 2
+    nose = Detections(box[None], np.float32([0.9]), np.zeros((1, 5, 2), np.float32))
+    again = look_upright(photo, first, lambda sheet: nose if seen_px else Detections.empty())
     np.testing.assert_array_equal(again.box_xyxy, first.box_xyxy)
     np.testing.assert_array_equal(again.landmarks_xy, first.landmarks_xy)
     assert again.score == pytest.approx([0.35])
