@@ -59,6 +59,17 @@ def test_a_folder_without_photos_is_an_error(album, tmp_path):
     assert isinstance(problem, SourceFile)
 
 
+def test_what_is_hidden_is_not_held_out_as_a_hope(tmp_path):
+    """The message said to add --recursive, and then to name the videos, where a folder's previews were hidden."""
+    for name in (".previews/a.jpg", ".previews/b.mp4", "._c.mp4", "deep/.previews/d.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for recursive in (False, True):
+        assert names(expand_inputs([str(tmp_path)], recursive)) == ["no photos in this folder"]
+        assert count_videos(str(tmp_path), recursive) == 0
+
+
 def left_out(inputs, output, recursive=True):
     output = OutputFolder(str(output))
     return names(expand_inputs(map(str, inputs), recursive, output)), [path[-6:] for path in output.left_out]

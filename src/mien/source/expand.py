@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,15 +118,12 @@ def _folder(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
         problems.append(InputError(str(error.filename), "no permission to look into this folder"))
 
     files: list[SourceFile | InputError] = []
-    for folder, subfolders, names in os.walk(name, onerror=blocked):
-        subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
-        if output is not None and folder != name and output.holds(folder):
-            output.left_out.extend(os.path.join(folder, image) for image in _images(names))  # noqa: PTH118
-            continue
+    for folder, names in _walk(name, recursive, blocked):
         paths = [os.path.join(folder, image) for image in _images(names)]  # noqa: PTH118
-        files += [SourceFile(path, Path(path).relative_to(name).as_posix()) for path in paths]
-        if not recursive:
-            break
+        if output is not None and folder != name and output.holds(folder):
+            output.left_out.extend(paths)
+        else:
+            files += [SourceFile(path, Path(path).relative_to(name).as_posix()) for path in paths]
     if files or problems:
         return files + problems
     below = not recursive and _any_below(name, output)
@@ -138,19 +135,27 @@ def _folder(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
 
 def count_videos(folder: str, recursive: bool = False, output: OutputFolder | None = None) -> int:
     """How many videos, told by their suffix, lie in a folder: `expand_inputs` leaves them out."""
-    walk = itertools.islice(os.walk(folder), None if recursive else 1)
     return sum(
         Path(name).suffix.lower() in VIDEO_SUFFIXES
-        for path, _, names in walk
+        for path, names in _walk(folder, recursive)
         if path == folder or output is None or not output.holds(path)
         for name in names
     )
 
 
+def _walk(
+    name: str, recursive: bool, blocked: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """A folder, and those below it if wanted, each with the names of its files; sorted, without what is hidden."""
+    for folder, subfolders, names in os.walk(name, onerror=blocked):
+        subfolders[:] = sorted(s for s in subfolders if recursive and not s.startswith("."))
+        yield folder, sorted(n for n in names if not n.startswith("."))
+
+
 def _images(names: Iterable[str]) -> list[str]:
-    return [n for n in sorted(names) if Path(n).suffix.lower() in IMAGE_SUFFIXES and not n.startswith(".")]
+    return [n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _any_below(name: str, output: OutputFolder | None, most_folders: int = 1000) -> bool:
-    walk = itertools.islice(os.walk(name), most_folders)
-    return any(_images(names) for path, _, names in walk if output is None or not output.holds(path))
+    walk = itertools.islice(_walk(name, recursive=True), most_folders)
+    return any(_images(names) for path, names in walk if output is None or not output.holds(path))
