@@ -1,10 +1,12 @@
-"""How many threads there are to be."""
+"""How many threads there are to be, and what they do for whoever waits."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mien.parallel import usable_cores
+from mien.parallel import Opened, count_threads, ordered_map, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,56 @@ def test_the_limit_of_a_container_counts(files, cores, tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert usable_cores() == cores
+    assert (count_threads(None), count_threads(12)) == (min(cores, 8), 12)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_results_come_in_order_and_no_more_is_taken_than_said(threads, ahead):
+    taken = []
+
+    def items():
+        for number in range(60):
+            taken.append(number)
+            yield number
+
+    def work(number):
+        time.sleep(0.002 * (number % 3 == 0))  # the first of each three is the last to be done
+        return number
+
+    results = ordered_map(work, items(), threads, ahead)
+    assert taken == []
+    for number, result in enumerate(results):
+        assert result == number
+        assert len(taken) - number <= (1 if threads == 1 else ahead * threads + 1)
+
+
+def test_an_error_in_a_worker_reaches_the_caller():
+    done = []
+
+    def fail(number):
+        if number == 5:
+            raise ZeroDivisionError
+        time.sleep(0.02)
+        done.append(number)
+        return number
+
+    with pytest.raises(ZeroDivisionError):
+        list(ordered_map(fail, range(1000), 2, ahead=100))
+    assert len(done) < 100, "what was not begun yet is given up"
+
+
+def test_a_stage_is_opened_once_for_each_number_of_threads_whoever_asks():
+    built = []
+
+    def build(threads):
+        built.append(threads)
+        time.sleep(0.05)
+        return object()
+
+    opened = Opened(build)
+    with ThreadPoolExecutor(6) as pool:
+        stages = list(pool.map(opened, [1, 2] * 3))
+    assert sorted(built) == [1, 2]
+    assert len(set(map(id, stages))) == 2
+    assert opened(2) is stages[1]

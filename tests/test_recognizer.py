@@ -21,7 +21,6 @@ from mien.classify import OnnxClassifier, take_views
 from mien.classify.calibration import softmax
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
-from mien.parallel import ordered_map
 from mien.recognizer import Recognizer
 from mien.recognizer_options import RecognizerKeywords
 from mien.source import Frame, load_image
@@ -375,17 +374,6 @@ def test_what_came_before_an_iterable_failed_is_read(options):
     with pytest.raises(ConnectionError, match="the store is gone"):
         read.extend(fake_recognizer().stream(images(), **options))
     assert len(read) == 5
-
-
-def test_an_error_in_a_worker_reaches_the_caller():
-    def fail(number):
-        if number == 5:
-            raise ZeroDivisionError
-        return number
-
-    with pytest.raises(ZeroDivisionError):
-        list(ordered_map(fail, range(100), 3))
-    assert list(ordered_map(abs, range(100), 3)) == list(range(100))
 
 
 def test_the_real_thing_reads_a_smile(astronaut_path, astronaut_bgr):

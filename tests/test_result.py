@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mien.errors import MissingExtraError
 from mien.labels import FER7
-from mien.result import Reading, columns, to_pandas
+from mien.result import LANDMARK_NAMES, Reading, columns, to_pandas
 from tests.fakes import make_face, make_reading
 
 
@@ -82,7 +82,10 @@ def test_rows_have_the_same_columns_with_and_without_landmarks():
     cropped = make_face(score=None, landmarks_xy=())
     rows = make_reading(make_face(), cropped).to_rows()
     assert tuple(rows[0]) == tuple(rows[1]) == columns(FER7)
-    assert rows[1]["nose_x"] is None
+    box, points = ["box_x1", "box_y1", "box_x2", "box_y2"], [f"{name}_{xy}" for name in LANDMARK_NAMES for xy in "xy"]
+    assert [rows[0][name] for name in box] == [10, 20, 60, 80]
+    assert [rows[0][name] for name in points] == np.ravel(make_face().landmarks_xy).tolist()
+    assert [rows[1][name] for name in points] == [None] * 10
     assert rows[0]["probability_happy"] == pytest.approx(0.7)
 
 
@@ -124,6 +127,8 @@ def test_to_supervision_keeps_boxes_and_names():
     assert detections.class_id.tolist() == [FER7.index("happy"), FER7.index("sad")]
     assert detections.data["landmarks_xy"].shape == (2, 5, 2)
     assert np.isclose(detections.confidence, 0.7).all()
+    assert detections.tracker_id is None
+    assert make_reading(make_face(track_id=4), make_face(track_id=2)).to_supervision().tracker_id.tolist() == [4, 2]
     empty = make_reading().to_supervision()  # the same shape without a face
     assert empty.xyxy.shape == (0, 4)
     assert {name: len(values) for name, values in empty.data.items()} == dict.fromkeys(detections.data, 0)
