@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import UsageError
-from mien.labels import EXPRESSIONS, FER7, SCHEMES, LabelScheme, canonical_name, find_scheme
+from mien.labels import EXPRESSIONS, FER7, SCHEMES, LabelScheme, canonical_name, find_scheme, scheme_of
 
 HEADS = st.permutations([*EXPRESSIONS, "unknown", "not_face"])
 
@@ -79,6 +79,14 @@ def test_schemes_have_the_labels_that_are_promised():
     assert set(SCHEMES["ferplus8"].labels) == {*FER7, "contempt"}
     assert SCHEMES["valence3"].labels == ("positive", "neutral", "negative")
     assert SCHEMES["basic3"].labels == ("happy", "sad", "neutral")
+    assert find_scheme(" Fer7 ") is SCHEMES["fer7"]
+
+
+def test_the_classes_of_a_dataset_are_a_scheme_in_its_order():
+    assert scheme_of(("sad", "happy")).members == {"sad": ("sad",), "happy": ("happy",)}
+    assert scheme_of(("negative", "positive")).members == {"negative": ("angry", "disgust", "fear", "sad"),
+                                                           "positive": ("happy",)}  # fmt: skip
+    assert scheme_of(("positive", "bored")).members == {"positive": ("positive",), "bored": ("bored",)}
 
 
 @pytest.mark.parametrize(
