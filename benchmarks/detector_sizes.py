@@ -17,12 +17,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from detector import LOWEST_SCORE, open_low
 
-from mien.detect import Detections
+from mien.detect import Detections, Detector
 from mien.detect.image import resize
 from mien.detect.pyramid import face_size_px
 from mien.detect.suppression import iou_matrix
+from mien.evaluate.detection_models import LOWEST_SCORE, open_measured_detector
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO
 from mien.source.image import decode_image
 
@@ -31,6 +31,11 @@ SIZES_PX = (10.0, 14.0, 20.0, 28.0, 40.0, 80.0, 160.0, np.inf)
 SMALLEST_SIDE_PX = 100
 SURE_SCORE = 0.6
 OVERLAP, APART = 0.4, 0.2
+
+
+def open_low(name: str, min_face_px: float | None) -> Detector:
+    """A detector that gives its whole curve."""
+    return open_measured_detector(name, 1, min_face_px).detector
 
 
 def sure(found: Detections) -> np.ndarray:
@@ -48,7 +53,7 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["mien"])
     arguments = parser.parse_args()
     files = [file for path in arguments.photos for file in (sorted(path.glob("*.jp*g")) if path.is_dir() else [path])]
-    yunet, shipped = open_low(arguments.yunet, True, SIZES_PX[0]), open_low("mien", False, None)
+    yunet, shipped = open_low(arguments.yunet, SIZES_PX[0]), open_low("mien", None)
     pictures, truth = [], []
     for file in files:
         image = decode_image(file.read_bytes(), file.name).bgr
@@ -66,9 +71,9 @@ def main() -> None:
     print("| detector | smallest face | false | " + " | ".join(columns) + " |\n|" + " --- |" * (len(columns) + 3))
     print("| faces | | | " + " | ".join(f"{count:,}" for count in counts) + " |")
     cv2.setNumThreads(1)
-    for name, is_yunet in [(arguments.yunet, True), *((name, False) for name in arguments.model)]:
+    for name in (arguments.yunet, *arguments.model):
         for min_face_px in (None, SIZES_PX[0]):
-            detector = open_low(name, is_yunet, min_face_px)
+            detector = open_low(name, min_face_px)
             scores, false = [], []
             for picture, faces in zip(pictures, truth, strict=True):
                 found = detector.detect(picture)

@@ -63,6 +63,26 @@ def test_evaluate(run: Callable[..., Done], photos: Path, tmp_path: Path) -> Non
     assert "unknown detector model 'base'" not in run("evaluate", "base", "--data", photos).out
 
 
+def test_compare(run: Callable[..., Done], photos: Path, tmp_path: Path) -> None:
+    done = run("compare", "mien", WEIGHTS, "--data", photos, "--no-conditions", "--out", tmp_path / "c.json", "--page",
+               tmp_path / "c.html")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "mien - face-detector  recall, IoU 0.5" in done.out
+    assert "no difference shown" in done.out
+    assert json.loads((tmp_path / "c.json").read_text())["kind"] == "detectors"
+    assert "photo by photo" in (tmp_path / "c.html").read_text().lower()
+    done = run("compare", "mien", WEIGHTS, "--data", photos, "--ten-views", "--page", tmp_path / "no.html")
+    assert (done.code, done.out) == (2, "")
+    assert "--ten-views can only be used with expression models" in done.err
+    done = run("compare", "base", "small", "--data", ROOT / "examples" / "tiny-dataset", "--sources", "afw")
+    assert (done.code, done.out) == (2, "")
+    assert "--sources can only be used with detectors" in done.err
+    done = run("compare", "mien", "base", "--data", photos)
+    assert (done.code, done.out) == (2, "")
+    assert "unknown detector model 'base'" in done.err
+    assert not (tmp_path / "no.html").exists()
+
+
 def test_train_export_recognize(run: Callable[..., Done], photos: Path, tmp_path: Path, astronaut_path: Path) -> None:
     done = run(
         "train", ROOT / "recipes" / "face-detector.yaml", "--init", WEIGHTS, "--photos", photos, "--mosaic-px", 96,

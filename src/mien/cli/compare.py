@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.flags import with_options
+from mien.cli.flags import refuse_flags, with_options
 from mien.cli.report import check_outputs, classes_left_out, faces_measured, give_report, percent, span
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import open_console, progress_bar, warnings_shown
+from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import CompareOptions
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["compare"]
 _Columns = list[tuple[str, "Callable[[dict[str, Any]], str | Text]"]]
 
 
+@with_options(DetectionOptions, "detection")
 @with_options(CompareOptions)
 def compare(
     models: Annotated[
@@ -42,20 +44,52 @@ def compare(
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     options: CompareOptions,
+    detection: DetectionOptions,
 ) -> None:
     """Measure models side by side on the same faces, with paired tests and times.
+
+    Detectors are compared on photos with boxed faces ('mien data photos').
 
     Exit status: 0 done, 1 the dataset cannot be read or does not fit the models, 2 wrong usage.
     """
     from mien.evaluate import compare_models
+    from mien.evaluate.detection import is_detection
     from mien.evaluate.page import comparison_page
 
     check_outputs(out, page)
     console = open_console()
+    if any(is_detection(model, data) for model in models):
+        refuse_flags(options, "can only be used with expression models", ("split", "threads"))
+        _compare_detectors(console, models, data, options, detection, out, page, json)
+        return
+    refuse_flags(detection, "can only be used with detectors")
     with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         comparison = compare_models(models, data, options, progress=progress)
     values = comparison.to_dict()
     give_report(console, values, _show, lambda: comparison_page(comparison), out=out, page=page, json=json)
+
+
+def _compare_detectors(
+    console: Console,
+    models: list[str],
+    data: Path,
+    options: CompareOptions,
+    detection: DetectionOptions,
+    out: Path | None,
+    page: Path | None,
+    json: bool,
+) -> None:
+    from mien.cli.compare_detectors import show_detectors
+    from mien.evaluate.detection_comparison import compare_detectors
+    from mien.evaluate.detection_page import detector_comparison_page
+
+    with progress_bar(console, "looking at photos", json) as progress:
+        found = compare_detectors(
+            models, data, split=options.split, threads=options.threads, options=detection, progress=progress
+        )
+    give_report(
+        console, found.to_dict(), show_detectors, lambda: detector_comparison_page(found), out=out, page=page, json=json
+    )
 
 
 def _show(console: Console, values: dict[str, Any]) -> None:

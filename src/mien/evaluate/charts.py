@@ -149,8 +149,8 @@ def _right(part: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.arange(part["images"]) < round(part["accuracy"] * part["images"]))
 
 
-def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: int) -> Markup:
-    """Accuracies with their intervals, one below the other.
+def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: int, what: str = "accuracy") -> Markup:
+    """Shares with their intervals, one below the other.
 
     Parameters
     ----------
@@ -158,6 +158,8 @@ def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: in
         What it is called, the share, and its interval.
     faces : int
         On how many it was measured.
+    what : str
+        What the shares are.
     """
     drawing = _Drawing()
     left, width, step = 24 + 7 * max(len(name) for name, _, _ in rows), 560, 34
@@ -183,6 +185,6 @@ def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: in
         drawing.line(x_at(interval[0]), y, x_at(interval[1]), y, "range")
         drawing.circle(x_at(share), y, 5, title)
         drawing.text(left + width + 12, y + 4, f"{100 * share:.1f} %", anchor="start")
-    title = f"accuracy on {faces:,} faces, with its 95 % interval"
+    title = f"{what} on {faces:,} faces, with its 95 % interval"
     drawing.text(left + width / 2, height + 38, title, kind="soft")
     return drawing.svg(left + width + 70, height + 46, title)

@@ -1,0 +1,155 @@
+"""Several face detectors on the same photos: what `mien compare` tells of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien import __version__
+from mien.errors import UsageError
+from mien.evaluate.detection_models import MeasuredDetector, open_measured_detector
+from mien.evaluate.detection_options import DetectionOptions
+from mien.evaluate.detection_run import MeasuredPhotos, Progress, Scored, score_detectors
+from mien.evaluate.detection_scores import IOUS, SAMPLES
+from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, bootstrap_weights, recall_at_false_finds
+
+__all__ = ["DetectorComparison", "compare_detectors"]
+
+
+@dataclass(frozen=True)
+class DetectorComparison:
+    """What `compare_detectors` found.
+
+    Attributes
+    ----------
+    values : dict
+        Plain values, as they are written to JSON.
+    """
+
+    values: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return self.values
+
+
+def compare_detectors(
+    models: Sequence[str | Path],
+    data: str | Path,
+    *,
+    split: str | None = None,
+    threads: int | None = None,
+    options: DetectionOptions | None = None,
+    progress: Progress | None = None,
+) -> DetectorComparison:
+    """Measure face detectors side by side on the same photos, with paired intervals.
+
+    They take turns on each photo. Recall is taken at one false find in ten photos, by each detector's own score. The
+    interval of a difference of recalls comes from samples of the photos (bootstrap), the same for both; that of
+    landmark errors from samples of the faces that both found.
+
+    Parameters
+    ----------
+    models : sequence of str or Path
+        Two or more, as for `mien.evaluate.detection.evaluate_detector`.
+    data, split, threads, options, progress
+        As there.
+
+    Raises
+    ------
+    InputError, ModelError, UsageError
+        As there; also if there are fewer than two models, or one comes twice.
+    """
+    options = options or DetectionOptions()
+    if len(models) < 2:
+        raise UsageError(f"{len(models)} model to compare; expected two or more")
+    threads = threads or 1
+    start_s = time.perf_counter()
+    detectors = _named([open_measured_detector(model, threads, options.min_face_px) for model in models], models)
+    on = MeasuredPhotos.open(data, split, options)
+    scored = score_detectors(detectors, on, threads=threads, conditions=options.conditions, progress=progress)
+    return DetectorComparison(
+        {
+            "kind": "detectors",
+            "mien": __version__,
+            "data": on.facts(),
+            "false_finds_a_photo": FALSE_FINDS_A_PHOTO,
+            "threads": threads,
+            "models": [one.values for one in scored],
+            "pairs": _pairs(scored, len(on.photos)),
+            "seconds": round(time.perf_counter() - start_s, 1),
+        }
+    )
+
+
+def _named(detectors: Sequence[MeasuredDetector], models: Sequence[str | Path]) -> list[MeasuredDetector]:
+    """Each with a name of its own: that of its card, or what it was called by where two cards say the same."""
+    names = [one.facts["name"] for one in detectors]
+    if len({one.facts["sha256"] for one in detectors}) < len(detectors):
+        raise UsageError("a detector is given twice; expected different ones")
+    own = [str(model) if names.count(name) > 1 else name for name, model in zip(names, models, strict=True)]
+    return [one._replace(facts={**one.facts, "name": name}) for one, name in zip(detectors, own, strict=True)]
+
+
+def _pairs(scored: Sequence[Scored], photos: int) -> list[dict[str, Any]]:
+    """Each pair's differences, the second taken from the first."""
+    weights = bootstrap_weights(photos, SAMPLES)
+    recalls = [{iou: _recalls(one, iou, weights) for iou in IOUS} for one in scored]
+    errors = [_landmark_errors(one) for one in scored]
+    return [
+        {
+            "first": scored[a].values["model"]["name"],
+            "second": scored[b].values["model"]["name"],
+            **{f"iou_{iou:g}": _recall_difference(recalls[a][iou], recalls[b][iou]) for iou in IOUS},
+            "landmarks": _error_difference(errors[a], errors[b]),
+        }
+        for a, b in combinations(range(len(scored)), 2)
+    ]
+
+
+def _recalls(scored: Scored, iou: float, weights: Doubles) -> Doubles:
+    """Recall at few false finds: of all photos, then of each sample of them."""
+    finds = scored.pooled[iou]
+    own, _ = recall_at_false_finds(finds)
+    sampled, _ = recall_at_false_finds(finds, weights=weights)
+    return np.concatenate((own, sampled))
+
+
+def _landmark_errors(scored: Scored) -> Doubles:
+    """The error at each face, NaN where it was not found or nobody set its landmarks."""
+    finds = scored.pooled[IOUS[0]]
+    errors = np.full(len(finds.size_px), np.nan)
+    own = (finds.face >= 0) & (finds.score >= scored.threshold)
+    errors[finds.face[own]] = finds.landmark_error[own]
+    return np.where(finds.counts, errors, np.nan)
+
+
+def _recall_difference(first: Doubles, second: Doubles) -> dict[str, Any]:
+    difference = first - second
+    if np.isnan(difference[0]):
+        return {"difference": None, "interval_95": None}
+    low, high = np.nanquantile(difference[1:], (0.025, 0.975))
+    return {
+        "difference": round(float(difference[0]), 4),
+        "interval_95": [round(float(low), 4), round(float(high), 4)],
+    }
+
+
+def _error_difference(first: Doubles, second: Doubles) -> dict[str, Any]:
+    difference = first - second
+    difference = difference[np.isfinite(difference)]
+    if not len(difference):
+        return {"faces": 0, "difference": None, "interval_95": None}
+    drawn = np.random.default_rng(0).integers(len(difference), size=(SAMPLES, len(difference)))
+    low, high = np.quantile(difference[drawn].mean(axis=1), (0.025, 0.975))
+    return {
+        "faces": len(difference),
+        "difference": round(float(difference.mean()), 4),
+        "interval_95": [round(float(low), 4), round(float(high), 4)],
+    }
