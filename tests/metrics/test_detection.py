@@ -43,9 +43,11 @@ def test_the_surest_find_takes_the_face_and_a_second_one_is_false() -> None:
 
 def test_small_faces_and_places_to_ignore_are_neutral() -> None:
     faces = truth((0, 0, 12, 12), (100, 100, 140, 140), ignore=boxes((200, 0, 260, 60)))
-    found = finds((0.9, 0, 0, 12, 12), (0.8, 210, 10, 230, 30), (0.7, 300, 300, 340, 340), (0.6, 100, 100, 140, 140))
+    found = finds((0.9, 0, 0, 12, 12), (0.8, 210, 10, 230, 30), (0.7, 300, 300, 340, 340), (0.6, 100, 100, 140, 140),
+                  (0.5, 245, 0, 305, 60), (0.4, 160, 0, 260, 100))  # fmt: skip
     hit, _ = match(found, faces, 0.5, faces.size_px >= 20)
-    assert hit.tolist() == [-1, -1, 0, 1]
+    # Of the last two, which lie around the place, one only touches it, and the other overlaps it by more than 0.3.
+    assert hit.tolist() == [-1, -1, 0, 1, 0, -1]
 
 
 def test_a_face_that_counts_goes_before_a_small_one() -> None:
@@ -71,6 +73,9 @@ def test_average_precision_and_recall_by_hand() -> None:
     recall, threshold = recall_at_false_finds(pooled, 0.5)
     assert (recall[0], threshold[0]) == (0.75, pytest.approx(0.6))
     assert share_found(pooled, 0.7, pooled.size_px > 0) == (2, 4)
+    # Of the first photo alone, and of the second one alone, where the false find is the surest.
+    recall, _ = recall_at_false_finds(pooled, 0.5, weights=np.asarray([[2.0, 0.0], [0.0, 2.0]]))
+    assert recall.tolist() == [1.0, 0.0]
 
 
 def test_equal_scores_are_cut_together() -> None:
