@@ -90,9 +90,20 @@ def test_every_truncation_is_noticed_or_harmless(name):
         assert header.truncated, length
 
 
-@given(
-    st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\x00", b"BM"])
-)
+def test_a_comment_in_a_pnm_is_where_opencv_sees_one():
+    assert read_header(b"P6\n# by hand\n 60 # wide\n40\n255\n").size_wh == (60, 40)
+    # OpenCV takes the '#' for the end of the number, and the 30000 for the height.
+    assert read_header(b"P6\n60#30000\n40 255\n").size_wh is None
+    assert read_header(b"P5\n" + b"9" * 5000 + b" 1 ").size_wh is None
+
+
+_JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+_STARTS = [b"", b"\xff\xd8\xff", b"\xff\xd8\xff\xda\x00\x02", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"P6\n", _JP2]
+_STARTS += [b"II*\x00", b"II+\x00\x08\x00\x00\x00\x10" + bytes(7), b"II+\x00\x08\x00\x00\x00" + b"\xff" * 8]
+_STARTS += [b"\xff\x4f\xff\x51", _JP2 + b"\x00\x00\x00\x01free" + b"\xff" * 8]
+
+
+@given(st.binary(max_size=200), st.sampled_from(_STARTS))
 def test_never_raises(noise, start):
     read_header(start + noise)
     read_header(b"RIFF" + noise[:4].ljust(4, b"\x00") + b"WEBP" + noise)

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import typing
 
 import cv2
@@ -200,12 +201,55 @@ def test_a_decompression_bomb_is_refused_before_decoding():
         load_image(encode(Image.new("L", (2000, 1000)), "PNG"), max_megapixels=1)
 
 
-@pytest.mark.parametrize("suffix", [".pgm", ".jp2"])
-def test_the_limit_holds_for_formats_whose_size_is_known_too_late(suffix):
-    data = cv2.imencode(suffix, np.zeros((1000, 1100), np.uint8))[1].tobytes()
+@pytest.mark.parametrize("suffix", [".pgm", ".ppm", ".pbm", ".jp2", ".j2k", ".tif"])
+def test_the_limit_holds_for_every_format_before_anything_is_decoded(suffix, monkeypatch):
+    image = np.zeros((1000, 1100) if suffix in (".pbm", ".pgm") else (1000, 1100, 3), np.uint8)
+    data = cv2.imencode(suffix.replace("2k", "p2"), image)[1].tobytes()
+    if suffix == ".j2k":
+        data = data[data.index(b"\xff\x4f\xff\x51") :]
+    if suffix == ".tif":
+        data = encode(Image.new("L", (1100, 1000)), "TIFF", big_tiff=True)
     assert load_image(data, max_megapixels=1.1).size_wh == (1100, 1000)
+    monkeypatch.setattr(cv2, "imdecode", None)
     with pytest.raises(InputError, match=r"1100 x 1000 pixels are 1.1 megapixels; the limit is 1 "):
         load_image(data, max_megapixels=1)
+
+
+def test_what_may_be_of_any_size_is_not_decoded(monkeypatch):
+    """OpenCV takes more formats than mien, and of a file that contradicts itself other numbers than mien."""
+    radiance = cv2.imencode(".hdr", np.zeros((9, 9, 3), np.float32))[1].tobytes()
+    twice = b"".join(struct.pack("<HHII", tag, 4, 1, size) for tag in (256, 257) for size in (30_000, 9))
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, 4) + twice + bytes(100)
+    long = encode(Image.new("RGB", (9, 9)), "WebP", lossless=True)
+    webp = long[:12] + long[20:]  # without the header of its only chunk
+    monkeypatch.setattr(cv2, "imdecode", None)
+    for data, problem in (
+        (radiance, "is not an image"),
+        (tiff, "the TIFF file is damaged"),
+        (webp, "the WebP file is"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            load_image(data)
+
+
+def test_a_jpeg_of_very_many_scans_is_not_decoded(picture):
+    """Each takes as long as the picture: a quarter of a megabyte took a minute."""
+    data = encode(picture, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    assert load_image(data).size_wh == (60, 40)
+    comment = b"\xff\xfe\x00\x04\xff\xd9"  # looks like the end
+    with pytest.raises(InputError, match="the JPEG file has 1,0.. scans"):
+        load_image(data[:last] + (comment + data[last:-2]) * 1000 + b"\xff\xd9")
+
+
+def test_a_large_transparent_picture_takes_little_more_memory_than_its_pixels():
+    data = cv2.imencode(".png", np.full((2000, 2000, 4), 100, np.uint8))[1].tobytes()
+    tracemalloc.start()
+    try:
+        assert load_image(data).image[0, 0].tolist() == [194, 194, 194]
+        assert tracemalloc.get_traced_memory()[1] < 80e6  # 28 MB are decoded
+    finally:
+        tracemalloc.stop()
 
 
 def test_paths_that_lead_nowhere(tmp_path):

@@ -216,7 +216,7 @@ class Engine:
         except InputError as error:
             raise Problem(422, "unreadable_image", str(error)) from error
         job.data = b""
-        if frame.image.shape[0] * frame.image.shape[1] > limit * 1e6:  # a format whose header is not known here
+        if frame.image.shape[0] * frame.image.shape[1] > limit * 1e6:  # the header lied
             raise too_large("too_many_pixels", f"{job.source}: more than {limit:g} megapixels: scale the image down")
         frame = Frame(frame.source, frame.image, job.index, job.time_s, frame.note)
         job.frame = frame if job.live else None

@@ -6,12 +6,19 @@ without decoding. The formats' own specifications are the source of the offsets.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
 __all__ = ["ImageHeader", "read_header"]
 
 _MOST_PAGES = 10_000
+_MOST_EXTENTS = 1000
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""Of a JPEG, within or behind coded pixels: all but zeros after a byte of them, fill bytes and restart markers."""
+# To OpenCV a number ends with the byte after it, whatever that is; only of white space both read the same.
+_PNM_SIZE = re.compile(rb"P[1-6]\s(?:\s|#[^\r\n]*[\r\n])*(\d{1,9})\s(?:\s|#[^\r\n]*[\r\n])*(\d{1,9})\s")
+_J2K_START = b"\xff\x4f\xff\x51"
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class ImageHeader:
     format : str
         Such as ``"JPEG"``; empty where the bytes are no image format that is known here.
     size_wh : (int, int) or None
-        Width and height in pixels before EXIF rotation; None where it was not found.
+        Width and height in pixels before EXIF rotation; None where it was not found, or the file contradicts itself.
     frames : int
         Number of pictures; above 1 for an animation, or a TIFF of several pages.
     truncated : bool
@@ -36,6 +43,8 @@ class ImageHeader:
         Only of TIFF, its tag ExtraSamples: 1 for associated (premultiplied) alpha, 2 for unassociated alpha, else 0.
     opaque : bool
         True where the file says that it has no transparent pixels. Only read of PNG and WebP.
+    scans : int
+        How often a decoder goes over the picture: of a progressive JPEG several times, else once.
     """
 
     format: str
@@ -46,6 +55,7 @@ class ImageHeader:
     flip_axis: int | None = None
     extra_sample: int = 0
     opaque: bool = False
+    scans: int = 1
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -56,7 +66,7 @@ def read_header(data: bytes) -> ImageHeader:
                 continue
             try:
                 return reader(data)
-            except (struct.error, IndexError):
+            except (struct.error, IndexError, OverflowError):
                 return ImageHeader(name, truncated=True)
     if data[4:8] == b"ftyp":
         brand = data[8:12]
@@ -80,12 +90,26 @@ def _jpeg(data: bytes) -> ImageHeader:
         if marker == 0xDA:
             # Entropy-coded data follows; the end marker must come somewhere after it (an embedded thumbnail,
             # which has an end marker of its own, lies before).
-            return ImageHeader("JPEG", size, truncated=data.rfind(b"\xff\xd9") < position)
+            truncated = data.rfind(b"\xff\xd9") < position
+            return ImageHeader("JPEG", size, truncated=truncated, scans=_jpeg_scans(data, position + 1))
         (length,) = struct.unpack_from(">H", data, position + 1)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 4)
             size = (width, height)
         position += 1 + length
+
+
+def _jpeg_scans(data: bytes, position: int) -> int:
+    """How many scans a JPEG has, of which the first one's header begins here."""
+    scans = 1
+    while found := _NEXT_MARKER.search(data, position):
+        position, marker = found.end(), data[found.end() - 1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        if marker >= 0xC0:  # what belongs to it may hold bytes like a marker's
+            position += int.from_bytes(data[position : position + 2], "big")
+    return scans
 
 
 def _png(data: bytes) -> ImageHeader:
@@ -139,6 +163,8 @@ def _webp(data: bytes) -> ImageHeader:
         (bits,) = struct.unpack_from("<I", data, 21)
         size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
         return ImageHeader("WebP", size, truncated=truncated, opaque=not bits >> 28 & 1)
+    if kind != b"VP8X":  # pixels without any header of theirs, which libwebp takes too
+        return ImageHeader("WebP", truncated=truncated)
     width = int.from_bytes(data[24:27], "little") + 1
     height = int.from_bytes(data[27:30], "little") + 1
     frames = 0
@@ -151,22 +177,28 @@ def _webp(data: bytes) -> ImageHeader:
 
 
 def _bmp(data: bytes) -> ImageHeader:
-    (length,) = struct.unpack_from("<I", data, 2)
-    width, height = struct.unpack_from("<ii", data, 18)
+    length, header_length = struct.unpack_from("<I8xI", data, 2)
+    width, height = struct.unpack_from("<HH" if header_length == 12 else "<ii", data, 18)
     return ImageHeader("BMP", (abs(width), abs(height)), truncated=len(data) < length)
 
 
 def _tiff(data: bytes) -> ImageHeader:
     order = "<" if data[:2] == b"II" else ">"
-    (directory,) = struct.unpack_from(order + "I", data, 4)
-    (count,) = struct.unpack_from(order + "H", data, directory)
-    found: dict[int, int] = {}
-    for index in range(count):
-        tag, kind = struct.unpack_from(order + "HH", data, directory + 2 + 12 * index)
+    big = data[2:4] in (b"+\0", b"\0+")  # with numbers of 64 bits
+    (directory,) = struct.unpack_from(order + ("8xQ" if big else "4xI"), data)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, directory)
+    first, step, inside = (directory + 8, 20, 12) if big else (directory + 2, 12, 8)
+    forms = {3: "H", 4: "I", **({16: "Q"} if big else {})}
+    found: dict[int, int | None] = {}
+    for position in range(first, first + step * count, step):
+        tag, kind = struct.unpack_from(order + "HH", data, position)
         if tag in (256, 257, 338):
-            (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * index)
-    size = (found[256], found[257]) if 256 in found and 257 in found else None
-    return ImageHeader("TIFF", size, _pages(data, order, directory), extra_sample=found.get(338, 0))
+            # What is of another type, or comes twice, libtiff reads in ways of its own.
+            known = kind in forms and tag not in found
+            found[tag] = struct.unpack_from(order + forms[kind], data, position + inside)[0] if known else None
+    width, height = found.get(256), found.get(257)
+    size = None if width is None or height is None else (width, height)
+    return ImageHeader("TIFF", size, 1 if big else _pages(data, order, directory), extra_sample=found.get(338) or 0)
 
 
 def _pages(data: bytes, order: str, directory: int) -> int:
@@ -199,13 +231,42 @@ def _small_property(data: bytes, kind: bytes) -> int | None:
 def _ispe_size(data: bytes) -> tuple[int, int] | None:
     """The largest "image spatial extents" property of an ISO media file."""
     best: tuple[int, int] | None = None
-    position = data.find(b"ispe", 0, 65536)
+    position, count = data.find(b"ispe"), 0
     while 0 <= position <= len(data) - 16:
         size: tuple[int, int] = struct.unpack_from(">II", data, position + 8)
         if best is None or size[0] * size[1] > best[0] * best[1]:
             best = size
-        position = data.find(b"ispe", position + 4, 65536)
+        position, count = data.find(b"ispe", position + 4), count + 1
+        if count > _MOST_EXTENTS:
+            return None
     return best
+
+
+def _jp2(data: bytes) -> ImageHeader:
+    position = 0
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        if kind == b"jp2c":
+            return _j2k(data, start)
+        if position + length < start:
+            return ImageHeader("JPEG 2000")
+        position += length
+
+
+def _j2k(data: bytes, position: int = 0) -> ImageHeader:
+    if data[position : position + 4] != _J2K_START:
+        return ImageHeader("JPEG 2000")
+    right, bottom, left, top = struct.unpack_from(">4I", data, position + 8)
+    return ImageHeader("JPEG 2000", (right - left, bottom - top) if right > left and bottom > top else None)
+
+
+def _pnm(data: bytes) -> ImageHeader:
+    found = _PNM_SIZE.match(data)
+    return ImageHeader("PNM", found and (int(found[1]), int(found[2])))
 
 
 _FORMATS = (
@@ -217,4 +278,9 @@ _FORMATS = (
     (b"BM", "BMP", _bmp),
     (b"II*\x00", "TIFF", _tiff),
     (b"MM\x00*", "TIFF", _tiff),
+    (b"II+\x00", "TIFF", _tiff),
+    (b"MM\x00+", "TIFF", _tiff),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000", _jp2),
+    (_J2K_START, "JPEG 2000", _j2k),
+    *((b"P%d" % number, "PNM", _pnm) for number in range(1, 7)),
 )

@@ -29,6 +29,9 @@ ImageLike: TypeAlias = Union[str, os.PathLike[str], bytes, bytearray, memoryview
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
 
 DEFAULT_MAX_MEGAPIXELS = 200.0
+# Programs write about ten. Each takes as long as the whole picture, and but a few bytes.
+_MOST_SCANS = 100
+_BLOCK_PIXELS = 1 << 18
 _WITH_ALPHA = ("PNG", "WebP", "GIF", "TIFF")
 _AVIF_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
 
@@ -121,10 +124,14 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
     if not data:
         raise InputError(source, "the file is empty (0 bytes)")
     header = read_header(data)
-    if header.size_wh:
+    if header.size_wh is not None:
         _check_size(header.size_wh, source, max_megapixels)
     if header.truncated:
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
+    if header.size_wh is None:  # OpenCV knows more formats, but what it will allocate for them nobody knows before
+        raise InputError(source, _undecodable(header, data))
+    if header.scans > _MOST_SCANS:
+        raise InputError(source, f"the {header.format} file has {header.scans:,} scans, which would take for ever")
     # OpenCV refuses WebP files of under 32 bytes, which a plain picture may well be; zeros at the end do no harm.
     buffer = np.frombuffer(data.ljust(32, b"\0"), np.uint8)
     try:
@@ -139,7 +146,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
         raise InputError(source, _undecodable(header, data)) from error
     if image is None or image.size == 0:
         raise InputError(source, _undecodable(header, data))
-    _check_size((image.shape[1], image.shape[0]), source, max_megapixels)  # of some formats it is known only now
+    _check_size((image.shape[1], image.shape[0]), source, max_megapixels)  # should its header have lied
     if header.format == "AVIF":
         image = np.rot90(image, header.quarter_turns)
         image = np.ascontiguousarray(image if header.flip_axis is None else np.flip(image, header.flip_axis))
@@ -189,9 +196,13 @@ def _over_white(image_bgr: Any, alpha: Any, premultiplied: bool = False) -> Any:
     """The image over white; `premultiplied` colours are multiplied by their alpha already."""
     if alpha.min() == 255:
         return image_bgr
-    opacity = alpha[:, :, None].astype(np.float32) / 255.0
-    colors = image_bgr if premultiplied else image_bgr * opacity
-    return np.clip(colors + 255.0 * (1.0 - opacity) + 0.5, 0, 255).astype(np.uint8)
+    over = np.empty_like(image_bgr)
+    rows = max(1, _BLOCK_PIXELS // image_bgr.shape[1])
+    for top in range(0, len(over), rows):  # at once, the floats of a large picture would take gigabytes
+        part, opacity = image_bgr[top : top + rows], alpha[top : top + rows, :, None].astype(np.float32) / 255.0
+        colors = part if premultiplied else part * opacity
+        over[top : top + rows] = np.clip(colors + 255.0 * (1.0 - opacity) + 0.5, 0, 255)
+    return over
 
 
 def _undecodable(header: ImageHeader, data: bytes) -> str:
