@@ -25,8 +25,6 @@ def assign(affinity: npt.NDArray[np.floating]) -> list[tuple[int, int]]:
     """
     possible = affinity > 0
     rows, columns = np.flatnonzero(possible.any(axis=1)), np.flatnonzero(possible.any(axis=0))
-    if not len(rows):
-        return []
     part = affinity[np.ix_(rows, columns)]
     usable = possible[np.ix_(rows, columns)]
     if (usable.sum(axis=0) == 1).all() and (usable.sum(axis=1) == 1).all():  # nothing to weigh
