@@ -4,8 +4,10 @@ import base64
 import copy
 import multiprocessing
 import pickle
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
+import numpy as np
 import pytest
 
 import mien
@@ -56,6 +58,18 @@ def test_errors_can_be_pickled_and_copied(error):
         assert type(again) is type(error)
         assert str(again) == str(error)
         assert vars(again) == vars(error)
+
+
+def test_a_library_that_is_broken_is_not_said_to_be_missing(monkeypatch, tmp_path):
+    """cleanlab beside a scikit-learn of another numpy was 'not installed', and installing it again changed nothing."""
+    (tmp_path / "supervision.py").write_text("import another_numpy\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "supervision", raising=False)
+    with pytest.raises(
+        MissingExtraError,
+        match=r"cannot be imported \(No module named 'another_numpy'\).*mien\[supervision\]",
+    ):
+        mien.recognize(np.zeros((64, 64, 3), np.uint8)).to_supervision()
 
 
 def test_a_warning_is_told_at_the_line_of_whoever_called_mien():

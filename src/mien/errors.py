@@ -9,7 +9,7 @@ The tree::
     ├── ModelError          a card or a weight file that is missing, damaged or of another model
     ├── DownloadError       a file that could not be downloaded, or is not the expected one
     ├── TrainingError       a training run that cannot continue, for example because the loss is NaN
-    └── MissingExtraError   a feature needs a library that is not installed
+    └── MissingExtraError   a feature needs a library that is not installed, or broken
 
 A message says what came, what was expected and what to do. Errors of other libraries are wrapped at the place
 where mien calls them, with the original as ``__cause__``.
@@ -95,7 +95,7 @@ class DownloadError(MienError):
 
 
 class MissingExtraError(MienError, ImportError):
-    """A feature needs a library that is not installed.
+    """A feature needs a library that is not installed, or that cannot be imported.
 
     Parameters
     ----------
@@ -108,10 +108,16 @@ class MissingExtraError(MienError, ImportError):
     """
 
     def __init__(self, feature: str, library: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs the library '{library}', which is not installed. "
-            f"Install it with: pip install 'mien[{extra}]'"
+        failed = sys.exc_info()[1]  # raised while an import's error is handled, this says what is wrong
+        absent = not isinstance(failed, ImportError) or (
+            isinstance(failed, ModuleNotFoundError) and failed.name == library
         )
+        why, how = (
+            ("is not installed", "Install it with: pip install")
+            if absent
+            else (f"cannot be imported ({failed})", "Repair it with: pip install --upgrade")
+        )
+        super().__init__(f"{feature} needs the library '{library}', which {why}. {how} 'mien[{extra}]'")
         self.library = library
         self.extra = extra
 
