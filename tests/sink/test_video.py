@@ -62,6 +62,15 @@ def test_pictures_and_sound_are_those_of_the_original(tmp_path, suffix, sound):
     assert {path.name for path in tmp_path.iterdir()} == {source.name, target.name}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are no names there")
+def test_files_that_are_called_as_addresses_are_files(tmp_path, monkeypatch):
+    write_clip(tmp_path / "source.mp4", plain(9), sound="aac").rename(tmp_path / "tcp:127.0.0.1:9?source.mp4")
+    monkeypatch.chdir(tmp_path)
+    copy("tcp:127.0.0.1:9?source.mp4", "tcp:127.0.0.1:9?seen.mp4")
+    with av.open("file:tcp:127.0.0.1:9?seen.mp4") as container:
+        assert (len(container.streams.audio), sum(1 for _ in container.decode(video=0))) == (1, 9)
+
+
 def test_faces_are_drawn(tmp_path):
     source = write_clip(tmp_path / "source.mp4", plain(5, (320, 240)))
     copy(source, tmp_path / "seen.mp4", make_face(box_xyxy=(100.0, 80.0, 200.0, 180.0), track_id=1))

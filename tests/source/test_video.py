@@ -102,6 +102,15 @@ def test_a_turned_recording_is_shown_upright(tmp_path):
     source.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are no names there")
+@pytest.mark.parametrize("name", ["http:127.0.0.1:9?clip.mp4", "concat:one.mp4|two.mp4"])
+def test_a_file_that_is_called_as_an_address_is_a_file(clip, tmp_path, monkeypatch, name):
+    """FFmpeg would fetch it, though nobody asked for anything but the files of a folder."""
+    (tmp_path / name).symlink_to(clip)
+    monkeypatch.chdir(tmp_path)
+    assert len(frames_of(name)[0]) == 60
+
+
 @pytest.mark.parametrize("name", ["bad\udcff.mp4", "rtsp://bad\udcff/1"])
 def test_a_name_that_is_no_utf8_costs_that_video_only(clip, tmp_path, name):
     """In a process of its own: this one would be gone with it."""

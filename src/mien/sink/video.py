@@ -18,6 +18,7 @@ from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.result import Reading
 from mien.sink.draw import draw_reading
 from mien.source import Frame
+from mien.source.name import ffmpeg_name
 
 __all__ = ["VideoSink", "import_av"]
 
@@ -70,7 +71,7 @@ class VideoSink:
         with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-            self._container = self._av.open(str(self._partial), "w", options=flags)
+            self._container = self._av.open(ffmpeg_name(self._partial), "w", options=flags)
 
     def __enter__(self) -> VideoSink:
         return self
@@ -143,8 +144,10 @@ class VideoSink:
         finished = self._path.with_name(f".{self._path.name}.{os.getpid()}.mp4")
         try:
             with contextlib.ExitStack() as stack:
-                pictures = stack.enter_context(self._av.open(str(self._partial)))
-                target = stack.enter_context(self._av.open(str(finished), "w", options={"movflags": "faststart"}))
+                pictures = stack.enter_context(self._av.open(ffmpeg_name(self._partial)))
+                target = stack.enter_context(
+                    self._av.open(ffmpeg_name(finished), "w", options={"movflags": "faststart"})
+                )
                 picture_stream = target.add_stream_from_template(pictures.streams.video[0])
                 # The fragments begin later by what the encoder holds back; their own clock is put right here.
                 stream = pictures.streams.video[0]
@@ -163,7 +166,7 @@ class VideoSink:
         if self._sound_from is None:
             return None
         try:
-            source = stack.enter_context(self._av.open(str(self._sound_from)))
+            source = stack.enter_context(self._av.open(ffmpeg_name(self._sound_from)))
         except (self._av.error.FFmpegError, OSError):
             return None
         return source if source.streams.audio else None
@@ -201,7 +204,7 @@ class VideoSink:
     def _holds_pictures(self) -> bool:
         """Whether anything can be played of the file beside the target, after an error."""
         try:
-            with self._av.open(str(self._partial)) as part:
+            with self._av.open(ffmpeg_name(self._partial)) as part:
                 return next(part.decode(video=0), None) is not None
         except (self._av.error.FFmpegError, OSError, IndexError):
             return False

@@ -15,7 +15,7 @@ import cv2
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
 from mien.source.container import read_container
-from mien.source.name import camera_number, is_network, shown_name, why_unreadable
+from mien.source.name import camera_number, ffmpeg_name, is_network, shown_name, why_unreadable
 
 __all__ = ["Capture", "open_capture"]
 
@@ -80,7 +80,7 @@ def open_capture(name: str) -> Capture:
             if problem:
                 raise InputError(name, problem)
             # Two threads keep ahead of the detector on every machine; more only cost.
-            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 2])
+            capture = cv2.VideoCapture(ffmpeg_name(name), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 2])
             problem = "" if capture.isOpened() else _no_video(name)
     if problem:
         capture.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "camera_number",
+    "ffmpeg_name",
     "is_live_name",
     "is_network",
     "is_video",
@@ -80,6 +82,11 @@ def is_video(name: str) -> bool:
         return True
     # A pipe must not be looked into: what is read from it here would be missing later.
     return suffix not in IMAGE_SUFFIXES and Path(name).is_file() and bool(read_container(name).kind)
+
+
+def ffmpeg_name(path: str | os.PathLike[str]) -> str:
+    """A file's name for FFmpeg, which takes a bare ``http:example.org?clip.mp4`` for an address, and fetches it."""
+    return f"file:{os.fspath(path)}"
 
 
 def shown_name(name: str) -> str:
