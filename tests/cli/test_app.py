@@ -60,7 +60,8 @@ def test_a_full_disk_behind_stdout_is_one_line(astronaut_path):
     assert done.stderr == "mien: <stdout>: cannot be written (No space left on device)\n"
 
 
-def test_ctrl_c_is_one_line(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_one_line_and_so_is_sigterm(tmp_path, number):
     os.mkfifo(tmp_path / "photo.jpg")
     process = subprocess.Popen([*MIEN, "recognize", tmp_path / "photo.jpg"], stderr=subprocess.PIPE, text=True)
     writing = None
@@ -68,7 +69,7 @@ def test_ctrl_c_is_one_line(tmp_path):
         with contextlib.suppress(OSError):  # until mien, too, has opened it: then it waits for the photo
             writing = os.open(tmp_path / "photo.jpg", os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     os.close(writing)
     assert (process.returncode, said) == (130, "mien: interrupted\n")

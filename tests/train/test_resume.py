@@ -109,20 +109,21 @@ def test_a_run_may_crash_again_and_again(tmp_path, undisturbed):
     assert [part["after_epochs"] for part in record["parts"]] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("step", [3, 8])
-def test_ctrl_c_saves_and_says_where(tmp_path, undisturbed, step):
+@pytest.mark.parametrize(("step", "number"), [(3, signal.SIGINT), (8, signal.SIGINT), (3, signal.SIGTERM)])
+def test_ctrl_c_saves_and_says_where_and_so_does_sigterm(tmp_path, undisturbed, step, number):
     class Stopped(ToyTask):
         def batch(self, at):
             if (at.epoch, at.index) == (1, step - 1):
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             return super().batch(at)
 
-    with pytest.raises(Interrupted) as caught, pytest.warns(MienWarning, match=r"stopping after .*Ctrl\+C again"):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.warns(MienWarning, match=r"stopping after .*Ctrl-C again"), pytest.raises(Interrupted) as caught:
         run(tmp_path / "run", task_class=Stopped)
     # In the last step of an epoch, the epoch is brought to its end.
     assert (caught.value.epoch, caught.value.step) == ((2, 3) if step == 3 else (3, 0))
     assert caught.value.folder == tmp_path / "run"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(number) for number in handlers] == list(handlers.values())
     assert_same(run(tmp_path / "run", resume=True), undisturbed())
 
 
@@ -133,7 +134,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
             signal.raise_signal(signal.SIGINT)
             raise AssertionError
 
-    with pytest.raises(KeyboardInterrupt) as caught, pytest.warns(MienWarning):
+    with pytest.warns(MienWarning), pytest.raises(KeyboardInterrupt) as caught:
         run(tmp_path / "run", task_class=Stopped)
     assert not isinstance(caught.value, Interrupted)
 
@@ -210,7 +211,7 @@ def test_a_budget_that_was_used_up_when_it_stopped_leaves_an_epoch_of_numbers(tm
             return super().batch(at)
 
     changes = {"minutes": 0.01, "points": 4096, "save_every_s": 30}
-    with pytest.raises(Interrupted), pytest.warns(MienWarning):
+    with pytest.warns(MienWarning), pytest.raises(Interrupted):
         run(tmp_path / "run", task_class=Stopped, **changes)
     result = run(tmp_path / "run", resume=True, **changes)
     assert (result.epochs, result.steps, result.stopped_by) == (1, 5, "budget")

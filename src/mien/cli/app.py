@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
@@ -125,6 +126,10 @@ def _help(command: Any) -> str:
 
 def main() -> None:
     """Run the program; the entry point of the `mien` script."""
+    # Service managers, containers and schedulers end a program by SIGTERM. It is taken for Ctrl-C, that nothing is left
+    # half-written; whoever started us to ignore both has a reason.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     open_screen()
     # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")

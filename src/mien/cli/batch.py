@@ -52,7 +52,8 @@ def batch(
 
     Started again with the same arguments, it continues where it stopped. DEST gets faces/ (one row per face), inputs/
     (one row per input, with its status), manifest.json and summary.html. Exit status: 0 all inputs were read, 1 some
-    could not be read (DEST/inputs says which and why), 2 wrong usage, or it cannot continue, 130 stopped by Ctrl-C.
+    could not be read (DEST/inputs says which and why), 2 wrong usage, or it cannot continue, 130 stopped by Ctrl-C or
+    SIGTERM.
     """
     from mien.cluster.destination import open_destination
     from mien.cluster.summary import summarize

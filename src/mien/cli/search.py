@@ -55,7 +55,7 @@ def search(
     """Search for the best values of a recipe's fields, by cross-validation on the training split alone.
 
     The best recipe is DIR/best.yaml, ready for 'mien train'. A search that was stopped or killed continues with
-    --resume. Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C.
+    --resume. Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C or SIGTERM.
     """
     from mien.train.search import read_search, search_recipe
 

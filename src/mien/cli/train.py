@@ -75,7 +75,7 @@ def train(
 
     'mien train --data FOLDER' trains on a folder of class folders. Ctrl-C saves everything; --resume continues.
 
-    Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C.
+    Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C or SIGTERM.
     """
     if resume and recipe is None and out is None:
         raise UsageError("--resume needs the run folder: --out DIR")

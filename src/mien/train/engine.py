@@ -66,7 +66,7 @@ def fit(
     OutputError
         If a file cannot be written (full disk, say); those written before are whole.
     Interrupted
-        At Ctrl-C; everything needed to go on is saved.
+        At Ctrl-C or SIGTERM; everything needed to go on is saved.
     """
     files = RunFolder(folder)
     first = is_first_process()

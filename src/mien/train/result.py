@@ -97,7 +97,7 @@ class RunResult:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while training: everything needed to go on is saved.
+    """Ctrl-C or SIGTERM while training: everything needed to go on is saved.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Ctrl-C as a request: the step under way is finished and everything is saved."""
+"""Ctrl-C and SIGTERM as a request: the step under way is finished and everything is saved."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from mien.train.process import is_first_process
 __all__ = ["StopRequest"]
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C; and what service managers, containers and the schedulers of clusters send before they kill."""
+
+
 class StopRequest:
-    """While it is open, the first Ctrl-C sets `requested`; a second one interrupts at once.
+    """While it is open, the first Ctrl-C or SIGTERM sets `requested`; a second one ends the program at once.
 
     Attributes
     ----------
@@ -23,29 +27,31 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: Any = None
-        self._ours = False
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
         # Python handles signals in its main thread only; elsewhere it is up to whoever started the thread.
-        self._ours = threading.current_thread() is threading.main_thread()
-        if self._ours:
-            self._before = signal.getsignal(signal.SIGINT)
-            # A program that ignores Ctrl-C (a shell's background job) goes on doing so.
-            self._ours = self._before is not signal.SIG_IGN and self._before is not None
-        if self._ours:
-            signal.signal(signal.SIGINT, self._heard)
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                before = signal.getsignal(number)
+                # A program that ignores Ctrl-C (a shell's background job) goes on doing so.
+                if before is not signal.SIG_IGN and before is not None:
+                    self._before[number] = before
+                    signal.signal(number, self._heard)
         return self
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.requested = True
-        signal.signal(signal.SIGINT, self._before)
+        self._restore()
         if is_first_process():
             warn("stopping after the step or the validation under way; Ctrl-C again stops at once, without saving")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ours:
-            signal.signal(signal.SIGINT, self._before)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
