@@ -161,6 +161,17 @@ def test_a_csv_of_images_in_base64(tmp_path, jpegs):
     assert list(load(path, part_size=2).values()) == jpegs[:3]
 
 
+def test_a_table_in_a_folder_is_read_only_where_its_column_is_named(album, memory):
+    """Else whoever gives away photos could have anything fetched; and a list of labels stopped the batch."""
+    photos = [s.address for s in plan(album)]
+    (album / "sub" / "where.csv").write_text("url,label\nhttp://127.0.0.1:9/x.jpg,happy\n")
+    assert [s.address for s in plan(album)] == photos
+    assert "http://127.0.0.1:9/x.jpg" in [s.address for s in plan(album, column="url")]
+    memory.pipe_file("/photos/a.jpg", b"1")
+    memory.pipe_file("/photos/labels.tsv", b"id\tlabel\n")
+    assert [s.key for s in plan("memory://photos")] == ["a.jpg"]
+
+
 def test_webdataset_shards(tmp_path, jpegs):
     members = [("000.jpg", jpegs[0]), ("000.json", b"{}"), ("001.jpg", jpegs[1]), ("001.jpg", jpegs[2])]
     (tmp_path / "00.tar").write_bytes(tar_bytes(members))

@@ -72,7 +72,8 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
         if suffix == "txt":
             found = _named_in_list(address, options)
         else:
-            found = (source for key, place in _files(address) for source in _of_file(key, place, options))
+            files = _files(address, tables=options.column is not None)
+            found = (source for key, place in files for source in _of_file(key, place, options))
         # A folder names nothing twice; a list may, and is remembered as eight bytes a key.
         listed = suffix in ("txt", "csv", "tsv", "parquet")
         seen: set[int] = set()
@@ -123,14 +124,18 @@ def cut_parts(sources: Iterable[Source], part_size: int) -> Iterator[list[Source
         yield photos
 
 
-def _files(address: str) -> Iterator[tuple[str, str]]:
-    """Key and address of each file that is named; keys are relative to the folder, so that it may move."""
+def _files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
+    """Key and address of each file that is named; keys are relative to the folder, so that it may move.
+
+    Tables in a folder are left out unless they are asked for: a table beside photos may be anything, and what it names
+    would be fetched.
+    """
     if not is_local(address):
-        yield from _remote_files(address)
+        yield from _remote_files(address, tables)
         return
     path = local_path(address)
     if os.path.isdir(path):  # noqa: PTH112 - Path would change how the name is shown
-        yield from _walk(path)
+        yield from ((key, place) for key, place in _walk(path) if tables or not _is_table(place))
     elif os.path.lexists(path):
         yield Path(path).name, path
     elif glob.has_magic(path):
@@ -157,7 +162,7 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
                 yield os.path.relpath(path, root).replace(os.sep, "/"), path
 
 
-def _remote_files(address: str) -> Iterator[tuple[str, str]]:
+def _remote_files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
     system, path = split_address(address)
     scheme = address.partition("://")[0]
     matches: Iterable[str]
@@ -167,7 +172,7 @@ def _remote_files(address: str) -> Iterator[tuple[str, str]]:
     elif scheme in ("http", "https") and Path(path.partition("?")[0]).suffix:
         fixed, matches = path.rpartition("/")[0], [path]  # a file: a server need not be asked for a listing
     elif system.isdir(path):
-        fixed, matches = path, _below(system, path)
+        fixed, matches = path, (name for name in _below(system, path) if tables or not _is_table(name))
     elif system.exists(path):
         fixed, matches = path.rpartition("/")[0], [path]
     else:
@@ -177,6 +182,10 @@ def _remote_files(address: str) -> Iterator[tuple[str, str]]:
         key = match.removeprefix(fixed).lstrip("/")
         if not any(step.startswith(".") for step in key.split("/")):
             yield key, system.unstrip_protocol(match)
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(TABLE_SUFFIXES)
 
 
 def _below(system: Any, folder: str) -> Iterator[str]:
