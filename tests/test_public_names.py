@@ -75,6 +75,13 @@ def test_reading_a_photo_loads_nothing_heavy(astronaut_path):
     assert {"numpy", "cv2", "onnxruntime"} <= loaded
 
 
+def test_no_file_is_read_in_the_encoding_of_the_place(astronaut_path, tmp_path):
+    """Python warns of it on request (PEP 597); so did it of ours, beside OpenCV's."""
+    command = [sys.executable, "-X", "warn_default_encoding", "-m", "mien", "recognize", str(astronaut_path)]
+    run = subprocess.run([*command, "--out", str(tmp_path / "faces.csv")], capture_output=True, text=True, check=True)
+    assert str(Path(mien.__file__).parent) not in run.stderr
+
+
 def test_the_help_of_all_commands_loads_no_stage():
     program = "import sys; sys.argv[1:] = ['--help']; from mien.cli import main\ntry: main()\nexcept SystemExit: pass"
     assert not loaded_after(program) & {

@@ -42,7 +42,7 @@ def _cpu_quota() -> float | None:
     """
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # version 2 of cgroups, and 1
         with contextlib.suppress(OSError, ValueError):  # no such file; "max"
-            quota, period = " ".join((_CGROUP / name).read_text() for name in names).split()
+            quota, period = " ".join((_CGROUP / name).read_text(encoding="ascii") for name in names).split()
             return int(quota) / int(period) if int(quota) > 0 else None
     return None
 
