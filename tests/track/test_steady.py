@@ -145,5 +145,7 @@ def test_zero_passes_faces_unchanged():
 def test_a_person_who_is_forgotten_starts_anew():
     steady = Steady(0.2)
     steady.update(face(only("happy", 0.9)), 0.0)
-    steady.forget({1, 7})
+    steady.update(face(only("happy", 0.9), track_id=2), 0.0)
+    steady.keep({2, 7})
     assert steady.update(face(only("sad", 0.9)), 0.03).expression == "sad"
+    assert steady.update(face(only("sad", 0.9), track_id=2), 0.03).expression == "happy"

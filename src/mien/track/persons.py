@@ -28,7 +28,6 @@ class Persons:
     def __init__(self, max_gap_s: float, smooth_s: float) -> None:
         self._tracker = Tracker(max_gap_s)
         self._steady = Steady(smooth_s)
-        self._known: set[int] = set()
 
     def update(self, reading: Reading, image: npt.NDArray[np.uint8], time_s: float) -> Reading:
         """The reading with `Face.track_id` set and steady probabilities.
@@ -44,8 +43,7 @@ class Persons:
         """
         ids = self._tracker.update(reading.faces, image, time_s)
         faces = [self._person(face, track_id, time_s) for face, track_id in zip(reading.faces, ids, strict=True)]
-        self._steady.forget(self._known - self._tracker.track_ids)
-        self._known = self._tracker.track_ids
+        self._steady.keep(self._tracker.track_ids)
         return dataclasses.replace(reading, faces=faces)
 
     def _person(self, face: Face, track_id: int, time_s: float) -> Face:

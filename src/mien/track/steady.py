@@ -94,10 +94,9 @@ class Steady:
         if lead >= _CLEARLY or average.behind_s >= _PATIENCE * self._smooth_s:
             average.held, average.behind_s = best, 0.0
 
-    def forget(self, track_ids: set[int]) -> None:
-        """Drop the averages of tracks that are over."""
-        for track_id in track_ids:
-            self._averages.pop(track_id, None)
+    def keep(self, track_ids: set[int]) -> None:
+        """Drop the averages of all other tracks, which are over."""
+        self._averages = {track_id: self._averages[track_id] for track_id in track_ids & self._averages.keys()}
 
 
 def _hold(probabilities: npt.NDArray[np.float64], held: int) -> npt.NDArray[np.float64]:
