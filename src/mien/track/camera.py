@@ -49,8 +49,7 @@ class Camera:
     """Compares each frame with the one before."""
 
     def __init__(self) -> None:
-        self._gray: FloatArray | None = None
-        self._looks: FloatArray | None = None
+        self._last: tuple[FloatArray, FloatArray] | None = None
 
     def update(self, image: npt.NDArray[np.uint8]) -> Motion:
         """What happened since the last frame.
@@ -61,11 +60,11 @@ class Camera:
             The frame.
         """
         gray, looks = _gray(image), portrait(_sampled(image, _SCENE_PX))
-        before, looks_before = self._gray, self._looks
-        self._gray, self._looks = gray, looks
+        last, self._last = self._last, (gray, looks)
         nothing = np.zeros(2, np.float32)
-        if before is None or looks_before is None:
+        if last is None:
             return Motion(nothing, cut=False)
+        before, looks_before = last
         alike = float(np.dot(looks_before, looks)) >= _SAME_SCENE_ALIKE
         if before.shape != gray.shape:
             return Motion(nothing, cut=not alike)
