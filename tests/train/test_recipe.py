@@ -118,6 +118,26 @@ def test_what_is_no_yaml_is_refused(tmp_path, text, said):
         read(tmp_path, text)
 
 
+_BILLIONS = "[&a0 [1], " + ", ".join(f"&a{n} [{', '.join(20 * [f'*a{n - 1}'])}]" for n in range(1, 9)) + "]"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("&a [*a, *a]", "more than 10,000 values"),
+        (_BILLIONS, "more than 10,000 values"),
+        ("[" * 5000 + "]" * 5000, "recursion"),
+        ("9" * 5000, "cannot be read as a recipe"),
+    ],
+    ids=["itself", "billions", "deep", "long"],
+)
+def test_a_file_that_would_take_for_ever_is_refused(tmp_path, value, said):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"schedule:\n  epochs: {value}\n")
+    with pytest.raises(UsageError, match=said):
+        read_recipe(path)
+
+
 def test_a_missing_or_binary_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
         read_recipe(tmp_path / "none.yaml")

@@ -31,6 +31,7 @@ __all__ = [
 
 R = TypeVar("R", bound=Recipe)
 _KIND = "kind"
+_MOST_VALUES = 10_000
 _PLAIN_WORD = re.compile(r"[A-Za-z_](?:[\w ./-]*[\w./-])?", re.ASCII)
 _SPECIAL_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
@@ -90,9 +91,24 @@ def read_recipe_values(path: str | os.PathLike[str]) -> dict[str, Any]:
         line = f" in line {where.line + 1}" if where is not None else ""
         problem = getattr(error, "problem", None) or str(error)
         raise UsageError(f"{path}: is not YAML{line}: {problem}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read as a recipe ({error})") from error
+    _require_few(values, path)
     if not isinstance(values, Mapping):
         raise UsageError(f"{path}: expected sections with keys ({', '.join(recipe_sections(ExpressionRecipe))})")
     return dict(values)
+
+
+def _require_few(values: Any, path: str | os.PathLike[str]) -> None:
+    """In a few lines of YAML, lists of lists that are named once and repeated are as many values as one likes."""
+    left, count = [values], 0
+    while left:
+        value = left.pop()
+        count += 1
+        if count > _MOST_VALUES:
+            raise UsageError(f"{path}: is no recipe: it holds more than {_MOST_VALUES:,} values")
+        if isinstance(value, (Mapping, list)):
+            left.extend(value.values() if isinstance(value, Mapping) else value)
 
 
 def recipe_from_dict(values: Mapping[str, Any], kinds: Mapping[str, type[Recipe]] = RECIPES) -> Recipe:
