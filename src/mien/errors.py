@@ -115,7 +115,10 @@ class MissingExtraError(MienError, ImportError):
         why, how = (
             ("is not installed", "Install it with: pip install")
             if absent
-            else (f"cannot be imported ({failed})", "Repair it with: pip install --upgrade")
+            else (
+                f"cannot be imported ({failed})",
+                "Renew what it needs with: pip install --upgrade --upgrade-strategy eager",
+            )
         )
         super().__init__(f"{feature} needs the library '{library}', which {why}. {how} 'mien[{extra}]'")
         self.library = library
