@@ -5,13 +5,15 @@ import io
 import json
 import os
 import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.errors import UsageError
+from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.labels import FER7, SCHEMES
 from mien.result import columns
 from mien.sink import JsonLinesSink, open_row_sink
@@ -74,11 +76,43 @@ def test_parquet_keeps_what_was_read_before_an_error(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 
+def test_lines_stay_where_no_parquet_can_be_made(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "x.parquet"
+    with pytest.raises(OutputError, match="cannot be written"), open_row_sink(path, SCHEMES["fer7"]) as sink:
+        sink.write(READINGS[0])
+        path.mkdir()  # only now
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["x.parquet", "x.parquet.partial.jsonl"]
+    lines = (tmp_path / "x.parquet.partial.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == READINGS[0].to_records()
+
+
 def test_parquet_of_nothing_has_its_columns(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     with open_row_sink(tmp_path / "x.parquet", SCHEMES["basic3"]) as sink:
         sink.write(make_reading(source="empty.jpg"))
     assert tuple(parquet.read_table(tmp_path / "x.parquet").column_names) == columns(SCHEMES["basic3"].labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("x.csv", "x.csv"), ("x.jsonl", "x.jsonl"), ("x.parquet", "x.parquet.partial.jsonl")]
+)
+def test_a_kill_loses_the_rows_of_the_last_second_at_most(tmp_path, monkeypatch, name, written):
+    clock_s = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock_s)
+    if name == "x.parquet":
+        pytest.importorskip("pyarrow")
+    with open_row_sink(tmp_path / name, SCHEMES["fer7"]) as sink:
+        sink.write(READINGS[0])
+        clock_s = 1.0
+        sink.write(READINGS[2])
+        assert "clip.mp4" in (tmp_path / written).read_text(encoding="utf-8")
+
+
+def test_parquet_without_pyarrow_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[parquet\]'"):
+        open_row_sink(tmp_path / "x.parquet", SCHEMES["fer7"])
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -164,8 +198,6 @@ def test_parquet_on_a_full_disk_stays_readable(tmp_path):
     """A limit on the size of files stands for the disk."""
     import resource
     import signal
-    import subprocess
-    import sys
 
     def limit_file_size():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -296,9 +296,8 @@ def _close(stream: IO[str]) -> None:
         stream.close()
     finally:
         # A failed flush keeps the bytes and would raise again, later, when the object is collected.
-        if not stream.closed:
-            with contextlib.suppress(OSError):
-                stream.close()
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 def _flush_if_due(stream: IO[str], flushed_s: float) -> float:
