@@ -36,3 +36,11 @@ def test_names_are_those_of_the_zoo_and_no_paths():
         with pytest.raises(Problem, match="unknown model .*; expected one of") as refused:
             models.find(name, None)
         assert refused.value.status == 422
+
+
+def test_labels_are_short():
+    """They are kept; blanks between them made two megabytes of each choice."""
+    models = Models(ServeOptions())
+    assert models.find(None, "happy, " + " " * 100 + "sad").scheme.labels == ("happy", "sad")
+    with pytest.raises(Problem, match="1,003 characters; expected at most 200"):
+        models.find(None, "happy" + " " * 994 + ",sad")

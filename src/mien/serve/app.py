@@ -21,7 +21,7 @@ from mien.result import Reading
 from mien.serve.engine import Engine
 from mien.serve.guard import Guard, check_token
 from mien.serve.metrics import Metrics
-from mien.serve.models import Models
+from mien.serve.models import LONGEST_LABELS, Models
 from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem, overloaded
 from mien.serve.schema import UPLOAD_BODY, ErrorAnswer, Health, ModelsAnswer, RecognizeAnswer, complete_document
@@ -122,7 +122,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
         request: Request,
         model: Annotated[str | None, Query(max_length=100, description="A name from /v1/models.")] = None,
         labels: Annotated[
-            str | None, Query(max_length=200, description="A label scheme, or expressions such as happy,sad,neutral.")
+            str | None,
+            Query(max_length=LONGEST_LABELS, description="A label scheme, or expressions such as happy,sad,neutral."),
         ] = None,
         format: Annotated[  # noqa: A002 - the name of the parameter
             Literal["json", "jsonl"],

@@ -15,9 +15,10 @@ from mien.serve.problem import Problem
 from mien.sink.palette import color_rgb
 from mien.zoo import list_models
 
-__all__ = ["Models"]
+__all__ = ["LONGEST_LABELS", "Models"]
 
 _KEPT_RECOGNIZERS = 64
+LONGEST_LABELS = 200
 
 
 class Models:
@@ -66,6 +67,10 @@ class Models:
             raise Problem(422, "unknown_model", f"unknown model {name[:80]!r}; expected one of {', '.join(self.names)}")
         if labels is None and name == self.default_name:
             return self.default
+        if labels is not None and len(labels) > LONGEST_LABELS:  # it is kept
+            raise Problem(
+                422, "unknown_labels", f"labels has {len(labels):,} characters; expected at most {LONGEST_LABELS}"
+            )
         choice = (name, labels)
         with self._lock:
             if choice in self._by_choice:

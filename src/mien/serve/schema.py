@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.labels import EXPRESSIONS, SCHEMES
+from mien.serve.models import LONGEST_LABELS
 from mien.serve.options import ServeOptions
 
 __all__ = ["UPLOAD_BODY", "ErrorAnswer", "Health", "ModelsAnswer", "RecognizeAnswer", "complete_document"]
@@ -180,7 +181,7 @@ def complete_document(document: dict[str, Any], model_names: list[str], options:
         elif parameter["name"] == "labels":
             expression = f"({'|'.join(EXPRESSIONS)})"
             pattern = f"^(auto|{'|'.join(SCHEMES)}|{expression}(,{expression})+)$"
-            parameter["schema"] = {"type": "string", "maxLength": 200, "pattern": pattern}
+            parameter["schema"] = {"type": "string", "maxLength": LONGEST_LABELS, "pattern": pattern}
             parameter["example"] = "happy,sad,neutral"
     upload = recognize["requestBody"]["content"]["multipart/form-data"]["schema"]
     upload["properties"]["images"]["maxItems"] = options.max_images
