@@ -25,6 +25,11 @@ def test_it_starts_says_where_and_stops():
     with run_server("--model", "small", "--labels", "basic3") as server:
         assert b"<title>mien</title>" in get(server.url)
         assert json.loads(get(f"{server.url}/v1/models"))["default"] == {"model": "small", "labels": "basic3"}
+        damaged = urllib.request.Request(f"{server.url}/v1/recognize", b"no part", method="POST")
+        damaged.add_header("content-type", "multipart/form-data; boundary=b")
+        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+            urllib.request.urlopen(damaged, timeout=10)
+        refused.value.close()  # it is the client's fault, and nothing for the terminal
         assert server.stop() == (0, "mien: stopped\n")
 
 

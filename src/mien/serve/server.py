@@ -58,7 +58,8 @@ def run(options: ServeOptions, say: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=max(1, round(options.drain_s)),
         )
         # Noise about clients' faults is not for the terminal; the counters in /metrics have it.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        for noisy in ("uvicorn.error", "python_multipart"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         server = uvicorn.Server(config)
         # Uvicorn raises the signal again after its shutdown; a clean end is no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
