@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -73,6 +74,15 @@ def test_reading_a_photo_loads_nothing_heavy(astronaut_path):
     loaded = loaded_after(f"import mien; assert mien.recognize({str(astronaut_path)!r}).faces")
     assert not loaded & set(HEAVY)
     assert {"numpy", "cv2", "onnxruntime"} <= loaded
+
+
+@pytest.mark.parametrize("imports", ["import mien", "import mien.export.run, mien"])
+def test_onnx_runtime_sends_no_telemetry(imports, astronaut_path, tmp_path):
+    """Its official builds keep a number of the device and a queue of events below the home folder."""
+    code = f"{imports}; mien.recognize({str(astronaut_path)!r})"
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "CI": ""}
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **home}, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_file_is_read_in_the_encoding_of_the_place(astronaut_path, tmp_path):

@@ -12,11 +12,16 @@ are for datasets and models. The guide is docs/guide.md in the repository.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from mien.lazy import lazy_names
 
 __version__ = "0.1.0"
+
+# ONNX Runtime's official builds keep a number of the device and send events to their maker, unless this is set before
+# they are imported. mien sends nothing.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from mien.errors import (

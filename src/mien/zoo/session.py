@@ -12,6 +12,8 @@ from mien.zoo.store import StoredModel
 
 __all__ = ["open_session"]
 
+onnxruntime.disable_telemetry_events()  # where it was imported before mien, which switches more off
+
 _AGAIN = "The card belongs to another file: export the model again"
 
 
