@@ -78,6 +78,23 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
     assert text.count("data:image/jpeg;base64,") >= 3
 
 
+def test_a_flash_is_counted_and_not_shown(tmp_path):
+    text = page_of(tmp_path / "page.html", [{1: "happy", **({7: "sad"} if n == 3 else {})} for n in range(100)])
+    assert "10.0 s · 100 frames read · " in text
+    assert " · 1 person · 1 more seen for a shorter time<" in text
+    assert text.count("<article") == 1
+
+
+def test_a_page_is_called_by_its_video_or_their_number(tmp_path):
+    assert ": clip.mp4</title>" in page_of(tmp_path / "page.html")
+    with TimelineSink(tmp_path / "page.html", SCHEME) as sink:
+        for reading in (*readings(PLAN), *readings(PLAN, source="other.mp4")):
+            sink.write(reading)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ": 2 videos</title>" in text
+    assert text.count('<section class="video">') == 2
+
+
 def test_each_expression_that_the_seconds_name_has_its_picture(tmp_path):
     """Also of moments that lie close together, as neutral and happy at the start do."""
     plan = [{1: "neutral"}, {1: "happy"}, {1: "fear"}, *[{1: "happy"}] * 57]
