@@ -133,6 +133,21 @@ def test_the_plot_stacks_to_one_and_is_empty_where_nobody_is(tmp_path):
     assert FER7[int(np.argmax(first["0"]))] == "happy"
 
 
+def test_the_areas_lie_on_each_other_from_bottom_to_top(tmp_path):
+    """In percent from above; each outline goes to the right along its upper edge, and back along its lower one."""
+    text = page_of(tmp_path / "page.html", [{1: "happy"}] * 10 + [{1: "sad"}] * 10)
+    below = 100.0
+    outlines = re.findall(r'<path style="fill:var\(--x-(\w+)\)" d="M(.*?)Z"/>', text)
+    assert [label for label, _ in outlines] == list(FER7)
+    for _, outline in outlines:
+        points = np.array([point.split() for point in outline.split("L")], float)
+        there, back = np.split(points, 2)
+        np.testing.assert_array_equal(there[:, 0], back[::-1, 0])
+        np.testing.assert_allclose(back[::-1, 1], below)
+        below = there[:, 1]
+    np.testing.assert_allclose(below, 0)
+
+
 def test_names_cannot_break_out(tmp_path):
     text = page_of(tmp_path / "page.html", source="<script>alert('x')</script>&\".mp4")
     assert "<script>alert" not in text
