@@ -113,11 +113,12 @@ def test_a_dataset_on_a_full_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", [None, "utf8", "UTF-8", "ascii", "cp1252", "utf-16"])
 def test_json_is_read_in_every_encoding(encoding: str | None) -> None:
-    for value in ({"name": "ü写"}, ["\udcff"]):
+    for value in ({"name": "ü写"}, ["\udcff"], ["\x1b[2J \x9b2J \x7f"]):
         text = json_text(value, encoding)
         assert json.loads(text) == value
+        assert text.isprintable()  # no code that a terminal would obey
         text.encode()
-        assert text.isascii() == (value == ["\udcff"] or encoding not in (None, "utf8", "UTF-8"))
+        assert text.isascii() == (isinstance(value, list) or encoding not in (None, "utf8", "UTF-8"))
 
 
 def test_names_that_are_no_text_are_written(tmp_path: Path) -> None:

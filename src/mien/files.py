@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mien.errors import OutputError, UsageError
 
 __all__ = ["check_destination", "json_text", "replaced_file", "utf8_text", "write_atomically", "write_json"]
 
+_HIGH_CONTROLS = re.compile(r"[\x7f-\x9f]")
 _KEPT_LETTERS = 50
 """Of at most four bytes each."""
 
@@ -84,6 +86,8 @@ def json_text(value: Any, encoding: str | None = None, *, indent: int | None = N
     """
     if codecs.lookup(encoding or "utf-8").name == "utf-8":
         text = json.dumps(value, ensure_ascii=False, allow_nan=not finite, indent=indent)
+        # Which terminals obey, as they do the codes below the blank: of those JSON makes escapes by itself.
+        text = _HIGH_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         with contextlib.suppress(UnicodeEncodeError):
             text.encode()
             return text

@@ -62,6 +62,16 @@ def test_a_card_without_scores_and_with_brackets_is_shown(run, tmp_path):
     assert (done.code, "[/] [red]mine" in done.out) == (0, True)
 
 
+def test_codes_in_a_card_do_not_reach_the_terminal(run, tmp_path):
+    card = make_card(file="mine.onnx", summary="\x1b]0;a title\x07", notes=("\x9b31mred",))
+    card.write(tmp_path / "mine.json")
+    (tmp_path / "mine.onnx").write_bytes(b"")
+    done = run("models", tmp_path / "mine.onnx")
+    assert "]0;a title" in done.out
+    assert "31mred" in done.out
+    assert not {"\x1b", "\x9b"} & {*done.out}
+
+
 def test_what_is_told_to_be_typed_works(run, tmp_path):
     """A model's file is named as it was given, not as its card calls it."""
     base = list_models()["base"]

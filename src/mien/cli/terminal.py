@@ -57,11 +57,19 @@ def open_screen() -> None:
 def open_console(stderr: bool = False) -> Console:
     """Where a person reads. Text is shown as it is: a class or a file may be called ``[b]``, ``[/x]`` or ``:smile:``.
 
-    So style comes as ``style=`` or as `rich.text.Text`, and never as markup within a text.
+    So style comes as ``style=`` or as `rich.text.Text`, and never as markup within a text. Codes in a text, which a
+    terminal would obey, are left out: what cards, classes and files are called others wrote.
     """
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class SafeConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                # Left out and not replaced: Rich counts them as no wider than nothing.
+                yield Segment(text if control else _CONTROLS.sub("", text), style, control)
+
+    return SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def or_plain(text: str, plain: str) -> str:
