@@ -278,44 +278,47 @@ def test_of_very_many_persons_the_lasting_ones_are_kept():
     assert history.forgotten == 3001 - MOST_PERSONS
 
 
-def test_the_summary_has_a_row_a_person():
-    console = Console(record=True, width=100, force_terminal=False)
-    plan = [{1: "happy", **({7: "sad"} if n == 3 else {})} for n in range(100)]
+def summary_of(plan, width=100, **changes):
+    """The lines on the terminal."""
+    console = Console(record=True, width=width, force_terminal=False)
     with SummarySink(console, SCHEME) as sink:
-        for reading in readings(plan):
+        for reading in readings(plan, **changes):
             sink.write(reading)
-    text = console.export_text()
-    assert "    1  0.0 to 10.0 s       10.0  happy 10.0" in text
-    assert "and 1 seen for less than 0.5 s" in text
+    return console.export_text().splitlines()
+
+
+def test_the_summary_has_a_row_a_person():
+    _, row, flash = summary_of([{1: "happy", **({7: "sad"} if n == 3 else {})} for n in range(100)])
+    assert row == "    1  0.0 to 10.0 s       10.0  happy 10.0"
+    assert flash == "and 1 seen for less than 0.5 s"
+    _, *rows, more = summary_of([dict.fromkeys(range(1, 43), "happy")] * 20)
+    assert [int(row.split()[0]) for row in rows] == list(range(1, 31))
+    assert more == "and 12 more"
+
+
+def test_a_summary_of_nobody_says_so():
+    assert summary_of([{}] * 20) == ["no face"]
+    assert summary_of([{1: "happy"}, *[{}] * 19]) == ["no face for longer than a moment"]
 
 
 def test_a_video_of_one_frame_has_its_expression():
-    console = Console(record=True, width=100, force_terminal=False)
-    with SummarySink(console, SCHEME) as sink:
-        sink.write(next(readings([{1: "happy"}])))
-    assert console.export_text().splitlines()[-1] == "    1  0.0 to 0.0 s         0.0  happy 0.0"
+    assert summary_of([{1: "happy"}])[-1] == "    1  0.0 to 0.0 s         0.0  happy 0.0"
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_no_expression_is_cut_off_at_the_end_of_the_line(width):
-    console = Console(record=True, width=width, force_terminal=False)
-    with SummarySink(console, SCHEME) as sink:
-        for reading in readings([{1: label} for number, label in enumerate(FER7) for _ in range(16 - number)]):
-            sink.write(reading)
-    _, *rows = console.export_text().splitlines()
+@pytest.mark.parametrize(
+    ("width", "count"), [(40, 7), (80, 2), (200, 1), *((width, None) for width in range(70, 130, 3))]
+)
+def test_no_expression_is_cut_off_at_the_end_of_the_line(width, count):
+    _, *rows = summary_of([{1: label} for number, label in enumerate(FER7) for _ in range(16 - number)], width)
     assert " ".join(rows).split()[6:] == [
         word for n, label in enumerate(FER7) for word in (label, f"{1.6 - n / 10:.1f}")
     ]
-    assert len(rows) == {40: 7, 80: 2, 200: 1}[width]
+    assert count in (None, len(rows))
     assert width < 80 or max(map(len, rows)) <= width
 
 
 def test_a_long_video_is_told_in_minutes():
-    console = Console(record=True, width=100, force_terminal=False)
-    with SummarySink(console, SCHEME) as sink:
-        for reading in readings([{}] * 62 + [{1: "happy"}] * 10, rate=1):
-            sink.write(reading)
-    assert "    1  1:02 to 1:12        10.0  happy 10.0" in console.export_text()
+    assert summary_of([{}] * 62 + [{1: "happy"}] * 10, rate=1)[1] == "    1  1:02 to 1:12        10.0  happy 10.0"
 
 
 def test_the_page_rounds_lengths_and_times_alike(tmp_path):
