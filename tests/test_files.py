@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import resource
 from collections.abc import Iterator
@@ -27,11 +28,19 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def lowest_free_descriptor() -> int:
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    return descriptor
+
+
 def test_written_whole_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
+    free = lowest_free_descriptor()
     for content in (b"one", b"two"):
         write_atomically(path, content)
         assert path.read_bytes() == content
+    assert lowest_free_descriptor() == free, "files are closed"
     write_json(path, {"name": "é"})
     assert path.read_text(encoding="utf-8").endswith("}\n")
     assert json.loads(path.read_bytes()) == {"name": "é"}
@@ -119,6 +128,9 @@ def test_json_is_read_in_every_encoding(encoding: str | None) -> None:
         assert text.isprintable()  # no code that a terminal would obey
         text.encode()
         assert text.isascii() == (isinstance(value, list) or encoding not in (None, "utf8", "UTF-8"))
+    assert json_text([math.nan], encoding) == "[NaN]"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text([math.nan], encoding, finite=True)
 
 
 def test_names_that_are_no_text_are_written(tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def test_a_named_file_is_read_whatever_its_suffix(album):
     assert names(expand_inputs([str(album / "notes.txt")])) == ["notes.txt"]
 
 
+def test_an_address_is_no_pattern():
+    addresses = ["rtsp://host/stream?channel=1", "camera:0"]
+    assert [item.path for item in expand_inputs(addresses)] == addresses
+
+
 def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
     (tmp_path / "photo[1].jpg").touch()
     assert names(expand_inputs([str(tmp_path / "photo[1].jpg")])) == ["photo[1].jpg"]
@@ -80,6 +85,7 @@ def test_a_folder_that_is_written_to_is_left_out_of_those_around_it(album):
     assert left_out([album], album / "sub") == (kept, ["c.webp"])
     assert left_out([album], album / "sub" / ".." / "sub") == (kept, ["c.webp"])
     assert left_out([f"{album}/**/*.webp"], album / "sub") == (["the pattern matches no file"], ["c.webp"])
+    assert left_out([f"{album}/**/*.[jw]*"], album / "sub") == (kept[1:], ["c.webp"])
     assert left_out([album], album / "sub", recursive=False) == (kept, [])  # not looked into: nothing to say
     (album / "link").symlink_to(album / "sub")
     assert left_out([album], album / "link") == (kept, ["c.webp"])
