@@ -318,6 +318,9 @@ def test_passwords_are_not_shown():
     assert shown_name("rtsp://me:s3cret@cam/a@b") == "rtsp://me:***@cam/a@b"
     assert shown_name("rtsp://me:p@ss@cam/1") == "rtsp://me:***@cam/1"
     assert shown_name("rtsp://cam/1") == "rtsp://cam/1"
+    assert shown_name("http://cam/video.cgi?user=me&PWD=s3cret&n=1") == "http://cam/video.cgi?user=me&PWD=***&n=1"
+    assert shown_name("rtsp://cam/user=me&password=s3cret&channel=1") == "rtsp://cam/user=me&password=***&channel=1"
+    assert shown_name("album/pwd=1.jpg") == "album/pwd=1.jpg"
     with pytest.raises(InputError) as caught:
         VideoSource("http://me:s3cret@127.0.0.1:9/video")
     assert "s3cret" not in str(caught.value)

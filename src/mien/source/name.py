@@ -91,8 +91,12 @@ def ffmpeg_name(path: str | os.PathLike[str]) -> str:
 
 def shown_name(name: str) -> str:
     """The name as it may be shown and stored: a password in an address is replaced by ``***``."""
+    if "://" not in name:
+        return name
     # Up to the last "@": FFmpeg takes passwords that hold one as they are.
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:***@", name)
+    name = re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:***@", name)
+    # Many network cameras want it further behind: /video.cgi?user=admin&pwd=...
+    return re.sub(r"((?:password|passwd|pwd)=)[^&\s]*", r"\1***", name, flags=re.IGNORECASE)
 
 
 def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str:
