@@ -1,6 +1,7 @@
 """How many threads there are to be, and what they do for whoever waits."""
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,7 +36,7 @@ def test_the_limit_of_a_container_counts(files, cores, tmp_path, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("ahead", [1, 4])
 def test_results_come_in_order_and_no_more_is_taken_than_said(threads, ahead):
-    taken = []
+    taken, together = [], threading.Barrier(threads)
 
     def items():
         for number in range(60):
@@ -43,6 +44,7 @@ def test_results_come_in_order_and_no_more_is_taken_than_said(threads, ahead):
             yield number
 
     def work(number):
+        together.wait(30)  # as many as there are threads
         time.sleep(0.002 * (number % 3 == 0))  # the first of each three is the last to be done
         return number
 
