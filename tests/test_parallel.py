@@ -53,6 +53,7 @@ def test_results_come_in_order_and_no_more_is_taken_than_said(threads, ahead):
     for number, result in enumerate(results):
         assert result == number
         assert len(taken) - number <= (1 if threads == 1 else ahead * threads + 1)
+    assert number == 59
 
 
 def test_an_error_in_a_worker_reaches_the_caller():
