@@ -60,3 +60,38 @@ def test_options_are_given_as_an_object_or_as_keywords():
 
 def test_names_of_files_are_paths():
     assert (Bake(recipe="cake.txt").recipe, Bake(oven="wood").oven) == (Path("cake.txt"), "wood")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "wanted"),
+    [
+        *(("queue", given, 4) for given in ("4", 4, 4.0, "4e0")),
+        *(("minutes", given, 0.5) for given in ("0.5", "5e-1", 0.5, np.float32(0.5))),
+        *(("glaze", given, True) for given in ("Yes", "true", "on", True)),
+        *(("glaze", given, False) for given in ("no", "False", "off", False)),
+        *(("tray", given, None) for given in ("None", "null", None)),
+        ("tray", "3", 3),
+        ("oven", "wood", "wood"),
+        *(("recipe", given, Path("cake.txt")) for given in ("cake.txt", Path("cake.txt"))),
+    ],
+)
+def test_text_and_numbers_become_what_a_field_holds(name, given, wanted):
+    value = coerce_option(Bake, name, given)
+    assert (value, type(value)) == (wanted, type(wanted))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        *(("queue", given, "expected a whole number") for given in ("4.5", "many", True, float("inf"), [4])),
+        *(("minutes", given, "expected a number") for given in ("nan", "long", False, [0.5])),
+        *(("glaze", given, "expected true or false") for given in (1, "perhaps", 0.0)),
+        *((name, given, "is empty") for name in ("queue", "oven", "glaze") for given in (None, "none")),
+        ("oven", True, "expected text: put the word in quotes"),
+        *(("oven", given, "expected text") for given in (3, ["gas"])),
+        *(("recipe", given, "expected a path") for given in ("", 3)),
+    ],
+)
+def test_what_a_field_cannot_hold_is_refused(name, given, says):
+    with pytest.raises(UsageError, match=f"^{name} .*{says}"):
+        coerce_option(Bake, name, given)
