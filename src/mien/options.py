@@ -103,7 +103,7 @@ def check_options(options: Any) -> None:
             continue
         if value is None:
             # None is no other way to say "the default": a detector of None might as well mean none at all.
-            if not _takes_none(item):
+            if not _names_type(item, "None"):
                 raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
             continue
         if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
@@ -131,10 +131,6 @@ def check_options(options: Any) -> None:
 def _is_number(value: object) -> bool:
     """Whether it is a number of Python or numpy, and no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _takes_none(item: dataclasses.Field[Any]) -> bool:
-    return item.default is None or _names_type(item, "None")
 
 
 def _names_type(item: dataclasses.Field[Any], name: str) -> bool:
