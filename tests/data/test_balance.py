@@ -79,6 +79,10 @@ def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
         assert np.array_equal(pixels, expected[:, ::-1] if mirrored else expected)
         assert box == ([8, 2, 47, 41] if mirrored else [1, 2, 40, 41])
         assert points[0] == ([18, 21] if mirrored else [10, 20]), "the eye on the image's left stays first"
+    again = balance_dataset(balanced, tmp_path / "c.parquet", oversample=True)
+    assert again.column("mirrored") == balanced.column("mirrored"), "nothing to add, and what is known stays"
+    mapped = balance_dataset(dataset, tmp_path / "d.parquet", labels="valence3")
+    assert "mirrored" not in mapped.info.columns
 
 
 def test_mirrored_images_are_those_that_were_stored(tmp_path):
