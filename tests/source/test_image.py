@@ -266,6 +266,18 @@ def test_paths_that_lead_nowhere(tmp_path):
         load_image("a\0b")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sparse files and links to devices")
+def test_what_never_ends_is_not_read(tmp_path):
+    """A folder that somebody else packed may hold such files; they took all memory, and the other photos with them."""
+    with (tmp_path / "large.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="has 1,099,512 MB; expected an image file"):
+        load_image(tmp_path / "large.jpg")
+    with pytest.raises(InputError, match="is a device"):
+        load_image(tmp_path / "device.jpg")
+
+
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="needs POSIX permissions")
 def test_no_permission_is_said(tmp_path):
     path = tmp_path / "secret.png"

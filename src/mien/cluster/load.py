@@ -66,7 +66,7 @@ def fetch(address: str, retries: int = 0) -> bytes:
         If it cannot be fetched.
     """
     if is_local(address):
-        return read_file(local_path(address))
+        return read_file(local_path(address), _LARGEST_BYTES)
     wait_s = _WAIT_S
     while True:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -32,6 +33,8 @@ DEFAULT_MAX_MEGAPIXELS = 200.0
 # Programs write about ten. Each takes as long as the whole picture, and but a few bytes.
 _MOST_SCANS = 100
 _BLOCK_PIXELS = 1 << 18
+_MOST_BYTES = (1 << 31) - 1
+"""Of a file: OpenCV takes no more."""
 _WITH_ALPHA = ("PNG", "WebP", "GIF", "TIFF")
 _AVIF_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
 
@@ -100,12 +103,25 @@ def own_image(image: Any) -> Any:
     return image
 
 
-def read_file(name: str) -> bytes:
-    """The bytes of a file, or an InputError that says why not."""
+def read_file(name: str, most_bytes: int = _MOST_BYTES) -> bytes:
+    """The bytes of a file, or an InputError that says why not.
+
+    Parameters
+    ----------
+    name : str
+    most_bytes : int
+        A larger file is not read.
+    """
     if not name:  # to the file system it is the folder we are in
         raise InputError("<empty>", "is no name of a file; expected the path of an image")
     try:
-        return Path(name).read_bytes()
+        with Path(name).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISCHR(status.st_mode):  # a link to one that never ends, such as /dev/zero
+                raise InputError(name, "is a device; expected an image file")
+            if status.st_size > most_bytes:
+                raise InputError(name, f"has {status.st_size / 1e6:,.0f} MB; expected an image file")
+            return file.read()
     except (OSError, ValueError) as error:
         raise InputError(name, why_unreadable(name, error, "an image file, or a list of them")) from error
 
