@@ -1,5 +1,7 @@
 """A video read in segments is the video."""
 
+import struct
+
 import av
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from mien.cluster.destination import plan_destination
 from mien.cluster.options import BatchOptions
 from mien.cluster.source import list_sources
 from mien.recognizer import Recognizer
+from tests.clips import plain, write_clip
 from tests.cluster.test_destination import read_all
 
 
@@ -74,3 +77,14 @@ def test_fewer_frames_where_asked_for(clip, tmp_path):
     faces = pandas.read_parquet(tmp_path / "out" / "faces")
     assert faces["frame"].tolist() == list(range(0, 50, 5))
     assert plan_destination(str(clip), str(tmp_path / "out"), BatchOptions(segment_s=2.0, fps=2.0)).manifest.parts == 3
+
+
+def test_a_length_that_cannot_be_is_not_believed(tmp_path):
+    """Five frames that say they are 9,000 million seconds were planned as 150 million parts."""
+    path = write_clip(tmp_path / "clip.mkv", plain(5), rate=1.0)
+    data = bytearray(path.read_bytes())
+    length = data.index(b"\x44\x89\x88") + 3  # Matroska's element Duration, of eight bytes
+    data[length : length + 8] = struct.pack(">d", 9e12)
+    path.write_bytes(data)
+    (source,) = list_sources(str(path), BatchOptions())
+    assert (source.key, source.start, source.stop) == ("clip.mkv", None, None)

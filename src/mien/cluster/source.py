@@ -25,6 +25,7 @@ SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _SHARES = 16
 _SMALLEST_PART = 32
 _BATCH = 16
+_LEAST_BYTES_A_SECOND = 8
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
@@ -274,7 +275,8 @@ def _segments(key: str, address: str, segment_s: float) -> Iterator[Source]:
     from mien.cluster.segment import duration_s
 
     length_s = duration_s(local_path(address)) if is_local(address) else None
-    if length_s is None:
+    # A damaged length would be millions of segments, each a part.
+    if length_s is None or length_s * _LEAST_BYTES_A_SECOND > Path(local_path(address)).stat().st_size:
         yield Source("video", key, address)
         return
     count = max(1, math.ceil(length_s / segment_s - 1e-6))
