@@ -44,7 +44,10 @@ def test_pictures_and_sound_are_those_of_the_original(tmp_path, suffix, sound):
     target = tmp_path / "seen.mp4"
     copy(source, target)
     pictures = pictures_of(target)
-    assert [time_s for time_s, _ in pictures] == pytest.approx([n / 30 for n in range(45)], abs=2e-3)
+    # With PyAV before 18, both begin after the 6.5 ms that Opus skips.
+    late_s = pictures[0][0] if sound == "libopus" else 0
+    assert late_s <= 0.01
+    assert [time_s - late_s for time_s, _ in pictures] == pytest.approx([n / 30 for n in range(45)], abs=2e-3)
     for (_, picture), (_, original) in zip(pictures, pictures_of(source), strict=True):
         assert float(picture.mean()) == pytest.approx(float(original.mean()), abs=2.5)
     with av.open(str(target)) as container:
