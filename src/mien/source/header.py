@@ -124,11 +124,9 @@ def _png(data: bytes) -> ImageHeader:
             (frames,) = struct.unpack_from(">I", data, position + 8)
         if kind == b"tRNS":
             opaque = False
-        if kind == b"IEND" or len(kind) < 4:
-            return ImageHeader("PNG", size, frames, truncated=kind != b"IEND", opaque=opaque)
+        if kind == b"IEND":
+            return ImageHeader("PNG", size, frames, opaque=opaque)
         position += 12 + length
-        if position >= len(data):
-            return ImageHeader("PNG", size, frames, truncated=True)
 
 
 def _gif(data: bytes) -> ImageHeader:
