@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ with RaySession(None, 1) as session:
     session.start()
     ray = session.connect()
     print(ray.get(ray.remote(num_cpus=1)(lambda: 6 * 7).remote()))
+    places = [Path.home() / ".ray", *Path(sys.argv[2]).glob("mien-ray-*")]
+    print(len(places), [oct(place.stat().st_mode & 0o077) for place in places])
     print("dashboard.py" in str(processes()), "monitor.py" in str(processes()), "raylet" in str(processes()))
     try:
         with RaySession(None, 1) as second:
@@ -47,17 +50,20 @@ def test_only_what_runs_tasks_is_started_and_all_of_it_ends(tmp_path):
     program.write_text(PROGRAM)
     mark = f"session-{os.getpid()}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    result = subprocess.run(
-        [sys.executable, str(program), mark],
-        env={**clean, "MIEN_TEST_MARK": mark},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    # Of its own, and short: the names of sockets have a limit.
+    with tempfile.TemporaryDirectory(prefix="m", dir="/tmp") as home:
+        result = subprocess.run(
+            [sys.executable, str(program), mark, home],
+            env={**clean, "MIEN_TEST_MARK": mark, "HOME": home, "TMPDIR": home},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [
         "42",
+        "2 ['0o0', '0o0']",  # other users of the machine see neither the token nor the sockets
         "False False True",
         "this process is connected to Ray already; call ray.shutdown() before a batch",
         "True",

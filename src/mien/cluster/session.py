@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from mien.errors import UsageError
@@ -139,6 +140,10 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         import ray
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)
+        # Ray lets everybody on this machine read the token that it makes there, and write into its own folder: both lie
+        # in folders that are ours alone.
+        with contextlib.suppress(OSError):
+            (Path.home() / ".ray").mkdir(mode=0o700, exist_ok=True)
         self._folder = tempfile.mkdtemp(prefix="mien-ray-")
         settings: dict[str, Any] = {
             **_COMMON,
@@ -146,7 +151,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
             "_node_ip_address": "127.0.0.1",
-            "_temp_dir": self._folder,
+            "_temp_dir": os.path.join(self._folder, "r"),  # noqa: PTH118 - short, as the names of sockets must be
         }
         with _silence():
             try:
