@@ -11,6 +11,7 @@ from mien.labels import SCHEMES
 from mien.train.expression.losses import (
     class_balanced_weights,
     consistency_loss,
+    guessing_loss,
     hard_targets,
     mass_loss,
     relabelled,
@@ -69,6 +70,12 @@ def test_focal_loss_forgets_what_is_known() -> None:
     assert bool(torch.isfinite(sure.grad).all())
 
 
+@pytest.mark.parametrize("focal", [0.0, 2.0])
+def test_who_guesses_has_the_loss_of_a_guess(focal: float) -> None:
+    mass = tensor(smoothed(hard_targets(LABEL, 3), 0.2) * np.arange(1, 6)[:, None])
+    assert mass_loss(torch.zeros(5, 3), mass, focal).item() == pytest.approx(guessing_loss(3, focal))
+
+
 def test_effective_numbers_lie_between_none_and_balance() -> None:
     label = np.repeat([0, 1], [1000, 10])
     assert class_balanced_weights(label, 2, 0.0).tolist() == [1.0] * 1010
@@ -83,6 +90,7 @@ def test_votes_go_by_name() -> None:
     shares, known = vote_shares(votes, ("happy", "sad", "fear", "not_face"), ("sad", "happy", "angry"))
     np.testing.assert_allclose(shares, [[0.25, 0.75, 0], [0, 0, 0], [0, 0, 0]])
     assert known.tolist() == [True, False, False]
+    assert vote_shares(np.array([[1, 0]]), ("happy", "sad"), ("happy",))[1].tolist() == [True], "one vote is a vote"
 
 
 def test_votes_of_several_classes_add_up() -> None:
@@ -103,5 +111,9 @@ def test_labels_give_way_to_votes_only_where_there_are_some() -> None:
 
 def test_equal_answers_are_consistent() -> None:
     assert consistency_loss(logits(), logits() + 3.0).item() == pytest.approx(0.0, abs=1e-6)
-    assert consistency_loss(logits(), logits(1)).item() > 0.1
+    first, second = (functional.log_softmax(logits(seed), dim=1) for seed in (0, 1))
+    both = [
+        functional.kl_div(a, b, reduction="batchmean", log_target=True) for a, b in ((first, second), (second, first))
+    ]
+    assert consistency_loss(logits(), logits(1)).item() == pytest.approx(sum(both).item() / 2)
     assert consistency_loss(logits(), logits(1)).item() == pytest.approx(consistency_loss(logits(1), logits()).item())

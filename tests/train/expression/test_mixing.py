@@ -27,6 +27,15 @@ def test_mixup_keeps_shares_of_a_beta_distribution() -> None:
     assert float((kept - 0.5).square().mean()) == pytest.approx(1 / (4 * 1.8), abs=0.01)
 
 
+def test_boxes_by_hand() -> None:
+    """A quarter of the image, about its middle in the upper half; and the same, cut off at the border."""
+    uniform = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.5, 0.5], [0.25, 0.125]])
+    gammas = torch.tensor([[[1.0, 1.0], [1.0, 1.0]], [[3.0, 1.0], [1.0, 3.0]]])
+    mix = choose_mix(uniform, gammas, SIDE, torch.tensor(1.0), mixup=False, cutmix=True)
+    assert mix.box_xyxy.tolist() == [[4, 0, 12, 8], [4, 0, 12, 6]]
+    assert mix.keep.tolist() == [1 - 64 / 256, 1 - 48 / 256]
+
+
 def test_both_ways_share_the_images() -> None:
     mix = drawn(0.8, 0.2, 1.0)
     assert 0.35 < float(mix.boxed.float().mean()) < 0.45
