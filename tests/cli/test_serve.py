@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.cli.test_recognize import run
 from tests.serve.conftest import run_server
@@ -29,7 +31,10 @@ def test_it_starts_says_where_and_stops():
         damaged.add_header("content-type", "multipart/form-data; boundary=b")
         with pytest.raises(urllib.error.HTTPError, match="400") as refused:
             urllib.request.urlopen(damaged, timeout=10)
-        refused.value.close()  # it is the client's fault, and nothing for the terminal
+        refused.value.close()
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(f"{server.url.replace('http', 'ws')}/v1/stream", origin="http://evil.example")
+        # Those were the clients' faults, and nothing for the terminal.
         assert server.stop() == (0, "mien: stopped\n")
 
 

@@ -60,6 +60,7 @@ def run(options: ServeOptions, say: Callable[[str], None]) -> None:
         # Noise about clients' faults is not for the terminal; the counters in /metrics have it.
         for noisy in ("uvicorn.error", "python_multipart"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
         server = uvicorn.Server(config)
         # Uvicorn raises the signal again after its shutdown; a clean end is no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,6 +84,11 @@ async def _serve(
         if options.open_page and sys.stdout.isatty():
             asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address)
     await running
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Uvicorn takes a live stream that was refused, with an answer as HTTP has them, for a fault of the application."""
+    return "without completing handshake" not in record.getMessage()
 
 
 def _listen(host: str, port: int) -> socket.socket:
