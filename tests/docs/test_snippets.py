@@ -129,10 +129,10 @@ def test_every_flag_that_a_page_names_exists():
     group = typer.main.get_command(_make_app(COMMANDS))
     commands = [group, *group.commands.values(), *group.commands["data"].commands.values()]
     own = {flag for one in commands for option in one.params for flag in [*option.opts, *option.secondary_opts]}
-    # Those of docker, pip, ray and tensorboard, and of the programs in benchmarks/.
+    # Those of docker, pip, PyInstaller, ray and tensorboard, and of the programs in benchmarks/.
     others = re.compile(
         "--(cap-drop|device|entrypoint|memory|network|read-only|rm|find-links|no-index|wheel-dir|disable-usage-stats|"
-        "generate|head|logdir|clip|parts|yunet)"
+        "collect-all|generate|head|logdir|clip|parts|yunet)"
     )
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page.read_text(encoding="utf-8")))
