@@ -44,6 +44,8 @@ def test_one_cycle_peaks_where_it_should():
     assert rates[0] == pytest.approx(1 / 25)
     assert rates.index(max(rates)) == 25
     assert max(rates) == 1.0
+    # Half-way up and half-way down.
+    assert [schedule.at(part, 1) for part in (0.125, 0.625)] == pytest.approx([(1 / 25 + 1) / 2, 0.5])
 
 
 def test_plateau_falls_after_epochs_without_better():
@@ -80,6 +82,10 @@ def test_a_budget_in_minutes_goes_by_the_clock():
     budget = Budget(ScheduleOptions(epochs=4, minutes=2), 10)
     assert [budget.progress(10**9, seconds) for seconds in (0, 30, 120, 500)] == [0, 0.25, 1, 1]
     assert budget.epochs is None
+    budget.reserved_s = 40  # for the last validation
+    assert [budget.progress(10**9, seconds) for seconds in (40, 80)] == [0.5, 1]
+    budget.reserved_s = 100  # at least half is for training
+    assert budget.progress(10**9, 45) == 0.75
 
 
 @pytest.mark.parametrize(
