@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.align import align_faces, similarity_transform
+from mien.align import align_faces, crop_sides_px, similarity_transform
 from tests.fakes import FRAMING
 
 TARGET = np.array(FRAMING) * 48
@@ -40,8 +40,11 @@ def test_it_is_the_least_squares_solution(seed):
             assert cost(matrix + change) >= cost(matrix)
 
 
-def test_landmarks_that_coincide_give_something_finite():
-    assert np.isfinite(similarity_transform(np.full((1, 5, 2), 7.0), TARGET)).all()
+def test_landmarks_that_coincide_are_taken_for_some_a_pixel_apart():
+    (matrix,) = similarity_transform(np.full((1, 5, 2), 7.0), TARGET)
+    scale = np.linalg.norm(TARGET - TARGET.mean(axis=0))
+    np.testing.assert_allclose(matrix[:, :2], [[scale, 0], [0, scale]])
+    np.testing.assert_allclose(matrix @ (7, 7, 1), TARGET.mean(axis=0))
 
 
 def sampled(image, matrix, size_wh, fine=4):
@@ -73,6 +76,7 @@ def test_crops_show_the_right_place(photo_wh, place, span, angle_deg, colour):
     landmarks = turned(target - (24, 20), angle_deg, span * min(photo_wh) / 48, middle)
     (crop,) = align_faces(image, landmarks[None], FRAMING, size_wh)
     (matrix,) = similarity_transform(landmarks[None], target)
+    np.testing.assert_allclose(crop_sides_px(landmarks[None], FRAMING, size_wh), span * min(photo_wh))
     wanted, inside = sampled(image, matrix, size_wh)
     apart = np.abs(crop - wanted)
     assert apart[inside == 1].max(initial=0) < 4

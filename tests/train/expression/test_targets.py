@@ -43,14 +43,17 @@ def test_classes_can_weigh_the_same(tmp_path: Path) -> None:
     assert 1.0 < row["angry"] / row["happy"] < 3.0
 
 
-def test_votes_correct_and_weigh_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("relabel", "weighting"), [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_votes_correct_and_weigh_labels(relabel: float, weighting: float, tmp_path: Path) -> None:
     rows = made_rows(tmp_path, votes=True)
-    (mass,) = target_masses(rows, (FER7_HEAD,), LossOptions(label_smoothing=0.0, relabel=1.0, vote_weighting=1.0))
+    options = LossOptions(label_smoothing=0.0, relabel=relabel, vote_weighting=weighting)
+    (mass,) = target_masses(rows, (FER7_HEAD,), options)
     assert rows.faces.votes is not None
     names = [rows.faces.vote_labels.index(name) for name in FER7]
     shares = rows.faces.votes[:, names] / rows.faces.votes[:, names].sum(axis=1, keepdims=True)
     agreement = shares[np.arange(len(rows)), rows.label]
-    np.testing.assert_allclose(mass, shares * agreement[:, None], atol=1e-6)
+    targets = shares if relabel else np.eye(7)[rows.label]
+    np.testing.assert_allclose(mass, targets * (agreement if weighting else np.ones(len(rows)))[:, None], atol=1e-6)
 
 
 def test_options_that_need_votes_say_so(tmp_path: Path) -> None:
