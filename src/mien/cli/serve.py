@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import sys
 
 from mien.cli.flags import with_options
 from mien.cli.terminal import say
@@ -29,10 +30,12 @@ def serve(*, options: ServeOptions) -> None:
         raise MissingExtraError("mien serve", error.name or "fastapi", "serve") from error
 
     token = options.token or os.environ.get("MIEN_TOKEN") or None
-    options = dataclasses.replace(options, token=secrets.token_urlsafe(24) if token == "auto" else token)  # noqa: S105
+    made = token == "auto"  # noqa: S105
+    options = dataclasses.replace(options, token=secrets.token_urlsafe(24) if made else token)
     if not options.on_loopback and options.token is None:
         say(
             f"warning: {options.host} can be reached from other computers and there is no token: whoever reaches it "
             "may use it. Add --token auto, or leave --host out"
         )
-    run(options, say)
+    # What is no terminal is a log, where a token that is known already has no business.
+    run(options, say, show_token=made or sys.stderr.isatty())

@@ -23,7 +23,7 @@ __all__ = ["run"]
 _BACKLOG = 2048
 
 
-def run(options: ServeOptions, say: Callable[[str], None]) -> None:
+def run(options: ServeOptions, say: Callable[[str], None], show_token: bool = True) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish what is under way.
 
     Parameters
@@ -31,6 +31,8 @@ def run(options: ServeOptions, say: Callable[[str], None]) -> None:
     options : ServeOptions
     say : callable
         Gets lines for the person at the terminal.
+    show_token : bool
+        Whether the address that is said holds the token.
 
     Raises
     ------
@@ -65,24 +67,27 @@ def run(options: ServeOptions, say: Callable[[str], None]) -> None:
         # Uvicorn raises the signal again after its shutdown; a clean end is no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        asyncio.run(_serve(server, listener, options, say))
+        asyncio.run(_serve(server, listener, options, say, show_token))
     say("stopped")
 
 
 async def _serve(
-    server: uvicorn.Server, listener: socket.socket, options: ServeOptions, say: Callable[[str], None]
+    server: uvicorn.Server, listener: socket.socket, options: ServeOptions, say: Callable[[str], None], show_token: bool
 ) -> None:
     running = asyncio.ensure_future(server.serve([listener]))
     while not server.started and not running.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     if server.started:
-        address = _address(options, listener, "127.0.0.1" if _is_any(options.host) else options.host)
-        say(f"serving on {address} (Ctrl-C stops)")
+        # After '#', the token stays in the browser: it is sent to no server.
+        token = f"#token={options.token}" if options.token else ""
+        shown = token if show_token else ""
+        address = _address(listener, "127.0.0.1" if _is_any(options.host) else options.host)
+        say(f"serving on {address}{shown} (Ctrl-C stops)")
         own_host = _is_any(options.host) and _host_seen_by_others(listener.family)
         if own_host:
-            say(f"from other computers {_address(options, listener, own_host)} (no camera there without https)")
+            say(f"from other computers {_address(listener, own_host)}{shown} (no camera there without https)")
         if options.open_page and sys.stdout.isatty():
-            asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address)
+            asyncio.get_running_loop().run_in_executor(None, webbrowser.open, address + token)
     await running
 
 
@@ -128,8 +133,5 @@ def _host_seen_by_others(family: int) -> str | None:
         return None
 
 
-def _address(options: ServeOptions, listener: socket.socket, host: str) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    # After '#', the token stays in the browser: it is sent to no server and written to no log.
-    token = f"#token={options.token}" if options.token else ""
-    return f"http://{shown}:{listener.getsockname()[1]}/{token}"
+def _address(listener: socket.socket, host: str) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
