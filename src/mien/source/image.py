@@ -195,7 +195,8 @@ def _decode_alpha(buffer: npt.NDArray[np.uint8], image: Any, extra_sample: int) 
         return image
     tolerance = 0
     if full.dtype == np.uint16:
-        full = (full >> 8).astype(np.uint8)
+        full >>= 8  # in its place: it is large
+        full = full.astype(np.uint8)
         if extra_sample == 2:  # of such a TIFF libtiff has premultiplied `image`, but with 16 bits not `full`
             full[:, :, :3] = full[:, :, :3] * (full[:, :, 3:] / 255.0) + 0.5
             tolerance = 2
