@@ -89,6 +89,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held = np.mean([low <= -0.1 <= high for _, (low, high), _ in found])
     assert 0.935 < held < 0.965
     assert np.mean([difference for difference, *_ in found]) == pytest.approx(-0.1, abs=0.005)
+    chance = chance + 0.1 * inside
+    by_luck = [stratified_difference(rng.random(240) < chance, inside, stratum).p_value for _ in range(2000)]
+    assert [np.mean(np.array(by_luck) < level) for level in (0.05, 0.3)] == pytest.approx([0.05, 0.3], abs=0.03)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 3)), max_size=60))
