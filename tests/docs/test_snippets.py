@@ -115,7 +115,7 @@ def anchors_of(page):
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md"]:
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "examples" / "README.md"]:
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             name, _, anchor = target.partition("#")
             if ":" in name:  # an address
@@ -131,7 +131,7 @@ def test_every_flag_that_a_page_names_exists():
     own = {flag for one in commands for option in one.params for flag in [*option.opts, *option.secondary_opts]}
     # Those of docker, pip, PyInstaller, ray and tensorboard, and of the programs in benchmarks/.
     others = re.compile(
-        "--(cap-drop|device|entrypoint|memory|network|read-only|rm|find-links|no-index|wheel-dir|disable-usage-stats|"
+        "--(cap-drop|device|entrypoint|memory|network|read-only|restart|rm|find-links|no-index|wheel-dir|disable-usage-stats|"
         "collect-all|generate|head|logdir|clip|parts|yunet)"
     )
     for page in PAGES:

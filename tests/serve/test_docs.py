@@ -47,7 +47,17 @@ def test_the_limits_are_the_real_ones():
 def test_every_flag_that_is_named_exists():
     help_text = run("serve", "--help", NO_COLOR="1", COLUMNS="200").stdout
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", PAGE + DOCKERFILE))
-    others = {"--rm", "--read-only", "--cap-drop", "--memory", "--json", "--system", "--uid", "--no-create-home"}
+    others = {
+        "--rm",
+        "--restart",
+        "--read-only",
+        "--cap-drop",
+        "--memory",
+        "--json",
+        "--system",
+        "--uid",
+        "--no-create-home",
+    }
     others |= {"--from", "--interval", "--timeout", "--start-period", "--no-cache-dir"}
     for flag in named - others:
         assert flag in help_text, flag
