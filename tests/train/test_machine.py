@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import pytest
@@ -76,3 +78,18 @@ def test_a_network_on_one_device_gives_float32_whatever_it_computes_in(precision
     assert seen == [torch.bfloat16 if precision == "bf16" else torch.float32] * 2
     network.eval()
     assert not layer.training
+
+
+@pytest.mark.parametrize(("own", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_wait_without_keeping_their_cores_busy(own, expected):
+    """Said before torch is loaded, which reads it then and never again."""
+    code = (
+        "import os, sys, mien.cli.train, mien.train\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    place = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**place, **own}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == expected

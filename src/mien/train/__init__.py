@@ -6,9 +6,15 @@ all models share, a `Task` what differs between kinds of models.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from mien.lazy import lazy_names
+
+# On a CPU torch computes forward in one team of OpenMP threads and backward in another, each as large as there are
+# cores. By default the team that is done keeps its cores busy waiting, which makes a step take four times as long. The
+# variable is read when torch is loaded, which nothing here does before; a value of the user's own stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from mien.train.engine import fit
