@@ -19,7 +19,7 @@ def test_faces_are_read_as_the_recognizer_reads_them(tmp_path: Path) -> None:
     images = smooth_faces(9, side_px=60)
     faces = open_faces(write_dataset(tmp_path / "a.parquet", images))
     model = OnnxClassifier(find_model("small", "expression"), 1)
-    counted: list[tuple[int, int]] = []
+    counted: list[tuple[int, int | None, str]] = []
     (outputs,) = predict([model], faces, views=True, progress=lambda *values: counted.append(values))
     batch = whole_batch(list(images), model.card.input)
     np.testing.assert_allclose(outputs.logits["fer7"], model.logits(batch)["fer7"], atol=1e-5)
@@ -27,7 +27,7 @@ def test_faces_are_read_as_the_recognizer_reads_them(tmp_path: Path) -> None:
     wanted = np.mean([softmax(model.logits(view)["fer7"], temperature) for view in take_views(batch)], axis=0)
     assert outputs.views is not None
     np.testing.assert_allclose(outputs.views["fer7"], wanted, atol=1e-5)
-    assert (counted, set(outputs.sides_px)) == ([(9, 9)], {60.0})
+    assert (counted, set(outputs.sides_px)) == ([(9, 9, "reading faces")], {60.0})
 
 
 def test_a_model_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:

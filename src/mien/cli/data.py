@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +94,7 @@ def report(
     console = open_console()
     opened = Dataset(dataset)
     with progress_bar(console, "looking", json) as bar:
-        found = report_dataset(opened, seed=seed, progress=_adding(bar, len(opened)))
+        found = report_dataset(opened, seed=seed, progress=bar)
     if out is not None:
         found.write(out)
     if json:
@@ -131,7 +131,7 @@ def audit(
     console = open_console()
     opened = Dataset(dataset)
     with warnings_shown(), progress_bar(console, "auditing", json) as bar:
-        found = audit_dataset(opened, options, progress=lambda part, done, total: bar(done, total, part))
+        found = audit_dataset(opened, options, progress=bar)
     if plan is not None:
         write_plan(plan, found.findings)
     if out is not None:
@@ -263,18 +263,6 @@ def _damaged(summary: ImportSummary | PhotoImportSummary) -> str:
 def _require_other(given: Path, dest: Path, what: str = "the dataset itself") -> None:
     if dest.exists() and given.exists() and dest.samefile(given):
         raise UsageError(f"{dest}: is {what}, which is never changed; give another name")
-
-
-def _adding(bar: Callable[..., None], total: int) -> Callable[[int], None]:
-    """From steps to a running count."""
-    done = 0
-
-    def add(more: int) -> None:
-        nonlocal done
-        done += more
-        bar(done, total)
-
-    return add
 
 
 def _show_counts(dataset: Any, json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mien.data.photos.dataset import METADATA_KEY as PHOTOS_KEY
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import ROW_GROUP_BYTES, DatasetWriter
 from mien.errors import InputError
+from mien.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,7 +176,7 @@ class Dataset:
             for source, row in zip(self.column("source"), self.column("row"), strict=True)
         ]
 
-    def images(self, size_px: int = 48, progress: Callable[[int], None] | None = None) -> npt.NDArray[np.uint8]:
+    def images(self, size_px: int = 48, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
         """All faces as gray squares.
 
         The face is cut out where the row has a box, completed to a square by reflection, and scaled by area averages
@@ -186,7 +187,7 @@ class Dataset:
         size_px : int
             Width and height.
         progress : callable, optional
-            Called with the number of images done since the last call.
+            Called with what is done, of how many, and what is under way.
 
         Returns
         -------
@@ -199,7 +200,7 @@ class Dataset:
                 images[start + offset] = fit_square(image, size_px)
             start += len(batch)
             if progress is not None:
-                progress(len(batch))
+                progress(start, len(self), "reading images")
         return images
 
     def image_batches(self, rows: int = _BATCH_ROWS) -> Iterator[list[npt.NDArray[np.uint8]]]:

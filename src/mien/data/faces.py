@@ -20,6 +20,7 @@ from mien.data.layouts import Item, ReadOptions, find_layout
 from mien.data.layouts.names import split_name
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.errors import InputError, UsageError
+from mien.progress import Progress
 from mien.source.image import decode_image
 
 __all__ = ["Faces", "find_training", "is_dataset", "open_faces", "open_training"]
@@ -112,14 +113,14 @@ class Faces:
             stored = self._fetch(self._rows[index])
         return [cut_face(_decode(pixels, where, color), box) for pixels, box, where in stored]
 
-    def squares(self, side_px: int = 48, progress: Callable[[int], None] | None = None) -> Image:
+    def squares(self, side_px: int = 48, progress: Progress | None = None) -> Image:
         """All faces as gray squares, as `mien.data.copies` compares them: uint8 of shape (N, side_px, side_px).
 
         Parameters
         ----------
         side_px : int
         progress : callable, optional
-            Called with the number of faces done since the last call.
+            Called with what is done, of how many, and what is under way.
 
         Raises
         ------
@@ -132,7 +133,7 @@ class Faces:
             for row, image in enumerate(part, start):
                 squares[row] = fit_square(image, side_px)
             if progress is not None:
-                progress(len(part))
+                progress(start + len(part), len(self), "reading faces")
         return squares
 
     def digests(self, index: IntArray) -> list[bytes]:

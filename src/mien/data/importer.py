@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -33,6 +33,7 @@ from mien.labels import EXPRESSIONS
 from mien.opencv import encode_png
 from mien.options import given_options
 from mien.parallel import ordered_map, usable_cores
+from mien.progress import Progress
 from mien.source.header import read_header
 
 __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
@@ -96,7 +97,7 @@ def import_dataset(
     dest: str | os.PathLike[str],
     options: ImportOptions | None = None,
     *,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
     **kwargs: Any,
 ) -> tuple[Dataset, ImportSummary]:
     """Read a dataset in any layout of `mien.data.layouts`, and write it in the one form.
@@ -182,7 +183,7 @@ def _write_rows(
     info: DatasetInfo,
     options: ImportOptions,
     summary: ImportSummary,
-    progress: Callable[[int, int | None], None] | None,
+    progress: Progress | None,
 ) -> None:
     """Write the rows that can be read, and count in the summary what became of each."""
     done = 0
@@ -202,7 +203,7 @@ def _write_rows(
                 summary.damaged_rows += count
                 summary.damaged += [row] if len(summary.damaged) < _MOST_NAMED else []
         if progress is not None:
-            progress(done, contents.total)
+            progress(done, contents.total, "importing")
 
 
 def _why_none(summary: ImportSummary) -> str:

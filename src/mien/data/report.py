@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ from mien.data.dataset import Dataset, as_dataset
 from mien.data.pixels import fit_square
 from mien.labels import EXPRESSIONS, scheme_of
 from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
+from mien.progress import Progress
 
 __all__ = ["Report", "report_dataset"]
 
@@ -106,7 +106,7 @@ class Report:
 
 
 def report_dataset(
-    dataset: Dataset | str | os.PathLike[str], *, seed: int = 0, progress: Callable[[int], None] | None = None
+    dataset: Dataset | str | os.PathLike[str], *, seed: int = 0, progress: Progress | None = None
 ) -> Report:
     """Measure a dataset, in one pass over its images.
 
@@ -116,7 +116,7 @@ def report_dataset(
     seed : int
         Of the choice of samples.
     progress : callable, optional
-        Called with the number of images done since the last call.
+        Called with what is done, of how many, and what is under way.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def _ratio(counts: dict[str, int]) -> float:
     return max(counts.values()) / smallest if smallest else float("inf")
 
 
-def _look(dataset: Dataset, report: Report, progress: Callable[[int], None] | None) -> None:
+def _look(dataset: Dataset, report: Report, progress: Progress | None) -> None:
     """The pass over the images: measures, sizes, sums for the mean faces, the chosen samples."""
     rng = np.random.default_rng(report.seed)
     label = dataset.label
@@ -187,7 +187,7 @@ def _look(dataset: Dataset, report: Report, progress: Callable[[int], None] | No
                 samples[chosen[start + offset]].append(faces[offset])
         start += len(batch)
         if progress is not None:
-            progress(len(batch))
+            progress(start, len(dataset), "looking at images")
     report.measures = measures
     totals = np.maximum(np.bincount(label, minlength=len(sums)), 1)
     means = (sums / totals[:, None, None] + 0.5).astype(np.uint8)

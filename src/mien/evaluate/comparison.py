@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -29,6 +29,7 @@ from mien.metrics.classification import detailed_scores, rounded
 from mien.metrics.paired import holm, paired_test
 from mien.options import given_options
 from mien.parallel import usable_cores
+from mien.progress import Progress
 from mien.zoo import StoredModel
 
 __all__ = ["Comparison", "compare_models"]
@@ -63,7 +64,7 @@ def compare_models(
     data: str | os.PathLike[str],
     options: CompareOptions | None = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **kwargs: Any,
 ) -> Comparison:
     """Measure models side by side on the same rows, with paired tests.
@@ -77,7 +78,7 @@ def compare_models(
     options : CompareOptions, optional
         Or its fields as keywords.
     progress : callable, optional
-        Called with the faces that are done, and their number.
+        Called with what is done, of how many, and what is under way.
 
     Raises
     ------

@@ -15,9 +15,10 @@ from mien.detect import Detections
 from mien.detect.base import ImageArray
 from mien.evaluate.detection_models import open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
-from mien.evaluate.detection_run import MeasuredPhotos, Photo, Progress, score_detectors
+from mien.evaluate.detection_run import MeasuredPhotos, Photo, score_detectors
 from mien.evaluate.detection_scores import IOUS
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Finds
+from mien.progress import Progress
 
 __all__ = ["DetectionEvaluation", "evaluate_detector", "is_detection"]
 
@@ -80,7 +81,7 @@ def evaluate_detector(
         Of the network and of OpenCV; 1 by default, so that times are those of one thread.
     options : DetectionOptions, optional
     progress : callable, optional
-        Called with what is done, the total, and what is under way.
+        Called with what is done, of how many, and what is under way.
 
     Raises
     ------

@@ -15,9 +15,10 @@ from mien import __version__
 from mien.errors import UsageError
 from mien.evaluate.detection_models import MeasuredDetector, open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
-from mien.evaluate.detection_run import MeasuredPhotos, Progress, Scored, score_detectors
+from mien.evaluate.detection_run import MeasuredPhotos, Scored, score_detectors
 from mien.evaluate.detection_scores import IOUS, SAMPLES
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, bootstrap_weights, recall_at_false_finds
+from mien.progress import Progress
 
 __all__ = ["DetectorComparison", "compare_detectors"]
 

@@ -30,14 +30,13 @@ from mien.evaluate.detection_scores import (
     source_rows,
 )
 from mien.metrics.detection import Finds, Truth, bootstrap_weights, pool, recall_at_false_finds, truth_of
+from mien.progress import Progress
 from mien.source.image import decode_image
 
-__all__ = ["LookedAt", "MeasuredPhotos", "Photo", "Progress", "Scored", "score_detectors"]
+__all__ = ["LookedAt", "MeasuredPhotos", "Photo", "Scored", "score_detectors"]
 
 MIN_FACE_PX = 20.0
 """Smaller faces are neutral, unless smaller ones are asked for."""
-
-Progress = Callable[[int, "int | None", str], None]
 
 
 class Photo(NamedTuple):
@@ -147,7 +146,7 @@ def score_detectors(
     conditions : bool
         Look at the photos under `CONDITIONS`, too.
     progress : callable, optional
-        Called with what is done, the total, and what is under way.
+        Called with what is done, of how many, and what is under way.
     """
     names = tuple(CONDITIONS) if conditions else ()
     shipped = [one.shipped for one in detectors if one.shipped is not None]
@@ -226,7 +225,10 @@ class _Steps:
         self._part = "as they are"
 
     def step(self) -> None:
-        self._done += 1
+        self._reach(self._done + 1)
+
+    def _reach(self, done: int) -> None:
+        self._done = done
         if self._progress is not None:
             self._progress(self._done, self._total, self._part)
 
@@ -235,7 +237,8 @@ class _Steps:
         """All photos once more, some of which may be left out; at the end they count as done."""
         self._part, end = name, self._done + self._photos
         yield
-        self._done = end
+        if self._done < end:
+            self._reach(end)
 
 
 def _read_photos(dataset: PhotoDataset, split: str, sources: str | None) -> list[Photo]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mien.classify import Classifier, mean_probabilities, take_views, whole_batch
 from mien.data.faces import Faces
 from mien.errors import ModelError
+from mien.progress import Progress
 
 __all__ = ["Outputs", "predict"]
 
@@ -42,7 +43,7 @@ def predict(
     faces: Faces,
     *,
     views: bool,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Outputs]:
     """Run models on the same faces, which are read once, a chunk at a time.
 
@@ -54,7 +55,7 @@ def predict(
     views : bool
         Also read ten views (`mien.classify.take_views`).
     progress : callable, optional
-        Called with the faces that are done, and their number.
+        Called with what is done, of how many, and what is under way.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def predict(
                     mean_probabilities(model.card.heads, answers, np.array(sides_px[start:], np.float64))
                 )
         if progress is not None:
-            progress(len(sides_px), len(faces))
+            progress(len(sides_px), len(faces), "reading faces")
     return [
         Outputs(_joined(own), _joined(mean) if views else None, np.array(sides_px, np.float64))
         for own, mean in zip(logits, means, strict=True)

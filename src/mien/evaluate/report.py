@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from mien.metrics.calibration import scheme_calibration
 from mien.metrics.classification import detailed_scores, rounded
 from mien.options import given_options
 from mien.parallel import usable_cores
+from mien.progress import Progress
 from mien.zoo import StoredModel
 from mien.zoo.card import Head, ModelCard
 
@@ -72,7 +72,7 @@ def evaluate_model(
     data: str | os.PathLike[str],
     options: EvaluateOptions | None = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **kwargs: Any,
 ) -> Evaluation:
     """Measure what a model is worth on labelled faces.
@@ -90,7 +90,7 @@ def evaluate_model(
     options : EvaluateOptions, optional
         Or its fields as keywords.
     progress : callable, optional
-        Called with the faces that are done, and their number.
+        Called with what is done, of how many, and what is under way.
 
     Raises
     ------

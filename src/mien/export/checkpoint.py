@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_rows
 from mien.labels import NO_EXPRESSION
+from mien.progress import Progress
 from mien.train.architectures import HeadSpec, NetworkSpec
 from mien.train.checkpoint import make_network, read_checkpoint
 from mien.zoo.card import ModelCard, TrainingData
@@ -40,7 +40,7 @@ def export_checkpoint(
     full: bool = True,
     summary: str = "",
     licence: str = "",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ModelCard:
     """Convert a checkpoint, check it against torch, calibrate and measure it, and write model and card.
 
@@ -66,7 +66,7 @@ def export_checkpoint(
     summary, licence : str
         For the card.
     progress : callable, optional
-        Called with the faces that are read, and their number.
+        Called with what is done, of how many, and what is under way.
 
     Raises
     ------
@@ -100,15 +100,6 @@ def export_checkpoint(
     calibration = np.zeros(0, np.intp)
     if training_faces is not None and precision == "int8":
         calibration = choose_calibration_rows(len(training_faces))
-    total = len(labelled) + len(calibration) + (0 if training_faces is None else len(labelled) + len(training_faces))
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, total)
-
     source = "unknown" if training_faces is None else f"{Path(training_faces.source).name} ({training_faces.split})"
     return export_expression_model(
         checkpoint,
@@ -121,24 +112,24 @@ def export_checkpoint(
             made_by=f"mien export {checkpoint.name} --data {data.name} --precision {precision}",
             learned_from=found.learned_from,
         ),
-        calibration_images=_prepared(training_faces or labelled, calibration, spec, advance),
-        faces=_labelled(labelled, training_faces, spec, advance),
+        calibration_images=_prepared(training_faces or labelled, calibration, spec, progress),
+        faces=_labelled(labelled, training_faces, spec, progress),
         split=faces.title,
         precision=precision,
         full=full,
     )
 
 
-def _labelled(faces: Faces, training: Faces | None, spec: NetworkSpec, advance: Callable[[int], None]) -> LabelledFaces:
+def _labelled(faces: Faces, training: Faces | None, spec: NetworkSpec, progress: Progress | None) -> LabelledFaces:
     """The faces as the network takes them, with the classes of its first head."""
     votes = None
     if faces.votes is not None and set(faces.vote_labels) == set(VOTE_LABELS):
         votes = faces.votes[:, [faces.vote_labels.index(name) for name in VOTE_LABELS]]
     copied, leaked = np.zeros(len(faces), np.bool_), None
     if training is not None:
-        kind = copied_rows(faces.squares(progress=advance), training.squares(progress=advance))
+        kind = copied_rows(faces.squares(progress=progress), training.squares(progress=progress))
         copied, leaked = kind == COPY_KINDS.index("exact"), kind >= 0
-    images = _prepared(faces, np.arange(len(faces)), spec, advance)
+    images = _prepared(faces, np.arange(len(faces)), spec, progress)
     return LabelledFaces(images, _classes_of(spec.heads[0], faces.labels)[faces.label], votes, copied, leaked)
 
 
@@ -148,12 +139,13 @@ def _classes_of(head: HeadSpec, labels: tuple[str, ...]) -> npt.NDArray[np.int64
 
 
 def _prepared(
-    faces: Faces, rows: npt.NDArray[np.intp], spec: NetworkSpec, advance: Callable[[int], None]
+    faces: Faces, rows: npt.NDArray[np.intp], spec: NetworkSpec, progress: Progress | None
 ) -> npt.NDArray[np.uint8]:
     """Some faces as the network takes them, uint8 of shape (N, C, S, S), through the one preprocessing."""
     images = np.empty((len(rows), spec.in_channels, spec.size_px, spec.size_px), np.uint8)
     for start in range(0, len(rows), _CHUNK):
         part = faces.images(rows[start : start + _CHUNK], color=spec.channels == "rgb")
         images[start : start + len(part)] = whole_batch(part, spec.input_spec())
-        advance(len(part))
+        if progress is not None:
+            progress(start + len(part), len(rows), "reading faces")
     return images

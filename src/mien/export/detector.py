@@ -8,7 +8,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
 from mien.export.graph import OPSET, canonical_bytes
 from mien.files import check_destination, write_atomically
+from mien.progress import Progress
 from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector
 from mien.train.detector.validate import DETECTOR_INPUT
 from mien.zoo.card import ModelCard, TrainingData
@@ -130,7 +131,7 @@ def export_measured(
     precision: str = "float32",
     summary: str = "",
     licence: str = "",
-    progress: Callable[[int, int | None, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> ModelCard:
     """Measure a checkpoint on photos, and export it with these scores on its card.
 

@@ -19,6 +19,7 @@ from mien.data.info import open_parquet
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
 from mien.labels import NOT_FACE, UNKNOWN, canonical_name, scheme_of
+from mien.progress import Progress
 from mien.zoo import find_model
 
 __all__ = ["face_scores", "knowing_head", "label_probabilities", "model_outputs", "read_probabilities"]
@@ -30,7 +31,7 @@ _UPSCALE = 2
 
 
 def model_outputs(
-    images: Images, model: str, threads: int, progress: Callable[[int], None] | None = None
+    images: Images, model: str, threads: int, progress: Progress | None = None
 ) -> dict[tuple[str, ...], Floats]:
     """Run an expression model on faces that are cropped already.
 
@@ -76,7 +77,7 @@ def knowing_head(heads: Sequence[tuple[str, ...]], labels: Sequence[str]) -> tup
 
 
 def face_scores(
-    images: Images, detector: str, threads: int, progress: Callable[[int], None] | None = None
+    images: Images, detector: str, threads: int, progress: Progress | None = None
 ) -> npt.NDArray[np.float64]:
     """The detector's best score in each image, 0 where it finds no face; float64 of shape (N,).
 
@@ -95,11 +96,9 @@ def face_scores(
     return np.concatenate([np.asarray(part, np.float64) for part in _over_chunks(run, images, threads, progress)])
 
 
-def _over_chunks(
-    run: Callable[[Images], Any], images: Images, threads: int, progress: Callable[[int], None] | None
-) -> list[Any]:
+def _over_chunks(run: Callable[[Images], Any], images: Images, threads: int, progress: Progress | None) -> list[Any]:
     blocks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
-    results = []
+    results, done = [], 0
     # OpenCV's own threads would fight with these over the cores.
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -107,8 +106,9 @@ def _over_chunks(
         with ThreadPoolExecutor(threads) as pool:
             for block, result in zip(blocks, pool.map(run, blocks), strict=True):
                 results.append(result)
+                done += len(block)
                 if progress is not None:
-                    progress(len(block))
+                    progress(done, len(images), "looking at images")
     finally:
         cv2.setNumThreads(before)
     return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +31,7 @@ from mien.errors import ModelError, UsageError, warn
 from mien.labels import NOT_FACE
 from mien.options import given_options
 from mien.parallel import usable_cores
+from mien.progress import Progress
 from mien.zoo import find_model
 
 __all__ = ["Audit", "AuditOptions", "audit_dataset", "identify"]
@@ -100,7 +101,7 @@ def audit_dataset(
     dataset: Dataset | str | os.PathLike[str],
     options: AuditOptions | None = None,
     *,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     **kwargs: Any,
 ) -> Audit:
     """Look for copies, leaks, flat images, images without a face, and wrong labels.
@@ -112,7 +113,7 @@ def audit_dataset(
     options : AuditOptions, optional
         Or its fields as keywords.
     progress : callable, optional
-        Called with the part's name, the images done in it, and all images.
+        Called with what is done, of how many, and what is under way.
 
     Returns
     -------
@@ -126,17 +127,12 @@ def audit_dataset(
     given = _given_probabilities(dataset, options)
     if options.detector != "none":
         open_detector(options.detector, 1)
-    count = len(dataset)
     seconds: dict[str, float] = {}
 
-    def told(part: str) -> Callable[[int], None] | None:
-        done = 0
-
-        def tell(more: int) -> None:
-            nonlocal done
-            done += more
+    def told(part: str) -> Progress:
+        def tell(done: int, total: int | None, _: str) -> None:
             if progress is not None:
-                progress(part, done, count)
+                progress(done, total, part)
 
         return tell
 
@@ -157,7 +153,7 @@ def audit_dataset(
     faceless, not_face = face_findings(dataset, doubt, detected, {finding.index for finding in flat})
     with _timed(seconds, "labels"):
         probabilities = label_probabilities(outputs, dataset.labels) if given is None else given
-        in_sample = np.isin(dataset.split, list(trained)) if given is None else np.zeros(count, np.bool_)
+        in_sample = np.isin(dataset.split, list(trained)) if given is None else np.zeros(len(dataset), np.bool_)
         issues = find_label_issues(dataset.label, probabilities, in_sample)
         dropped = {finding.index for finding in (*flat, *faceless) if finding.action == "drop"}
         wrong = label_findings(dataset, issues, probabilities, in_sample, dropped)

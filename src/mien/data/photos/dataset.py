@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mien.data.info import load_pyarrow, open_parquet, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, json_text, replaced_file, utf8_text
+from mien.progress import Progress
 
 __all__ = [
     "FROM_LABEL",
@@ -187,7 +188,7 @@ def write_photos(
     path: str | os.PathLike[str],
     photos: Iterable[Photo],
     info: Mapping[str, Any],
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PhotoDataset:
     """Write photos as a dataset, which appears whole or not at all.
 
@@ -199,7 +200,7 @@ def write_photos(
     info : mapping
         What was done, as plain values; kept in the file.
     progress : callable, optional
-        Called with the number of photos written so far.
+        Called with what is done, of how many, and what is under way.
     """
     pa = load_pyarrow()
     boxes = pa.list_(pa.list_(pa.float32()))
@@ -224,11 +225,11 @@ def write_photos(
                 writer.write_table(pa.Table.from_pylist(pending, schema))
                 pending, pending_bytes = [], 0
                 if progress is not None:
-                    progress(done)
+                    progress(done, None, "writing")
         if pending:
             writer.write_table(pa.Table.from_pylist(pending, schema))
         if progress is not None:
-            progress(done)
+            progress(done, None, "writing")
     return PhotoDataset(path)
 
 

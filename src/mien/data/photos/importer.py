@@ -21,6 +21,7 @@ from mien.data.photos.sources import LAYOUTS, find_layout
 from mien.data.pixels import decode_gray
 from mien.errors import InputError, UsageError
 from mien.options import given_options
+from mien.progress import Progress
 
 __all__ = ["PhotoImportSummary", "choose_photos", "import_photos"]
 
@@ -62,7 +63,7 @@ def import_photos(
     dest: str | os.PathLike[str],
     options: PhotoImportOptions | None = None,
     *,
-    progress: Callable[[int, int | None, str], None] | None = None,
+    progress: Progress | None = None,
     **kwargs: Any,
 ) -> tuple[PhotoDataset, PhotoImportSummary]:
     """Read photos with boxed faces in any known layout and write them in the one form.
@@ -77,7 +78,7 @@ def import_photos(
     options : PhotoImportOptions, optional
         Or its fields as keywords.
     progress : callable, optional
-        Called with what is done, the total (None where it is not known) and what is under way.
+        Called with what is done, of how many (None where it is not known), and what is under way.
 
     Raises
     ------
@@ -111,7 +112,7 @@ def import_photos(
         for photo, split in zip(again, splits, strict=True)
         if isinstance(photo, Photo)
     )
-    dataset = write_photos(dest, photos, facts, lambda done: tell(done, total, "writing"))
+    dataset = write_photos(dest, photos, facts, lambda done, _, part: tell(done, total, part))
     _count(dataset, summary)
     return dataset, summary
 
