@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ __all__ = ["build", "find_timm"]
 # A larger input is possible everywhere, a smaller one only where the network does not halve it too often: building
 # tells.
 _DEFAULT_PX = 48
+_LONGEST_REASON = 200
 
 
 class _TimmBackbone(Backbone):
@@ -210,7 +212,12 @@ def _features_of(model: nn.Module, spec: NetworkSpec) -> int:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
+    if not text:
+        return type(error).__name__
+    line = text.splitlines()[0]
+    if len(line) > _LONGEST_REASON:
+        line = line[:_LONGEST_REASON].rpartition(". ")[0] or textwrap.shorten(line, _LONGEST_REASON, placeholder=" ...")
+    return line.rstrip(".")
 
 
 @contextmanager
