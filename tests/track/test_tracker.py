@@ -91,6 +91,29 @@ def test_a_short_gap_costs_nothing(gap_s, speed_px):
     assert always_same(follow(frames())) == {1: 1}
 
 
+def test_who_changes_slowly_is_known_again_after_a_gap():
+    tracker = Tracker()
+    ids = []
+    for number in range(120):
+        image, faces = scene({1: (100, 90)})
+        share = min(number / 90, 1)
+        image[90:150, 100:160] = cv2.addWeighted(patch(1), 1 - share, patch(2), share, 0)
+        ids += tracker.update([] if 100 <= number < 115 else faces, image, number / RATE)
+    assert ids == [1] * 105
+
+
+def test_who_moves_fast_is_found_again_where_the_way_leads():
+    """Before a background that shows that it is not the camera that moves."""
+    tracker = Tracker()
+    behind = np.random.default_rng(0).integers(0, 255, (240, 640, 3), np.uint8)
+    ids = []
+    for number in range(45):
+        image, faces = scene({1: (20 + 12 * number, 90)})
+        image = np.where(image == 128, behind, image)
+        ids += tracker.update([] if 20 <= number < 29 else faces, image, number / RATE)
+    assert ids == [1] * 36
+
+
 def test_a_long_gap_makes_a_new_number():
     tracker = Tracker(max_gap_s=1.0)
     assert follow([({1: (20, 90)}, [1])], tracker)[-1] == {1: 1}
