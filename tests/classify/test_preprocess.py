@@ -37,6 +37,19 @@ def test_a_face_is_not_stretched():
     assert np.ptp(rows) == np.ptp(columns)
 
 
+@pytest.mark.parametrize("shape", [(24, 48), (25, 48), (48, 31), (47, 48)])
+def test_what_lacks_to_the_models_proportions_is_reflected_on_both_sides(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    lacks = [((48 - side) // 2, (49 - side) // 2) for side in shape]
+    np.testing.assert_array_equal(whole_batch([image], GRAY)[0, 0], np.pad(image, lacks, mode="reflect"))
+
+
+def test_a_larger_image_is_averaged():
+    image = np.random.default_rng(0).integers(0, 256, (144, 144), np.uint8)
+    means = image.reshape(48, 3, 48, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(whole_batch([image], GRAY)[0, 0], means, atol=0.51)
+
+
 @pytest.mark.parametrize("shape", [(3, 30_000), (30_000, 3), (40, 20_000, 3)])
 def test_a_strip_takes_no_more_memory_than_it_has(shape):
     """A banner of 3 x 30,000 pixels was completed to a square of 900 megapixels."""
