@@ -2,7 +2,10 @@
 
 import io
 import struct
+import time
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +54,27 @@ def test_an_embedded_thumbnail_does_not_hide_a_missing_end():
     assert not read_header(data).truncated
     assert read_header(data[:-200]).truncated
     assert read_header(data).size_wh == (64, 64)
+
+
+def test_a_jpeg_in_the_segment_of_a_marker_that_has_none_is_the_picture():
+    """Decoders go on right behind such a marker, and read no further than to the end of the first picture."""
+    large, small = (encode(Image.new("L", (side, side)), "JPEG") for side in (900, 9))
+    data = large[:2] + b"\xff\xd0" + len(large).to_bytes(2, "big") + large[2:] + small[2:]
+    assert read_header(small).size_wh == (9, 9)
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE).shape == (900, 900)
+    assert read_header(data).size_wh == (900, 900)
+
+
+def test_a_file_of_very_many_parts_is_given_up_soon():
+    """Each takes a step of Python, and a service reads headers of 20 MB."""
+    start = b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\x00"
+    comments = b"\xff\xfe\x00\x02" * 500_000
+    begun_s = time.process_time()
+    assert read_header(start + comments).size_wh is None
+    assert read_header(start + b"\xff\xda\x00\x02" + comments).scans > 1000
+    assert read_header(b"\xff\xd8\xff\xe0\x00\x02" + bytes(2_000_000)).truncated
+    assert read_header(b"P6\n" + b"#\n" * 1_000_000).size_wh is None
+    assert time.process_time() - begun_s < 0.5
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

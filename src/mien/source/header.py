@@ -14,10 +14,13 @@ __all__ = ["ImageHeader", "read_header"]
 
 _MOST_PAGES = 10_000
 _MOST_EXTENTS = 1000
+_MOST_SEGMENTS = 10_000
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""Of a JPEG, within or behind coded pixels: all but zeros after a byte of them, fill bytes and restart markers."""
+"""Of a JPEG, within or behind coded pixels: restart markers belong to these."""
 # To OpenCV a number ends with the byte after it, whatever that is; only of white space both read the same.
 _PNM_SIZE = re.compile(rb"P[1-6]\s(?:\s|#[^\r\n]*[\r\n])*(\d{1,9})\s(?:\s|#[^\r\n]*[\r\n])*(\d{1,9})\s")
+_PNM_BYTES = 4096
 _J2K_START = b"\xff\x4f\xff\x51"
 
 
@@ -81,35 +84,38 @@ def read_header(data: bytes) -> ImageHeader:
 def _jpeg(data: bytes) -> ImageHeader:
     size: tuple[int, int] | None = None
     position = 2
-    while True:
-        while data[position] != 0xFF:
-            position += 1
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, position)
+        if found is None:
+            return ImageHeader("JPEG", truncated=True)
+        position, marker = found.end(), data[found.end() - 1]
         if marker == 0xDA:
             # Entropy-coded data follows; the end marker must come somewhere after it (an embedded thumbnail,
             # which has an end marker of its own, lies before).
             truncated = data.rfind(b"\xff\xd9") < position
-            return ImageHeader("JPEG", size, truncated=truncated, scans=_jpeg_scans(data, position + 1))
-        (length,) = struct.unpack_from(">H", data, position + 1)
+            return ImageHeader("JPEG", size, truncated=truncated, scans=_jpeg_scans(data, position))
+        if marker == 0x01 or 0xD0 <= marker <= 0xD9:  # these stand alone
+            continue
+        (length,) = struct.unpack_from(">H", data, position)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, position + 4)
+            height, width = struct.unpack_from(">HH", data, position + 3)
             size = (width, height)
-        position += 1 + length
+        position += length
+    return ImageHeader("JPEG")
 
 
 def _jpeg_scans(data: bytes, position: int) -> int:
-    """How many scans a JPEG has, of which the first one's header begins here."""
+    """How many scans a JPEG has, of which the first one's header begins here; very many are not counted."""
     scans = 1
-    while found := _NEXT_MARKER.search(data, position):
+    for _ in range(_MOST_SEGMENTS):
+        found = _NEXT_MARKER.search(data, position)
+        if found is None or data[found.end() - 1] == 0xD9:
+            return scans
         position, marker = found.end(), data[found.end() - 1]
-        if marker == 0xD9:
-            break
         scans += marker == 0xDA
         if marker >= 0xC0:  # what belongs to it may hold bytes like a marker's
             position += int.from_bytes(data[position : position + 2], "big")
-    return scans
+    return _MOST_SEGMENTS
 
 
 def _png(data: bytes) -> ImageHeader:
@@ -263,7 +269,7 @@ def _j2k(data: bytes, position: int = 0) -> ImageHeader:
 
 
 def _pnm(data: bytes) -> ImageHeader:
-    found = _PNM_SIZE.match(data)
+    found = _PNM_SIZE.match(data, 0, _PNM_BYTES)
     return ImageHeader("PNM", found and (int(found[1]), int(found[2])))
 
 
