@@ -163,8 +163,7 @@ class _Rows:
         import pyarrow.parquet
 
         self._pack()
-        schema = self._schema.with_metadata(metadata)
-        table = pyarrow.concat_tables(self._tables) if self._tables else schema.empty_table()
+        table = pyarrow.concat_tables(self._tables)
         stream = io.BytesIO()
         pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), stream, compression="zstd")
         return stream.getvalue()
@@ -172,9 +171,8 @@ class _Rows:
     def _pack(self) -> None:
         import pyarrow
 
-        if self._waiting:
-            self._tables.append(pyarrow.Table.from_pylist(self._waiting, self._schema))
-            self._waiting = []
+        self._tables.append(pyarrow.Table.from_pylist(self._waiting, self._schema))
+        self._waiting = []
 
 
 def read_tally(stream: Any) -> Tally:
