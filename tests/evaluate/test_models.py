@@ -13,7 +13,7 @@ import torch
 from mien.classify.calibration import softmax
 from mien.errors import ModelError
 from mien.evaluate import compare_models, evaluate_model
-from mien.evaluate.models import open_model
+from mien.evaluate.models import distinct_names, open_model
 from mien.evaluate.page import comparison_page
 from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import save_checkpoint
@@ -65,10 +65,20 @@ def test_checkpoints_stand_beside_exported_models(checkpoint: Path, tmp_path: Pa
     data = write_dataset(tmp_path / "a.parquet", IMAGES)
     comparison = compare_models(["small", checkpoint, twin], data, timed_faces=2, threads=2)
     values = comparison.to_dict()
-    assert [row["name"] for row in values["models"]] == ["small", str(checkpoint), str(twin)]
+    assert [row["name"] for row in values["models"]] == ["small", checkpoint.parent.name, "other"]
     assert all(row["ms_a_face"]["median"] > 0 for row in values["models"])
     assert values["models"][1]["scores"] == values["models"][2]["scores"]
     assert "checkpoints run in torch" in comparison_page(comparison)
+
+
+def test_models_of_one_name_are_told_apart() -> None:
+    named = {
+        "runs/a/best.safetensors": "a", "runs/b/best.safetensors": "b", "best/one.onnx": "one.onnx",
+        "x/c/last.safetensors": "x/c/last.safetensors", "y/c/last.safetensors": "y/c/last.safetensors",
+        "base.onnx": "base",
+    }  # fmt: skip
+    files = [Path(name) for name in named]
+    assert distinct_names(["best", "best", "best", "last", "last", "base"], files) == list(named.values())
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -19,7 +18,7 @@ from mien.data.faces import Faces
 from mien.data.held_out import open_measured
 from mien.errors import UsageError
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.models import open_model
+from mien.evaluate.models import distinct_names, open_model
 from mien.evaluate.options import CompareOptions
 from mien.evaluate.predict import predict
 from mien.evaluate.report import answers_of, ferplus_scores, model_facts, row_facts, wanted_rows
@@ -92,7 +91,9 @@ def compare_models(
     threads = options.threads or usable_cores()
     opened = [open_model(model, threads) for model in models]
     stored, classifiers = [model for model, _ in opened], [classifier for _, classifier in opened]
-    names = _names(stored)
+    if len({model.weights.resolve() for model in stored}) < len(stored):
+        raise UsageError("a model is given twice; expected different models")
+    names = distinct_names([model.card.name for model in stored], [model.weights for model in stored])
     known = [model.card.learned_from for model in stored]
     measured = open_measured(data, options.split, known, learned=options.learned)
     faces = measured.faces
@@ -141,17 +142,6 @@ def compare_models(
             "seconds": round(time.monotonic() - start_s, 1),
         }
     )
-
-
-def _names(stored: Sequence[StoredModel]) -> list[str]:
-    """What to call each model: its card's name, or the file's where two cards say the same."""
-    if len({model.weights.resolve() for model in stored}) < len(stored):
-        raise UsageError("a model is given twice; expected different models")
-    names = [model.card.name for model in stored]
-    for pick in (lambda path: path.name, str):
-        double = {name for name, count in Counter(names).items() if count > 1}
-        names = [pick(m.weights) if n in double else n for m, n in zip(stored, names, strict=True)]
-    return names
 
 
 def _timed(

@@ -17,6 +17,7 @@ from mien.evaluate.detection_models import MeasuredDetector, open_measured_detec
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos, Scored, score_detectors
 from mien.evaluate.detection_scores import IOUS, SAMPLES
+from mien.evaluate.models import distinct_names
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, bootstrap_weights, recall_at_false_finds
 from mien.progress import Progress
 
@@ -90,12 +91,11 @@ def compare_detectors(
 
 
 def _named(detectors: Sequence[MeasuredDetector], models: Sequence[str | Path]) -> list[MeasuredDetector]:
-    """Each with a name of its own: that of its card, or what it was called by where two cards say the same."""
-    names = [one.facts["name"] for one in detectors]
+    """Each with a name of its own."""
     if len({one.facts["sha256"] for one in detectors}) < len(detectors):
         raise UsageError("a detector is given twice; expected different ones")
-    own = [str(model) if names.count(name) > 1 else name for name, model in zip(names, models, strict=True)]
-    return [one._replace(facts={**one.facts, "name": name}) for one, name in zip(detectors, own, strict=True)]
+    names = distinct_names([one.facts["name"] for one in detectors], [Path(model) for model in models])
+    return [one._replace(facts={**one.facts, "name": name}) for one, name in zip(detectors, names, strict=True)]
 
 
 def _pairs(scored: Sequence[Scored], photos: int) -> list[dict[str, Any]]:

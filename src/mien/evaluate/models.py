@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from mien.classify import Classifier, OnnxClassifier
 from mien.errors import MissingExtraError, ModelError
 from mien.zoo import StoredModel, find_model
 
-__all__ = ["CHECKPOINT", "open_model"]
+__all__ = ["CHECKPOINT", "distinct_names", "open_model"]
 
 CHECKPOINT = ".safetensors"
 """How files end that hold a checkpoint."""
@@ -52,3 +54,15 @@ def open_model(
 
     classifier = TorchClassifier(path, threads, gpu=torch.cuda.is_available() if gpu is None else gpu)
     return classifier.stored, classifier
+
+
+def distinct_names(names: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """What to call several models in one report: their own names, where these are all different.
+
+    Where they are not, it is the file's name, its folder's (the checkpoints of all runs are called alike), or its path.
+    """
+    names = list(names)
+    for pick in (lambda file: file.name, lambda file: file.resolve().parent.name, str):
+        double = {name for name, count in Counter(names).items() if count > 1}
+        names = [pick(file) if name in double else name for name, file in zip(names, files, strict=True)]
+    return names
