@@ -33,6 +33,20 @@ def test_overconfident_logits_get_a_high_temperature() -> None:
     assert scores["ece_held_out"] < scores["ece_before"] / 3
 
 
+def test_each_half_has_the_temperature_of_the_other() -> None:
+    logits, labels = noisy(601)
+    logits[::2] *= 4
+    even, odd = slice(0, None, 2), slice(1, None, 2)
+    halves = [
+        softmax(logits[here], fit_temperature(logits[there], labels[there]))
+        for here, there in ((even, odd), (odd, even))
+    ]
+    error = expected_calibration_error(np.concatenate(halves), np.concatenate([labels[even], labels[odd]]))
+    assert calibration_scores(logits, labels)[1]["ece_held_out"] == pytest.approx(error, abs=1e-5)
+    report = scheme_calibration(logits, labels, SCHEMES["fer7"], FER7, np.ones(601))
+    assert report["ece_held_out"] == pytest.approx(error, abs=1e-5)
+
+
 def test_a_single_face_has_no_other_half() -> None:
     temperature, scores = calibration_scores(np.array([[2.0, 0.0, 1.0]]), np.array([0]))
     assert temperature > 0
@@ -46,6 +60,10 @@ def test_the_plot_shows_the_error(seed: int, rows: int) -> None:
     probabilities = softmax(2 * logits)
     bins = reliability_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
     assert sum(part["images"] for part in bins) == rows
+    np.testing.assert_allclose(
+        [(part["low"], part["high"]) for part in bins], [(n / 15, (n + 1) / 15) for n in range(15)], atol=1e-5
+    )
+    assert all(part["low"] - 1e-4 < part["confidence"] < part["high"] + 1e-4 for part in bins if part["images"])
     gaps = sum(part["images"] * abs(part["confidence"] - part["accuracy"]) for part in bins if part["images"])
     assert gaps / rows == pytest.approx(expected_calibration_error(probabilities, labels), abs=1e-4)
 
