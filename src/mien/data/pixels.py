@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
 from mien.source.header import read_header
-from mien.source.image import decode_image
+from mien.source.image import DEFAULT_MAX_MEGAPIXELS, MOST_SCANS, decode_image
 
 __all__ = ["cut_face", "decode_gray", "fit_square", "parse_pixels"]
 
@@ -19,7 +19,6 @@ GrayImage = npt.NDArray[np.uint8]
 
 # OpenCV refuses a WebP of fewer than 32 bytes, and a black face takes 30; bytes after the end do no harm.
 _SHORTEST = 32
-_JPEG = b"\xff\xd8"
 _TRANSPARENT_OR_TURNED = ("PNG", "WebP", "GIF", "TIFF", "AVIF")
 
 
@@ -42,10 +41,15 @@ def decode_gray(data: bytes, source: str) -> GrayImage:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether OpenCV's gray is all that there is to see: nothing is transparent, nor turned in a way of its own."""
-    if data.startswith(_JPEG):
-        return True
+    """Whether OpenCV's gray is all that there is to see: nothing is transparent, nor turned in a way of its own.
+
+    And whether it may be decoded at all: what is too large is left to `decode_image`, which says so.
+    """
     header = read_header(data)
+    if header.size_wh is None or header.scans > MOST_SCANS:
+        return False
+    if header.size_wh[0] * header.size_wh[1] > DEFAULT_MAX_MEGAPIXELS * 1e6:
+        return False
     return header.opaque or header.format not in _TRANSPARENT_OR_TURNED
 
 

@@ -31,7 +31,7 @@ ImageLike: TypeAlias = Union[str, os.PathLike[str], bytes, bytearray, memoryview
 
 DEFAULT_MAX_MEGAPIXELS = 200.0
 # Programs write about ten. Each takes as long as the whole picture, and but a few bytes.
-_MOST_SCANS = 100
+MOST_SCANS = 100
 _BLOCK_PIXELS = 1 << 18
 _MOST_BYTES = (1 << 31) - 1
 """Of a file: OpenCV takes no more."""
@@ -146,7 +146,7 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
     if header.size_wh is None:  # OpenCV knows more formats, but what it will allocate for them nobody knows before
         raise InputError(source, _undecodable(header, data))
-    if header.scans > _MOST_SCANS:
+    if header.scans > MOST_SCANS:
         raise InputError(source, f"the {header.format} file has {header.scans:,} scans, which would take for ever")
     # OpenCV refuses WebP files of under 32 bytes, which a plain picture may well be; zeros at the end do no harm.
     buffer = np.frombuffer(data.ljust(32, b"\0"), np.uint8)
