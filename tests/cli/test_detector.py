@@ -69,6 +69,7 @@ def test_compare(run: Callable[..., Done], photos: Path, tmp_path: Path) -> None
     assert done.code == 0, done.err
     assert "mien - face-detector  recall, IoU 0.5" in done.out
     assert "no difference shown" in done.out
+    assert "export them to compare times" in done.out
     assert json.loads((tmp_path / "c.json").read_text())["kind"] == "detectors"
     assert "photo by photo" in (tmp_path / "c.html").read_text().lower()
     done = run("compare", "mien", WEIGHTS, "--data", photos, "--ten-views", "--page", tmp_path / "no.html")

@@ -67,6 +67,8 @@ def open_measured_detector(model: str | Path, threads: int, min_face_px: float |
 
 
 def _open_checkpoint(path: Path, threads: int) -> MeasuredDetector:
+    import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
+
     try:
         import torch
     except ImportError as error:

@@ -44,6 +44,8 @@ def open_model(
         return stored, OnnxClassifier(stored, threads)
     if not path.is_file():
         raise ModelError(f"{path}: no such file; expected a checkpoint that 'mien train' wrote")
+    import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
+
     try:
         import safetensors  # noqa: F401
         import torch
