@@ -30,13 +30,13 @@ def show_detectors(console: Console, values: dict[str, Any]) -> None:
     console.print()
     _show_pairs(console, values["pairs"])
     in_torch = any(one["as_shipped"] is None for one in models)
+    slower = "; checkpoints run in torch, at all that scores 0.1: export them to compare times" if in_torch else ""
     print_line(
         console,
         f"recall at {values['false_finds_a_photo']:g} false detections a photo; as shipped: with the score on its "
         "card; landmarks: error in eye distances; "
         f"ms: a photo without decoding, {values['threads']} thread{'s' if values['threads'] > 1 else ''}, median, in "
-        f"turns{'; checkpoints run in torch, at all that scores 0.1: export them to compare times' if in_torch else ''}; "
-        f"measured in {values['seconds']:.0f} s",
+        f"turns{slower}; measured in {values['seconds']:.0f} s",
         "dim",
     )
 

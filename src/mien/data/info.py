@@ -166,20 +166,20 @@ class DatasetInfo:
         def value(dtype: str) -> dict[str, Any]:
             return {"dtype": dtype, "_type": "Value"}
 
-        def list_of(feature: dict[str, Any], length: int = -1) -> dict[str, Any]:
-            return {"feature": feature, "length": length, "_type": "Sequence"}
+        # Without a length: pyarrow before 26 cannot read lists of one length again if some rows have none.
+        def list_of(feature: dict[str, Any]) -> dict[str, Any]:
+            return {"feature": feature, "length": -1, "_type": "Sequence"}
 
-        votes, labels = len(self.vote_labels), len(self.labels)
         every: dict[str, tuple[Any, dict[str, Any]]] = {
             "image": (pa.struct([("bytes", pa.binary()), ("path", pa.string())]), {"_type": "Image"}),
             "label": (pa.int64(), {"names": list(self.labels), "_type": "ClassLabel"}),
             "split": (pa.string(), value("string")),
             "source": (pa.string(), value("string")),
             "row": (pa.int64(), value("int64")),
-            "votes": (pa.list_(pa.uint8(), votes), list_of(value("uint8"), votes)),
-            "distribution": (pa.list_(pa.float32(), labels), list_of(value("float32"), labels)),
-            "box_xyxy": (pa.list_(pa.float32(), 4), list_of(value("float32"), 4)),
-            "landmarks_xy": (pa.list_(pa.list_(pa.float32(), 2)), list_of(list_of(value("float32"), 2))),
+            "votes": (pa.list_(pa.uint8()), list_of(value("uint8"))),
+            "distribution": (pa.list_(pa.float32()), list_of(value("float32"))),
+            "box_xyxy": (pa.list_(pa.float32()), list_of(value("float32"))),
+            "landmarks_xy": (pa.list_(pa.list_(pa.float32())), list_of(list_of(value("float32")))),
             "valence": (pa.float32(), value("float32")),
             "arousal": (pa.float32(), value("float32")),
             "attributes": (
