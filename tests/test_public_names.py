@@ -31,7 +31,7 @@ HEAVY = [
 
 
 LAZY = ["mien", *(f"mien.{name}" for name in (
-    "data", "data.photos", "evaluate", "train", "train.architectures", "train.search"
+    "data", "data.photos", "evaluate", "sink", "train", "train.architectures", "train.search"
 ))]  # fmt: skip
 
 
@@ -104,6 +104,16 @@ def test_the_help_of_all_commands_loads_no_stage():
         "uvicorn",
         "pydantic",
     }
+
+
+def test_json_lines_wait_for_nothing_that_draws(astronaut_path):
+    program = (
+        f"import sys; sys.argv[1:] = ['recognize', {str(astronaut_path)!r}, '--json']; from mien.cli import main; "
+        "sys.stdout = sys.stderr\ntry: main()\nexcept SystemExit: pass\nsys.stdout = sys.__stdout__"
+    )
+    loaded = loaded_after(program)
+    assert "onnxruntime" in loaded
+    assert not loaded & {*HEAVY, "rich"}
 
 
 def test_a_command_does_not_load_the_others():

@@ -76,9 +76,8 @@ def recognize(
     import cv2
 
     from mien.cli.recognize_photos import PhotoRun
-    from mien.cli.recognize_video import VideoRun
     from mien.recognizer import Recognizer
-    from mien.sink import JsonLinesSink, TimelineSink, open_row_sink
+    from mien.sink import JsonLinesSink, open_row_sink
     from mien.sink.draw import drawn_kind
     from mien.source import expand_inputs
     from mien.source.expand import OutputFolder, count_videos
@@ -92,9 +91,9 @@ def recognize(
     if output is not None and output.left_out:
         say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")
     recognizer = Recognizer(**vars(options))
-    console = open_console()
-    bar = _bar_console(console, json)
-    table = not json and not quiet
+    console = None if json else open_console()
+    bar = _bar_console(console)
+    table = None if quiet else console
     files: dict[Path, RowFile | TimelineSink] = {}
     read = unread = 0
     with contextlib.ExitStack() as stack:
@@ -105,13 +104,15 @@ def recognize(
             files[out] = stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty))
             sinks.insert(0, files[out])  # a screen that takes no more costs no row of what was read
         if timeline is not None:
+            from mien.sink import TimelineSink
+
             files[timeline] = stack.enter_context(TimelineSink(timeline, recognizer.scheme))
             sinks.append(files[timeline])
         if len(photos) != 1 and not videos:  # each photo has a thread, with which OpenCV's own would only compete
             cv2.setNumThreads(1)
         into_folder = kind == "folder"
         if photos:
-            read, unread = PhotoRun(recognizer, sinks, drawn, into_folder, console, bar, table).read(photos)
+            read, unread = PhotoRun(recognizer, sinks, drawn, into_folder, table, bar).read(photos)
         for name in inputs:
             left_out = count_videos(name, recursive, output) if read else 0
             if left_out:
@@ -119,16 +120,18 @@ def recognize(
                     f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos"
                 )
         if videos:
-            video_run = VideoRun(recognizer, sinks, drawn, into_folder, console, bar, table, video_options)
+            from mien.cli.recognize_video import VideoRun
+
+            video_run = VideoRun(recognizer, sinks, drawn, into_folder, table, bar, video_options)
             failed = video_run.read(videos)
             read, unread = read + len(videos) - failed, unread + failed
     for path, sink in files.items():
         if not sink.begun:
             say(f"{path}: not written, since {'no video' if path == timeline else 'nothing'} could be read")
-        elif table:
-            written(console, path)
-    if table and read:
-        written(console, drawn)
+        elif table is not None:
+            written(table, path)
+    if table is not None and read:
+        written(table, drawn)
     if unread:
         raise typer.Exit(1)
 
@@ -167,13 +170,12 @@ def _check_fit(
         raise UsageError(f"--draw {draw} is one photo; for other inputs name a folder")
 
 
-def _bar_console(console: Console, json: bool) -> Console | None:
-    """Where a progress bar is drawn: on stdout's terminal, on that of stderr if stdout is a file, or nowhere.
+def _bar_console(console: Console | None) -> Console | None:
+    """Where a progress bar is drawn: on the terminal of `console`, on that of stderr if stdout is a file, or nowhere.
 
     What goes through a pipe may come out on the same terminal, as from jq or less, and the bar would be in its way.
     """
-    if console.is_terminal:
-        return None if json else console
-    errors = open_console(stderr=True)
-    to_file = errors.is_terminal and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    return errors if to_file else None
+    if console is not None and console.is_terminal:
+        return console
+    to_file = sys.stderr.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    return open_console(stderr=True) if to_file else None

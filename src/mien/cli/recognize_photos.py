@@ -10,7 +10,8 @@ from mien.cli.late_bar import LateBar
 from mien.cli.recognize_run import RecognizeRun
 from mien.cli.terminal import counted, say
 from mien.errors import InputError
-from mien.sink import DrawSink, Sink, TableSink
+from mien.sink.base import Sink
+from mien.sink.draw import DrawSink
 from mien.source import Frame, SourceFile
 from mien.source.image import decode_image
 
@@ -44,21 +45,23 @@ class PhotoRun(RecognizeRun):
                     say(f"cannot read {InputError(reading.source, reading.error)}")
                 else:
                     read += 1
-                    if reading.note and not self.table:
+                    if reading.note and self.table is None:
                         say(f"note: {reading.source}: {reading.note}")
                 for sink in sinks:
                     sink.write(reading, frame)
                 faces += len(reading.faces)
                 bar.update(read + unread, read + unread)
-        if photos and self.table:
+        if photos and self.table is not None:
             totals = [counted(read, "photo"), counted(faces, "face"), *([f"{unread} not read"] if unread else [])]
-            self.console.print(f"{', '.join(totals)} in {time.monotonic() - start_s:.1f} s", style="dim")
+            self.table.print(f"{', '.join(totals)} in {time.monotonic() - start_s:.1f} s", style="dim")
         return read, unread
 
     def _own_sinks(self, files: list[SourceFile]) -> list[Sink]:
         sinks: list[Sink] = []
-        if self.table:
-            sinks.append(TableSink(self.console, self.recognizer.scheme, [file.path for file in files]))
+        if self.table is not None:
+            from mien.sink.table import TableSink
+
+            sinks.append(TableSink(self.table, self.recognizer.scheme, [file.path for file in files]))
         if self.draw is not None and self.into_folder:
             sinks.append(DrawSink(self.draw, {file.path: file.relative for file in files}))
         elif self.draw is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.recognizer import Recognizer
-from mien.sink import Sink
+from mien.sink.base import Sink
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,17 +29,15 @@ class RecognizeRun:
         A folder for annotated copies, or one file.
     into_folder : bool
         Whether it is a folder; folders may have the name of a file.
-    console : rich.console.Console
+    table : rich.console.Console or None
+        Where what was read is printed for a person; None prints nothing.
     bar : rich.console.Console or None
         Where a progress bar is drawn.
-    table : bool
-        Whether to print what was read for a person.
     """
 
     recognizer: Recognizer
     sinks: Sequence[Sink]
     draw: Path | None
     into_folder: bool
-    console: Console
+    table: Console | None
     bar: Console | None
-    table: bool

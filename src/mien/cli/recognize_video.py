@@ -76,9 +76,9 @@ class VideoRun(RecognizeRun):
             own: list[Sink] = []
             if target is not None:  # first: where it cannot be written, nothing is said of the video
                 own.append(stack.enter_context(VideoSink(target, None if info.live else video.path)))
-            if self.table:
-                self.console.print(Text(_heading(info), "bold"), highlight=False, soft_wrap=True)
-                own.append(stack.enter_context(SummarySink(self.console, self.recognizer.scheme)))
+            if self.table is not None:
+                self.table.print(Text(_heading(info), "bold"), highlight=False, soft_wrap=True)
+                own.append(stack.enter_context(SummarySink(self.table, self.recognizer.scheme)))
             bar = stack.enter_context(
                 LateBar(self.bar, info.duration_s, partial(_columns, timed=info.duration_s is not None))
             )
@@ -106,9 +106,9 @@ class VideoRun(RecognizeRun):
             parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")
         if readings.reconnects:
             parts.append(f"reconnected {counted(readings.reconnects, 'time')}")
-        if self.table:
+        if self.table is not None:
             rate = f"{counted(frames, 'frame')} in {seconds:.1f} s ({frames / max(seconds, 1e-6):.0f} a second)"
-            self.console.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)
+            self.table.print(", ".join([rate, *parts]), style="dim", highlight=False, soft_wrap=True)
         elif parts:
             say(f"note: {readings.info.source}: {', '.join(parts)}")
 
