@@ -86,7 +86,8 @@ def test_the_reader_ends_with_its_worker(jpegs, crashing_command):
 
 def test_a_photo_of_400_megapixels_is_refused_before_it_is_decoded(jpegs, crashing_reader):
     header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + b"\0" * 200
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    bomb += struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
     readings = read(crashing_reader, jpegs[1], bomb)
     assert "20000 x 20000 pixels are 400 megapixels; the limit is 200" in readings[1]["error"]
     assert readings[0]["error"] is None

@@ -289,7 +289,7 @@ def test_where_all_addresses_are_listened_on_it_says_one_for_other_computers():
         pytest.skip("this computer is in no network")
     with run_server("--host", "0.0.0.0", "--token", "sesame") as started:
         assert started.host == "127.0.0.1"
-        told = re.search(r"http://(\S+):(\d+)/#token=sesame", started.process.stderr.readline())
+        told = re.search(r"http://(\S+):(\d+)/ \(no camera", started.process.stderr.readline())
         assert told.groups() == (own, str(started.port))
         connection = http.client.HTTPConnection(own, started.port, timeout=10)
         connection.request("GET", "/healthz")
