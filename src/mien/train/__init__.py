@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from mien.lazy import lazy_names
 
-# On a CPU torch computes forward in one team of OpenMP threads and backward in another, each as large as there are
-# cores. By default the team that is done keeps its cores busy waiting, which makes a step take four times as long. The
+# By default torch's threads wait busily for each other. On a machine with other work each then keeps a core from
+# the one that it waits for, and a step took four times as long; on an idle one there is no difference. The
 # variable is read when torch is loaded, which nothing here does before; a value of the user's own stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
