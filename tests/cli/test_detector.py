@@ -60,7 +60,7 @@ def test_evaluate(run: Callable[..., Done], photos: Path, tmp_path: Path) -> Non
     done = run("evaluate", "mien", "--data", ROOT / "examples" / "tiny-dataset")
     assert done.code != 0
     assert "mien data photos" in done.err
-    assert "unknown detector model 'base'" not in run("evaluate", "base", "--data", photos).out
+    assert "unknown detector" not in run("evaluate", "base", "--data", photos).err
 
 
 def test_compare(run: Callable[..., Done], photos: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_compare(run: Callable[..., Done], photos: Path, tmp_path: Path) -> None
     assert "--sources can only be used with detectors" in done.err
     done = run("compare", "mien", "base", "--data", photos)
     assert (done.code, done.out) == (2, "")
-    assert "unknown detector model 'base'" in done.err
+    assert "unknown detector 'base'; expected one of mien, yunet" in done.err
     assert not (tmp_path / "no.html").exists()
 
 

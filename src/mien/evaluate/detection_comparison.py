@@ -16,7 +16,7 @@ from mien.errors import UsageError
 from mien.evaluate.detection_models import MeasuredDetector, open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos, Scored, score_detectors
-from mien.evaluate.detection_scores import IOUS, SAMPLES
+from mien.evaluate.detection_scores import IOUS, SAMPLES, mean_interval
 from mien.evaluate.models import distinct_names
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, bootstrap_weights, recall_at_false_finds
 from mien.progress import Progress
@@ -147,10 +147,8 @@ def _error_difference(first: Doubles, second: Doubles) -> dict[str, Any]:
     difference = difference[np.isfinite(difference)]
     if not len(difference):
         return {"faces": 0, "difference": None, "interval_95": None}
-    drawn = np.random.default_rng(0).integers(len(difference), size=(SAMPLES, len(difference)))
-    low, high = np.quantile(difference[drawn].mean(axis=1), (0.025, 0.975))
     return {
         "faces": len(difference),
         "difference": round(float(difference.mean()), 4),
-        "interval_95": [round(float(low), 4), round(float(high), 4)],
+        "interval_95": mean_interval(difference),
     }

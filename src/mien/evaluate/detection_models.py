@@ -6,8 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mien.detect import Detector
+from mien.detect import Detector, open_detector
+from mien.detect.yunet import YuNetDetector, yunet_path
 from mien.errors import InputError
+from mien.zoo import find_model
 
 __all__ = ["LOWEST_SCORE", "MeasuredDetector", "open_measured_detector"]
 
@@ -35,35 +37,30 @@ class MeasuredDetector(NamedTuple):
 
 def open_measured_detector(model: str | Path, threads: int, min_face_px: float | None) -> MeasuredDetector:
     """Open a detector to measure; parameters as in `mien.evaluate.detection.evaluate_detector`."""
-    from mien.detect.mien import MienDetector
-    from mien.detect.yunet import YuNetDetector, yunet_path
-    from mien.zoo.store import find_model, list_models
-
     path = Path(model)
     if path.suffix == ".safetensors":
         return _open_checkpoint(path, threads)
-    if str(model) in list_models() or path.with_suffix(".json").is_file():
-        stored = find_model(model, "detector")
-        card = stored.card
-        detector = MienDetector(stored, threads=threads, min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
-        shipped = MienDetector(stored, threads=threads, min_face_px=min_face_px)
-        return MeasuredDetector(detector, shipped, {
-            "name": card.name, "precision": card.precision, "parameters": card.parameters, "sha256": card.sha256,
-            "file_bytes": stored.weights.stat().st_size, "threads": threads,
-            "score_threshold": card.settings.get("score_threshold"),
-        })  # fmt: skip
-    if str(model) != "yunet" and path.suffix != ".onnx":
-        # Says which detectors there are.
-        find_model(model, "detector")
+    detector = open_detector(model, threads, min_face_px, LOWEST_SCORE)
+    facts = _facts_of_yunet(model) if isinstance(detector, YuNetDetector) else _facts_of_card(model, threads)
+    return MeasuredDetector(detector, open_detector(model, threads, min_face_px), facts)
+
+
+def _facts_of_card(model: str | Path, threads: int) -> dict[str, Any]:
+    stored = find_model(model, "detector")
+    card = stored.card
+    return {
+        "name": card.name, "precision": card.precision, "parameters": card.parameters, "sha256": card.sha256,
+        "file_bytes": stored.weights.stat().st_size, "threads": threads,
+        "score_threshold": card.settings.get("score_threshold"),
+    }  # fmt: skip
+
+
+def _facts_of_yunet(model: str | Path) -> dict[str, Any]:
     weights = yunet_path(model)
-    return MeasuredDetector(
-        YuNetDetector(weights, min_face_px=min_face_px, score_threshold=LOWEST_SCORE),
-        YuNetDetector(weights, min_face_px=min_face_px),
-        {
-            "name": "yunet", "precision": "float32", "parameters": None, "threads": None, "score_threshold": None,
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "file_bytes": weights.stat().st_size,
-        },
-    )  # fmt: skip
+    return {
+        "name": "yunet", "precision": "float32", "parameters": None, "threads": None, "score_threshold": None,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "file_bytes": weights.stat().st_size,
+    }  # fmt: skip
 
 
 def _open_checkpoint(path: Path, threads: int) -> MeasuredDetector:

@@ -16,7 +16,7 @@ from mien.data.photos import PhotoDataset
 from mien.detect import Detections, Detector
 from mien.detect.base import ImageArray
 from mien.errors import UsageError
-from mien.evaluate.detection_conditions import CONDITIONS, Condition
+from mien.evaluate.detection_conditions import CONDITIONS
 from mien.evaluate.detection_models import MeasuredDetector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_scores import (
@@ -160,10 +160,14 @@ def score_detectors(
             for one, seen in zip(detectors, looked, strict=True)
         ]
         for name in names:
+            changed = [CONDITIONS[name](photo.image, photo.truth, number) for number, photo in enumerate(on.photos)]
+            kept = [pair for pair in changed if pair is not None]  # where it makes sense
             with steps.part(name):
-                rows = _under(CONDITIONS[name], detectors, on, [result.threshold for result in results], steps.step)
-                for result, row in zip(results, rows, strict=False):
-                    result.values["conditions"][name] = row
+                if kept:
+                    seen = _look([one.detector for one in detectors], [image for image, _ in kept], steps.step)
+                    for result, own_seen in zip(results, seen, strict=True):
+                        pooled = _pooled(own_seen.found, [truth for _, truth in kept], on.min_face_px)
+                        result.values["conditions"][name] = _condition_row(pooled, len(kept), result.threshold)
     return results
 
 
@@ -192,26 +196,6 @@ def _scores(measured: MeasuredDetector, on: MeasuredPhotos, looked: LookedAt, sh
         },
     }
     return Scored(values, looked, pooled, threshold)
-
-
-def _under(
-    condition: Condition,
-    detectors: Sequence[MeasuredDetector],
-    on: MeasuredPhotos,
-    thresholds: Sequence[float],
-    step: Callable[[], None],
-) -> list[dict[str, Any]]:
-    """Each detector's row under a condition; no rows where it makes no sense for any photo."""
-    changed = [condition(photo.image, photo.truth, number) for number, photo in enumerate(on.photos)]
-    kept = [pair for pair in changed if pair is not None]
-    if not kept:
-        return []
-    looked = _look([one.detector for one in detectors], [image for image, _ in kept], step)
-    truths = [truth for _, truth in kept]
-    return [
-        _condition_row(_pooled(seen.found, truths, on.min_face_px), len(kept), threshold)
-        for seen, threshold in zip(looked, thresholds, strict=True)
-    ]
 
 
 class _Steps:

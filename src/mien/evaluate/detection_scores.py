@@ -15,6 +15,7 @@ __all__ = [
     "SAMPLES",
     "condition_scores",
     "landmark_scores",
+    "mean_interval",
     "overall_scores",
     "scores_at",
     "size_rows",
@@ -109,14 +110,18 @@ def landmark_scores(
     errors = errors[np.isfinite(errors)].astype(np.float64)
     if not len(errors):
         return {"faces": 0, "mean": None, "mean_interval_95": None, "median": None}
-    drawn = np.random.default_rng(0).integers(len(errors), size=(SAMPLES, len(errors)))
-    low, high = np.quantile(errors[drawn].mean(axis=1), (0.025, 0.975))
     return {
         "faces": len(errors),
         "mean": round(float(errors.mean()), 4),
-        "mean_interval_95": [round(float(low), 4), round(float(high), 4)],
+        "mean_interval_95": mean_interval(errors),
         "median": round(float(np.median(errors)), 4),
     }
+
+
+def mean_interval(values: np.ndarray[Any, Any]) -> list[float]:
+    """The 95 % interval of a mean, by samples of its values (bootstrap)."""
+    drawn = np.random.default_rng(0).integers(len(values), size=(SAMPLES, len(values)))
+    return [round(float(bound), 4) for bound in np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))]
 
 
 def _number(value: float) -> float | None:
