@@ -32,7 +32,8 @@ YUNET_FILE = RemoteFile(
     ),
 )
 
-# YuNet is trained for faces of 10 to 300 px and costs about four times the time of the shipped detector.
+# YuNet is trained for faces of 10 to 300 px. A picture of the same size takes it longer than the shipped detector, so
+# the working sizes are smaller (docs/detector.md tells the times).
 YUNET_SETTINGS = PyramidSettings(
     smallest_face_px=16.0,
     largest_face_px=256.0,

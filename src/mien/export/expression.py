@@ -230,7 +230,7 @@ def _notes(spec: NetworkSpec, split: str, precision: str, full: bool) -> tuple[s
     if precision == "int8":
         notes += (
             "Weights are quantised to seven bits, so that sums of products cannot overflow on processors without the "
-            "VNNI instructions either; measured on one with VNNI only.",
+            "VNNI instructions either.",
         )
     return notes
 

@@ -1,6 +1,6 @@
 """Float ONNX to int8 ONNX: static, with quantise/dequantise pairs (QDQ), one scale a channel.
 
-What was chosen, and why (tried with both shipped networks on a machine with AVX-512 VNNI, on PublicTest):
+What was chosen, and why (tried with `small` and `base` on a machine with AVX-512 VNNI, on PublicTest):
 
 - Activations uint8, weights int8. After a ReLU no negative number is left, so that uint8 uses all 256 steps, and the
   x86 instructions multiply uint8 by int8. int8 activations took the same time and gave the same numbers;
