@@ -12,7 +12,7 @@ from mien.cluster.destination import plan_destination
 from mien.cluster.options import BatchOptions
 from mien.cluster.source import list_sources
 from mien.recognizer import Recognizer
-from tests.clips import plain, write_clip
+from tests.clips import add_tone, plain, write_clip
 from tests.cluster.test_destination import read_all
 
 
@@ -70,6 +70,29 @@ def test_segments_beyond_the_end_of_a_cut_video_are_empty(clip, tmp_path):
     assert inputs["status"].tolist() == ["ok", "unreadable", "unreadable", "unreadable", "unreadable"]
     assert "breaks off at 1." in inputs["error"][1]
     assert inputs["error"][3] == "holds no frames from 3 s on: the file is cut or damaged"
+
+
+def test_whole_videos_whose_frames_end_early_or_are_rare_are_not_called_cut(tmp_path):
+    """Two seconds of NTSC are 60 frames, of which the last begins before the end and none after it."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_clip(videos / "a.mp4", plain(60), rate=30000 / 1001)
+    often = [number / 10 for number in range(10)]
+    write_clip(videos / "b.mp4", plain(20), times_s=[*often, *(5 + time_s for time_s in often)])
+    with av.open(str(videos / "c.mkv"), "w") as container:  # the sound goes on
+        sound, stream = container.add_stream("aac", rate=48000, layout="mono"), container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for picture in plain(32):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode())
+        add_tone(container, sound, 5.0)
+    read_all(videos, tmp_path / "out", segment_s=2.0)
+    inputs = pandas.read_parquet(tmp_path / "out" / "inputs").sort_values("key")
+    assert dict(zip(inputs["key"], inputs["frames"], strict=True)) == {
+        "a.mp4": 60, "b.mp4#t=0,2": 10, "b.mp4#t=2,4": 0, "b.mp4#t=4,": 10,
+        "c.mkv#t=0,2": 20, "c.mkv#t=2,4": 12, "c.mkv#t=4,": 0,
+    }  # fmt: skip
+    assert inputs["status"].tolist() == ["no face"] * 7
 
 
 def test_fewer_frames_where_asked_for(clip, tmp_path):

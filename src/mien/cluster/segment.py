@@ -11,6 +11,7 @@ import cv2
 from mien.errors import InputError
 from mien.result import Reading
 from mien.source.capture import Capture, open_capture
+from mien.source.container import read_container
 from mien.source.video import VideoSource
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
@@ -77,6 +78,8 @@ def read_segment(
     try:
         video = VideoReadings(recognizer, path, VideoOptions(**options), opener=opener)
     except InputError as error:
+        if opened and (opened[0].reached or not _must_reach(path)):
+            return  # frames are rare, or the sound alone goes on
         if opened and start_s:  # it could be opened, and the segment was empty
             raise InputError(source, f"holds no frames from {start_s:g} s on: the file is cut or damaged") from error
         raise
@@ -86,8 +89,14 @@ def read_segment(
         for reading in video:
             time_s = reading.time_s or 0.0
             yield dataclasses.replace(reading, source=source, frame=(reading.frame or 0) + first)
-    if stop_s is not None and not opened[0].reached:
+    if stop_s is not None and not opened[0].reached and _must_reach(path):
         raise InputError(source, f"breaks off at {time_s:.1f} s of {stop_s:g} s: the file is cut or damaged there")
+
+
+def _must_reach(path: str) -> bool:
+    """Whether a video without frames up to its length is damaged; of some formats the length is that of the sound."""
+    container = read_container(path)
+    return container.cut or container.indexed
 
 
 class _Segment:

@@ -26,6 +26,7 @@ _SHARES = 16
 _SMALLEST_PART = 32
 _BATCH = 16
 _LEAST_BYTES_A_SECOND = 8
+_SHORTEST_SEGMENT_S = 1.0
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
@@ -279,7 +280,8 @@ def _segments(key: str, address: str, segment_s: float) -> Iterator[Source]:
     if length_s is None or length_s * _LEAST_BYTES_A_SECOND > Path(local_path(address)).stat().st_size:
         yield Source("video", key, address)
         return
-    count = max(1, math.ceil(length_s / segment_s - 1e-6))
+    # The last frame begins before the video ends: a short rest, such as of a minute with 1,799 frames, may have none.
+    count = 1 + max(0, math.floor((length_s - _SHORTEST_SEGMENT_S) / segment_s + 1e-6))
     for number in range(count):
         start_s = number * segment_s
         # The last one is open: files are often a little longer than they say.
