@@ -84,7 +84,8 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: a tensor that stays maps the file, and Windows would let nothing be saved in its place.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if metadata.get("version") != str(_VERSION):
             raise ModelError(
                 f"{path}: written by another version of mien, which this one cannot continue; start the run anew"
