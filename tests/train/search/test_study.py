@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +22,10 @@ from mien.train import change_recipe, read_recipe
 from mien.train.options import ExpressionRecipe
 from mien.train.search import SearchResult, search_recipe
 from mien.train.search.folder import locked
+from mien.train.search.folds import prepare_folds
 from tests.conftest import ROOT
 from tests.data.test_copies import picture, recompressed
-from tests.sets import write_dataset
+from tests.sets import write_class_folders, write_dataset
 from tests.train.search.made import EPOCHS, SPACE, MadeTraining, true_score
 
 
@@ -106,7 +110,6 @@ def test_trials_only_see_folds_of_the_training_split(recipe: ExpressionRecipe, d
 
 def test_own_folds_and_other_layouts_are_taken(recipe: ExpressionRecipe, tmp_path: Path) -> None:
     from mien.data import split_dataset
-    from tests.sets import write_class_folders
 
     split_dataset(Dataset(recipe.data.dataset), tmp_path / "folds.parquet", folds=2, only="train")
     own = change_recipe(recipe, {"dataset": tmp_path / "folds.parquet"})
@@ -125,6 +128,25 @@ def test_own_folds_and_other_layouts_are_taken(recipe: ExpressionRecipe, tmp_pat
         search_recipe(change_recipe(recipe, {"dataset": "no.parquet"}), SPACE, tmp_path / "d", train=MadeTraining())
     with pytest.raises(UsageError, match="names no dataset"):
         search_recipe(ExpressionRecipe(), SPACE, tmp_path / "e", train=MadeTraining())
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs a list of what is mapped")
+def test_what_was_imported_for_a_search_is_let_go_before_it_is_deleted(
+    recipe: ExpressionRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows deletes no file that is mapped."""
+    mapped: list[bool] = []
+
+    class Watched(tempfile.TemporaryDirectory):  # type: ignore[type-arg]
+        def __exit__(self, *error: object) -> None:
+            mapped.append("imported.parquet" in Path("/proc/self/maps").read_text(encoding="utf-8"))
+            super().__exit__(*error)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("mien.train.search.folds.tempfile.TemporaryDirectory", Watched)
+    folders = write_class_folders(tmp_path / "faces", np.stack([picture(seed) for seed in range(6)]), ("happy", "sad"))
+    dest = tmp_path / "folds.parquet"
+    assert len(prepare_folds(folders, dest, split="train", folds=2, seed=0)) == 6
+    assert mapped == [False]
 
 
 def test_a_search_goes_on_and_is_the_same(recipe: ExpressionRecipe, tmp_path: Path) -> None:
@@ -252,6 +274,25 @@ def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_p
         search_recipe(recipe, SPACE, tmp_path / "full", train=MadeTraining())
     with pytest.raises(UsageError, match="runs on one device"):
         search_recipe(change_recipe(recipe, {"devices": 2}), SPACE, tmp_path / "two", train=MadeTraining())
+
+
+def test_another_search_in_the_folder_is_refused_on_windows_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is of a part of a file, here one of which each byte can be locked once."""
+    taken: list[int] = []
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        assert (mode, count) == (2, 1)
+        place = os.lseek(descriptor, 0, os.SEEK_CUR)
+        if place in taken:
+            raise PermissionError(13, "Permission denied")
+        taken.append(place)
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    monkeypatch.setattr(sys, "platform", "win32")
+    with locked(tmp_path), pytest.raises(UsageError, match="another search is running there"), locked(tmp_path):
+        pass
 
 
 def test_teachers_have_seen_the_folds_and_it_says_so(recipe: ExpressionRecipe, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,18 +45,18 @@ def open_folder(out: Path, resume: bool) -> None:
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
     """One search a folder at a time; the system frees the lock also when the process is killed."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    with (out / LOCK).open("w") as file:
+    with (out / LOCK).open("ab") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(f"{out}: another search is running there; wait for it, or name another folder") from error
-        file.write(f"{os.getpid()}\n")
-        file.flush()
         yield
 
 

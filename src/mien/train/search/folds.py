@@ -50,9 +50,9 @@ def prepare_folds(data: Path, dest: Path, *, split: str, folds: int, seed: int) 
     """
     if is_dataset(data):
         return _write(Dataset(data), dest, split, folds, seed, data)
-    with tempfile.TemporaryDirectory(dir=dest.parent) as folder:
-        dataset, _ = import_dataset(data, Path(folder) / "imported.parquet")
-        return _write(dataset, dest, split, folds, seed, data)
+    # An error holds on to the dataset, and Windows deletes no file that is mapped: what stays then must hide no error.
+    with tempfile.TemporaryDirectory(dir=dest.parent, ignore_cleanup_errors=True) as folder:
+        return _write(import_dataset(data, Path(folder) / "imported.parquet")[0], dest, split, folds, seed, data)
 
 
 def _write(dataset: Dataset, dest: Path, split: str, folds: int, seed: int, source: Path) -> Dataset:
