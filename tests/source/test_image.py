@@ -1,5 +1,6 @@
 """One image from whatever the caller has; bad ones get a clear line."""
 
+import errno
 import io
 import os
 import struct
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 import typing
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -362,6 +364,26 @@ def test_other_types_are_wrong_usage(thing, hint):
     ],
 )
 def test_common_slips_are_told_what_to_do(thing, hint):
+    with pytest.raises(InputError, match=hint):
+        load_image(thing)
+
+
+@pytest.mark.parametrize(
+    ("thing", "error", "hint"),
+    [
+        (".", PermissionError(errno.EACCES, "Permission denied"), "is a folder"),
+        ("shots/*.jpg", OSError(errno.EINVAL, "Invalid argument"), "no such file or folder; in Python .* glob.glob"),
+        ("rtsp://example.org/door", OSError(errno.EINVAL, "Invalid argument"), "is an address.*Recognizer.stream"),
+        ("/9j/4AAQSkZJRg" * 100, FileNotFoundError(errno.ENOENT, "No such file or directory"), "base64.b64decode"),
+    ],
+)
+def test_common_slips_are_told_on_windows_too(thing, error, hint, monkeypatch):
+    """Where such names raise other errors."""
+
+    def refused(*args, **named):
+        raise error
+
+    monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(InputError, match=hint):
         load_image(thing)
 

@@ -41,6 +41,8 @@ VIDEO_SUFFIXES = frozenset(
 """Files of these suffixes are videos; others are told by their first bytes."""
 
 _NETWORK = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "http", "https"))
+_LONG = 1000
+"""Letters; no name of a file has as many."""
 _CAMERA = re.compile(r"camera:(.*)", re.IGNORECASE)
 
 
@@ -110,18 +112,21 @@ def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str
     expected : str
         What it should have been, where it is a folder.
     """
-    if isinstance(error, FileNotFoundError):
-        if _CAMERA.fullmatch(name):
-            return "is a camera; Recognizer.stream reads it"
-        if "://" in name:
-            stream = "; of a video stream, give the address to Recognizer.stream" if is_network(name) else ""
-            return f"is an address; mien fetches nothing: download it first{stream}"
-        hint = "; in Python list what a pattern names with glob.glob" if glob.has_magic(name) else ""
-        return f"no such file or folder{hint}"
-    if isinstance(error, IsADirectoryError):
+    code = getattr(error, "errno", None)
+    if os.path.isdir(name):  # noqa: PTH112 - a name of any kind; asked, since Windows speaks of a lack of permission
         return f"is a folder; expected {expected}"
     if isinstance(error, PermissionError):
         return "no permission to read it"
-    long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+    # Windows has no word of its own for a name that is too long.
+    long = code == errno.ENAMETOOLONG or len(name) > _LONG
     hint = "; an image as base64 text is bytes first: base64.b64decode(text)" if long else ""
-    return f"cannot be read ({getattr(error, 'strerror', None) or error}){hint}"
+    if code not in (errno.ENOENT, errno.EINVAL):  # the second of Windows, where no name holds ":", "*" or "?"
+        return f"cannot be read ({getattr(error, 'strerror', None) or error}){hint}"
+    if _CAMERA.fullmatch(name):
+        return "is a camera; Recognizer.stream reads it"
+    if "://" in name:
+        stream = "; of a video stream, give the address to Recognizer.stream" if is_network(name) else ""
+        return f"is an address; mien fetches nothing: download it first{stream}"
+    if glob.has_magic(name):
+        hint = "; in Python list what a pattern names with glob.glob"
+    return f"no such file or folder{hint}"
