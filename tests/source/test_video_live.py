@@ -38,8 +38,11 @@ class FakeCamera:
         self.released = True
 
 
-def test_no_camera_is_said():
-    with pytest.raises(InputError, match=r"camera:0: no camera of number 0 .*plugged in"):
+@pytest.mark.parametrize(("platform", "listed"), [("linux", r" \(.*here.*\)"), ("win32", ""), ("darwin", "")])
+def test_no_camera_is_said(platform, listed, monkeypatch):
+    """And which there are, where that is known."""
+    monkeypatch.setattr("mien.source.capture.sys.platform", platform)
+    with pytest.raises(InputError, match=rf"camera:0: no camera of number 0 can be opened{listed}; is it plugged in"):
         VideoSource("camera:0")
     with pytest.raises(UsageError, match="camera's number"):
         VideoSource("camera:front")

@@ -7,6 +7,7 @@ PyAV, which brings 36 MB, decodes to BGR no faster (`docs/video.md` has the figu
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,6 +64,8 @@ def open_capture(name: str) -> Capture:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with quiet_opencv():
         if number is not None:
+            # Read on Windows alone, where a camera may otherwise take half a minute to open (OpenCV's issue 17687).
+            os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
             capture = cv2.VideoCapture(number)
             problem = "" if capture.isOpened() else _no_camera(number)
         elif is_network(name):
@@ -114,6 +117,9 @@ def _no_video(name: str) -> str:
 
 
 def _no_camera(number: int) -> str:
-    found = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
-    present = f"cameras here: {', '.join(f'camera:{n}' for n in found)}" if found else "no camera was found here"
-    return f"no camera of number {number} can be opened ({present}); is it plugged in, allowed, and not in use?"
+    present = ""
+    if sys.platform == "linux":  # elsewhere nothing lists them
+        found = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
+        listed = f"cameras here: {', '.join(f'camera:{n}' for n in found)}" if found else "no camera was found here"
+        present = f" ({listed})"
+    return f"no camera of number {number} can be opened{present}; is it plugged in, allowed, and not in use?"
