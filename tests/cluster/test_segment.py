@@ -10,7 +10,9 @@ import pytest
 
 from mien.cluster.destination import plan_destination
 from mien.cluster.options import BatchOptions
+from mien.cluster.segment import read_segment
 from mien.cluster.source import list_sources
+from mien.errors import InputError
 from mien.recognizer import Recognizer
 from tests.clips import add_tone, plain, write_clip
 from tests.cluster.test_destination import read_all
@@ -55,21 +57,38 @@ def test_a_video_that_is_cut_says_so_in_its_segments(clip, tmp_path):
     assert "damaged" in inputs["error"][0]
 
 
-def test_segments_beyond_the_end_of_a_cut_video_are_empty(clip, tmp_path):
-    """Its index is in front, so that it is planned by the length that it should have."""
-    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+def index_in_front(clip, whole):
+    """Where such a video is cut, it is planned by the length that it should have."""
     with av.open(str(clip)) as source, av.open(str(whole), "w", options={"movflags": "faststart"}) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream
                 target.mux(packet)
+    return whole
+
+
+def test_segments_beyond_the_end_of_a_cut_video_are_empty(clip, tmp_path):
+    whole, cut = index_in_front(clip, tmp_path / "whole.mp4"), tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 5])
     read_all(cut, tmp_path / "out", segment_s=1.0)
     inputs = pandas.read_parquet(tmp_path / "out" / "inputs")
     assert inputs["status"].tolist() == ["ok", "unreadable", "unreadable", "unreadable", "unreadable"]
     assert "breaks off at 1." in inputs["error"][1]
     assert inputs["error"][3] == "holds no frames from 3 s on: the file is cut or damaged"
+
+
+@pytest.mark.parametrize("start_s", [None, 2.0])
+def test_a_video_that_is_cut_in_its_last_segment_says_so(clip, tmp_path, start_s):
+    whole, cut = index_in_front(clip, tmp_path / "whole.mp4"), tmp_path / "cut.mp4"
+    with av.open(str(whole)) as source:
+        places = [packet.pos for packet in source.demux(video=0) if packet.dts is not None]
+    cut.write_bytes(whole.read_bytes()[: places[30]])
+    times_s = []
+    with pytest.raises(InputError, match=r"breaks off at 2\.9 s of 5\.0 s"):
+        for reading in read_segment(Recognizer(threads=1), str(cut), "clip.mp4", start_s, None, {"every_s": 0.4}):
+            times_s.append(reading.time_s)
+    assert times_s == pytest.approx(np.arange(start_s or 0.0, 2.95, 0.4))
 
 
 def test_whole_videos_whose_frames_end_early_or_are_rare_are_not_called_cut(tmp_path):

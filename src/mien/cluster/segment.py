@@ -66,9 +66,6 @@ def read_segment(
     InputError
         If it cannot be opened; or, after the last frame, if it breaks off within the segment.
     """
-    if not start_s and stop_s is None:
-        yield from (dataclasses.replace(reading, source=source) for reading in recognizer.stream(path, **options))
-        return
     opened: list[_Segment] = []
 
     def opener(name: str) -> Capture:
@@ -78,7 +75,7 @@ def read_segment(
     try:
         video = VideoReadings(recognizer, path, VideoOptions(**options), opener=opener)
     except InputError as error:
-        if opened and (opened[0].reached or not _must_reach(path)):
+        if opened and (opened[0].reached or (start_s and not _must_reach(path))):
             return  # frames are rare, or the sound alone goes on
         if opened and start_s:  # it could be opened, and the segment was empty
             raise InputError(source, f"holds no frames from {start_s:g} s on: the file is cut or damaged") from error
@@ -128,8 +125,9 @@ class _Segment:
 
     def get(self, propId: int, /) -> float:  # noqa: N803 - OpenCV's name
         """A property."""
-        # The length is that of the whole file: not asked for here, so that no end is missed.
-        return 0.0 if propId == cv2.CAP_PROP_FRAME_COUNT else self._capture.get(propId)
+        # The length is that of the whole file: only the last segment must reach it.
+        inside = propId == cv2.CAP_PROP_FRAME_COUNT and self._stop_s is not None
+        return 0.0 if inside else self._capture.get(propId)
 
     def release(self) -> None:
         """Close it."""
