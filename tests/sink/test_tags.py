@@ -65,6 +65,23 @@ def test_a_label_stands_above_its_face_where_there_is_room():
     assert tag.box_xyxy[1] == 101
     (tag,) = tags_of([make_face(box_xyxy=(0, 0, 400, 300))])  # the whole picture: inside, at its top
     assert tag.box_xyxy[1] < 5
+    (tag,) = tags_of([make_face(box_xyxy=(0, 0, 150, 150))], (150, 150))
+    assert tag.box_xyxy[1] < 5
+
+
+def test_letters_follow_the_photo_and_the_face():
+    far, near = make_face(box_xyxy=(1000, 500, 1100, 630)), make_face(box_xyxy=(2000, 800, 2800, 1900))
+    small, large = tags_of([far, near], (4000, 3000))
+    assert 4000 / 60 < large.font_px < 4000 / 30
+    assert 12 < small.font_px < 30
+    assert {tag.text.split("  ")[1] for tag in (small, large)} == {"happy 70%"}
+
+
+def test_labels_stay_where_they_were_when_faces_are_found_in_another_order():
+    """Both want the place between the two, which has room for one."""
+    persons = [make_face(box_xyxy=(100, 100 * n, 180, 80 + 100 * n), track_id=n) for n in (0, 1)]
+    first, second = tags_of(persons), tags_of(persons[::-1])
+    assert first == second[::-1]
 
 
 def test_in_a_crowd_every_face_is_free_and_has_its_number():

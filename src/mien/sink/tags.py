@@ -100,9 +100,7 @@ def _places(
     for text, size in texts:
         pad = max(3, size // 4)
         width, height = (value + 2 * pad for value in measure(text, size))
-        if width > size_wh[0] or height > size_wh[1]:
-            continue
-        if number and text != number and width > max(_WIDEST * (right - left), 1):
+        if width > size_wh[0] or (number and text != number and width > _WIDEST * (right - left)):
             continue
         starts = [left - edge, right + edge - width, (left + right - width) / 2]
         spots = [(x, y) for y in (top - edge - height, bottom + edge) for x in starts]
