@@ -86,6 +86,39 @@ def test_tiles_find_what_a_single_look_would(places: list[tuple[int, int, int]])
     np.testing.assert_allclose(seen_px, 20.0)
 
 
+@pytest.mark.parametrize("shape", [(100, 660), (660, 100), (40, 660)])
+def test_a_strip_that_is_long_one_way_only_is_cut_that_way(shape: tuple[int, int]) -> None:
+    image: ImageArray = np.zeros(shape, np.uint8)
+    places = [(x, y) for x in range(10, shape[1] - 20, 90) for y in range(10, shape[0] - 20, 90)]
+    for x, y in places:
+        image[y : y + 20, x : x + 20] = 255
+
+    def find(part: ImageArray) -> Detections:
+        padded = np.zeros([-(-side // 32) * 32 for side in part.shape], np.uint8)
+        padded[: part.shape[0], : part.shape[1]] = part
+        return find_squares(padded)
+
+    small = PyramidSettings(tile_px=320.0, largest_face_px=64.0)
+    found, _ = detect_in_levels(image, [Level(shape[::-1], (0.0, math.inf))], find, small)
+    assert sorted(map(tuple, found.box_xyxy[:, :2].tolist())) == sorted(places)
+
+
+def test_a_level_is_trusted_with_its_sizes_only() -> None:
+    """Each sees three faces in its own places, of which one is too small or too large for it."""
+
+    def find(image: ImageArray) -> Detections:
+        left, side = np.float32([5, 40, 110]), np.float32([10, 60, 30])
+        top = 10 if len(image) == 400 else 110
+        boxes = np.stack((left, np.full(3, top), left + side, top + side), axis=1).astype(np.float32)
+        return Detections(boxes, np.full(3, 0.9, np.float32), np.zeros((3, 5, 2), np.float32))
+
+    levels = [Level((400, 400), (0.0, 40.0)), Level((200, 200), (20.0, math.inf))]
+    found, seen_px = detect_in_levels(np.zeros((400, 400), np.uint8), levels, find, SETTINGS)
+    assert sorted(zip(found.box_xyxy[:, 1].tolist(), seen_px.tolist(), strict=True)) == [
+        (10, 10), (10, 30), (220, 30), (220, 60)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("face_px", "seen_best_px"), [(320, 80), (80, 80)])
 def test_the_level_that_sees_a_face_best_wins(face_px: int, seen_best_px: int) -> None:
     def find(image: ImageArray) -> Detections:
