@@ -23,7 +23,7 @@ def test_faces_and_inputs_come_back_with_their_counts():
     tables.add_input(name, name, faces=2, frames=1, size_wh=(120, 100))
     tables.add_input("b.jpg", "b.jpg", frames=1, size_wh=(9, 8))
     for number in (1, 2):
-        tables.add_input(f"c{number}.jpg", "c", error=f"is cut off (at {number} (of 7) bytes) after {number}.5 s; try")
+        tables.add_input(f"c{number}.jpg", "c", error=f"is cut off (at {number} (of 7) bytes) after {number}.5 s; try A; or B")
     faces, inputs = rows_of(tables.faces_parquet()), rows_of(tables.inputs_parquet())
     assert [(row["key"], row["source"], row["expression"]) for row in faces] == [
         ("\\udcff.jpg", "\\udcff.jpg", label) for label in ("happy", "sad")
@@ -38,6 +38,12 @@ def test_faces_and_inputs_come_back_with_their_counts():
     assert tally.expressions == {**dict.fromkeys(FER7, 0), "happy": 1, "sad": 1}
     assert tally.reasons == {"is cut off after … s": 2}
     assert tally.examples == {"is cut off after … s": "c1.jpg"}
+
+
+def test_a_long_reason_is_cut():
+    tables = PartTables(FER7)
+    tables.add_input("a.jpg", "a.jpg", error="no " * 1000)
+    assert [len(reason) for reason in tables.tally.reasons] == [120]
 
 
 @pytest.mark.parametrize("count", [0, 5000])

@@ -105,4 +105,6 @@ def test_a_portrait_does_not_depend_on_light():
     image = texture(0)
     assert float(portrait(image) @ portrait(cv2.convertScaleAbs(image, alpha=0.5, beta=40))) > 0.99
     assert float(portrait(image) @ portrait(texture(1))) < 0.6
+    grain = np.random.default_rng(0).normal(0, 60, image.shape)
+    assert float(portrait(image) @ portrait(np.clip(image + grain, 0, 255).astype(np.uint8))) > 0.98
     assert np.linalg.norm(portrait(np.zeros((5, 5), np.uint8))) == pytest.approx(1, abs=1e-5)

@@ -179,8 +179,7 @@ def read_tally(stream: Any) -> Tally:
     """The tally that `PartTables.inputs_parquet` wrote; only the end of the file is read."""
     import pyarrow.parquet
 
-    metadata = pyarrow.parquet.read_schema(stream).metadata or {}
-    return Tally(**json.loads(metadata[_TALLY]))
+    return Tally(**json.loads(pyarrow.parquet.read_schema(stream).metadata[_TALLY]))
 
 
 def _without_details(error: str) -> str:
