@@ -23,7 +23,8 @@ def test_faces_and_inputs_come_back_with_their_counts():
     tables.add_input(name, name, faces=2, frames=1, size_wh=(120, 100))
     tables.add_input("b.jpg", "b.jpg", frames=1, size_wh=(9, 8))
     for number in (1, 2):
-        tables.add_input(f"c{number}.jpg", "c", error=f"is cut off (at {number} (of 7) bytes) after {number}.5 s; try A; or B")
+        error = f"is cut off (at {number} (of 7) bytes) after {number}.5 s; try A; or B"
+        tables.add_input(f"c{number}.jpg", "c", error=error)
     faces, inputs = rows_of(tables.faces_parquet()), rows_of(tables.inputs_parquet())
     assert [(row["key"], row["source"], row["expression"]) for row in faces] == [
         ("\\udcff.jpg", "\\udcff.jpg", label) for label in ("happy", "sad")
