@@ -47,6 +47,26 @@ def test_written_whole_and_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("held", [2, 100])
+def test_a_file_that_another_program_has_open_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """As Windows refuses then to put another in its place: for a moment, if it is looked through for viruses."""
+    path, replace, tries = tmp_path / "a", Path.replace, []
+    write_atomically(path, b"old")
+
+    def refusing(part: Path, target: Path) -> Path:
+        tries.append(part)
+        if len(tries) <= held:
+            raise PermissionError(errno.EACCES, "Permission denied", str(part))
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    with contextlib.nullcontext() if held == 2 else pytest.raises(OutputError, match=r"a: cannot be written \(Perm"):
+        write_atomically(path, b"new")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"new" if held == 2 else b"old", [path])
+
+
 @pytest.mark.parametrize("letter", ["a", "情", "😀"])
 def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, letter: str) -> None:
     """An annotated copy of a photo with a long name ended the run: the unfinished file's name was longer still."""

@@ -7,17 +7,27 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mien.errors import OutputError, UsageError
 
-__all__ = ["check_destination", "json_text", "replaced_file", "utf8_text", "write_atomically", "write_json"]
+__all__ = [
+    "check_destination",
+    "json_text",
+    "move_into_place",
+    "replaced_file",
+    "utf8_text",
+    "write_atomically",
+    "write_json",
+]
 
 _HIGH_CONTROLS = re.compile(r"[\x7f-\x9f]")
 _KEPT_LETTERS = 50
 """Of at most four bytes each."""
+_PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 @contextlib.contextmanager
@@ -45,7 +55,7 @@ def replaced_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         yield part
         if durable:
             _flush(part)
-        part.replace(path)
+        move_into_place(part, path)
     except OSError as error:
         # pyarrow puts a whole story where others have the reason.
         reason = os.strerror(error.errno) if error.errno else error
@@ -53,6 +63,20 @@ def replaced_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def move_into_place(part: Path, path: Path) -> None:
+    """Give a file that is complete its name; one of that name is replaced (OSError).
+
+    Windows refuses while another program has one of the two open, as those that look for viruses do with every new
+    file, for a moment.
+    """
+    for pause_s in _PAUSES_S:
+        with contextlib.suppress(PermissionError):
+            part.replace(path)
+            return
+        time.sleep(pause_s)
+    part.replace(path)
 
 
 def _flush(path: Path) -> None:

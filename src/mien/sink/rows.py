@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mien.errors import MissingExtraError, OutputError, UsageError
-from mien.files import json_text
+from mien.files import json_text, move_into_place
 from mien.labels import LabelScheme
 from mien.result import Reading, columns
 from mien.sink.base import Sink
@@ -246,7 +246,7 @@ class ParquetSink:
             with _writing(str(self._path)):
                 with self._file, self._writer:
                     self._write_rows()
-                self._partial.replace(self._path)
+                move_into_place(self._partial, self._path)
             complete = True
         finally:
             # On a full disk this makes room for the last lines.

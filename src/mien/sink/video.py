@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mien.errors import MissingExtraError, OutputError, UsageError
+from mien.files import move_into_place
 from mien.result import Reading
 from mien.sink.draw import draw_reading
 from mien.source import Frame
@@ -158,7 +159,7 @@ class VideoSink:
                     parts.append(self._sound(sound, target))
                 for _, packet in heapq.merge(*parts, key=lambda part: part[0]):
                     target.mux(packet)
-            finished.replace(self._path)
+            move_into_place(finished, self._path)
         finally:
             finished.unlink(missing_ok=True)
 
