@@ -121,6 +121,14 @@ def test_equal_names_do_not_overwrite_each_other(photos, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"x.jpg", "x-2.jpg", "y.gif.png", "写真.png"}
 
 
+def test_two_names_of_one_place_do_not_overwrite_each_other(photos, tmp_path):
+    """As A.jpg and a.jpg are on Windows and macOS; here by a link."""
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "b").symlink_to("a")
+    draw_all(photos, tmp_path / "out", {str(path): name[3:] for name, path in photos.items()})
+    assert {path.name for path in (tmp_path / "out" / "a").iterdir()} == {"x.jpg", "x-2.jpg"}
+
+
 def test_the_photo_itself_is_never_overwritten(photos, tmp_path):
     path = photos["in/a/x.jpg"]
     before = path.read_bytes()

@@ -181,7 +181,8 @@ class DrawSink:
     def __init__(self, folder: str | os.PathLike[str], relative: dict[str, str] | None = None) -> None:
         self._folder = Path(folder)
         self._relative = relative or {}
-        self._taken: set[Path] = set()
+        # By what they are: to some file systems "A.jpg" and "a.jpg" are one name.
+        self._written: set[tuple[int, int]] = set()
         # A copy may have the name of another photo, which is still to be read.
         self._photos = {key for source in self._relative if (key := _file_key(source)) is not None}
         for source in self._relative:
@@ -213,6 +214,8 @@ class DrawSink:
             target.parent.mkdir(parents=True, exist_ok=True)
             # Many in a row, and each can be drawn again: none waits for the disk.
             write_atomically(target, encoded.tobytes(), durable=False)
+            if (key := _file_key(target)) is not None:
+                self._written.add(key)
         except OSError as error:
             raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
 
@@ -225,10 +228,9 @@ class DrawSink:
         name = self._name(source)
         target = self._folder / name
         number = 2
-        while target in self._taken:
+        while (there := _file_key(target)) is not None and there in self._written:
             target = self._folder / name.with_name(f"{name.stem}-{number}{name.suffix}")
             number += 1
-        self._taken.add(target)
         self._check_free(target, source)
         return target
 
