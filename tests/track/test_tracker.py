@@ -91,6 +91,24 @@ def test_a_short_gap_costs_nothing(gap_s, speed_px):
     assert always_same(follow(frames())) == {1: 1}
 
 
+@pytest.mark.parametrize("apart_px", [30, 40])
+def test_who_was_half_covered_for_long_and_then_hidden_is_known_again(apart_px):
+    """What was seen of the one in front is not remembered as the looks of the one behind."""
+
+    def frames():
+        behind = {1: (300, 90)}
+        for x in range(100, 300 - apart_px, 20):
+            yield {**behind, 2: (x, 90)}, [1, 2]
+        for _ in range(45):
+            yield {**behind, 2: (300 - apart_px, 90)}, [1, 2]
+        for _ in range(15):
+            yield {**behind, 2: (300, 90)}, [2]
+        for x in range(320, 500, 20):
+            yield {**behind, 2: (x, 90)}, [1, 2] if x >= 380 else [2]
+
+    assert always_same(follow(frames())) == {1: 1, 2: 2}
+
+
 def test_who_changes_slowly_is_known_again_after_a_gap():
     tracker = Tracker()
     ids = []
