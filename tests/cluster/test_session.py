@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mien.cluster.session import _short_folder
+
 pytest.importorskip("ray")
 
 PROGRAM = '''
@@ -69,3 +71,17 @@ def test_only_what_runs_tasks_is_started_and_all_of_it_ends(tmp_path):
         "True",
         "False []",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ray has no sockets with names there")
+@pytest.mark.parametrize("long", [False, True])
+def test_its_folder_leaves_room_for_the_names_of_sockets(monkeypatch, long):
+    """As the folder of macOS for temporary files does not."""
+    with tempfile.TemporaryDirectory(prefix="m", dir="/tmp") as home:
+        place = Path(home) / ("zyxvpxvq6csfxvn" if long else "")
+        place.mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        folder = Path(_short_folder())
+        folder.rmdir()
+    assert folder.parent == (Path("/tmp") if long else place)
+    assert len(f"{folder}/r/session_2026-01-02_03-04-05_123456_1234567/sockets/plasma_store") <= 103

@@ -25,6 +25,7 @@ _OBJECT_STORE_BYTES = 80 << 20
 _CONNECT_TIMEOUT_S = 10.0
 _REGISTER_TIMEOUT_S = 20.0
 _REGISTER_PAUSE_S = 0.02
+_LONGEST_TEMPORARY = 103 - 84
 _COMMON: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 
@@ -144,7 +145,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         # in folders that are ours alone.
         with contextlib.suppress(OSError):
             (Path.home() / ".ray").mkdir(mode=0o700, exist_ok=True)
-        self._folder = tempfile.mkdtemp(prefix="mien-ray-")
+        self._folder = _short_folder()
         settings: dict[str, Any] = {
             **_COMMON,
             "num_cpus": self._cores or usable_cores(),
@@ -160,6 +161,16 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
             except Exception:  # noqa: BLE001 - its inner parts may have changed: with all processes then
                 ray.shutdown()
                 ray.init("local", **settings)
+
+
+def _short_folder() -> str:
+    """A new folder for Ray, whose sockets lie in it: their names have at most 103 bytes on macOS, 107 on Linux.
+
+    84 of them Ray and we take. The folder for temporary files that macOS gives each user is too long for the rest.
+    """
+    folder, general = tempfile.gettempdir(), "/tmp"  # noqa: S108 - what is made there is ours alone
+    long = sys.platform != "win32" and len(os.fsencode(folder)) > _LONGEST_TEMPORARY and Path(general).is_dir()
+    return tempfile.mkdtemp(prefix="mien-ray-", dir=general if long else folder)
 
 
 @contextlib.contextmanager
