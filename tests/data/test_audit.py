@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import re
 import time
 from collections import Counter
 
@@ -373,6 +374,16 @@ def test_the_page_holds_everything_itself(dataset, audit, tmp_path):
     assert "In-sample." in text
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
+
+
+def test_figures_and_tables_of_the_page_are_numbered_as_they_come(dataset, audit, tmp_path):
+    some = [finding for finding in audit.findings if finding.check in ("near_copy", "flat")]
+    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=some))
+    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    figures, tables = (re.findall(rf"<b>{kind} (\d+)\.</b>", text) for kind in ("Figure", "Table"))
+    assert len(figures) == 2
+    assert figures == [str(number) for number in range(1, len(figures) + 1)]
+    assert tables == [str(number) for number in range(1, len(tables) + 1)]
 
 
 def test_wrong_labels_are_found_in_out_of_fold_probabilities():
