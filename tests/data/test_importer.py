@@ -194,14 +194,15 @@ def test_files_that_are_no_images_are_counted(tmp_path):
     (root / "train" / "sad" / "saved by a browser.jfif").write_bytes(disk.jpeg(1))
     _, summary = brought_in(root, tmp_path)
     assert summary.rows == 5
-    assert summary.excluded == {"left out by their ending, .mov": 2, "left out by their ending, .txt": 1}
+    assert summary.excluded == {"left out for the ending .mov": 2, "left out for the ending .txt": 1}
+    assert summary.excluded_lines()[0] == "2 files left out for the ending .mov"
 
 
 def test_a_source_without_a_usable_file_says_what_it_has(tmp_path):
     for name in ("happy", "sad"):
         (tmp_path / "set" / name).mkdir(parents=True)
         (tmp_path / "set" / name / "a.mov").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"no row can be read; 2 rows left out by their ending, \.mov"):
+    with pytest.raises(InputError, match=r"no row can be read; 2 files left out for the ending \.mov"):
         brought_in(tmp_path / "set", tmp_path)
 
 
@@ -222,7 +223,7 @@ def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path):
     (root / "train" / "sad" / "anna" / "a.mov").write_bytes(b"x")
     dataset, summary = brought_in(root, tmp_path)
     assert summary.counts == {"train": {"happy": 6, "sad": 6}}
-    assert summary.excluded == {"left out by their ending, .mov": 1}
+    assert summary.excluded == {"left out for the ending .mov": 1}
     assert "train/happy/anna/im0.png" in dataset.column("source")
 
 
@@ -295,7 +296,7 @@ def test_images_in_no_class_folder_are_counted(tmp_path):
     (root / "train" / "loose.png").write_bytes(disk.jpeg(1, extension=".png"))
     _, summary = brought_in(root, tmp_path)
     assert summary.rows == 4
-    assert summary.excluded == {"left out by their place in no class folder, such as test/freude/im0.png": 5}
+    assert summary.excluded == {"left out for lying in no class folder, such as test/freude/im0.png": 5}
 
 
 def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
@@ -347,7 +348,7 @@ def test_kdef_and_jaffe_tell_the_expression_in_their_names(tmp_path):
     dataset, summary = brought_in(disk.write_kdef(tmp_path / "k"), tmp_path)
     assert [dataset.labels[i] for i in dataset.label] == ["fear", "happy", "neutral"]
     assert dataset.splits == {"train": 2, "test": 1}
-    assert summary.excluded_lines() == ["1 row left out by their name, which tells no expression"]
+    assert summary.excluded_lines() == ["1 file left out for a name that tells no expression"]
     assert {name: values.tolist() for name, values in dataset.attributes.items()} == {
         "person": ["F01", "F01", "M02"],
         "gender": ["female", "female", "male"],

@@ -86,7 +86,8 @@ class ImportSummary:
     def excluded_lines(self) -> list[str]:
         """What was left out by a rule, a line a reason, for people."""
         return [
-            f"{count:,} row{'s' if count > 1 else ''} {reason if ' by ' in reason else f'of the class {reason}'}"
+            f"{count:,} {'file' if reason.startswith('left out') else 'row'}{'s' if count > 1 else ''} "
+            f"{reason if reason.startswith('left out') else f'of the class {reason}'}"
             for reason, count in self.excluded.items()
             if count
         ]

@@ -18,7 +18,7 @@ _LABELS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
 _LANDMARKS = ("Landmarks", "Landmarks/Landmarks")
 _CODES = ("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")
 _PEAK_FRAMES = 3
-_LEFT_OUT = "left out by their place: between the first and the last three frames, or in a sequence without a label"
+_LEFT_OUT = "left out for the place: between the first and the last three frames, or in a sequence without a label"
 _POINTS = 68
 # The points start at the brows: the forehead is added to the box, in shares of their height.
 _FOREHEAD = 0.25

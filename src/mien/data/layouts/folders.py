@@ -82,11 +82,11 @@ def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
     In class folders those that are no images, by their endings; outside of them images.
     """
     inside = (name for folder in class_folders for _, names in walk(folder) for name in names if name not in _JUNK)
-    endings = (Path(name).suffix.lower() or "none" for name in inside if not is_image(name))
-    found = Counter(f"left out by their ending, {end}" for end in endings)
+    endings = (Path(name).suffix.lower() or "(none)" for name in inside if not is_image(name))
+    found = Counter(f"left out for the ending {end}" for end in endings)
     outside = list(_outside(root, set(class_folders)))
     if outside:
-        found[f"left out by their place in no class folder, such as {outside[0].relative_to(root)}"] = len(outside)
+        found[f"left out for lying in no class folder, such as {outside[0].relative_to(root)}"] = len(outside)
     return dict(found)
 
 

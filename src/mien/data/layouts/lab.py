@@ -61,7 +61,7 @@ class NamedPhotos:
             items=self._items(path, told),
             total=len(told),
             attribute_names=tuple(name for name in self._pattern.groupindex if name != "code"),
-            excluded={"left out by their name, which tells no expression": others} if others else {},
+            excluded={"left out for a name that tells no expression": others} if others else {},
         )
 
     def _items(self, root: Path, told: list[tuple[Path, dict[str, str]]]) -> Iterator[Item | InputError]:
