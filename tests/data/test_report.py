@@ -1,5 +1,6 @@
 """The report: its numbers, and a page that needs nothing else."""
 
+import dataclasses
 import json
 import re
 
@@ -50,6 +51,15 @@ def test_the_page_holds_everything_itself(dataset, tmp_path):
     again = tmp_path / "again.html"
     report_dataset(dataset.path).write(again)
     assert again.read_text(encoding="utf-8") == text, "the same choice every time"
+
+
+def test_the_history_is_for_people(tmp_path):
+    dataset = make_dataset(tmp_path / "a.parquet", [pattern(0)], [0], ["happy"])
+    step = {"step": "import", "excluded": {"left out": 2}, "attributes": ["age", "race"]}
+    dataclasses.replace(report_dataset(dataset), history=(step,)).write(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "excluded: <code>left out: 2</code>" in text
+    assert "attributes: <code>age, race</code>" in text
 
 
 def test_text_in_metadata_cannot_break_the_page(tmp_path):
