@@ -91,6 +91,9 @@ def test_a_report_of_little_is_still_one(tmp_path: Path) -> None:
     assert values["ten_views"] is values["leaks"] is values["ferplus"] is None
     assert values["one_pass"]["classes"]["contempt"]["recall"] is None
     assert_self_contained(evaluation_page(evaluation))
+    others = write_dataset(tmp_path / "others.parquet", IMAGES[3:6], labels=EXPRESSIONS)
+    page = evaluation_page(evaluate_model("small", path, ten_views=False, training=others))
+    assert "No face has a copy in training." in page
 
 
 def test_models_are_compared_on_the_same_rows(dataset: Path) -> None:

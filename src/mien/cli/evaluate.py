@@ -110,7 +110,7 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     if values["leaks"] is None:
         found_by = "not looked for; --training PATH, without --no-leaks, finds copies of training faces"
     else:
-        found_by = values["leaks"]["found_by"]
+        found_by = values["leaks"]["found_by"] + ("" if values["leaks"]["leaked_only"]["images"] else ": none found")
     print_line(console, f"leaks        {found_by}", indent=13)
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
