@@ -127,7 +127,8 @@ def _show(console: Console, result: SearchResult) -> None:
     folds = f"{result.folds} fold{'' if result.folds == 1 else 's'}"
     print_line(
         console,
-        f"{len(states)} recipes on {folds} of {result.rows:,} training faces: {states.count('complete')} complete, "
+        f"{len(states)} recipe{'' if len(states) == 1 else 's'} on {folds} of {result.rows:,} training faces: "
+        f"{states.count('complete')} complete, "
         f"{states.count('pruned')} given up, {states.count('failed')} failed; "
         f"{result.seconds / 60:.1f} minutes of training",
     )

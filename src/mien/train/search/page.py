@@ -27,7 +27,7 @@ def search_page(result: SearchResult) -> str:
     return render(
         "search.html.j2",
         folder=_TEMPLATES,
-        title=f"Search of {len(result.trials)} recipes",
+        title=f"Search of {len(trials)} recipe{'' if len(trials) == 1 else 's'}",
         metric=result.metric.replace("_", " "),
         trials=trials,
         fields=fields,
