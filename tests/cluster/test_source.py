@@ -3,7 +3,10 @@
 import base64
 import csv
 import io
+import ntpath
 import tarfile
+from pathlib import PureWindowsPath
+from types import SimpleNamespace
 
 import fsspec
 import pyarrow
@@ -11,6 +14,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from mien.cluster import destination
+from mien.cluster import source as listed
 from mien.cluster.load import load_images
 from mien.cluster.options import BatchOptions
 from mien.cluster.source import Source, cut_parts, list_sources
@@ -137,6 +142,35 @@ def test_a_list_as_windows_writes_it(album):
     (album / "list.txt").write_bytes(b"\xef\xbb\xbfphoto01.jpg\r\nsub\\photo05.jpg\r\n")
     found = load(album / "list.txt")
     assert found == {name: (album / name).read_bytes() for name in ("photo01.jpg", "sub/photo05.jpg")}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_a_list_as_powershell_writes_it(album, encoding):
+    (album / "photo01.jpg").rename(album / "写真.jpg")
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    (album / "list.txt").write_bytes(f"{mark}写真.jpg\r\nsub\\photo05.jpg\r\n".encode(encoding))
+    found = load(album / "list.txt")
+    assert found == {name: (album / name).read_bytes() for name in ("写真.jpg", "sub/photo05.jpg")}
+
+
+def test_paths_of_windows_get_forward_slashes(monkeypatch):
+    """What the system gives has its own separators; a key, and what lies beside a table, must not depend on them."""
+
+    class There(PureWindowsPath):
+        def absolute(self):
+            return self
+
+    monkeypatch.setattr("mien.cluster.destination.Path", There)
+    pattern, folder, table = (destination._full(f"C:\\photos{rest}") for rest in ("\\*.jpg", "", "\\list.csv"))
+    names = SimpleNamespace(**{**vars(ntpath), "isfile": lambda name: True, "isdir": lambda name: name == folder})
+    found = [("C:/photos\\sub", [], ["a.jpg"])]
+    monkeypatch.setattr("mien.cluster.source.os", SimpleNamespace(path=names, walk=lambda *_, **__: found))
+    monkeypatch.setattr("mien.cluster.storage.os", SimpleNamespace(sep="\\"))
+    monkeypatch.setattr("mien.cluster.source.glob.glob", lambda *_, **__: ["C:/photos\\b.jpg"])
+    assert list(listed._files(pattern, tables=False)) == [("b.jpg", "C:/photos/b.jpg")]
+    assert list(listed._files(folder, tables=False)) == [("sub/a.jpg", "C:/photos/sub/a.jpg")]
+    assert listed._beside("sub/a.jpg", table) == "C:/photos/sub/a.jpg"
+    assert listed._beside("D:/a.jpg", table) == "D:/a.jpg"
 
 
 @pytest.mark.parametrize("layout", ["binary", "struct"])

@@ -263,7 +263,7 @@ def _check_same(manifest: Manifest, source: str, options: BatchOptions, models: 
 
 
 def _full(address: str) -> str:
-    return str(Path(local_path(address)).absolute()) if is_local(address) else address
+    return Path(local_path(address)).absolute().as_posix() if is_local(address) else address
 
 
 def _part_name(number: int) -> str:

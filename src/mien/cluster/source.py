@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import math
@@ -9,12 +10,12 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from mien.cluster.options import BatchOptions
-from mien.cluster.storage import is_local, local_path, open_address, reason, split_address
+from mien.cluster.storage import forward, is_local, local_path, open_address, reason, split_address
 from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys, slashes
 from mien.errors import InputError, UsageError
 from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
@@ -145,7 +146,8 @@ def _files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - likewise
         for match in matches:
             if os.path.isfile(match):  # noqa: PTH113
-                yield match[len(fixed) :].lstrip("/"), match
+                place = forward(match)
+                yield place[len(fixed) :].lstrip("/"), place
         if not matches:
             raise UsageError(f"{address}: the pattern matches no file")
     else:
@@ -161,7 +163,7 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         for name in sorted(names):
             if not name.startswith("."):
                 path = os.path.join(folder, name)  # noqa: PTH118
-                yield os.path.relpath(path, root).replace(os.sep, "/"), path
+                yield forward(os.path.relpath(path, root)), forward(path)
 
 
 def _remote_files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
@@ -242,11 +244,22 @@ def _mark(text: str) -> int:
 
 def _named_in_list(address: str, options: BatchOptions) -> Iterator[Source]:
     with open_address(address) as file:
-        for line in file:
-            name = line.decode("utf-8-sig" if not line.isascii() else "ascii").strip()
+        for line in _lines(file):
+            name = line.strip()
             if name and not name.startswith("#"):
                 name = slashes(name)
                 yield from _named(name, _beside(name, address), options)
+
+
+def _lines(file: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a text in UTF-8, or in UTF-16, in which PowerShell writes what a command prints."""
+    lines = iter(file)
+    first = next(lines, b"")
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield from (first + b"".join(lines)).decode("utf-16").splitlines()
+        return
+    for line in chain((first,), lines):
+        yield line.decode("utf-8-sig" if not line.isascii() else "ascii")
 
 
 def _named(key: str, address: str, options: BatchOptions) -> Iterator[Source]:

@@ -15,7 +15,17 @@ from mien.errors import InputError, MissingExtraError, OutputError, UsageError
 from mien.files import write_atomically
 from mien.source.name import shown_name
 
-__all__ = ["Folder", "check_extra", "is_local", "local_path", "open_address", "read_address", "reason", "split_address"]
+__all__ = [
+    "Folder",
+    "check_extra",
+    "forward",
+    "is_local",
+    "local_path",
+    "open_address",
+    "read_address",
+    "reason",
+    "split_address",
+]
 
 # A put into these is seen whole or not at all; elsewhere a file is written beside its place and moved there.
 _WHOLE_PUTS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "memory"))
@@ -54,6 +64,11 @@ def is_local(address: str) -> bool:
 def local_path(address: str) -> str:
     """The path of a local address."""
     return address.removeprefix("file://") if address.startswith("file://") else address
+
+
+def forward(path: str) -> str:
+    """A path of this machine with forward slashes, as all addresses have them: Windows takes these as well."""
+    return path.replace(os.sep, "/")
 
 
 def read_address(address: str, most_bytes: int) -> bytes:
