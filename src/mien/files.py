@@ -19,6 +19,7 @@ __all__ = [
     "json_text",
     "move_into_place",
     "replaced_file",
+    "text_encoding",
     "utf8_text",
     "write_atomically",
     "write_json",
@@ -126,6 +127,12 @@ def write_json(path: Path, value: Any) -> None:
 def utf8_text(text: str) -> str:
     """A text that can be written as UTF-8: other bytes of a file name (old archives have such) become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_encoding(path: Path) -> str:
+    """How a text file says that it is written: UTF-16 by its mark at the beginning, else UTF-8."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def check_destination(path: str | os.PathLike[str], *suffixes: str) -> Path:

@@ -146,6 +146,14 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
         read_recipe(tmp_path / "x.yaml")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_file_of_powershell_is_read(tmp_path, encoding):
+    """As by ``mien train --print-recipe > recipe.yaml``."""
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(recipe_text(ExpressionRecipe(), explained=True).replace("\n", "\r\n").encode(encoding))
+    assert read_recipe(path) == ExpressionRecipe()
+
+
 def test_words_of_yaml_1_1_stay_words(tmp_path):
     recipe = read(tmp_path, "data:\n  labels: no\n  train_split: off\n  validation_split: 2024-01-01\n")
     assert (recipe.data.labels, recipe.data.train_split, recipe.data.validation_split) == ("no", "off", "2024-01-01")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mien.errors import MissingExtraError, UsageError
-from mien.files import write_atomically
+from mien.files import text_encoding, write_atomically
 from mien.options import coerce_option, nearest_hint, option_help
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 
@@ -80,7 +80,7 @@ def read_recipe_values(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The sections of a YAML file as they stand there, unchecked; errors as `read_recipe`."""
     yaml = _yaml()
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding=text_encoding(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no UTF-8 text"
         raise UsageError(f"{path}: cannot be read as a recipe ({reason})") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from mien.data.layouts.places import folders_in, images_in
 from mien.errors import InputError, UsageError
+from mien.files import text_encoding
 
 __all__ = [
     "LAYOUTS",
@@ -26,7 +26,6 @@ __all__ = [
     "find_layout",
     "read_listing",
     "register",
-    "text_encoding",
 ]
 
 
@@ -220,12 +219,6 @@ def _what_is_there(path: Path) -> str:
     return "it holds " + (
         ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "") or "nothing"
     )
-
-
-def text_encoding(path: Path) -> str:
-    """How a text file says that it is written: UTF-16 by its mark at the beginning, else UTF-8."""
-    with path.open("rb") as file:
-        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def read_listing(path: Path, expected: str) -> list[str]:

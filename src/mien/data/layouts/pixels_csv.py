@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import IO
 
 from mien.data.ferplus import VOTE_LABELS, read_votes_csv
-from mien.data.layouts.base import Contents, Item, ReadOptions, register, text_encoding
+from mien.data.layouts.base import Contents, Item, ReadOptions, register
 from mien.data.layouts.names import class_index, known_class, split_name
 from mien.data.pixels import parse_pixels
 from mien.errors import InputError
+from mien.files import text_encoding
 from mien.labels import FER7
 
 __all__ = ["PixelsCsv"]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, register, text_encoding
+from mien.data.layouts.base import Contents, Item, ReadOptions, register
 from mien.data.layouts.json_lines import JSON_LINES, json_columns, json_rows
 from mien.data.layouts.names import (
     class_name,
@@ -22,6 +22,7 @@ from mien.data.layouts.names import (
 )
 from mien.data.layouts.places import folders_in
 from mien.errors import InputError
+from mien.files import text_encoding
 from mien.source.image import read_file
 
 __all__ = ["Table"]
