@@ -183,6 +183,56 @@ def test_a_camera_that_turns_while_nobody_is_seen():
     assert tracker.update(faces, image, 0.3) == ids
 
 
+def test_a_large_face_that_moves_before_a_plain_wall_mixes_up_nobody():
+    """The picture as a whole seems to move, by as much as the others are apart from each other."""
+    tracker = Tracker()
+    for number in range(4):
+        image = np.full((360, 640, 3), 60, np.uint8)
+        left = 40.0 + 80 * number
+        image[20:240, int(left) : int(left) + 220] = patch(50, 220)
+        faces = [make_face(box_xyxy=(left, 20.0, left + 220, 240.0))]
+        for person in range(6):
+            x = 20 + 80 * person
+            image[270:330, x : x + 60] = 50 + patch(person) // 12
+            faces.append(make_face(box_xyxy=(float(x), 270.0, x + 60.0, 330.0)))
+        assert tracker.update(faces, image, number / 10) == list(range(1, 8))
+
+
+def in_the_dark(*places):
+    """Faces whose looks say nothing, each at its place and turned to a side: ``(x, turned)``."""
+    points = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
+    return np.zeros((240, 640, 3), np.uint8), [
+        make_face(
+            box_xyxy=(float(x), 90.0, x + 60.0, 150.0),
+            landmarks_xy=tuple((x + 60 * (a + turned), 90 + 60 * b) for a, b in points),
+        )
+        for x, turned in places
+    ]
+
+
+def test_who_cannot_be_told_by_looks_is_told_by_place():
+    tracker = Tracker()
+    for number in range(10):
+        image, faces = in_the_dark((100 + 5 * number, 0), (180 + 5 * number, 0))
+        order = slice(None, None, -1 if number % 2 else 1)
+        assert tracker.update(faces[order], image, number / RATE) == [1, 2][order]
+
+
+def test_and_by_how_the_head_is_turned():
+    tracker = Tracker()
+    for places in ([(100, -0.15), (130, 0.15)], [(117, -0.15), (113, 0.15)]):
+        image, faces = in_the_dark(*places)
+        assert tracker.update(faces, image, places[0][0] / 1000) == [1, 2]
+
+
+@pytest.mark.parametrize("box_xyxy", [(400.0, 90.0, 460.0, 150.0), (40.0, 30.0, 220.0, 210.0)])
+def test_a_face_far_away_or_of_another_size_is_another_person(box_xyxy):
+    tracker = Tracker()
+    image, faces = in_the_dark((100, 0))
+    assert tracker.update(faces, image, 0.0) == [1]
+    assert tracker.update([make_face(box_xyxy=box_xyxy)], image, 1 / RATE) == [2]
+
+
 def test_another_person_in_the_same_place_is_another_one():
     tracker = Tracker()
     follow([({1: (100, 90)}, [1])] * 10, tracker)
