@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     {"__init__"},  # the version, and the public names, which are loaded at first use
     {"errors", "lazy"},
-    {"files", "labels", "opencv", "options", "parallel", "progress"},
+    {"files", "labels", "opencv", "options", "parallel", "progress", "shell"},
     {"result", "source", "zoo"},
     {"align", "detect"},
     {"classify", "sink", "track"},

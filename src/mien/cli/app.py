@@ -7,7 +7,6 @@ import errno
 import importlib
 import inspect
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from mien import __version__
 from mien.cli.help import ReadableCommand, ReadableGroup
 from mien.cli.terminal import EXIT_INTERRUPTED, open_screen, say
 from mien.errors import InputError, MienError
+from mien.shell import shell_words
 
 __all__ = ["COMMANDS", "main"]
 
@@ -46,7 +46,7 @@ class _Program(ReadableGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):  # noqa: PTH110
-            ctx.fail(f"'{args[0]}' is not a command. To read it: mien recognize {shlex.join(args)}")
+            ctx.fail(f"'{args[0]}' is not a command. To read it: mien recognize {shell_words(*args)}")
         return super().resolve_command(ctx, args)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from mien.cli.flags import with_options
 from mien.cli.terminal import EXIT_INTERRUPTED, open_console, print_json, say
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
+from mien.shell import shell_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,7 @@ def batch(
             destination = run_batch(source, dest, options, planned=progress.planned, part_done=progress.part_done)
         except KeyboardInterrupt:
             progress.close()
-            command = shlex.join(["mien", *sys.argv[1:]])
+            command = shell_words("mien", *sys.argv[1:])
             say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To continue: {command}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     summary = summarize(destination)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +12,7 @@ from mien.cli.report import percent, span
 from mien.cli.tables import print_line
 from mien.cli.terminal import open_console, print_json, progress_bar, warnings_shown, written
 from mien.errors import MissingExtraError, UsageError
+from mien.shell import shell_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -136,7 +136,7 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     )
     written(console, out)
     written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --detector {shlex.quote(str(out))}", style="dim", soft_wrap=True)
+    console.print(f"try it: mien recognize PHOTO --detector {shell_words(str(out))}", style="dim", soft_wrap=True)
 
 
 def _show(console: Console, card: ModelCard, out: Path) -> None:
@@ -170,4 +170,4 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     _fact(console, "temperature", f"{temperatures}{held_out}")
     written(console, out)
     written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --model {shlex.quote(str(out))}", style="dim", soft_wrap=True)
+    console.print(f"try it: mien recognize PHOTO --model {shell_words(str(out))}", style="dim", soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from mien.cli.report import percent, span
 from mien.cli.terminal import open_console, print_json
 from mien.errors import ModelError, UsageError
+from mien.shell import shell_words
 from mien.zoo import ModelCard, StoredModel, find_model, list_models
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _card(console: Console, model: StoredModel, given: str) -> None:
         console.print("\nscores", style="bold")
         if card.kind == "expression":
             _table(console, list(_expression_scores(card)))
-            line = f"'mien models {shlex.quote(given)} --json' has all of them."
+            line = f"'mien models {shell_words(given)} --json' has all of them."
             console.print(line, style="dim", soft_wrap=True)
         else:
             _scores(console, card.scores)

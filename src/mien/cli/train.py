@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from mien.cli.flags import with_flags
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
+from mien.shell import shell_words
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
@@ -141,7 +141,7 @@ def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
         return train_model(recipe, out, resume=resume, progress=show)
     except Interrupted as stopped:
         say(str(stopped))
-        say(f"continue with: mien train --resume --out {shlex.quote(str(out))}")
+        say(f"continue with: mien train --resume --out {shell_words(str(out))}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -264,10 +264,10 @@ def _next_commands(recipe: ExpressionRecipe, result: RunResult) -> tuple[str, st
     data = recipe.data
     split = RunFolder(result.folder).read_record()["data"]["validation"]["split"]
     other_dataset = data.validation_data if data.fold is None else None
-    faces = f"--data {shlex.quote(str(other_dataset or data.dataset))}"
+    faces = f"--data {shell_words(str(other_dataset or data.dataset))}"
     # Faces that were held out of the training split need no name: the checkpoint knows them.
     if other_dataset is not None or data.fold is not None or split != TRAIN:
-        faces += f" --split {shlex.quote(split)}"
-    training = "" if other_dataset is None else f" --training {shlex.quote(str(data.dataset))}"
-    best = shlex.quote(str(result.best_path))
+        faces += f" --split {shell_words(split)}"
+    training = "" if other_dataset is None else f" --training {shell_words(str(data.dataset))}"
+    best = shell_words(str(result.best_path))
     return f"measure it: mien evaluate {best} {faces}", f"use it:     mien export {best} {faces}{training}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from mien.errors import ModelError
+from mien.shell import shell_words
 from mien.zoo.card import ModelCard
 
 __all__ = ["StoredModel", "find_model", "list_models"]
@@ -98,7 +98,7 @@ def find_model(spec: str | Path, kind: Literal["expression", "detector"] | None 
     if path.suffix.lower() == ".safetensors" and path.is_file():
         data = "PHOTOS" if kind == "detector" else "FACES"
         raise ModelError(
-            f"{path}: is a checkpoint, which must be exported first: 'mien export {shlex.quote(str(path))} --data "
+            f"{path}: is a checkpoint, which must be exported first: 'mien export {shell_words(str(path))} --data "
             f"{data}', with what it was trained on, writes the .onnx file to give here"
         )
     if path.suffix.lower() != ".onnx":
