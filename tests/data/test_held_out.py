@@ -13,7 +13,7 @@ import pytest
 
 from mien.data import Dataset
 from mien.data.faces import open_faces
-from mien.data.held_out import fold_rows, open_measured, remember, shared_rows
+from mien.data.held_out import fold_rows, held_out_otherwise, open_measured, remember, shared_rows
 from mien.errors import MienWarning, UsageError
 from mien.zoo.card import LearnedFrom
 from tests.sets import smooth_faces, write_class_folders, write_dataset
@@ -121,6 +121,26 @@ def test_faces_that_were_learned_before_a_model_was_tuned_on_others_are_known(fl
     whole = dataclasses.replace(keep(others), earlier=remember(open_faces(flat), None))
     with pytest.warns(MienWarning, match="learned from all of these faces"):
         open_measured(flat, None, [whole])
+
+
+def test_weights_that_learned_from_what_is_held_out_now_are_known(flat: Path, learned: LearnedFrom) -> None:
+    others = keep(write_class_folders(flat.parent / "others", smooth_faces(40), ("happy", "sad")))
+    again, before = keep(flat), keep(flat, seed=8)
+    assert held_out_otherwise(again, before)
+    assert held_out_otherwise(again, dataclasses.replace(others, earlier=before))
+    assert held_out_otherwise(again, remember(open_faces(flat), None))
+    assert not held_out_otherwise(again, learned)
+    assert not held_out_otherwise(again, others)
+    assert not held_out_otherwise(again, None)
+    assert not held_out_otherwise(remember(open_faces(flat), None), before)
+
+
+def test_folds_that_nobody_made_are_asked_for(flat: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"flat is no dataset of mien, .* 'mien data import' makes one"):
+        fold_rows(open_faces(flat), 0)
+    plain = write_dataset(tmp_path / "a.parquet", IMAGES, splits=("train",))
+    with pytest.raises(UsageError, match=r"has no column 'fold'; 'mien data split --folds N' writes one"):
+        fold_rows(open_faces(plain), 0)
 
 
 def test_a_fold(tmp_path: Path) -> None:
