@@ -13,6 +13,7 @@ from mien.data import audit_dataset, import_dataset, report_dataset
 from mien.data.photos import import_photos
 from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.detection import evaluate_detector
+from mien.evaluate.detection_comparison import compare_detectors
 from mien.evaluate.detection_options import DetectionOptions
 from mien.export.checkpoint import export_checkpoint
 from mien.export.detector import export_measured
@@ -39,6 +40,9 @@ LONG: dict[str, Callable[[Path], Callable[..., Any]]] = {
     "evaluate": lambda at: functools.partial(evaluate_model, "tiny", at / "faces.parquet", ten_views=False),
     "compare": lambda at: functools.partial(compare_models, ["tiny", "small"], at / "faces.parquet", timed_faces=0),
     "detector": lambda at: functools.partial(evaluate_detector, "mien", at / "photos.parquet", options=FEW),
+    "compare detectors": lambda at: functools.partial(
+        compare_detectors, ["mien", WEIGHTS / "face-detector.safetensors"], at / "photos.parquet", options=FEW
+    ),
     "export": lambda at: functools.partial(
         export_checkpoint,
         WEIGHTS / "tiny.safetensors",

@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.data.photos import write_photos
 from mien.detect import Detections
 from mien.errors import InputError, ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector, is_detection
 from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame, in_low_light, tilt
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import detection_page
+from mien.evaluate.detection_run import MeasuredPhotos
 from mien.evaluate.detection_scores import landmark_scores
 from mien.metrics.detection import Truth, pool
 from mien.train.detector.network import FaceDetectorNetwork, save_detector
 from tests.metrics.test_detection import POINTS, boxes, truth
-from tests.photos_on_disk import make_photos
+from tests.photos_on_disk import astronaut_photo, make_photos
 
 
 @pytest.mark.parametrize("angle", [-45.0, 15.0, 30.0])
@@ -113,6 +115,16 @@ def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarr
         evaluate_detector("nothing", path)
     with pytest.raises(InputError, match="no such file"):
         evaluate_detector("mien", tmp_path / "none.parquet")
+
+
+def test_small_faces_are_neutral_unless_they_are_asked_for(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:
+    path = tmp_path / "small.parquet"
+    photos = [astronaut_photo(astronaut_bgr, f"{scale:g}", "test", scale) for scale in (1.0, 0.15, 0.07)]
+    write_photos(path, photos, {"step": "test"})
+    every = {"source": "small.parquet", "split": "test", "photos": 3, "ignored_places": 0}
+    for asked_px, counts, least_px in ((None, 1, 20), (10, 2, 10), (40, 1, 20)):
+        facts = MeasuredPhotos.open(path, None, DetectionOptions(min_face_px=asked_px)).facts()
+        assert facts == {**every, "faces": counts, "neutral_faces": 3 - counts, "min_face_px": least_px}
 
 
 def test_what_is_measured_as_a_detector(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

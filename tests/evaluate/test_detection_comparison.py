@@ -9,6 +9,7 @@ import pytest
 from mien.data.photos import write_photos
 from mien.detect import Detections
 from mien.detect.base import ImageArray
+from mien.detect.pyramid import concatenate
 from mien.errors import UsageError
 from mien.evaluate import detection_comparison
 from mien.evaluate.detection_comparison import compare_detectors
@@ -37,6 +38,16 @@ class Knowing:
         if self._misses_every and self.looked % self._misses_every == 0:
             return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
         return Detections(FACE_XYXY[None], np.float32([0.9]), LANDMARKS_XY[None] + self._beside_px)
+
+
+class Unsure(Knowing):
+    """Every other face has a lower score than what it finds beside each."""
+
+    def detect(self, image: ImageArray) -> Detections:
+        face = super().detect(image)
+        beside = Detections(FACE_XYXY[None] - 170, np.float32([0.5]), LANDMARKS_XY[None] - 170)
+        score = np.float32([0.9 if self.looked % 2 else 0.1])
+        return concatenate([Detections(face.box_xyxy, score, face.landmarks_xy), beside])
 
 
 @pytest.fixture
@@ -71,6 +82,13 @@ def test_who_finds_more_and_whose_landmarks_are_nearer(monkeypatch: pytest.Monke
     assert pair["landmarks"]["faces"] == PHOTOS // 2
     assert pair["landmarks"]["difference"] == pytest.approx(0.1, abs=0.002)
     assert verdict(pair, pair["landmarks"], smaller=True) == "half is better"
+
+
+def test_landmarks_of_faces_below_the_threshold_do_not_count(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    values = compare_knowing(monkeypatch, photos, sure=Knowing(0, 0.0), unsure=Unsure(0, 4.4))
+    assert [one["overall"]["iou_0.5"]["recall"] for one in values["models"]] == [1.0, 0.5]
+    landmarks = values["pairs"][0]["landmarks"]
+    assert (landmarks["faces"], landmarks["difference"]) == (PHOTOS // 2, pytest.approx(-0.1, abs=0.002))
 
 
 def test_photo_by_photo_shows_more_than_two_intervals(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
