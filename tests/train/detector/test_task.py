@@ -74,6 +74,16 @@ def test_a_batch_depends_on_its_step_only(recipe: DetectorRecipe) -> None:
         assert same(ahead.batch(steps[number]), first[number])
 
 
+def test_other_systems_start_fresh_processes(recipe: DetectorRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To which all of it must be sent: of macOS and Windows none can be forked."""
+    here, ahead = (DetectorTask(change_recipe(recipe, {"mosaic_workers": workers})) for workers in (0, 1))
+    for task in (here, ahead):
+        task.setup(CPU)
+    monkeypatch.setattr("mien.train.detector.task.sys.platform", "darwin")
+    step = Step(0, 1, 0.0, 7)
+    assert same(ahead.batch(step), here.batch(step))
+
+
 def test_train_export_find(recipe: DetectorRecipe, tmp_path: Path, astronaut_bgr: np.ndarray) -> None:
     done = train_model(recipe, tmp_path / "run")
     assert done.metric == "validation_score"

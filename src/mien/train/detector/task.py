@@ -130,7 +130,7 @@ class DetectorTask:
                     collate_fn=list,
                     prefetch_factor=4,
                     # Forked processes share the decoded photos; others would each be sent a copy of them all.
-                    multiprocessing_context="fork" if sys.platform == "linux" else None,
+                    multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
                 )
             )
             cv2.setNumThreads(threads)
