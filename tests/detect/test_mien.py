@@ -115,6 +115,29 @@ def test_finds_each_face_of_a_collage_once(detector: MienDetector, astronaut_bgr
         assert max(iou(box, expected) for box in found.box_xyxy) > 0.6
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_finds_the_faces_of_a_long_strip(detector: MienDetector, astronaut_bgr: ImageArray, upright: bool) -> None:
+    places = (0, 1100, 2200)
+    strip = np.full((200, 2400, 3), 120, np.uint8)
+    for x in places:
+        strip[:, x : x + 200] = (
+            cv2.transpose(astronaut_bgr[20:220, 130:330]) if upright else astronaut_bgr[20:220, 130:330]
+        )
+    found = detector.detect(cv2.transpose(strip) if upright else strip)
+    assert len(found) == len(places)
+    along = np.sort(found.box_xyxy[:, int(upright)])
+    np.testing.assert_allclose(along - places, (BOX - (130, 20, 130, 20))[int(upright)], atol=10)
+
+
+def test_a_lower_threshold_reports_fainter_faces(model: StoredModel, astronaut_bgr: ImageArray) -> None:
+    face = scaled(astronaut_bgr[20:220, 130:330], 0.6)
+    rng = np.random.default_rng(0)
+    grainy = [np.clip(face + rng.normal(0, 28 * n, face.shape), 0, 255).astype(np.uint8) for n in range(4)]
+    scores = [MienDetector(model, score_threshold=bar).detect(np.hstack(grainy)).score for bar in (0.8, None, 0.2)]
+    assert [len(found) for found in scores] == [1, 2, 4]
+    assert [found.min() >= bar for found, bar in zip(scores, (0.8, 0.5, 0.2), strict=True)] == [True] * 3
+
+
 def test_finds_hundreds_of_faces(detector: MienDetector, astronaut_bgr: ImageArray) -> None:
     face = scaled(astronaut_bgr[20:220, 130:330], 0.3)
     crowd = np.tile(face, (15, 20, 1))
@@ -227,7 +250,7 @@ def test_what_is_no_image_is_refused(detector: MienDetector, image: object) -> N
 
 @pytest.mark.parametrize(
     "options",
-    [{"min_face_px": 0}, {"min_face_px": float("nan")}, {"threads": 0}, {"score_threshold": 1.5}],
+    [{"min_face_px": 0}, {"min_face_px": float("nan")}, {"threads": 0}, {"score_threshold": 0}, {"score_threshold": 1}],
 )
 def test_senseless_options_are_refused(model: StoredModel, options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
