@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import onnx.parser
 import pytest
 import typer
 import yaml
@@ -24,6 +25,15 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SESSIONS = [(page, number, text) for page in PAGES for number, text in enumerate(
     re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 )]  # fmt: skip
+THEIRS = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+theirs (float[n, 48, 48, 3] face) => (float[n, 8] softmax) {
+    means = ReduceMean <axes = [1, 2], keepdims = 0> (face)
+    scale = Constant <value_floats = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]> ()
+    one = ReduceMean <axes = [1]> (means)
+    logits = Mul (one, scale)
+    softmax = Softmax <axis = 1> (logits)
+}""")
+"""A network of another project: BGR with the channels last, probabilities out."""
 
 
 @pytest.fixture
@@ -35,6 +45,7 @@ def here(tmp_path, monkeypatch):
     for _ in range(10):
         video.write(picture)
     video.release()
+    onnx.save(THEIRS, tmp_path / "theirs.onnx")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

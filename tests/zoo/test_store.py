@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 
+import onnx.parser
 import pytest
 
 from mien.errors import ModelError
@@ -93,6 +94,25 @@ def test_damaged_weights_are_refused(exported):
     exported.unlink()
     with pytest.raises(ModelError, match="cannot read the model's weights"):
         StoredModel(find_model("base", "expression").card, exported).read_weights()
+
+
+def test_channels_last_are_told(exported):
+    theirs = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    theirs (float[n, 48, 48, 1] image) => (float[n, 7] fer7) {
+        means = ReduceMean <axes = [1, 2], keepdims = 0> (image)
+        sevens = Constant <value_floats = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]> ()
+        fer7 = Mul (means, sevens)
+    }""")
+    exported.write_bytes(theirs.SerializeToString())
+    card = find_model(exported, "expression").card
+    of_it = dataclasses.replace(
+        card,
+        sha256=hashlib.sha256(exported.read_bytes()).hexdigest(),
+        input=dataclasses.replace(card.input, dtype="float32"),
+        heads=card.heads[:1],
+    )
+    with pytest.raises(ModelError, match=r"\['n', 48, 48, 1\], with the channels last; .* put a Transpose in front"):
+        open_session(StoredModel(of_it, exported))
 
 
 def test_what_is_no_onnx_or_lacks_an_output_is_told(exported):

@@ -14,7 +14,7 @@ __all__ = ["open_session"]
 
 onnxruntime.disable_telemetry_events()  # where it was imported before mien, which switches more off
 
-_AGAIN = "The card belongs to another file: export the model again"
+_AGAIN = "The card belongs to another file: export the model again, or mend a card that you wrote"
 
 
 def open_session(model: StoredModel, threads: int = 1, gpu: bool = False) -> onnxruntime.InferenceSession:
@@ -96,6 +96,11 @@ def _require(
         isinstance(have, int) and want not in (None, have) for have, want in zip(found.shape, shape, strict=True)
     ):
         wanted = ["any" if size is None else size for size in shape]
+        if shape[1:] == (*found.shape[3:], *found.shape[1:3]):
+            raise ModelError(
+                f"{model.weights}: its {what} '{name}' has the shape {found.shape}, with the channels last; mien gives "
+                f"{wanted}, with the channels first: put a Transpose in front of it"
+            )
         raise ModelError(
             f"{model.weights}: its {what} '{name}' has the shape {found.shape}; its card says {wanted}. {_AGAIN}"
         )

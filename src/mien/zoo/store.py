@@ -112,7 +112,8 @@ def find_model(spec: str | Path, kind: Literal["expression", "detector"] | None 
     if not card_path.is_file():
         raise ModelError(
             f"{path}: its model card {card_path.name} is missing. The card says how faces are put into the model "
-            "and what its outputs mean; 'mien export' writes both"
+            "and what its outputs mean. 'mien export' writes both; for a model of another project write one "
+            "(mien.zoo.ModelCard)"
         )
     card = ModelCard.read(card_path)
     if kind not in (None, card.kind):
