@@ -109,6 +109,21 @@ def test_who_was_half_covered_for_long_and_then_hidden_is_known_again(apart_px):
     assert always_same(follow(frames())) == {1: 1, 2: 2}
 
 
+@pytest.mark.parametrize("left_px", [-22, 602])
+def test_who_comes_back_half_behind_the_border_is_known_again(left_px):
+    """What is still seen of the face is compared in its place, not widened to a whole one."""
+    tracker = Tracker()
+    ids = []
+    for number in range(40):
+        image = np.full((240, 800, 3), 128, np.uint8)
+        x = left_px + np.sign(320 - left_px) * max(0, 20 - number) * 2
+        image[90:150, x + 80 : x + 140] = patch(1)
+        face = make_face(box_xyxy=(float(x), 90.0, x + 60.0, 150.0), landmarks_xy=())
+        frame = np.ascontiguousarray(image[:, 80:720])
+        ids += tracker.update([] if 10 <= number < 25 else [face], frame, number / RATE)
+    assert ids == [1] * 25
+
+
 def test_who_changes_slowly_is_known_again_after_a_gap():
     tracker = Tracker()
     ids = []
