@@ -141,6 +141,8 @@ def test_usage_is_checked(dataset, tmp_path):
             split_dataset(dataset, tmp_path / "b.parquet", folds=2, **share)
     with pytest.raises(UsageError, match="as many at least"):
         make_folds(np.array([0, 1, 0]), np.array([0, 0, 1]), 3)
+    with pytest.raises(UsageError, match="cannot make 2 folds"):  # one picture of each class
+        make_folds(np.arange(4), np.arange(4), 2)
 
 
 @pytest.mark.parametrize("copies", [60, 90, 300])
