@@ -105,13 +105,15 @@ def test_whole_videos_whose_frames_end_early_or_are_rare_are_not_called_cut(tmp_
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
         add_tone(container, sound, 5.0)
+    write_clip(videos / "d.mp4", plain(3), rate=1 / 3)  # slides
     read_all(videos, tmp_path / "out", segment_s=2.0)
     inputs = pandas.read_parquet(tmp_path / "out" / "inputs").sort_values("key")
     assert dict(zip(inputs["key"], inputs["frames"], strict=True)) == {
         "a.mp4": 60, "b.mp4#t=0,2": 10, "b.mp4#t=2,4": 0, "b.mp4#t=4,": 10,
         "c.mkv#t=0,2": 20, "c.mkv#t=2,4": 12, "c.mkv#t=4,": 0,
+        "d.mp4#t=0,2": 1, "d.mp4#t=2,4": 1, "d.mp4#t=4,6": 0, "d.mp4#t=6,": 1,
     }  # fmt: skip
-    assert inputs["status"].tolist() == ["no face"] * 7
+    assert inputs["status"].tolist() == ["no face"] * 11
 
 
 def test_fewer_frames_where_asked_for(clip, tmp_path):

@@ -50,6 +50,13 @@ def test_what_the_file_says_of_itself(clip):
     assert not info.live
 
 
+def test_slides_are_a_video_with_a_frame_in_many_seconds(tmp_path):
+    """Its rate was not believed: 15 seconds were said to be 0.12, and the last slide to be shown for 0.04."""
+    source = VideoSource(str(write_clip(tmp_path / "slides.mp4", plain(3), rate=0.2)))
+    assert (source.info.frame_rate, source.info.duration_s) == (pytest.approx(0.2), pytest.approx(15))
+    assert [(frame.time_s, frame.until_s) for frame in source] == [(0, 5), (5, 10), (10, 15)]
+
+
 def test_time_stamps_are_true_where_the_frame_rate_varies(tmp_path):
     times_s = np.cumsum([0, *itertools.islice(itertools.cycle([0.02, 0.05, 0.1, 0.033]), 29)]).tolist()
     path = write_clip(tmp_path / "uneven.mp4", plain(30), times_s=times_s)

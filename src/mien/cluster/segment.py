@@ -19,21 +19,26 @@ from mien.video_options import VideoOptions
 if TYPE_CHECKING:
     from mien.recognizer import Recognizer
 
-__all__ = ["duration_s", "read_segment"]
+__all__ = ["last_start_s", "read_segment"]
 
 # Time stamps are rounded: a frame that is this little before its segment belongs to it.
 _EARLY_S = 0.0005
 _RUN_UP_S = 1.0
+_SHORTEST_S = 1.0
 
 
-def duration_s(path: str) -> float | None:
-    """Length of a video file in seconds, as the file says; None where it does not, or cannot be opened."""
+def last_start_s(path: str) -> float | None:
+    """Where the last segment of a video file may begin; None where its length is not known, or it cannot be opened.
+
+    The last frame begins before the video ends: a short rest, such as of a minute with 1,799 frames, may have none.
+    """
     try:
         source = VideoSource(path)
     except InputError:
         return None  # told by the worker that reads it
     source.close()
-    return source.info.duration_s
+    length_s = source.info.duration_s
+    return None if length_s is None else length_s - max(_SHORTEST_S, 1.0 / source.info.frame_rate)
 
 
 def read_segment(

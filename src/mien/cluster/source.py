@@ -27,7 +27,6 @@ _SHARES = 16
 _SMALLEST_PART = 32
 _BATCH = 16
 _LEAST_BYTES_A_SECOND = 8
-_SHORTEST_SEGMENT_S = 1.0
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
@@ -286,15 +285,14 @@ def _check_keys(address: str, column: str) -> None:
 
 def _segments(key: str, address: str, segment_s: float) -> Iterator[Source]:
     """The segments of a video; the whole where it is elsewhere, as opening it here would fetch it."""
-    from mien.cluster.segment import duration_s
+    from mien.cluster.segment import last_start_s
 
-    length_s = duration_s(local_path(address)) if is_local(address) else None
+    last_s = last_start_s(local_path(address)) if is_local(address) else None
     # A damaged length would be millions of segments, each a part.
-    if length_s is None or length_s * _LEAST_BYTES_A_SECOND > Path(local_path(address)).stat().st_size:
+    if last_s is None or last_s * _LEAST_BYTES_A_SECOND > Path(local_path(address)).stat().st_size:
         yield Source("video", key, address)
         return
-    # The last frame begins before the video ends: a short rest, such as of a minute with 1,799 frames, may have none.
-    count = 1 + max(0, math.floor((length_s - _SHORTEST_SEGMENT_S) / segment_s + 1e-6))
+    count = 1 + max(0, math.floor(last_s / segment_s + 1e-6))
     for number in range(count):
         start_s = number * segment_s
         # The last one is open: files are often a little longer than they say.

@@ -108,7 +108,7 @@ class VideoSource:
         self._started = False
         self.reconnects = 0
         self._capture = opener(name)
-        self._rate = _number(self._capture, cv2.CAP_PROP_FPS, 1.0, 1000.0) or _FALLBACK_RATE
+        self._rate = _number(self._capture, cv2.CAP_PROP_FPS, 0.001, 1000.0) or _FALLBACK_RATE
         count = _number(self._capture, cv2.CAP_PROP_FRAME_COUNT, 1.0, 1e10)
         # An address may name a file: it has an end, and nothing of it is dropped.
         live = is_live_name(name) and not (is_network(name) and count)
