@@ -111,7 +111,7 @@ def first_answer(rounds: int) -> None:
     seconds = {name: statistics.median(s for s, _ in runs) for name, runs in sides.items()}
     memory = {name: statistics.median(m for _, m in runs) for name, runs in sides.items()}
     base = seconds["baseline"]
-    row("bare import of numpy, cv2, onnxruntime", f"{base * 1e3:.0f} ms, {memory['baseline']:.0f} MB")
+    row("bare import of numpy, cv2, onnxruntime", f"{base * 1e3:.0f} ms, peak {memory['baseline']:.0f} MB")
     for name, what in (("command", "`mien recognize photo.jpg --json`"), ("library", "`mien.recognize(...)`")):
         row(
             f"first answer of a new process: {what}",
