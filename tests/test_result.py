@@ -137,5 +137,5 @@ def test_to_supervision_keeps_boxes_and_names():
 @pytest.mark.parametrize(("library", "method"), [("pandas", "to_pandas"), ("supervision", "to_supervision")])
 def test_a_missing_library_names_the_pip_command(monkeypatch, library, method):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'mien\[{library}\]'"):
+    with pytest.raises(MissingExtraError, match=rf'pip install "mien\[{library}\]"'):
         getattr(make_reading(make_face()), method)()

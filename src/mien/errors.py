@@ -120,7 +120,8 @@ class MissingExtraError(MienError, ImportError):
                 "Renew what it needs with: pip install --upgrade --upgrade-strategy eager",
             )
         )
-        super().__init__(f"{feature} needs the library '{library}', which {why}. {how} 'mien[{extra}]'")
+        # In double quotes, which all shells know.
+        super().__init__(f"{feature} needs the library '{library}', which {why}. {how} \"mien[{extra}]\"")
         self.library = library
         self.extra = extra
 

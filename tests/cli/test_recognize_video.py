@@ -76,7 +76,7 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_read(clip, tmp_path, as
     command = [sys.executable, "-c", script, "recognize", str(astronaut_path), str(clip), "--draw", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "pip install 'mien[video]'" in done.stderr
+    assert 'pip install "mien[video]"' in done.stderr
     done = run("recognize", clip, "--draw", clip)
     assert (done.returncode, done.stdout) == (2, "")
     assert "would overwrite the video itself" in done.stderr

@@ -136,5 +136,5 @@ def test_without_the_extra_it_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert "pip install 'mien[serve]'" in done.stderr
+    assert 'pip install "mien[serve]"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -253,7 +253,7 @@ def test_a_missing_library_names_the_extra(mien, folder, tmp_path, library):
     )
     assert run.returncode == 2
     assert f"'{library}', which is not installed" in run.stderr
-    assert "pip install 'mien[train]'" in run.stderr
+    assert 'pip install "mien[train]"' in run.stderr
 
 
 def test_a_recipe_of_another_kind_than_asked_for(mien, tmp_path):

@@ -240,7 +240,7 @@ def test_a_part_has_its_tally_beside_the_schema(album, tmp_path):
 def test_without_the_extra_it_says_what_to_install(album, tmp_path, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
-    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[cluster\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "mien\[cluster\]"'):
         run_batch(str(album), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

@@ -111,7 +111,7 @@ def test_a_kill_loses_the_rows_of_the_last_second_at_most(tmp_path, monkeypatch,
 
 def test_parquet_without_pyarrow_is_told_at_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[parquet\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "mien\[parquet\]"'):
         open_row_sink(tmp_path / "x.parquet", SCHEMES["fer7"])
 
 

@@ -135,7 +135,7 @@ def test_wrong_names_are_refused(tmp_path):
 
 def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[video\]'"):
+    with pytest.raises(MissingExtraError, match=r'pip install "mien\[video\]"'):
         VideoSink(tmp_path / "seen.mp4")
 
 

@@ -34,7 +34,7 @@ def recognize(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Photos, folders, patterns such as 'shots/*.jpg', videos, camera:0, rtsp://..., or - for a photo "
+            help='Photos, folders, patterns such as "shots/*.jpg", videos, camera:0, rtsp://..., or - for a photo '
             "on stdin.",
         ),
     ],
