@@ -123,6 +123,19 @@ def test_fewer_frames_where_asked_for(clip, tmp_path):
     assert plan_destination(str(clip), str(tmp_path / "out"), BatchOptions(segment_s=2.0, fps=2.0)).manifest.parts == 3
 
 
+@pytest.mark.parametrize("every_s", [0.3, 0.7, 1.25, 3.0])
+def test_the_same_frames_as_of_the_whole_where_some_are_left_out(clip, every_s):
+    recognizer = Recognizer(threads=1)
+    segments = [(None, 2.0), (2.0, 4.0), (4.0, None)]
+    parts = [
+        reading.frame
+        for start_s, stop_s in segments
+        for reading in read_segment(recognizer, str(clip), "clip.mp4", start_s, stop_s, {"every_s": every_s})
+    ]
+    with recognizer.stream(clip, every_s=every_s) as whole:
+        assert parts == [reading.frame for reading in whole]
+
+
 def test_a_length_that_cannot_be_is_not_believed(tmp_path):
     """Five frames that say they are 9,000 million seconds were planned as 150 million parts."""
     path = write_clip(tmp_path / "clip.mkv", plain(5), rate=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from mien.errors import InputError
 from mien.result import Reading
 from mien.source.capture import Capture, open_capture
 from mien.source.container import read_container
-from mien.source.video import VideoSource
+from mien.source.video import EARLY_S, VideoSource, next_due_s
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
 
@@ -71,17 +72,18 @@ def read_segment(
     InputError
         If it cannot be opened; or, after the last frame, if it breaks off within the segment.
     """
+    chosen = VideoOptions(**options)
     opened: list[_Segment] = []
 
     def opener(name: str) -> Capture:
-        opened.append(_Segment(name, open_capture(name), start_s or 0.0, stop_s))
+        opened.append(_Segment(name, open_capture(name), start_s or 0.0, stop_s, chosen.interval_s))
         return opened[-1]
 
     try:
-        video = VideoReadings(recognizer, path, VideoOptions(**options), opener=opener)
+        video = VideoReadings(recognizer, path, chosen, opener=opener)
     except InputError as error:
-        if opened and (opened[0].reached or (start_s and not _must_reach(path))):
-            return  # frames are rare, or the sound alone goes on
+        if opened and (opened[0].reached or opened[0].none_due or (start_s and not _must_reach(path))):
+            return  # frames are rare, or few are asked for, or the sound alone goes on
         if opened and start_s:  # it could be opened, and the segment was empty
             raise InputError(source, f"holds no frames from {start_s:g} s on: the file is cut or damaged") from error
         raise
@@ -104,14 +106,18 @@ def _must_reach(path: str) -> bool:
 class _Segment:
     """A capture that begins and ends within the file."""
 
-    def __init__(self, name: str, capture: Capture, start_s: float, stop_s: float | None) -> None:
+    def __init__(
+        self, name: str, capture: Capture, start_s: float, stop_s: float | None, every_s: float | None
+    ) -> None:
         self._name = name
         self._capture = capture
         self._start_s = start_s
         self._stop_s = stop_s
+        self._every_s = every_s
         self._started = start_s <= 0
         self.first_s = start_s
         self.reached = False
+        self.none_due = False
 
     def grab(self) -> bool:
         """Go to the next frame; False at the end of the segment."""
@@ -153,7 +159,12 @@ class _Segment:
         return self._capture.grab() and self._go_on()
 
     def _go_on(self) -> bool:
-        while self._time_s() < self._start_s - _EARLY_S:
+        """To the first frame of the segment that is due: the one of its turn may lie before the segment."""
+        due_s = -math.inf
+        while (time_s := self._time_s()) < max(self._start_s - _EARLY_S, due_s - EARLY_S):
+            if time_s < self._start_s - _EARLY_S:
+                due_s = next_due_s(time_s, self._every_s)
             if not self._capture.grab():
+                self.none_due = time_s >= self._start_s - _EARLY_S
                 return False
         return True
