@@ -19,6 +19,7 @@ from fastapi import HTTPException, UploadFile
 
 import mien
 from mien.cli.app import COMMANDS, _make_app
+from mien.train.architectures import registry
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,6 +48,7 @@ def here(tmp_path, monkeypatch):
     video.release()
     onnx.save(THEIRS, tmp_path / "theirs.onnx")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # a page registers a network
     return tmp_path
 
 
