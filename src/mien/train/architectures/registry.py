@@ -76,8 +76,8 @@ def find_architecture(name: str) -> Architecture:
 
         return find_timm(name)
     raise UsageError(
-        f"unknown architecture '{name}'; expected one of {', '.join(_REGISTRY)}, timm:NAME for any of timm's, or one of "
-        "your own that was registered before (mien.train.architectures.register)"
+        f"unknown architecture '{name}'; expected one of {', '.join(_REGISTRY)}, timm:NAME for any of timm's, or one "
+        "of your own that was registered before (mien.train.architectures.register)"
         f"{nearest_hint(name, _REGISTRY)}"
     )
 
