@@ -71,12 +71,17 @@ def test_as_many_faces_are_held_out_as_were_asked_for(flat: Path, share: float, 
     assert open_measured(flat, None, [learned]).faces.part == f"the {name} of flat that training held out"
 
 
-def test_what_was_learned_is_the_rest_unless_other_faces_are_named(flat: Path, learned: LearnedFrom) -> None:
+def test_what_was_learned_is_the_rest_unless_other_faces_are_named(
+    flat: Path, learned: LearnedFrom, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured = open_measured(flat, None, [learned])
     assert measured.training(None) is measured.learned
     assert measured.training(flat / "." / ".." / "flat") is measured.learned
     assert measured.training(flat.parent / "other") == flat.parent / "other"
     assert open_measured(flat, None, [None]).training(None) is None
+    monkeypatch.chdir(flat.parent)
+    nearby = open_measured("flat", None, [learned])
+    assert nearby.training(flat) is nearby.learned
 
 
 def test_all_faces_where_nothing_is_known_or_another_split_was_learned(flat: Path, learned: LearnedFrom) -> None:

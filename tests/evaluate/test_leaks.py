@@ -66,6 +66,7 @@ def test_the_training_split_beside_is_searched_by_itself(tmp_path: Path, monkeyp
     assert mark_leaks(open_faces(held_out, "test"), held_out, None).leaked is None
     monkeypatch.setattr(leaks_module, "MOST_SEARCHED", 1)
     assert mark_leaks(open_faces(both), both, None).leaked is None
+    assert mark_leaks(open_faces(both), both, open_faces(both, "train")).leaked is None
     assert mark_leaks(open_faces(both), both, both).leaked is not None  # asked for: however many
 
 
