@@ -1,10 +1,16 @@
-"""Commands that a message names."""
+"""Commands that a message names, and pipes that are closed."""
 
+import errno
+import io
 import shlex
 
 import pytest
 
+from mien.cli.app import _ending
+from mien.errors import OutputError
 from mien.shell import shell_words
+from mien.sink import JsonLinesSink
+from tests.fakes import make_face, make_reading
 
 
 @pytest.mark.parametrize(
@@ -16,3 +22,25 @@ def test_words_are_quoted_as_the_shell_wants_it(monkeypatch, platform, shown):
     words = ["mien", "recognize", "my photo.jpg", r"C:\x.jpg"]
     assert shell_words(*words) == shown
     assert platform == "win32" or shlex.split(shown) == words
+
+
+class ClosedPipe(io.StringIO):
+    """As Windows tells a writer that its reader has gone."""
+
+    def write(self, text):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def test_whoever_closes_a_pipe_on_windows_is_told_nothing(monkeypatch, capfd):
+    """As ``mien recognize photos --json | more`` does, which is left by ``q``."""
+    monkeypatch.setattr("mien.cli.app._drop_output", lambda: None)
+
+    def write():
+        JsonLinesSink(ClosedPipe()).write(make_reading(make_face()))
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        write()
+    monkeypatch.setattr("mien.shell.sys.platform", "win32")
+    with pytest.raises(SystemExit) as ended, _ending():
+        write()
+    assert (ended.value.code, capfd.readouterr().err) == (141, "")

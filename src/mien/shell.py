@@ -1,11 +1,19 @@
-"""Commands that a message names, to be copied into a shell."""
+"""The shell around a program: commands to be copied into it, and pipes whose reader has gone."""
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 
-__all__ = ["shell_words"]
+__all__ = ["is_closed_pipe", "shell_words"]
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether an error of writing says that the reader of a pipe has gone; Windows calls it an invalid argument."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    return sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
 
 
 def shell_words(*words: str) -> str:

@@ -18,7 +18,7 @@ from mien import __version__
 from mien.cli.help import ReadableCommand, ReadableGroup
 from mien.cli.terminal import EXIT_INTERRUPTED, open_screen, say
 from mien.errors import InputError, MienError
-from mien.shell import shell_words
+from mien.shell import is_closed_pipe, shell_words
 
 __all__ = ["COMMANDS", "main"]
 
@@ -60,15 +60,15 @@ def _ending() -> Iterator[None]:
     except KeyboardInterrupt:
         say("interrupted")
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        _drop_output()
-        sys.exit(EXIT_PIPE_CLOSED)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # Rich's way of saying it
             _drop_output()
             sys.exit(EXIT_PIPE_CLOSED)
         raise
     except OSError as error:
+        if is_closed_pipe(error):
+            _drop_output()
+            sys.exit(EXIT_PIPE_CLOSED)
         # Errors of files are wrapped where they are written: this one is of stdout.
         if error.errno not in _FULL or error.filename is not None:
             raise

@@ -21,6 +21,7 @@ from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.files import json_text, move_into_place
 from mien.labels import LabelScheme
 from mien.result import Reading, columns
+from mien.shell import is_closed_pipe
 from mien.sink.base import Sink
 from mien.source import Frame
 
@@ -117,9 +118,9 @@ def _writing(name: str) -> Iterator[None]:
     """Wrap the errors of the file system; the reader of a pipe that has gone is left to the program."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if is_closed_pipe(error):
+            raise
         reason = error.strerror or error
         raise OutputError(f"{name}: cannot be written ({reason}); what was written so far stays readable") from error
 
