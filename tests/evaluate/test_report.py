@@ -108,6 +108,7 @@ def test_models_are_compared_on_the_same_rows(dataset: Path) -> None:
     images = values["data"]["images"]
     assert images == 36  # no surprise
     assert pair["only_first"] + pair["only_second"] + values["all_right"] + values["all_wrong"] == images
+    assert (values["all_right"] + pair["only_first"]) / images == pytest.approx(small["scores"]["accuracy"], abs=1e-4)
     assert small["file_bytes"] == list_models()["small"].weights.stat().st_size
     assert small["ms_a_face"]["median"] > 0
     for row, name in ((small, "small"), (base, "base")):
@@ -142,6 +143,8 @@ def test_one_model_is_no_comparison(dataset: Path) -> None:
         compare_models(["small"], dataset)
     with pytest.raises(UsageError, match="given twice"):
         compare_models(["small", "base", "small"], dataset)
+    with pytest.raises(UsageError, match="nothing says what a model learned from"):
+        compare_models(["small", "base"], dataset, learned=True)
 
 
 def test_the_card_tells_what_is_measured(fer2013_dir: Path, tmp_path: Path) -> None:
