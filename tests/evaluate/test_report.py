@@ -96,6 +96,15 @@ def test_a_report_of_little_is_still_one(tmp_path: Path) -> None:
     assert "No face has a copy in training." in page
 
 
+def test_copies_in_training_are_told_of_each_model(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path / "few.parquet", IMAGES[:6], labels=EXPRESSIONS)
+    training = write_dataset(tmp_path / "training.parquet", IMAGES[4:9], labels=EXPRESSIONS)
+    values = compare_models(["small", "base"], path, training=training, timed_faces=0).to_dict()
+    for row in values["models"]:
+        assert "training.parquet" in row["leaks"]["found_by"]
+        assert (row["leaks"]["leaked_only"]["images"], row["leaks"]["without_leaks"]["images"]) == (2, 4)
+
+
 def test_models_are_compared_on_the_same_rows(dataset: Path) -> None:
     # A dataset that is open already is as good as its file.
     comparison = compare_models(["small", "base"], Dataset(dataset), timed_faces=5, labels="valence3")
