@@ -40,7 +40,7 @@ def quiet_opencv() -> Iterator[None]:
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """The bytes of a PNG file: lossless, and nine times faster to write than lossless WebP for 9 % more bytes.
+    """The bytes of a PNG file: lossless, and far faster to write than lossless WebP for a sixth more bytes (48 px faces).
 
     Parameters
     ----------
