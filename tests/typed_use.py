@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 from typing_extensions import assert_type
 
 import mien
@@ -54,6 +56,14 @@ def several(paths: list[Path], either: Path | list[Path]) -> None:
     assert_type(mien.recognize(paths), list[mien.Reading])
     assert_type(mien.Recognizer(views=2).recognize(tuple(paths), on_error="raise"), list[mien.Reading])
     assert_type(mien.recognize(either), mien.Reading | list[mien.Reading])
+    with ThreadPoolExecutor() as pool:
+        assert_type(list(pool.map(mien.Recognizer().recognize, paths)), list[mien.Reading])
+        assert_type(list(pool.map(mien.recognize, paths)), list[mien.Reading])
+
+
+def of_pillow(picture: PIL.Image.Image) -> None:
+    assert_type(mien.recognize(picture), mien.Reading)
+    assert_type(mien.recognize([picture]), list[mien.Reading])
 
 
 def streams(recognizer: mien.Recognizer, paths: Iterator[Path], frames: Iterator[npt.NDArray[np.uint8]]) -> None:

@@ -155,10 +155,11 @@ class Recognizer(RecognizerOptions):
                 vars(other)[stage] = getattr(self, stage)
         return other
 
-    @overload
-    def recognize(self, images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None) -> list[Reading]: ...
+    # One image first: checkers take the first form of what is passed on, as in `pool.map(recognizer.recognize, paths)`.
     @overload
     def recognize(self, images: ImageLike, *, on_error: OnError | None = None) -> Reading: ...
+    @overload
+    def recognize(self, images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None) -> list[Reading]: ...
     def recognize(
         self,
         images: ImageLike | list[Any] | tuple[Any, ...],
@@ -325,12 +326,12 @@ class Recognizer(RecognizerOptions):
 
 @overload
 def recognize(
-    images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None, **options: Unpack[RecognizerKeywords]
-) -> list[Reading]: ...
-@overload
-def recognize(
     images: ImageLike, *, on_error: OnError | None = None, **options: Unpack[RecognizerKeywords]
 ) -> Reading: ...
+@overload
+def recognize(
+    images: list[Any] | tuple[Any, ...], *, on_error: OnError | None = None, **options: Unpack[RecognizerKeywords]
+) -> list[Reading]: ...
 def recognize(
     images: ImageLike | list[Any] | tuple[Any, ...],
     *,

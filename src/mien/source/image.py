@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,13 +20,23 @@ from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
 from mien.source.name import why_unreadable
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PILImage
-
 __all__ = ["ImageLike", "decode_image", "load_image", "own_image"]
 
-# Not as one text: others write `ImageLike | None` in annotations that are evaluated.
-ImageLike: TypeAlias = Union[str, os.PathLike[str], bytes, bytearray, memoryview, npt.NDArray[Any], "PILImage"]
+
+class PILImage(Protocol):
+    """An image of Pillow, by what it can: type checkers know it where Pillow is not installed, too."""
+
+    @property
+    def mode(self) -> str:
+        """Such as ``"RGB"``."""
+        ...
+
+    def convert(self, mode: str) -> Any:
+        """A copy in another mode."""
+        ...
+
+
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PILImage
 """What mien takes as one image. Arrays are gray (H, W) or in OpenCV's order BGR (H, W, 3), BGRA (H, W, 4)."""
 
 DEFAULT_MAX_MEGAPIXELS = 200.0
