@@ -22,4 +22,5 @@ def shell_words(*words: str) -> str:
         from subprocess import list2cmdline
 
         return list2cmdline(words)
-    return shlex.join(words)
+    else:
+        return shlex.join(words)
