@@ -156,3 +156,11 @@ def test_a_large_group_of_copies_stays_in_training(copies):
         assert set(split[groups == 0]) == {"train"}
         assert 0 < (split == "validation").sum() <= 0.15 * count
         assert 0 < (split == "test").sum() <= 0.15 * count
+
+
+def test_beside_a_large_group_the_others_are_cut_as_was_asked_for():
+    groups = np.maximum(np.arange(300) - 60, 0)
+    split = cut_shares(np.arange(300) % 3, groups, {"validation": 0.3, "test": 0.2})
+    assert set(split[groups == 0]) == {"train"}
+    assert (split == "validation").mean() == pytest.approx(0.3, abs=0.05)
+    assert (split == "test").mean() == pytest.approx(0.2, abs=0.05)
