@@ -123,6 +123,12 @@ def test_a_real_change_is_reported_within_400_ms(recognizer, head, tmp_path, rat
     assert readings[first].time_s - 1.0 <= 0.4
 
 
+def test_a_stream_says_of_what_it_is(recognizer, tmp_path):
+    path = write_clip(tmp_path / "plain.mp4", plain(2))
+    with recognizer.stream(path) as stream:
+        assert repr(stream) == f"VideoReadings({str(path)!r}, size_wh={stream.info.size_wh}, frame_rate=30)"
+
+
 def test_thinning_and_options_reach_the_stages(recognizer, tmp_path):
     path = write_clip(tmp_path / "plain.mp4", plain(60))
     assert len(list(recognizer.stream(path, every_s=0.5))) == 4

@@ -67,6 +67,10 @@ class VideoReadings(Iterator[Reading]):
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
         self._pairs = _read(recognizer, self._source, Persons(max_gap_s, options.smooth_s))
 
+    def __repr__(self) -> str:
+        info = self.info
+        return f"VideoReadings({info.source!r}, size_wh={info.size_wh}, frame_rate={info.frame_rate:g})"
+
     def __enter__(self) -> VideoReadings:
         return self
 
