@@ -43,6 +43,7 @@ def test_all_is_sorted_and_exists_for_people_and_type_checkers(package):
     for name in public:
         assert hasattr(module, name), name
     assert set(public) <= set(dir(module))
+    assert not {"os", "annotations", "TYPE_CHECKING", "lazy_names"} & set(dir(module))
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     imported = {alias.name for node in ast.walk(guarded) if isinstance(node, ast.ImportFrom) for alias in node.names}

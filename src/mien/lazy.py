@@ -35,4 +35,10 @@ def lazy_names(
         hint = f"; it is a module of its own: import {package}.{name}" if inside else ""
         raise AttributeError(f"module '{package}' has no attribute '{name}'{hint}")
 
-    return get, lambda: sorted({*vars(sys.modules[package]), *home_of})
+    def names() -> list[str]:
+        # Without what the package itself imports, which completion would offer: `os`, `TYPE_CHECKING`.
+        held = vars(sys.modules[package])
+        own = {name for name in held if name.startswith("__") or f"{package}.{name}" in sys.modules}
+        return sorted(own | home_of.keys())
+
+    return get, names
