@@ -49,6 +49,22 @@ def test_no_label_hides_another_face_or_label_or_is_cut_off(places):
             assert not overlap(tag.box_xyxy, inner(face.box_xyxy))
 
 
+SPANS = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
+
+
+@given(SPANS, SPANS, st.sampled_from([(400, 300), (400, 50), (90, 300)]))
+def test_a_label_lies_at_its_face_and_covers_little_of_it(across, down, size_wh):
+    (left, right), (top, bottom) = (np.multiply(pair, size) for pair, size in zip((across, down), size_wh, strict=True))
+    (tag,) = tags_of([make_face(box_xyxy=tuple(map(float, (left, top, right, bottom))))], size_wh)
+    assert tag is not None or max(left, size_wh[0] - right) < 100
+    if tag is not None:
+        label = tag.box_xyxy
+        assert max(label[0] - right, left - label[2], label[1] - bottom, top - label[3]) <= 2
+        if overlap(label, (left + 1, top + 1, right - 1, bottom - 1)):
+            assert label[3] - label[1] <= 0.2 * (bottom - top)
+            assert left - 2 <= label[0] < label[2] <= right + 2
+
+
 def test_labels_carry_the_number_of_the_face_where_there_are_several():
     one, two = make_face(box_xyxy=(50, 100, 130, 200)), make_face("sad", box_xyxy=(250, 100, 330, 200))
     assert [tag.text for tag in tags_of([one])] == ["happy 70%"]

@@ -100,18 +100,26 @@ def _places(
     for text, size in texts:
         pad = max(3, size // 4)
         width, height = (value + 2 * pad for value in measure(text, size))
-        if width > size_wh[0] or (number and text != number and width > _WIDEST * (right - left)):
+        if number and text != number and width > _WIDEST * (right - left):
             continue
-        starts = [left - edge, right + edge - width, (left + right - width) / 2]
+        # Past the border they move along the box, and never onto it.
+        starts = [
+            _within(x, size_wh[0] - width) for x in (left - edge, right + edge - width, (left + right - width) / 2)
+        ]
+        heights = [_within(y, size_wh[1] - height) for y in (top - edge, bottom + edge - height)]
         spots = [(x, y) for y in (top - edge - height, bottom + edge) for x in starts]
-        spots += [(x, y) for x in (right + edge, left - edge - width) for y in (top - edge, bottom + edge - height)]
+        spots += [(x, y) for x in (right + edge, left - edge - width) for y in heights]
         if height <= _INSIDE_SHARE * (bottom - top) and width <= right - left:
             spots += [(x, y) for y in (max(0.0, top + edge), bottom - edge - height) for x in starts[:2]]
-        for x_wanted, y_wanted in spots:
-            x, y = round(min(max(x_wanted, 0), size_wh[0] - width)), round(y_wanted)
+        for x, y in ((round(x), round(y)) for x, y in spots):
             box = (x, y, x + width, y + height)
-            if y >= 0 and box[3] <= size_wh[1] and not _touches(box, others):
+            inside = x >= 0 and y >= 0 and box[2] <= size_wh[0] and box[3] <= size_wh[1]
+            if inside and not _touches(box, others):
                 yield Tag(text, size, pad, box)
+
+
+def _within(start: float, most: float) -> float:
+    return min(max(start, 0.0), most)
 
 
 def _touches(box_xyxy: tuple[int, int, int, int], others: npt.NDArray[np.float64]) -> bool:
