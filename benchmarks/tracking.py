@@ -29,7 +29,7 @@ import mien
 from mien.detect.suppression import iou_matrix
 from mien.source.image import load_image
 from mien.track import Tracker
-from mien.track.camera import Camera, Motion
+from mien.track.camera import Motion
 
 Truth = list[tuple[int, np.ndarray]]
 """The number and the box of each person in a frame."""
@@ -113,14 +113,6 @@ class Score:
     shared: dict[str, int] = field(default_factory=dict)
     frames: int = 0
     cpu_s: dict[str, float] = field(default_factory=dict)
-
-
-class StillCamera(Camera):
-    """Sees cuts, and no movement."""
-
-    def update(self, image: np.ndarray) -> Motion:
-        """Compare with the frame before."""
-        return Motion(np.zeros(2, np.float32), cut=super().update(image).cut)
 
 
 def trackers(rate: float) -> dict[str, Track]:

@@ -251,7 +251,12 @@ def sparse(detector: MienDetector, grays: list[np.ndarray], every: int) -> list[
     """Detect in every n-th frame; in between look again only where the faces of the frame before were."""
     found: list[Detections] = []
     for n, gray in enumerate(grays):
-        found.append(detector.detect(gray) if n % every == 0 else look_again(gray, found[-1], detector._find))
+        if n % every == 0:
+            found.append(detector.detect(gray))
+            continue
+        # The face has moved since: only the new look tells where it is.
+        looked = look_again(gray, found[-1], np.zeros(len(found[-1]), np.bool_), detector._find)
+        found.append(looked.select(looked.score >= detector._settings.score_threshold))
     return found
 
 
