@@ -145,16 +145,19 @@ def _shard(source: Source) -> Iterator[Image]:
     try:
         with open_address(source.address) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive:
             for member in archive:
-                if not member.isfile() or PurePosixPath(member.name).suffix.lower() not in IMAGE_SUFFIXES:
+                place = PurePosixPath(member.name)
+                # What is hidden is no photo: macOS puts a "._a.jpg" beside each "a.jpg".
+                hidden = place.name.startswith(".")
+                if not member.isfile() or hidden or place.suffix.lower() not in IMAGE_SUFFIXES:
                     continue
                 seen[member.name] += 1
                 name = member.name if seen[member.name] == 1 else f"{member.name}#{seen[member.name]}"
-                key, place = f"{source.key}/{name}", f"{shown}/{name}"
+                key, where = f"{source.key}/{name}", f"{shown}/{name}"
                 if member.size > _LARGEST_BYTES:
-                    yield Image(key, place, error=f"is larger than {_LARGEST_BYTES >> 20} MB; expected a photo")
+                    yield Image(key, where, error=f"is larger than {_LARGEST_BYTES >> 20} MB; expected a photo")
                     continue
                 stream = archive.extractfile(member)
-                yield Image(key, place, b"" if stream is None else stream.read())
+                yield Image(key, where, b"" if stream is None else stream.read())
     except Exception as error:  # of tarfile, zlib, and every file system
         count = sum(seen.values())
         raise InputError(shown, f"the shard breaks off after {count} photos ({reason(error)})") from error
