@@ -135,11 +135,12 @@ def test_copies_agree_on_one_label(dataset, audit, tmp_path):
     labels[0] = SAD
     odd = make_dataset(tmp_path / "odd.parquet", dataset.images(), labels, dataset.split.tolist())
     cleaned, summary = clean_dataset(odd, plan, tmp_path / "c.parquet")
-    assert summary.merged_labels == 0, "two sad, two happy: the kept one's label stays"
+    assert (summary.merged_labels, summary.tied_labels) == (0, 1), "two sad, two happy: the kept one's label stays"
+    assert cleaned.labels[cleaned.label[0]] == "sad"
     labels[1] = HAPPY
     odd = make_dataset(tmp_path / "odd.parquet", dataset.images(), labels, dataset.split.tolist())
     cleaned, summary = clean_dataset(odd, plan, tmp_path / "c.parquet")
-    assert summary.merged_labels == 1
+    assert (summary.merged_labels, summary.tied_labels) == (1, 0)
     assert cleaned.labels[cleaned.label[0]] == "happy"
 
 

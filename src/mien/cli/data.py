@@ -357,6 +357,12 @@ def _show_clean(console: Console, summary: CleanSummary, dest: Path) -> None:
     for check, count in summary.dropped.items():
         console.print(f"dropped     {check:12} {count:,}")
     console.print(f"relabelled  {summary.relabelled:,} by the plan, {summary.merged_labels:,} by their copies")
+    if summary.tied_labels:
+        console.print(
+            f"undecided   {counted(summary.tied_labels, 'face')} with as many copies of another label: kept the first "
+            "one's; the plan's column 'note' tells them, so that a person can relabel or drop one of each",
+            style="yellow",
+        )
     for name, count in summary.leaked.items():
         console.print(f"leaked      {name:12} {count:,} marked")
     console.print(f"{counted(summary.rows_before, 'row')} before, {summary.rows_after:,} in {dest}", style="dim")

@@ -31,6 +31,8 @@ class CleanSummary:
         Rows with a new label from the plan.
     merged_labels : int
         Rows whose label changed because copies of them were labelled otherwise.
+    tied_labels : int
+        Rows that kept their label although as many copies of them were labelled otherwise.
     leaked : dict of str to int
         Marked rows by split; empty unless asked for.
     """
@@ -40,6 +42,7 @@ class CleanSummary:
     dropped: dict[str, int] = field(default_factory=dict)
     relabelled: int = 0
     merged_labels: int = 0
+    tied_labels: int = 0
     leaked: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,9 +107,10 @@ def clean_dataset(
         if not alive:
             continue
         first = alive[0]
-        agreed = _agreed_label([int(labels[row]) for row in alive], int(labels[first]))
-        summary.merged_labels += int(agreed != labels[first])
-        labels[first] = agreed
+        agreed = _agreed_label([int(labels[row]) for row in alive])
+        summary.merged_labels += int(agreed not in (None, labels[first]))
+        summary.tied_labels += int(agreed is None)
+        labels[first] = labels[first] if agreed is None else agreed
         dropped_by.update({row: merged_by.get(row, "exact_copy") for row in alive[1:]})
     kept = np.array([row for row in range(len(dataset)) if row not in dropped_by], np.int64)
     if not len(kept):
@@ -195,7 +199,8 @@ def _merge_groups(merges: Sequence[Finding], count: int) -> list[list[int]]:
     return [groups[group] for group in sorted(groups)]
 
 
-def _agreed_label(votes: list[int], own: int) -> int:
+def _agreed_label(votes: list[int]) -> int | None:
+    """The label that most have; None where two lead."""
     counts = Counter(votes).most_common()
     leads = len(counts) == 1 or counts[0][1] > counts[1][1]
-    return counts[0][0] if leads else own
+    return counts[0][0] if leads else None
