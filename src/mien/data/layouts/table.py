@@ -79,7 +79,7 @@ class Table:
             raise InputError(
                 str(path),
                 f"no CSV file, and no JSON lines, with a column of image files ({', '.join(_PATH)}) and one of labels "
-                f"({', '.join(_LABEL)})",
+                f"({', '.join(_LABEL)}); columns of other names need to be renamed",
             )
         root = path if path.is_dir() else path.parent
         rows = [row for table in tables for row in _rows(table, root, options.attributes)]
