@@ -193,9 +193,9 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
     raise InputError(
         str(path),
         f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
-        "of their own), a table with columns such as path and label, or Parquet with images. 'mien data import' reads more: with "
-        "--classes folders that are named by numbers, with --layout own-folders persons inside of classes, as in "
-        f"engaged/anna/, and with --layout NAME one of {', '.join(LAYOUTS)}",
+        "of their own), a table with columns such as path and label, or Parquet with images. 'mien data import' reads "
+        "more: with --classes folders that are named by numbers, with --layout own-folders persons inside of classes, "
+        f"as in engaged/anna/, and with --layout NAME one of {', '.join(LAYOUTS)}",
     )
 
 
