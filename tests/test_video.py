@@ -129,6 +129,32 @@ def test_a_stream_says_of_what_it_is(recognizer, tmp_path):
         assert repr(stream) == f"VideoReadings({str(path)!r}, size_wh={stream.info.size_wh}, frame_rate=30)"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_stream_is_closed_by_another_thread_than_reads_it(recognizer, tmp_path, own):
+    """As by a window's button, or by a task of asyncio that is cancelled: it was 'generator already executing'."""
+    frames = itertools.repeat(next(iter(plain(1))))
+    stream = (
+        recognizer.stream((frame for frame in frames), frame_rate=30)
+        if own
+        else recognizer.stream(write_clip(tmp_path / "plain.mp4", plain(600)))
+    )
+    begun, read = threading.Event(), []
+
+    def work():
+        for reading in stream:
+            read.append(reading)
+            begun.set()
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    assert begun.wait(30)
+    stream.close()
+    worker.join(30)
+    assert not worker.is_alive()
+    assert len(read) < 600
+    assert next(stream, None) is None
+
+
 def test_thinning_and_options_reach_the_stages(recognizer, tmp_path):
     path = write_clip(tmp_path / "plain.mp4", plain(60))
     assert len(list(recognizer.stream(path, every_s=0.5))) == 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Protocol
 
@@ -65,7 +67,8 @@ class VideoReadings(Iterator[Reading]):
         )
         # Where frames are left out, a person is gone only after missing in two that were read.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
-        self._pairs = _read(recognizer, self._source, Persons(max_gap_s, options.smooth_s))
+        self._stopped = threading.Event()
+        self._pairs = _read(recognizer, self._source, Persons(max_gap_s, options.smooth_s), self._stopped)
 
     def __repr__(self) -> str:
         info = self.info
@@ -103,16 +106,21 @@ class VideoReadings(Iterator[Reading]):
         return self._source.reconnects
 
     def close(self) -> None:
-        """Stop reading."""
-        self._pairs.close()
-        self._source.close()
+        """Stop reading. Another thread may do so: the one that waits for a reading gets the end in its place."""
+        self._stopped.set()
+        for part in (self._pairs, self._source):
+            # Python's "generator already executing": another thread is in it, and sees that it ends.
+            with contextlib.suppress(ValueError):
+                part.close()
 
 
 # No method: a generator that refers to its VideoReadings would keep it, and its thread, alive when it is let go of.
 def _read(
-    recognizer: FrameReader, source: VideoSource | FrameSource, persons: Persons
+    recognizer: FrameReader, source: VideoSource | FrameSource, persons: Persons, stopped: threading.Event
 ) -> Generator[tuple[Frame, Reading], None, None]:
     for frame, reading in recognizer.stream_frames(source, live=source.info.live):
+        if stopped.is_set():
+            return
         if reading.error is not None:
             raise InputError(reading.source, reading.error)
         if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
