@@ -158,6 +158,21 @@ def test_a_large_group_of_copies_stays_in_training(copies):
         assert 0 < (split == "test").sum() <= 0.15 * count
 
 
+@pytest.mark.parametrize("copies", [20, 30, 42])
+def test_a_group_that_would_fill_a_split_stays_in_training(copies):
+    """Of these, most seeds had a film as nearly all of the tenth."""
+    groups = np.maximum(np.arange(300) - copies, 0)
+    for seed in range(4):
+        split = cut_shares(np.random.default_rng(seed).integers(0, 3, 300), groups, {"validation": 0.1}, seed)
+        assert set(split[groups == 0]) == {"train"}
+        assert (split == "validation").mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_of_few_persons_one_may_be_a_split():
+    split = cut_shares(np.arange(300) % 3, np.arange(300) // 50, {"validation": 0.1})
+    assert (split == "validation").sum() == 50
+
+
 def test_beside_a_large_group_the_others_are_cut_as_was_asked_for():
     groups = np.maximum(np.arange(300) - 60, 0)
     split = cut_shares(np.arange(300) % 3, groups, {"validation": 0.3, "test": 0.2})

@@ -23,6 +23,7 @@ IntArray = npt.NDArray[np.int64]
 FINEST = 20
 """Folds at most into which rows are cut for shares of them."""
 _LARGE = 1.5
+_MUCH = 0.5
 
 
 def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> IntArray:
@@ -221,10 +222,15 @@ def cut_shares(
     fold = make_folds(label, groups, best, seed)
     split = np.full(len(label), TRAIN, object)
     size = np.bincount(fold, minlength=best)
+    names = [name for name, share in shares.items() if share > 0]
     # A fold that a large group of copies has blown up stays in training; the others are then smaller than their share.
     large = size > _LARGE * len(label) / best
+    # Also one that such a group would fill: a score on one picture says nothing. Of few persons each fills a fold.
+    of_row, count = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+    filled = np.isin(np.arange(best), fold[count[of_row] > _MUCH * min(wanted) * len(label)])
+    if np.count_nonzero(~(large | filled)) >= sum(_folds(share, best) for share in wanted):
+        large |= filled
     left = np.flatnonzero(~large).tolist()
-    names = [name for name, share in shares.items() if share > 0]
     for place, name in enumerate(names):
         rows, taken = shares[name] * len(label), 0
         # At least one fold for each of the splits that follow.
