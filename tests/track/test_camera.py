@@ -54,6 +54,14 @@ def test_another_picture_is_a_cut_and_the_same_is_none():
     assert cuts == [False, False, True, False, True]
 
 
+@pytest.mark.parametrize("seeds", [(0, 1), (4, 5)])
+def test_a_banner_that_stays_hides_no_cut(seeds):
+    banner = window(texture(77), 0, 0)[:140]
+    camera = Camera()
+    cuts = [camera.update(np.vstack([window(texture(seed), 0, 0)[140:], banner])).cut for seed in seeds]
+    assert cuts == [False, True]
+
+
 def test_what_moves_before_a_still_background_is_no_movement_of_the_camera():
     behind, head = window(texture(0), 0, 0), cv2.resize(texture(1), (120, 150))
     camera = Camera()
