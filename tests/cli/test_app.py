@@ -154,3 +154,15 @@ def _text(**environment):
     environment = {"COLUMNS": "200", **environment}
     return {"capture_output": True, "text": True, "errors": "replace", "timeout": 120,
             "env": {**os.environ, **environment}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "expanded"), [("batch", False), ("compare", True)])
+def test_what_becomes_of_a_pattern_on_windows(command, expanded):
+    """Typer would give a batch a source for each file that its pattern matches, even in quotes."""
+    program = (
+        "import typer.main; from mien.cli import main\n"
+        "typer.main.get_command = lambda app: lambda **given: print(given)\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, command, "photos/*"], **_text())
+    assert (done.stdout, done.stderr) == (f"{{'windows_expand_args': {expanded}}}\n", "")

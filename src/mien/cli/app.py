@@ -133,4 +133,7 @@ def main() -> None:
     open_screen()
     # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    _make_app([asked] if asked in COMMANDS else COMMANDS)()
+    app = _make_app([asked] if asked in COMMANDS else COMMANDS)
+    # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
+    # matches. A batch has one source, and a pattern of its own.
+    app(windows_expand_args=asked != "batch")
