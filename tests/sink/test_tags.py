@@ -100,6 +100,10 @@ def test_labels_stay_where_they_were_when_faces_are_found_in_another_order():
     assert first == second[::-1]
 
 
+def test_a_face_without_room_for_its_label_has_none():
+    assert tags_of([make_face(box_xyxy=(10, 10, 50, 50))], (60, 60)) == [None]
+
+
 def test_in_a_crowd_every_face_is_free_and_has_its_number():
     faces = crowd()
     assert [tag.text for tag in tags_of(faces)] == [str(number + 1) for number in range(len(faces))]
