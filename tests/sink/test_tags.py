@@ -102,6 +102,7 @@ def test_labels_stay_where_they_were_when_faces_are_found_in_another_order():
 
 def test_a_face_without_room_for_its_label_has_none():
     assert tags_of([make_face(box_xyxy=(10, 10, 50, 50))], (60, 60)) == [None]
+    assert tags_of([make_face(box_xyxy=(40, 5, 360, 45))], (400, 50)) == [None]  # it would cover a third
 
 
 def test_in_a_crowd_every_face_is_free_and_has_its_number():
