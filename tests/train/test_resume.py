@@ -194,6 +194,13 @@ def test_a_kill_before_anything_was_saved(tmp_path, undisturbed):
     assert_same(run(tmp_path / "run", resume=True), undisturbed())
 
 
+def test_it_is_saved_as_seldom_as_was_asked_for(tmp_path, undisturbed):
+    with pytest.raises(CrashError):
+        run(tmp_path / "run", progress=crash_at(3), save_every_s=3600)
+    assert not (tmp_path / "run" / "state.safetensors").exists()
+    assert_same(run(tmp_path / "run", resume=True, save_every_s=3600), undisturbed())
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_state_is_said(tmp_path, damage):
     with pytest.raises(CrashError):
