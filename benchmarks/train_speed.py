@@ -1,6 +1,7 @@
 """Measure how long an epoch of training takes: mien's own engine, on whatever device is there.
 
-    python benchmarks/train_speed.py [--data FER2013_FOLDER] [--batch-sizes 256,512] [--compile none,network,graphs]
+    python benchmarks/train_speed.py [--data FER2013_FOLDER] [--networks mien-base] [--batch-sizes 256,512]
+        [--compile none,network,graphs]
 
 Without --data, made-up faces of the same number and size stand in (the pixels make no difference). Every combination
 runs in a process of its own; its epoch is the median of those after the first two, in which kernels are chosen and
@@ -49,7 +50,7 @@ def made_faces(path: Path, faces: int) -> None:
             out.write(row)
 
 
-def measure(arguments: argparse.Namespace, batch_size: int, compiled: str) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, name: str, batch_size: int, compiled: str) -> dict[str, Any]:
     """One combination, in this process."""
     import torch
 
@@ -58,9 +59,10 @@ def measure(arguments: argparse.Namespace, batch_size: int, compiled: str) -> di
     recipe = change_recipe(
         ExpressionRecipe(),
         {
-            "architecture": arguments.network, "dataset": arguments.data, "batch_size": batch_size,
+            "architecture": name, "dataset": arguments.data, "batch_size": batch_size,
             "compile": compiled, "precision": arguments.precision, "epochs": arguments.epochs, "loggers": ("csv",),
             "accelerator": arguments.accelerator, "save_every_s": 600.0, "threads": arguments.threads,
+            "channels_last": not arguments.channels_first,
         },
     )  # fmt: skip
     gpu = arguments.accelerator != "cpu" and torch.cuda.is_available()
@@ -71,10 +73,11 @@ def measure(arguments: argparse.Namespace, batch_size: int, compiled: str) -> di
     waits = [after["seconds"] - before["seconds"] for before, after in itertools.pairwise(history[1:])]
     peak_mb = torch.cuda.max_memory_allocated() / 2**20 if gpu else None
     return {
-        "network": arguments.network,
+        "network": name,
         "batch": batch_size,
         "compile": compiled,
         "steps": steps,
+        "images_per_s": statistics.median(row["images_per_s"] for row in warm),
         "epoch_s": statistics.median(steps * batch_size / row["images_per_s"] for row in warm),
         "epoch_with_validation_s": statistics.median(waits or [history[-1]["seconds"]]),
         "first_epoch_s": history[0]["seconds"],
@@ -110,7 +113,7 @@ def parts(recipe: Any, steps: int, gpu: bool) -> dict[str, float]:
 
     with torch_settings(recipe.run, fabric.device):
         network = task.setup(Place(fabric.device)).to(fabric.device)
-        if gpu:
+        if recipe.run.channels_last:
             network = network.to(memory_format=torch.channels_last)
         optimizer = make_optimizer(network, recipe.optimizer, task.rate_of, fabric.device)
         network, optimizer = fabric.setup(network, optimizer)
@@ -139,11 +142,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--faces", type=int, default=TRAIN_FACES, help="made-up training faces")
-    parser.add_argument("--network", default="mien-base")
+    parser.add_argument("--networks", type=lambda text: text.split(","), default=["mien-base"], help="with commas")
     parser.add_argument("--batch-sizes", type=lambda text: [int(part) for part in text.split(",")], default=[256, 512])
     parser.add_argument("--compile", type=lambda text: text.split(","), default=["none", "network", "graphs"])
     parser.add_argument("--precision", default="auto", choices=("auto", "bf16", "32"))
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--channels-first", action="store_true", help="the layout NCHW in place of NHWC")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--timeout-s", type=float, default=180.0, help="of one combination")
@@ -151,8 +155,8 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        batch_size, compiled = arguments.one.split("/")
-        print(json.dumps(measure(arguments, int(batch_size), compiled)))
+        name, batch_size, compiled = arguments.one.split("/")
+        print(json.dumps(measure(arguments, name, int(batch_size), compiled)))
         return
     with tempfile.TemporaryDirectory() as folder:
         given = sys.argv[1:]
@@ -161,30 +165,32 @@ def main() -> None:
             given = [*given, "--data", str(Path(folder) / "made.parquet")]
         rows = []
         print(
-            "| network | batch | compile | s an epoch | with validation | first epoch | augmentation | network | MB |"
+            "| network | batch | compile | images a second | s an epoch | with validation | first epoch | augmentation "
+            "| network | MB |"
         )
-        print("| --- |" + " --- |" * 8)
-        for batch_size in arguments.batch_sizes:
-            for compiled in arguments.compile:
-                command = [sys.executable, __file__, *given, "--one", f"{batch_size}/{compiled}"]
-                try:
-                    done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.timeout_s)
-                except subprocess.TimeoutExpired:
-                    print(f"| {arguments.network} | {batch_size} | {compiled} | took too long | | | | | |", flush=True)
-                    continue
-                if done.returncode:
-                    why = (done.stderr.strip().splitlines() or ["?"])[-1].replace("|", "/")[:100]
-                    print(f"| {arguments.network} | {batch_size} | {compiled} | failed: {why} | | | | | |", flush=True)
-                    continue
-                row = json.loads(done.stdout.strip().splitlines()[-1])
-                rows.append(row)
-                memory = "" if row["gpu_memory_mb"] is None else f"{row['gpu_memory_mb']:,.0f}"
-                print(
-                    f"| {row['network']} | {batch_size} | {compiled} | {row['epoch_s']:.3f} | "
-                    f"{row['epoch_with_validation_s']:.3f} | {row['first_epoch_s']:.1f} | "
-                    f"{row['augmentation_s']:.3f} | {row['network_s']:.3f} | {memory} |",
-                    flush=True,
-                )
+        print("| --- |" + " --- |" * 9)
+        for name, batch_size, compiled in itertools.product(
+            arguments.networks, arguments.batch_sizes, arguments.compile
+        ):
+            command = [sys.executable, __file__, *given, "--one", f"{name}/{batch_size}/{compiled}"]
+            head = f"| {name} | {batch_size} | {compiled} |"
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.timeout_s)
+            except subprocess.TimeoutExpired:
+                print(f"{head} took too long |" + " |" * 6, flush=True)
+                continue
+            if done.returncode:
+                why = (done.stderr.strip().splitlines() or ["?"])[-1].replace("|", "/")[:100]
+                print(f"{head} failed: {why} |" + " |" * 6, flush=True)
+                continue
+            row = json.loads(done.stdout.strip().splitlines()[-1])
+            rows.append(row)
+            memory = "" if row["gpu_memory_mb"] is None else f"{row['gpu_memory_mb']:,.0f}"
+            print(
+                f"{head} {row['images_per_s']:,.0f} | {row['epoch_s']:.3f} | {row['epoch_with_validation_s']:.3f} | "
+                f"{row['first_epoch_s']:.1f} | {row['augmentation_s']:.3f} | {row['network_s']:.3f} | {memory} |",
+                flush=True,
+            )
         if rows:
             print(f"\n{rows[0]['device']}, torch {rows[0]['torch']}, load {os.getloadavg()[0]:.1f}")
         if arguments.out:

@@ -147,7 +147,7 @@ class _Run:
             torch.compiler.reset()
         torch.manual_seed(recipe.run.seed)
         network = self._task.setup(self._place).to(device)
-        if recipe.run.channels_last or (recipe.run.channels_last is None and device.type == "cuda"):
+        if recipe.run.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self._raw: nn.Module = network
         decay = recipe.optimizer.ema_decay

@@ -105,7 +105,7 @@ class RunOptions:
         "bf16 (mixed precision) or float32; auto is bf16 on a GPU that supports it.",
         choices=("auto", "bf16", "32"),
     )
-    channels_last: bool | None = option(None, "Use the NHWC memory layout; by default on a GPU.")
+    channels_last: bool = option(True, "Use the NHWC memory layout, in which convolutions run faster.")
     compile: str = option(
         "none",
         "Compile the network with torch.compile; 'graphs' also uses CUDA graphs. Takes a minute at the start.",
