@@ -13,7 +13,7 @@ import typer
 from mien.cli.flags import with_flags, with_options
 from mien.cli.report import check_outputs
 from mien.cli.tables import new_table, print_line, print_table
-from mien.cli.terminal import EXIT_INTERRUPTED, open_console, print_json, say, warnings_shown, written
+from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.shell import shell_words
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
@@ -127,7 +127,7 @@ def _show(console: Console, result: SearchResult) -> None:
     folds = f"{result.folds} fold{'' if result.folds == 1 else 's'}"
     print_line(
         console,
-        f"{len(states)} recipe{'' if len(states) == 1 else 's'} on {folds} of {result.rows:,} training faces: "
+        f"{counted(len(states), 'recipe')} on {folds} of {result.rows:,} training faces: "
         f"{states.count('complete')} complete, "
         f"{states.count('pruned')} given up, {states.count('failed')} failed; "
         f"{result.seconds / 60:.1f} minutes of training",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["last_start_s", "read_segment"]
 
 # Time stamps are rounded: a frame that is this little before its segment belongs to it.
-_EARLY_S = 0.0005
+_ROUNDING_S = 0.0005
 _RUN_UP_S = 1.0
 _SHORTEST_S = 1.0
 
@@ -127,7 +127,7 @@ class _Segment:
             found = self._find_start()
             self.first_s = self._time_s()
             self._started = True
-        self.reached = found and self._stop_s is not None and self._time_s() >= self._stop_s - _EARLY_S
+        self.reached = found and self._stop_s is not None and self._time_s() >= self._stop_s - _ROUNDING_S
         return found and not self.reached
 
     def retrieve(self) -> tuple[bool, Any]:
@@ -152,7 +152,7 @@ class _Segment:
         seek: Callable[[int, float], bool] | None = getattr(self._capture, "set", None)
         if seek is not None and seek(cv2.CAP_PROP_POS_MSEC, max(0.0, self._start_s - _RUN_UP_S) * 1000.0):
             found = self._capture.grab()
-            if found and self._time_s() < self._start_s - _EARLY_S:
+            if found and self._time_s() < self._start_s - _ROUNDING_S:
                 return self._go_on()
             self._capture.release()
             self._capture = open_capture(self._name)
@@ -161,10 +161,10 @@ class _Segment:
     def _go_on(self) -> bool:
         """To the first frame of the segment that is due: the one of its turn may lie before the segment."""
         due_s = -math.inf
-        while (time_s := self._time_s()) < max(self._start_s - _EARLY_S, due_s - EARLY_S):
-            if time_s < self._start_s - _EARLY_S:
+        while (time_s := self._time_s()) < max(self._start_s - _ROUNDING_S, due_s - EARLY_S):
+            if time_s < self._start_s - _ROUNDING_S:
                 due_s = next_due_s(time_s, self._every_s)
             if not self._capture.grab():
-                self.none_due = time_s >= self._start_s - _EARLY_S
+                self.none_due = time_s >= self._start_s - _ROUNDING_S
                 return False
         return True

@@ -25,7 +25,7 @@ _OBJECT_STORE_BYTES = 80 << 20
 _CONNECT_TIMEOUT_S = 10.0
 _REGISTER_TIMEOUT_S = 20.0
 _REGISTER_PAUSE_S = 0.02
-_LONGEST_TEMPORARY = 103 - 84
+_LONGEST_TEMPORARY_BYTES = 103 - 84
 _COMMON: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 
 
@@ -169,7 +169,7 @@ def _short_folder() -> str:
     84 of them Ray and we take. The folder for temporary files that macOS gives each user is too long for the rest.
     """
     folder, general = tempfile.gettempdir(), "/tmp"  # noqa: S108 - what is made there is ours alone
-    long = sys.platform != "win32" and len(os.fsencode(folder)) > _LONGEST_TEMPORARY and Path(general).is_dir()
+    long = sys.platform != "win32" and len(os.fsencode(folder)) > _LONGEST_TEMPORARY_BYTES and Path(general).is_dir()
     return tempfile.mkdtemp(prefix="mien-ray-", dir=general if long else folder)
 
 

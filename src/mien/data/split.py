@@ -22,8 +22,10 @@ __all__ = ["SplitOptions", "cut_shares", "dataset_groups", "join_groups", "make_
 IntArray = npt.NDArray[np.int64]
 FINEST = 20
 """Folds at most into which rows are cut for shares of them."""
-_LARGE = 1.5
-_MUCH = 0.5
+_LARGE_FOLD = 1.5
+"""Of the rows that a fold should have."""
+_LARGE_GROUP = 0.5
+"""Of the smallest share asked for."""
 
 
 def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> IntArray:
@@ -224,10 +226,10 @@ def cut_shares(
     size = np.bincount(fold, minlength=best)
     names = [name for name, share in shares.items() if share > 0]
     # A fold that a large group of copies has blown up stays in training; the others are then smaller than their share.
-    large = size > _LARGE * len(label) / best
+    large = size > _LARGE_FOLD * len(label) / best
     # Also one that such a group would fill: a score on one picture says nothing. Of few persons each fills a fold.
     of_row, count = np.unique(groups, return_inverse=True, return_counts=True)[1:]
-    filled = np.isin(np.arange(best), fold[count[of_row] > _MUCH * min(wanted) * len(label)])
+    filled = np.isin(np.arange(best), fold[count[of_row] > _LARGE_GROUP * min(wanted) * len(label)])
     if np.count_nonzero(~(large | filled)) >= sum(_folds(share, best) for share in wanted):
         large |= filled
     left = np.flatnonzero(~large).tolist()
