@@ -135,9 +135,7 @@ class _TorchTeacher:
     """A checkpoint. Not registered anywhere: teachers are no part of the network that is trained."""
 
     def __init__(self, network: ExpressionNetwork, *, half: bool, compiled: bool) -> None:
-        network.requires_grad_(False)
-        if half:
-            network = network.to(memory_format=torch.channels_last)
+        network = network.requires_grad_(False).to(memory_format=torch.channels_last)
         self._half = half
         self._normalise = network.normalise
         self._run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
