@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 
+from mien.classify import take_views
 from mien.errors import MienWarning, ModelError, UsageError
 from mien.export.expression import ModelDescription, convert, export_expression_model
 from mien.export.measure import LabelledFaces
@@ -80,6 +81,12 @@ def test_a_checkpoint_becomes_a_model_that_mien_finds(
     assert np.sum(fer7["one_pass"]["confusion"]) == 80
     assert fer7["one_pass"]["accuracy"] == pytest.approx((logits["fer7"].argmax(1) == faces.label).mean())
     assert fer7["float32_agreement"] > 0.85
+    seen = [run_logits(stored.read_weights(), view)["fer7"].argmax(1) for view in take_views(images)]
+    assert fer7["steady"] == {
+        "shifted": pytest.approx(np.mean([seen[view] == seen[0] for view in (2, 4, 6, 8)]), abs=1e-5),
+        "mirrored": pytest.approx((seen[1] == seen[0]).mean(), abs=1e-5),
+        "in_all_ten_views": pytest.approx((np.stack(seen) == seen[0]).all(axis=0).mean(), abs=1e-5),
+    }
     for head in (fer7, card.scores["ferplus"]):
         assert head["calibration"]["nll_after"] <= head["calibration"]["nll_before"]
     assert card.precision == precision
@@ -118,6 +125,20 @@ def test_the_file_is_small_portable_and_the_same_each_time(network: ExpressionNe
     assert max(np.abs(weight.astype(int)).max() for weight in weights) == 64, "seven bits: safe without VNNI"
     for secret in (tempfile.gettempdir().encode(), b"site-packages", str(Path.cwd()).encode()):
         assert secret not in exported + reference
+
+
+def test_blur_pools_are_computed_in_int8_too(images: np.ndarray) -> None:
+    network = plain_network((8, 16), 1, blur_pools=2, size_px=24)
+    exported, reference = convert(network, images)
+    with torch.inference_mode():
+        expected = network(network.normalise(torch.from_numpy(images)))[0].numpy()
+    np.testing.assert_allclose(run_logits(reference, images)["fer7"], expected, atol=1e-4)
+    assert np.corrcoef(run_logits(exported, images)["fer7"].ravel(), expected.ravel())[0, 1] > 0.99
+    graph = onnx.load_from_string(exported).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    pools = [node for node in graph.node if node.op_type == "AveragePool"]
+    assert [made_by[pool.input[0]] for pool in pools] == ["DequantizeLinear"] * 2
+    assert not [node for node in graph.node if node.op_type in ("Pad", "Slice")], "kernels of their own for no gain"
 
 
 def test_the_batch_does_not_change_the_answer(network: ExpressionNetwork, images: np.ndarray) -> None:

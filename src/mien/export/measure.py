@@ -112,6 +112,7 @@ def measure(
         own["ten_views"] = classification_scores(
             np.mean(views, axis=0), faces.label, first.labels, faces.copied, faces.leaked
         )
+        own["steady"] = _steady(np.stack(views).argmax(axis=2))
     own["float32_accuracy"] = round(float((float_answers == faces.label).mean()), 5)
     own["float32_agreement"] = round(float((answers == float_answers).mean()), 5)
     scores = {first.output: own, **scores}
@@ -128,6 +129,13 @@ def measure(
             Head(head.output, head.labels, temperature, (*by_px[head.output], sharp) if by_px.get(head.output) else ())
         )
     return tuple(heads), scores
+
+
+def _steady(answers: npt.NDArray[np.intp]) -> dict[str, float]:
+    """How often a face read from ten views, as `take_views` makes them, keeps its answer; `answers` is (10, N)."""
+    same = answers == answers[0]
+    shares = {"shifted": same[2::2].mean(), "mirrored": same[1].mean(), "in_all_ten_views": same.all(axis=0).mean()}
+    return {name: round(float(share), 5) for name, share in shares.items()}
 
 
 def _targets(spec: NetworkSpec, faces: LabelledFaces) -> dict[str, _Target]:

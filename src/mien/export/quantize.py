@@ -42,7 +42,7 @@ from mien.train.architectures.spec import INPUT_NAME
 __all__ = ["choose_calibration_images", "choose_calibration_rows", "quantize_int8"]
 
 _BATCH = 64
-_QUANTIZED_OPERATORS = ["Conv", "Relu", "Clip", "MaxPool", "Gemm", "MatMul"]
+_QUANTIZED_OPERATORS = ["Conv", "Relu", "Clip", "MaxPool", "AveragePool", "Gemm", "MatMul"]
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc, unused-ignore]

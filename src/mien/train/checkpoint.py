@@ -285,6 +285,7 @@ def _old(path: Path, metadata: dict[str, str], weights: dict[str, torch.Tensor])
         options = {
             "widths": tuple(int(width) for width in metadata["widths"].split(",")),
             "convs_per_stage": int(metadata["convs_per_stage"]),
+            "blur_pools": 0,
         }
         match = _OLD_INPUT.fullmatch(metadata["input"])
         if match is None or match[1] != match[2]:

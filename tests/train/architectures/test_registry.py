@@ -61,7 +61,7 @@ def test_the_card_gives_what_is_left_out():
     spec = make_spec("mien-base")
     assert spec.heads == (FER7_HEAD, FERPLUS_HEAD)
     assert (spec.size_px, spec.channels, spec.dropout) == (48, "gray", 0.0)
-    assert spec.options == {"widths": (64, 128, 256, 512), "convs_per_stage": 2}
+    assert spec.options == {"widths": (64, 128, 256, 512), "convs_per_stage": 2, "blur_pools": 0}
     heads = (HeadSpec("mood", ["good", "bad"]),)
     spec = make_spec("cnn4", heads, size_px=64, channels="rgb", mean=0.1, std=0.2, dropout=0.3)
     assert spec == NetworkSpec("cnn4", heads, 64, "rgb", 0.1, 0.2, 0.3, {"block_dropout": 0.25})
@@ -88,6 +88,8 @@ def test_a_specification_survives_json_and_copies():
         (lambda: build_network(make_spec("plain", options={"widths": ()})), "above 0"),
         (lambda: build_network(make_spec("plain", options={"widths": (4, 0)})), "above 0"),
         (lambda: build_network(make_spec("plain", options={"convs_per_stage": 1.5})), "whole numbers"),
+        (lambda: build_network(make_spec("plain", options={"blur_pools": 4})), "blur_pools from 0 to 3"),
+        (lambda: build_network(make_spec("plain", options={"blur_pools": True})), "got True"),
         (lambda: build_network(make_spec("cnn2"), pretrained=True), "no pretrained weights"),
         (lambda: HeadSpec("fer 7", ("a", "b")), "small letters"),
         (lambda: HeadSpec("image", ("a", "b")), "not 'image'"),

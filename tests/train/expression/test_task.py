@@ -294,6 +294,17 @@ def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Pat
     assert (task.rate_of("backbone.features.0.weight"), task.rate_of("heads.0.weight")) == (0.1, 1.0)
 
 
+def test_options_that_are_left_out_are_those_of_the_checkpoint(dataset: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(plain_network((4, 8), 1, blur_pools=2, size_px=16), start)
+    task, network = ready(recipe(dataset, model={"start_from": start, "architecture_options": ("blur_pools=1",)}))
+    wanted = {"widths": (4, 8), "convs_per_stage": 1, "blur_pools": 1}
+    assert network.spec.options == wanted
+    task.save_checkpoint(network, tmp_path / "tuned.safetensors", {})
+    _, again = ready(recipe(dataset, model={"start_from": tmp_path / "tuned.safetensors", "architecture_options": ()}))
+    assert again.spec.options == wanted
+
+
 def test_what_a_checkpoint_had_learned_from_is_remembered_when_it_is_tuned(dataset: Path, tmp_path: Path) -> None:
     first, tuned = tmp_path / "first.safetensors", tmp_path / "tuned.safetensors"
     elsewhere = LearnedFrom("others", "train", faces=90, held_out=9, checksum="00ff", share=0.1)

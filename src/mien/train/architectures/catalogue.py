@@ -41,7 +41,7 @@ def _plain(
             parameters=parameters,
             licence=_OURS,
             heads=(FER7_HEAD, FERPLUS_HEAD),
-            options={"widths": widths, "convs_per_stage": convs_per_stage},
+            options={"widths": widths, "convs_per_stage": convs_per_stage, "blur_pools": 0},
         ),
         "mien.train.architectures.plain:build",
     )

@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mien.errors import UsageError
 from mien.train.architectures.network import Backbone
 from mien.train.architectures.spec import NetworkSpec
 
-__all__ = ["PlainBackbone", "build"]
+__all__ = ["BlurPool", "PlainBackbone", "build"]
+
+
+class BlurPool(nn.Module):
+    """Halves the maps with less regard to where the grid lies: the average of four overlapping maxima.
+
+    A plain 2x2 max pool keeps every other maximum, so what it gives changes when a face moves by one pixel. This one
+    takes the maxima at every place, and averages before it leaves any out (Zhang 2019, arXiv:1904.11486, with the
+    smallest of its filters: one average pool, which int8 kernels have). It has no weights: a network trained with one
+    kind of pool can go on with the other.
+    """
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Maps of shape (N, C, (H + 1) // 2, (W + 1) // 2) for (N, C, H, W)."""
+        return functional.avg_pool2d(functional.max_pool2d(maps, 2, stride=1, padding=1), 2)
 
 
 class PlainBackbone(Backbone):
-    """Stages of [3x3 convolution, batch norm, ReLU] and a 2x2 max pool; global average.
+    """Stages of [3x3 convolution, batch norm, ReLU] and a 2x2 pool; global average.
 
     Parameters
     ----------
@@ -26,13 +41,15 @@ class PlainBackbone(Backbone):
         Channels of each stage.
     convs_per_stage : int
         3x3 convolutions of each stage.
+    blur_pools : int
+        How many of the stages, counted from the last, end with a `BlurPool`, and not with a max pool.
     """
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...], convs_per_stage: int) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, ...], convs_per_stage: int, *, blur_pools: int = 0) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
-        for width in widths:
+        for stage, width in enumerate(widths):
             for _ in range(convs_per_stage):
                 layers += [
                     nn.Conv2d(channels, width, 3, padding=1, bias=False),
@@ -40,7 +57,7 @@ class PlainBackbone(Backbone):
                     nn.ReLU(inplace=True),
                 ]
                 channels = width
-            layers.append(nn.MaxPool2d(2))
+            layers.append(BlurPool() if stage >= len(widths) - blur_pools else nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.out_features = channels
 
@@ -51,17 +68,22 @@ class PlainBackbone(Backbone):
 
 
 def build(spec: NetworkSpec, pretrained: object) -> PlainBackbone:  # noqa: ARG001 - the signature of every builder
-    """Build from the options ``widths`` and ``convs_per_stage``."""
-    widths, convs = spec.options["widths"], spec.options["convs_per_stage"]
+    """Build from the options ``widths``, ``convs_per_stage`` and ``blur_pools``."""
+    widths, convs, blur_pools = (spec.options[name] for name in ("widths", "convs_per_stage", "blur_pools"))
     numbers = (*widths, convs) if isinstance(widths, tuple) and widths else (0,)
     if not all(isinstance(number, int) and number > 0 for number in numbers):
         raise UsageError(
             f"architecture '{spec.architecture}': expected widths and convs_per_stage above 0, whole numbers; "
             f"got {widths} and {convs}"
         )
+    if type(blur_pools) is not int or not 0 <= blur_pools <= len(widths):
+        raise UsageError(
+            f"architecture '{spec.architecture}': expected blur_pools from 0 to {len(widths)}, the number of stages; "
+            f"got {blur_pools}"
+        )
     if spec.size_px < 2 ** len(widths):
         raise UsageError(
             f"architecture '{spec.architecture}': {len(widths)} stages halve the input {len(widths)} times, "
             f"but it has only {spec.size_px} px; expected at least {2 ** len(widths)}"
         )
-    return PlainBackbone(spec.in_channels, widths, convs)
+    return PlainBackbone(spec.in_channels, widths, convs, blur_pools=blur_pools)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.train.architectures import HeadSpec, NetworkSpec, make_spec
+from mien.train.checkpoint import read_checkpoint
 from mien.train.expression.rows import Rows, head_of, vote_head
 from mien.train.options import ExpressionRecipe
 
@@ -16,12 +17,22 @@ __all__ = ["architecture_options", "make_network_spec"]
 def make_network_spec(recipe: ExpressionRecipe, training: Rows) -> NetworkSpec:
     """The network that a recipe asks for, with the heads that its data can teach.
 
+    Options that the recipe leaves out are those of the checkpoint that is started from, if it has the same
+    architecture: some, such as `blur_pools`, hold no weights, so nobody would notice that they differ.
+
     Raises
     ------
     UsageError
         If the architecture or one of its options is unknown, or a value does not fit.
+    ModelError
+        If there is no checkpoint to start from.
     """
     model = recipe.model
+    options = architecture_options(model.architecture_options)
+    if model.start_from is not None:
+        before = read_checkpoint(model.start_from).spec
+        if before.architecture == model.architecture:
+            options = {**before.options, **options}
     heads: list[HeadSpec] = [head_of(training.scheme)]
     votes = vote_head(training.faces) if recipe.loss.ferplus_weight else None
     if votes is not None:
@@ -32,7 +43,7 @@ def make_network_spec(recipe: ExpressionRecipe, training: Rows) -> NetworkSpec:
         size_px=model.size_px,
         channels=model.channels,  # type: ignore[arg-type] # checked by the options
         dropout=model.dropout,
-        options=architecture_options(model.architecture_options),
+        options=options,
     )
 
 

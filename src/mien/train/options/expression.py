@@ -27,7 +27,8 @@ class ModelOptions:
     dropout: float = option(0.3, "Dropout rate before the heads.", minimum=0.0, maximum=0.95)
     architecture_options: tuple[str, ...] = option(
         (),
-        "Further options of the architecture, with commas: NAME=VALUE; several numbers as 64:128.",
+        "Further options of the architecture, with commas: NAME=VALUE; several numbers as 64:128. What is left out "
+        "is as in the checkpoint that is started from, if that has the same architecture.",
         metavar="NAME=VALUE,...",
     )
     pretrained: bool = option(False, "Start from the pretrained weights of the architecture (fetched once).")
