@@ -207,6 +207,23 @@ def test_a_resumed_run_does_not_warn_again(tmp_path):
         fit(ToyTask(recipe), recipe, tmp_path / "run", resume=True)
 
 
+@pytest.mark.parametrize("optimizer", [{}, {"ema_decay": 0.0}, {"keep_start": 0.5}])
+def test_the_network_is_settled_before_it_is_validated_and_kept(tmp_path, optimizer):
+    class Settling(ToyTask):
+        def settle(self, network):
+            network[1].running_var.fill_(4.0)
+
+        def validate(self, network):
+            assert not network.training
+            assert network[1].running_var.eq(4.0).all()
+            return super().validate(network)
+
+    recipe = toy_recipe(epochs=2, **optimizer)
+    result = fit(Settling(recipe), recipe, tmp_path / "run")
+    for path in (result.best_path, result.last_path):
+        assert weights_of(path)["1.running_var"].eq(4.0).all()
+
+
 def test_too_few_images_for_a_batch(tmp_path):
     with pytest.raises(UsageError, match="fewer training images than a batch has"):
         train(tmp_path / "run", points=16)

@@ -171,11 +171,15 @@ class _Run:
         self._budget = Budget(recipe.schedule, self._steps)
         self._rate = LearningRate(recipe.schedule, recipe.optimizer.rate, self._steps)
 
-    @property
-    def _kept(self) -> nn.Module:
-        """The network that is validated and saved."""
+    def _kept(self, *, settled: bool) -> nn.Module:
+        """The network that is validated and saved. In the middle of an epoch it is not worth the time to settle it."""
         network = self._average.network if self._average else self._raw
-        return self._anchor.follow(network) if self._anchor else network
+        if self._anchor:
+            network = self._anchor.follow(network)
+        if settled:
+            with torch.no_grad(), self._fabric.autocast():
+                self._task.settle(network)
+        return network
 
     # --- The loop ---
 
@@ -222,7 +226,7 @@ class _Run:
         means = self._log.means(rows)
         self._report(means["loss"], None, validating=True)
         trained_s = self._seconds
-        kept = self._kept.eval()
+        kept = self._kept(settled=True).eval()
         if self._many:
             # Each process has taken the last steps' statistics of its own images into batch norm. What is measured, by
             # all together, is what the first one saves.
@@ -381,7 +385,8 @@ class _Run:
         networks = {"network": self._raw}
         if self._average is not None:
             networks["average"] = self._average.network
-        self._keeper.save(values, networks, self._optimizer, log_tensors, self._kept, self._best_network)
+        last = self._kept(settled=self._index == 0 and self._epoch > 0)
+        self._keeper.save(values, networks, self._optimizer, log_tensors, last, self._best_network)
 
     def _restore(self) -> None:
         found = self._keeper.load()

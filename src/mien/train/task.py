@@ -71,8 +71,8 @@ class Step:
 class Task(Protocol):
     """What differs between kinds of models. It is built from the recipe alone, which is cheap and reads nothing.
 
-    The engine calls, in every process: `setup` once; then `batch` and `losses` step by step, `validate` after every
-    epoch; and in the first process `save_checkpoint` and `facts`.
+    The engine calls, in every process: `setup` once; then `batch` and `losses` step by step, `settle` and `validate`
+    after every epoch; and in the first process `save_checkpoint` and `facts`.
 
     Attributes
     ----------
@@ -153,6 +153,17 @@ class Task(Protocol):
             ``"loss"`` is minimised; processes average its gradients, so what it is divided by must be the same in all
             of them (``place.mean``). Others, detached, are averaged over the epoch and logged as ``train_NAME``, such
             as ``"accuracy"`` or the parts of the loss; the keys are always the same. Must not wait for the device.
+        """
+        ...
+
+    def settle(self, network: nn.Module) -> None:
+        """Adapt what is no weight, such as the statistics of batch norm, to the weights that will be kept.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            As for `validate`, which comes next. May be called again for the same weights: the result must be the same,
+            in every process.
         """
         ...
 

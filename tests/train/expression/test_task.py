@@ -333,6 +333,31 @@ def test_labels_that_a_checkpoint_lacks_are_told(dataset: Path, tmp_path: Path) 
         ready(recipe(dataset, model={"start_from": start}, data={"labels": "basic3"}, loss={"ferplus_weight": 0.0}))
 
 
+def test_fresh_norms_are_those_of_faces_that_are_not_augmented(dataset: Path) -> None:
+    augment = {"brightness": 0.9, "contrast": 0.9, "invert": 1.0}
+    task, network = ready(recipe(dataset, model={"fresh_norms": 20}, augment=augment))
+    network.train()
+    for index in range(3):
+        task.losses(network, task.batch(step(index=index)))
+    task.settle(network)
+    images = next(
+        task._images_of["training"].batches(np.linspace(0, len(task._training) - 1, 20).round().astype(np.int64)[None])
+    )
+    with torch.no_grad():
+        maps = network.backbone.features[0](network.normalise(images)).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(network.backbone.features[1].running_mean, maps.mean(dim=1), rtol=1e-4, atol=1e-5)
+    again = {name: value.clone() for name, value in network.state_dict().items()}
+    task.settle(network)
+    assert all(torch.equal(value, again[name]) for name, value in network.state_dict().items())
+
+
+def test_without_fresh_norms_the_statistics_are_those_of_training(dataset: Path) -> None:
+    task, network = ready(recipe(dataset))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    task.settle(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
 def test_a_saved_network_reads_alike(dataset: Path, tmp_path: Path) -> None:
     task, network = ready(recipe(dataset))
     task.save_checkpoint(network, tmp_path / "a.safetensors", {"epoch": "3"})

@@ -145,6 +145,9 @@ class DetectorTask:
         """One pass, and what it says."""
         return detector_losses(network(batch.images), self._cells, batch, self._recipe.loss, self._place.mean)
 
+    def settle(self, network: nn.Module) -> None:
+        """Nothing to adapt: the running statistics of batch norm are kept."""
+
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Recall, average precision and landmark error on the photos that choose, as recognition sees them."""
         return self._choosing.measure(network, self._place)

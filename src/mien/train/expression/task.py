@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from mien.train.expression.distill import Teachers, distillation_loss, teacher_f
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
 from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss
 from mien.train.expression.network_spec import make_network_spec
+from mien.train.expression.norms import renew_norms
 from mien.train.expression.order import epoch_order, steps_in_epoch
 from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
@@ -165,6 +166,11 @@ class ExpressionTask:
         shown = {name: value.detach() for name, value in parts.items()}
         return {"loss": total, "accuracy": right.float().mean(), **shown}
 
+    def settle(self, network: nn.Module) -> None:
+        """Measure the statistics of batch norm anew, if the recipe says so, on faces that are not augmented."""
+        if self.recipe.model.fresh_norms:
+            renew_norms(network, self._plain_batches())
+
     @torch.no_grad()
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Accuracy, balanced accuracy and loss on the validation rows as they are; without leaked rows, where known."""
@@ -267,6 +273,21 @@ class ExpressionTask:
         counts = (np.arange(steps * size) < len(own)).astype(np.float64).reshape(steps, size)
         tensors = (torch.from_numpy(order).to(device), torch.from_numpy(counts).to(device))
         self._validation_order = (order, tensors)
+
+    def _plain_batches(self) -> Iterator[torch.Tensor]:
+        """The same training faces each time, from all over the set; of augmentation they have the small ones only."""
+        augment, spec = self.recipe.augment, self._network_spec
+        # Sizes of what is off are left, as they cannot be 0.
+        left = {"low_resolution", "low_resolution_px", "blur_sigma_px", "erasing_area"}
+        options = replace(augment, **{item.name: 0.0 for item in fields(augment) if item.name not in left})
+        augmenter = Augmenter(options, spec.size_px, spec.in_channels, self._place.device)
+        generator = torch.Generator(self._place.device).manual_seed(0)
+        count = min(self.recipe.model.fresh_norms, len(self._training))
+        steps = max(1, round(count / _VALIDATION_BATCH))
+        rows = np.linspace(0, len(self._training) - 1, count).round().astype(np.int64)
+        order = np.resize(rows, (steps, -(-count // steps)))
+        for images in self._images_of["training"].batches(order):
+            yield self._normalise(augmenter(images, (), generator)[0])
 
     def _open_teachers(self) -> Teachers | None:
         distill, place = self.recipe.distill, self._place

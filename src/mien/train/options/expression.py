@@ -49,6 +49,12 @@ class ModelOptions:
         "Learning rate of the backbone as a multiple of the heads' (for fine-tuning, 0.1 for example).",
         minimum=0.0,
     )
+    fresh_norms: int = option(
+        0,
+        "Before the network is validated and kept, measure the statistics of its batch norms anew on this many "
+        "training faces, which are not augmented but for small ones; 0 keeps those of training.",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -56,6 +62,8 @@ class ModelOptions:
             raise UsageError(
                 "the network cannot start from a checkpoint (start_from) and from pretrained weights; give one of them"
             )
+        if self.fresh_norms and self.frozen_backbone:
+            raise UsageError("a frozen backbone stays as it is, batch norms too; give frozen_backbone or fresh_norms")
 
 
 @dataclass(frozen=True, kw_only=True)
