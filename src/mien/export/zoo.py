@@ -41,6 +41,7 @@ LICENCE = (
 )
 DISTILLED = "Distilled from an ensemble of four larger networks that were trained on the same images."
 SMALL_FACES = "Then taught to read faces of few pixels: recipes/small-faces.yaml."
+STEADY = "Then given blur pools, so that answers depend less on the crop: recipes/steady-faces.yaml."
 NOTES = (
     "The labels are what onlookers see in a face, not what the person feels; two sets of annotators agree on 67 % "
     "of these images. People, cultures and ages are not evenly represented.",
@@ -66,18 +67,21 @@ CHECKPOINTS = {
             "The fastest: four stages of two convolutions, 32 to 256 channels.",
             DISTILLED,
             SMALL_FACES,
+            STEADY,
         ),
         _describe(
             "small",
             "Half the time of base: four stages of three convolutions, 32 to 256 channels.",
             DISTILLED,
             SMALL_FACES,
+            STEADY,
         ),
         _describe(
             "base",
             "The default: four stages of two convolutions, 64 to 512 channels.",
             DISTILLED,
             SMALL_FACES,
+            STEADY,
         ),
         _describe(
             "wide",
