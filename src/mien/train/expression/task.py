@@ -279,7 +279,8 @@ class ExpressionTask:
         augment, spec = self.recipe.augment, self._network_spec
         # Sizes of what is off are left, as they cannot be 0.
         left = {"low_resolution", "low_resolution_px", "blur_sigma_px", "erasing_area"}
-        options = replace(augment, **{item.name: 0.0 for item in fields(augment) if item.name not in left})
+        off: dict[str, Any] = {item.name: 0.0 for item in fields(augment) if item.name not in left}
+        options = replace(augment, **off)
         augmenter = Augmenter(options, spec.size_px, spec.in_channels, self._place.device)
         generator = torch.Generator(self._place.device).manual_seed(0)
         count = min(self.recipe.model.fresh_norms, len(self._training))
