@@ -70,7 +70,16 @@ def test_after_a_crash_the_result_is_the_same(tmp_path, undisturbed, optimizer, 
     assert_same(run(tmp_path / "run", resume=True, **changes), undisturbed(**changes))
 
 
-@pytest.mark.parametrize("changes", [{"ema_decay": 0}, {"schedule": "plateau", "plateau_patience": 1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema_decay": 0},
+        {"schedule": "plateau", "plateau_patience": 1},
+        {"settled": True},
+        {"settled": True, "ema_decay": 0},
+        {"settled": True, "keep_start": 0.5},
+    ],
+)
 def test_what_else_a_state_holds(tmp_path, undisturbed, changes):
     with pytest.raises(CrashError):
         run(tmp_path / "run", progress=crash_at(3), **changes)

@@ -221,9 +221,9 @@ def _expression_scores(card: ModelCard) -> Iterator[tuple[str, str]]:
             yield f"without {what}", f"{percent(one_pass[f'accuracy_without_{part}'])} ({interval})"
     if "ten_views" in scores:
         yield "ten views", percent(scores["ten_views"]["accuracy"])
-    if "steady" in scores:
+    if "same_answer" in scores:
         shifted, mirrored, always = (
-            percent(scores["steady"][key]) for key in ("shifted", "mirrored", "in_all_ten_views")
+            percent(scores["same_answer"][key]) for key in ("shifted", "mirrored", "in_all_ten_views")
         )
         yield "same answer", f"{shifted} shifted by 1/24, {mirrored} mirrored, {always} in all ten views"
     yield "recall by class", ", ".join(f"{name} {percent(share)}" for name, share in one_pass["recall"].items())

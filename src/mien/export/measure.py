@@ -112,7 +112,7 @@ def measure(
         own["ten_views"] = classification_scores(
             np.mean(views, axis=0), faces.label, first.labels, faces.copied, faces.leaked
         )
-        own["steady"] = _steady(np.stack(views).argmax(axis=2))
+        own["same_answer"] = _same_answer(np.stack(views).argmax(axis=2))
     own["float32_accuracy"] = round(float((float_answers == faces.label).mean()), 5)
     own["float32_agreement"] = round(float((answers == float_answers).mean()), 5)
     scores = {first.output: own, **scores}
@@ -131,7 +131,7 @@ def measure(
     return tuple(heads), scores
 
 
-def _steady(answers: npt.NDArray[np.intp]) -> dict[str, float]:
+def _same_answer(answers: npt.NDArray[np.intp]) -> dict[str, float]:
     """How often a face read from ten views, as `take_views` makes them, keeps its answer; `answers` is (10, N)."""
     same = answers == answers[0]
     shares = {"shifted": same[2::2].mean(), "mirrored": same[1].mean(), "in_all_ten_views": same.all(axis=0).mean()}
