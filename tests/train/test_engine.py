@@ -209,8 +209,11 @@ def test_a_resumed_run_does_not_warn_again(tmp_path):
 
 @pytest.mark.parametrize("optimizer", [{}, {"ema_decay": 0.0}, {"keep_start": 0.5}])
 def test_the_network_is_settled_before_it_is_validated_and_kept(tmp_path, optimizer):
+    settled = []
+
     class Settling(ToyTask):
         def settle(self, network):
+            settled.append(network)
             network[1].running_var.fill_(4.0)
 
         def validate(self, network):
@@ -222,6 +225,7 @@ def test_the_network_is_settled_before_it_is_validated_and_kept(tmp_path, optimi
     result = fit(Settling(recipe), recipe, tmp_path / "run")
     for path in (result.best_path, result.last_path):
         assert weights_of(path)["1.running_var"].eq(4.0).all()
+    assert len(settled) == 2  # Once an epoch: it may take long.
 
 
 def test_too_few_images_for_a_batch(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mien.train.loggers import require_loggers
 from mien.train.machine import open_fabric, process_group, silent_beside, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
+from mien.train.pace import Pace
 from mien.train.process import is_first_process
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
@@ -28,10 +28,6 @@ from mien.train.task import Place, Step, Task, derived_seed
 
 __all__ = ["fit"]
 
-# Losses are read from the device about this often, and for the first time after so many steps: each time the device
-# has to wait for the host.
-_LOOK_EVERY_S = 2.0
-_FIRST_LOOK = 8
 # A loss so many times as large as at chance level is neither uncertainty nor noise.
 _FAR_WORSE = 2.0
 
@@ -99,10 +95,10 @@ class _Run:
         self._many: bool = fabric.world_size > 1
         self._place = Place(fabric.device, fabric.global_rank, fabric.world_size, self._sum)
         self._keeper = Keeper(fabric, task, recipe, files)
-        # The position: the next epoch, and the next step in it; steps done in all, and seconds, without pauses.
+        self._pace = Pace(recipe.optimizer.batch_size)
+        # The position: the next epoch, and the next step in it; steps done in all.
         self._epoch = self._index = self._steps_done = 0
-        self._seconds = 0.0
-        self._speed = math.nan
+        self._settled_at_step = -1
         # The results so far.
         self._history: list[dict[str, float]] = []
         self._best, self._best_epoch = math.nan, 0
@@ -113,11 +109,7 @@ class _Run:
         if resume:
             self._restore()
         self._keeper.begin(self._raw, self._steps, len(self._history), resume)
-        self._started_s = time.monotonic() - self._seconds
-        self._part_start_s = self._seconds
-        self._part_start_progress = self._budget.progress(self._steps_done, self._seconds)
-        self._look_every_steps = _FIRST_LOOK
-        self._looked_s, self._looked_steps = self._seconds, self._steps_done
+        self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
         with StopRequest() as self._stop, self._keeper:
             while not self._stopped_by:
                 self._run_epoch()
@@ -130,7 +122,7 @@ class _Run:
                     best_epoch=self._best_epoch,
                     epochs=self._epoch,
                     steps=self._steps_done,
-                    seconds=self._seconds,
+                    seconds=self._pace.seconds,
                     best_path=self._keeper.files.best,
                     last_path=self._keeper.files.last,
                     history=tuple(self._history),
@@ -173,12 +165,16 @@ class _Run:
 
     def _kept(self, *, settled: bool) -> nn.Module:
         """The network that is validated and saved. In the middle of an epoch it is not worth the time to settle it."""
-        network = self._average.network if self._average else self._raw
+        newest = self._average.network if self._average else self._raw
+        network = self._anchor.network if self._anchor else newest
+        if settled and self._settled_at_step == self._steps_done:  # For the validation, just now.
+            return network
         if self._anchor:
-            network = self._anchor.follow(network)
+            self._anchor.follow(newest)
         if settled:
             with torch.no_grad(), self._fabric.autocast():
                 self._task.settle(network)
+            self._settled_at_step = self._steps_done
         return network
 
     # --- The loop ---
@@ -190,7 +186,7 @@ class _Run:
             if done >= 1.0 and self._index:
                 break
             self._step(done)
-            due = self._steps_done - self._looked_steps >= self._look_every_steps
+            due = self._pace.look_is_due(self._steps_done)
             if self._index < self._steps and (due or (self._stop.requested and not self._many)):
                 rows = self._look()
                 self._report(self._log.means(rows)["loss"], None)
@@ -225,7 +221,7 @@ class _Run:
         self._check_weights()
         means = self._log.means(rows)
         self._report(means["loss"], None, validating=True)
-        trained_s = self._seconds
+        trained_s = self._pace.seconds
         kept = self._kept(settled=True).eval()
         if self._many:
             # Each process has taken the last steps' statistics of its own images into batch norm. What is measured, by
@@ -240,15 +236,15 @@ class _Run:
         if not math.isfinite(value):
             raise TrainingError(f"validation gave {value} as {self._task.metric} after epoch {self._epoch + 1}")
         self._agree()
-        self._budget.reserved_s = self._seconds - trained_s
+        self._budget.reserved_s = self._pace.seconds - trained_s
         self._epoch += 1
         row = {
             "epoch": self._epoch,
             **{f"train_{key}": mean for key, mean in means.items()},
             **{f"validation_{key}": float(number) for key, number in measured.items()},
             "learning_rate": self._log.rates[-1],
-            "seconds": self._seconds,
-            "images_per_s": self._speed,
+            "seconds": self._pace.seconds,
+            "images_per_s": self._pace.images_per_s,
         }
         self._warn_of_divergence(row)
         self._history.append(row)
@@ -266,7 +262,7 @@ class _Run:
         self._keeper.log(self._epoch, row)
         self._index = 0
         self._log.restart()
-        self._looked_s, self._looked_steps = self._seconds, self._steps_done
+        self._pace.restart_looks(self._steps_done)
 
     # --- What needs the host to look at the device, and processes to agree ---
 
@@ -278,18 +274,18 @@ class _Run:
     def _clock(self) -> float:
         """Seconds of the run. Processes go by the first one's clock, as they last agreed on it."""
         if not self._many:
-            self._seconds = time.monotonic() - self._started_s
-        return self._seconds
+            self._pace.seconds = self._pace.now()
+        return self._pace.seconds
 
     def _agree(self) -> None:
         """One clock, and one answer to Ctrl-C, in all processes."""
         if not self._many:
             self._clock()
             return
-        seconds = time.monotonic() - self._started_s if self._place.rank == 0 else 0.0
+        seconds = self._pace.now() if self._place.rank == 0 else 0.0
         said = torch.tensor([seconds, float(self._stop.requested)], device=self._place.device, dtype=torch.float64)
         agreed = self._sum(said).tolist()
-        self._seconds = agreed[0]
+        self._pace.seconds = agreed[0]
         self._stop.requested = agreed[1] > 0
 
     def _look(self) -> torch.Tensor:
@@ -303,12 +299,7 @@ class _Run:
         rows = (self._sum(self._log.rows()) / self._place.world_size).cpu()
         self._log.check(rows, self._epoch + 1)
         self._agree()
-        seconds, steps = self._seconds - self._looked_s, self._steps_done - self._looked_steps
-        self._looked_s, self._looked_steps = self._seconds, self._steps_done
-        if steps:
-            per_s = steps / max(seconds, 1e-6)
-            self._look_every_steps = max(1, int(_LOOK_EVERY_S * per_s))
-            self._speed = per_s * self._recipe.optimizer.batch_size
+        self._pace.looked(self._steps_done)
         return rows
 
     def _check_weights(self) -> None:
@@ -335,9 +326,7 @@ class _Run:
     def _report(self, loss: float, row: Mapping[str, float] | None, *, validating: bool = False) -> None:
         if self._progress is None:
             return
-        progress = self._budget.progress(self._steps_done, self._seconds)
-        # At the pace since this part of the run began.
-        whole_run_s = (self._seconds - self._part_start_s) / max(progress - self._part_start_progress, 1e-9)
+        progress = self._budget.progress(self._steps_done, self._pace.seconds)
         self._progress(
             Report(
                 epoch=self._epoch + (row is None),
@@ -346,9 +335,9 @@ class _Run:
                 steps=self._steps,
                 progress=progress,
                 loss=loss,
-                images_per_s=self._speed,
-                seconds=self._seconds,
-                seconds_left=whole_run_s * (1.0 - progress),
+                images_per_s=self._pace.images_per_s,
+                seconds=self._pace.seconds,
+                seconds_left=self._pace.seconds_left(progress),
                 validating=validating,
                 metrics=row,
                 metric=f"validation_{self._task.metric}",
@@ -372,8 +361,8 @@ class _Run:
             "epoch": self._epoch,
             "index": self._index,
             "steps_done": self._steps_done,
-            "seconds": self._seconds,
-            "images_per_s": self._speed,
+            "seconds": self._pace.seconds,
+            "images_per_s": self._pace.images_per_s,
             "history": self._history,
             "best": None if math.isnan(self._best) else self._best,
             "best_epoch": self._best_epoch,
@@ -394,8 +383,8 @@ class _Run:
             return
         values, tensors = found
         self._epoch, self._index = values["epoch"], values["index"]
-        self._steps_done, self._seconds = values["steps_done"], values["seconds"]
-        self._speed = values["images_per_s"]
+        self._steps_done, self._pace.seconds = values["steps_done"], values["seconds"]
+        self._pace.images_per_s = values["images_per_s"]
         self._history, self._best_epoch = values["history"], values["best_epoch"]
         self._best = math.nan if values["best"] is None else values["best"]
         self._stopped_by = values["stopped_by"]

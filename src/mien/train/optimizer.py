@@ -110,11 +110,10 @@ class Anchor:
         self._own = [own for own, _ in _pairs(self.network, self.network) if own.is_floating_point()]
         self._first = [own.clone() for own in self._own]
 
-    def follow(self, network: nn.Module) -> nn.Module:
-        """`self.network`, with weights between the first and those that `network` has now."""
+    def follow(self, network: nn.Module) -> None:
+        """Give `self.network` weights between the first and those that `network` has now."""
         copy_weights(network, self.network)
         torch._foreach_lerp_(self._own, self._first, self._share)
-        return self.network
 
 
 def _pairs(one: nn.Module, other: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:

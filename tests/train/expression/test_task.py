@@ -305,6 +305,16 @@ def test_options_that_are_left_out_are_those_of_the_checkpoint(dataset: Path, tm
     assert again.spec.options == wanted
 
 
+def test_a_narrower_network_takes_over_the_pools_of_the_checkpoint(dataset: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(plain_network((64, 64, 128, 256), 2, blur_pools=3), start)
+    model = {"start_from": start, "architecture": "mien-tiny", "architecture_options": (), "size_px": 48}
+    _, network = ready(recipe(dataset, model=model))
+    assert network.spec.options["blur_pools"] == 3
+    _, network = ready(recipe(dataset, model={**model, "architecture_options": ("blur_pools=0",)}))
+    assert network.spec.options["blur_pools"] == 0
+
+
 def test_what_a_checkpoint_had_learned_from_is_remembered_when_it_is_tuned(dataset: Path, tmp_path: Path) -> None:
     first, tuned = tmp_path / "first.safetensors", tmp_path / "tuned.safetensors"
     elsewhere = LearnedFrom("others", "train", faces=90, held_out=9, checksum="00ff", share=0.1)

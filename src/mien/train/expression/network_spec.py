@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from mien.errors import UsageError
-from mien.train.architectures import HeadSpec, NetworkSpec, make_spec
+from mien.train.architectures import HeadSpec, NetworkSpec, find_architecture, make_spec
 from mien.train.checkpoint import read_checkpoint
 from mien.train.expression.rows import Rows, head_of, vote_head
 from mien.train.options import ExpressionRecipe
@@ -18,7 +18,8 @@ def make_network_spec(recipe: ExpressionRecipe, training: Rows) -> NetworkSpec:
     """The network that a recipe asks for, with the heads that its data can teach.
 
     Options that the recipe leaves out are those of the checkpoint that is started from, if it has the same
-    architecture: some, such as `blur_pools`, hold no weights, so nobody would notice that they differ.
+    architecture, and its `blur_pools` if both are plain networks: these hold no weights, so nobody would notice that
+    they differ.
 
     Raises
     ------
@@ -33,6 +34,9 @@ def make_network_spec(recipe: ExpressionRecipe, training: Rows) -> NetworkSpec:
         before = read_checkpoint(model.start_from).spec
         if before.architecture == model.architecture:
             options = {**before.options, **options}
+        elif "blur_pools" in before.options and "blur_pools" in find_architecture(model.architecture).card.options:
+            # Another plain network, such as a narrower one that takes the best channels.
+            options = {"blur_pools": before.options["blur_pools"], **options}
     heads: list[HeadSpec] = [head_of(training.scheme)]
     votes = vote_head(training.faces) if recipe.loss.ferplus_weight else None
     if votes is not None:
