@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mien.errors import MissingExtraError
 from mien.labels import FER7
-from mien.result import LANDMARK_NAMES, Reading, columns, to_pandas
+from mien.result import LANDMARK_NAMES, Face, Reading, columns, to_pandas
 from tests.fakes import make_face, make_reading
 
 
@@ -41,6 +41,30 @@ def test_a_reading_that_makes_no_sense_cannot_be_built():
         make_reading(make_face(), error="broken")
     with pytest.raises(ValueError, match="else than Face"):
         Reading("x", (1, 1), ["happy"])
+
+
+@pytest.mark.parametrize(
+    "faces", [[], [make_face(track_id=3)], [make_face("sad", 0.9), make_face(score=None, landmarks_xy=())]]
+)
+def test_a_reading_comes_back_from_its_dict(faces):
+    reading = make_reading(*faces, frame=4, time_s=0.125, note="animated", labels=FER7 if faces else ())
+    values = json.loads(json.dumps(reading.to_dict()))
+    again = Reading.from_dict(values)
+    assert again.to_dict() == values
+    assert (again.labels, again.size_wh) == (reading.labels, reading.size_wh)
+    assert [Face.from_dict(record).box_xyxy for record in reading.to_records()] == [face.box_xyxy for face in faces]
+    assert [hash(face) for face in again.faces] == [hash(Face.from_dict(face)) for face in values["faces"]]
+
+
+def test_a_dict_of_something_else_is_refused_by_what_it_lacks():
+    with pytest.raises(
+        ValueError, match=r"Reading.from_dict: there is no 'faces'; expected what Reading.to_dict gives"
+    ):
+        Reading.from_dict({"source": "x"})
+    with pytest.raises(ValueError, match=r"Face.from_dict: there is no 'landmarks_xy'"):
+        Reading.from_dict({**make_reading().to_dict(), "faces": [{"box_xyxy": [0, 0, 1, 1]}]})
+    with pytest.raises(ValueError, match="not iterable"):
+        Reading.from_dict({**make_reading().to_dict(), "faces": None})
 
 
 @given(st.sampled_from(FER7), st.floats(0.2, 1.0))

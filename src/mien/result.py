@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,25 @@ class Face:
             "unknown": _rounded(self.unknown),
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Face:
+        """The face that `to_dict` gave; also from a record of `Reading.to_records`, as in a JSON line.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing or makes no sense.
+        """
+        try:
+            return cls(
+                box_xyxy=tuple(values["box_xyxy"]),
+                landmarks_xy=tuple((x, y) for x, y in values["landmarks_xy"]),
+                probabilities=dict(values["probabilities"]),
+                **{name: values[name] for name in ("score", "coverage", "not_face", "unknown", "track_id")},
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Face.from_dict: {_wrong(error)}; expected what Face.to_dict gives") from error
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -158,6 +177,28 @@ class Reading:
             "note": self.note,
             "error": self.error,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Reading:
+        """The reading that `to_dict` gave, such as one out of an answer of the service.
+
+        Its `labels` are those of its faces, so without a face there are none.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing or makes no sense.
+        """
+        try:
+            faces = [Face.from_dict(face) for face in values["faces"]]
+            return cls(
+                size_wh=tuple(values["size_wh"]),
+                faces=faces,
+                labels=tuple(faces[0].probabilities) if faces else (),
+                **{name: values[name] for name in ("source", "frame", "time_s", "note", "error")},
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Reading.from_dict: {_wrong(error)}; expected what Reading.to_dict gives") from error
 
     def to_records(self) -> list[dict[str, Any]]:
         """One plain dict per face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values."""
@@ -268,6 +309,10 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
         else:
             row[name] = value
     return row
+
+
+def _wrong(error: Exception) -> str:
+    return f"there is no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _rounded(value: float | None) -> float | None:
