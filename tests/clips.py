@@ -86,6 +86,18 @@ def write_clip(
     return path
 
 
+def stand_still(path: Path, target: Path, rate: float, seconds: float) -> Path:
+    """A copy of a video whose last frame is shown for so long."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
+        for number, packet in enumerate(packets, 1):
+            packet.duration = round((1 / rate if number < len(packets) else seconds) / packet.time_base)
+            packet.stream = stream
+            container.mux(packet)
+    return target
+
+
 def add_tone(container: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
     resampler = av.AudioResampler(format=stream.codec_context.format.name, layout="mono", rate=48000)
     for start in range(0, int(48000 * seconds), 1024):

@@ -14,7 +14,7 @@ from mien.cluster.segment import read_segment
 from mien.cluster.source import list_sources
 from mien.errors import InputError
 from mien.recognizer import Recognizer
-from tests.clips import add_tone, plain, write_clip
+from tests.clips import add_tone, plain, stand_still, write_clip
 from tests.cluster.test_destination import read_all
 
 
@@ -106,14 +106,16 @@ def test_whole_videos_whose_frames_end_early_or_are_rare_are_not_called_cut(tmp_
         container.mux(stream.encode())
         add_tone(container, sound, 5.0)
     write_clip(videos / "d.mp4", plain(3), rate=1 / 3)  # slides
+    stand_still(write_clip(tmp_path / "e.mp4", plain(10), rate=10, codec="mpeg4"), videos / "e.mp4", 10, 5.0)
     read_all(videos, tmp_path / "out", segment_s=2.0)
     inputs = pandas.read_parquet(tmp_path / "out" / "inputs").sort_values("key")
     assert dict(zip(inputs["key"], inputs["frames"], strict=True)) == {
         "a.mp4": 60, "b.mp4#t=0,2": 10, "b.mp4#t=2,4": 0, "b.mp4#t=4,": 10,
         "c.mkv#t=0,2": 20, "c.mkv#t=2,4": 12, "c.mkv#t=4,": 0,
         "d.mp4#t=0,2": 1, "d.mp4#t=2,4": 1, "d.mp4#t=4,6": 0, "d.mp4#t=6,": 1,
+        "e.mp4": 10,
     }  # fmt: skip
-    assert inputs["status"].tolist() == ["no face"] * 11
+    assert inputs["status"].tolist() == ["no face"] * 12
 
 
 def test_fewer_frames_where_asked_for(clip, tmp_path):

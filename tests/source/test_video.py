@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from mien.source import Frame, VideoSource, expand_inputs, is_video, load_image
 from mien.source.buffer import Buffer
 from mien.source.container import read_container
 from mien.source.name import shown_name
-from tests.clips import plain, write_clip
+from tests.clips import plain, stand_still, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,54 @@ def test_a_broken_tail_costs_the_tail_only(tmp_path):
     assert "of 3.0 s" in problem.problem
 
 
+@pytest.mark.parametrize("left", [0.6, 0.9])
+def test_a_short_piece_that_is_missing_is_told_too(tmp_path, left):
+    """Less than a second was never told, and of an hour not even a minute."""
+    noise = [np.random.default_rng(n).integers(0, 255, (120, 160, 3), np.uint8) for n in range(45)]
+    cut = write_clip(tmp_path / "cut.mkv", noise)
+    cut.write_bytes(cut.read_bytes()[: int(left * cut.stat().st_size)])
+    frames, problem = frames_of(cut)
+    assert len(frames) == pytest.approx(45 * left, abs=4)
+    assert "of 1.5 s: the file is cut" in problem.problem
+
+
+def test_a_last_frame_that_stands_for_long_is_no_broken_tail(tmp_path):
+    """A recorded screen on which nothing moved any more was called cut."""
+    even = write_clip(tmp_path / "even.mp4", plain(30), codec="mpeg4")
+    path = stand_still(even, tmp_path / "screen.mp4", 30, 20)
+    frames, problem = frames_of(path)
+    assert (len(frames), problem) == (30, None)
+    assert frames[-1].until_s == pytest.approx(29 / 30 + 20, abs=0.01)
+
+
+def test_a_video_that_was_trimmed_by_its_index_alone_is_whole(clip, tmp_path):
+    """As telephones and quick cutters do it: all frames stay in the file. It was called cut, its length was wrong."""
+    path = tmp_path / "trimmed.mp4"
+    data = bytearray(clip.read_bytes())
+    edit = data.index(b"elst") + 4  # version; number of edits; length in ms, start in ticks
+    assert struct.unpack(">IIIi", data[edit : edit + 16])[:3] == (0, 1, 2000)
+    data[edit + 8 : edit + 12] = struct.pack(">I", 700)
+    path.write_bytes(data)
+    frames, problem = frames_of(path)
+    assert (len(frames), problem) == (21, None)
+    assert VideoSource(str(path)).info.duration_s == pytest.approx(0.7)
+    assert frames[-1].until_s == pytest.approx(0.7)
+
+
+def test_frames_that_are_damaged_cost_no_others(tmp_path):
+    """Reading ended at the first one."""
+    noise = [np.random.default_rng(n).integers(0, 255, (120, 160, 3), np.uint8) for n in range(60)]
+    path = write_clip(tmp_path / "clip.mp4", noise)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    path.write_bytes(data)
+    frames, problem = frames_of(path)
+    assert 45 <= len(frames) <= 55
+    assert frames[-1].time_s == pytest.approx(59 / 30, abs=1e-3)
+    assert f"{60 - len(frames)} frames could not be decoded, the first after 0." in problem.problem
+    assert f"(the other {len(frames)} were read)" in problem.problem
+
+
 def test_sound_that_goes_on_longer_is_no_broken_tail(tmp_path):
     import av
 
@@ -238,6 +287,10 @@ def test_a_codec_that_is_missing_is_said(tmp_path, clip):
     path = tmp_path / "odd.mp4"
     path.write_bytes(clip.read_bytes().replace(b"avc1", b"zzz9"))
     with pytest.raises(InputError, match="codec"):
+        VideoSource(str(path))
+    # One that is known by name alone, as AV1 is to OpenCV's FFmpeg.
+    path.write_bytes(clip.read_bytes().replace(b"avc1", b"av01").replace(b"avcC", b"zzzC"))
+    with pytest.raises(InputError, match=r"FFmpeg lacks their codec \(AV01\)"):
         VideoSource(str(path))
 
 

@@ -39,7 +39,9 @@ def last_start_s(path: str) -> float | None:
         return None  # told by the worker that reads it
     source.close()
     length_s = source.info.duration_s
-    return None if length_s is None else length_s - max(_SHORTEST_S, 1.0 / source.info.frame_rate)
+    if length_s is None:
+        return None
+    return length_s - max(_SHORTEST_S, 1.0 / source.info.frame_rate, read_container(path).last_frame_s)
 
 
 def read_segment(
@@ -143,6 +145,11 @@ class _Segment:
     def release(self) -> None:
         """Close it."""
         self._capture.release()
+
+    @property
+    def damaged(self) -> int:
+        """Frames of the segment that could not be decoded so far."""
+        return int(getattr(self._capture, "damaged", 0))
 
     def _time_s(self) -> float:
         return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0

@@ -16,12 +16,18 @@ import cv2
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
 from mien.source.container import read_container
-from mien.source.name import camera_number, ffmpeg_name, is_network, shown_name, why_unreadable
+from mien.source.name import camera_number, ffmpeg_name, is_live_name, is_network, shown_name, why_unreadable
 
-__all__ = ["Capture", "open_capture"]
+__all__ = ["CONVERT", "Capture", "open_capture"]
+
+CONVERT = "convert it: ffmpeg -i FILE -c:v libx264 NEW.mp4"
+"""What to do where a codec is missing."""
 
 _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 5_000
+# How often a file is asked for its next frame before that is its end; a thousand times take a tenth of a second.
+_LEAST_TRIES = 30
+_MOST_TRIES = 10_000
 
 
 class Capture(Protocol):
@@ -42,6 +48,36 @@ class Capture(Protocol):
     def release(self) -> None:
         """Close it."""
         ...
+
+
+class _Film:
+    """A file's capture that passes over what is damaged: OpenCV stops there, and goes on when it is asked again.
+
+    Attributes
+    ----------
+    damaged : int
+        Pictures that could not be decoded, of those before the last one that could.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self.damaged = 0
+        self._grabbed = 0
+        self.retrieve = capture.retrieve
+        self.get = capture.get
+        self.set = capture.set
+        self.release = capture.release
+
+    def grab(self) -> bool:
+        """Go to the next frame that can be decoded; False at the end."""
+        # As many tries as there may be frames left, and some where their number is an estimate.
+        left = self.get(cv2.CAP_PROP_FRAME_COUNT) - self._grabbed - self.damaged
+        for failed in range(round(min(max(left, _LEAST_TRIES), _MOST_TRIES))):
+            if self._capture.grab():
+                self._grabbed += 1
+                self.damaged += failed
+                return True
+        return False
 
 
 def open_capture(name: str) -> Capture:
@@ -88,7 +124,7 @@ def open_capture(name: str) -> Capture:
     if problem:
         capture.release()
         raise InputError(shown_name(name), problem)
-    return capture
+    return capture if is_live_name(name) else _Film(capture)
 
 
 def _unreadable(name: str) -> str:
@@ -108,7 +144,7 @@ def _no_video(name: str) -> str:
     if kind:
         return (
             f"the {kind} file holds no video that can be decoded here: it has no picture track, is damaged, or uses "
-            "a codec that OpenCV's FFmpeg lacks (convert it: ffmpeg -i FILE -c:v libx264 NEW.mp4)"
+            f"a codec that OpenCV's FFmpeg lacks ({CONVERT})"
         )
     with Path(name).open("rb") as file:
         start = file.read(16)

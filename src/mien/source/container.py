@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.source.mp4 import picture_track
+
 __all__ = ["Container", "container_kind", "read_container"]
 
 _PHOTO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
@@ -33,12 +35,18 @@ class Container:
         True where the file's number of frames comes from an index of them all, and is no estimate.
     boxes : tuple of bytes
         For MP4 and QuickTime the kinds of the outermost boxes.
+    shown_s : float
+        How much of the pictures is shown, where they were trimmed without being written anew; else 0.
+    last_frame_s : float
+        How long the last picture is shown, as the index says; 0 where there is none.
     """
 
     kind: str
     cut: bool = False
     indexed: bool = False
     boxes: tuple[bytes, ...] = ()
+    shown_s: float = 0.0
+    last_frame_s: float = 0.0
 
 
 def read_container(path: str) -> Container:
@@ -52,7 +60,9 @@ def read_container(path: str) -> Container:
     kind = container_kind(data)
     if kind in ("MP4", "QuickTime"):
         boxes, cut = _boxes(Path(path), length)
-        return Container(kind, cut, b"moov" in boxes and b"moof" not in boxes, boxes)
+        indexed = b"moov" in boxes and b"moof" not in boxes
+        shown_s, last_frame_s = picture_track(path) if indexed else (0.0, 0.0)
+        return Container(kind, cut, indexed, boxes, shown_s, last_frame_s)
     if kind == "AVI":
         return Container(kind, int.from_bytes(data[4:8], "little") + 8 > length)
     return Container(kind, kind.startswith("Matroska") and _segment_end(data) > length)

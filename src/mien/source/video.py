@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
 from mien.source.buffer import Buffer
-from mien.source.capture import Capture, open_capture
-from mien.source.container import read_container
+from mien.source.capture import CONVERT, Capture, open_capture
+from mien.source.container import Container, read_container
 from mien.source.frame import Frame
 from mien.source.name import is_live_name, is_network, shown_name
 
@@ -112,15 +112,17 @@ class VideoSource:
         count = _number(self._capture, cv2.CAP_PROP_FRAME_COUNT, 1.0, 1e10)
         # An address may name a file: it has an end, and nothing of it is dropped.
         live = is_live_name(name) and not (is_network(name) and count)
+        self._container = Container("") if is_live_name(name) else read_container(name)
         self._opened_s = time.monotonic()
         first = self._retrieve() if self._capture.grab() else None
         if first is None:
+            hint = "" if is_live_name(name) or not count else self._why_no_frame()
             self._capture.release()
-            cut = not is_live_name(name) and read_container(name).cut
-            hint = ": the file is cut off before its first frame ends" if cut else ""
             raise InputError(shown_name(name), f"holds no video frames that can be decoded{hint}")
         self._first = first, self._position_s()
         duration_s = None if live or not count else count / self._rate
+        if duration_s is not None and self._container.shown_s:
+            duration_s = min(duration_s, self._container.shown_s)
         self.info = VideoInfo(shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live)
         room = max(2, min(_BUFFER_FRAMES, _BUFFER_BYTES // first.nbytes))
         self._buffer: Buffer[Frame | InputError] = Buffer(_LIVE_FRAMES if live else room, live)
@@ -162,10 +164,18 @@ class VideoSource:
             self._capture.release()
             self._buffer.end()
 
+    def _why_no_frame(self) -> str:
+        if self._container.cut:
+            return ": the file is cut off before its first frame ends"
+        code = round(_number(self._capture, cv2.CAP_PROP_FOURCC, 1.0, 2**32 - 1)).to_bytes(4, "little")
+        codec = f" ({code.decode()})" if code.isalnum() and code.isascii() else ""
+        return f": all of them are damaged, or OpenCV's FFmpeg lacks their codec{codec}; {CONVERT}"
+
     def _decode_file(self) -> str:
         image: npt.NDArray[np.uint8] | None
         image, time_s = self._first
         last_s, due_s, index = time_s, time_s, 0
+        damaged_before, damaged_after_s = self._damaged(), -1.0
         while True:
             if image is not None:
                 due_s = next_due_s(time_s, self._every_s)
@@ -174,21 +184,36 @@ class VideoSource:
                     return ""
             if not self._capture.grab():
                 break
+            if damaged_after_s < 0 and self._damaged() > damaged_before:
+                damaged_after_s = last_s
             index += 1
             time_s = self._position_s()
             if not time_s > last_s:  # no time stamps, or damaged ones
                 time_s = last_s + 1.0 / self._rate
             last_s = time_s
             image = self._retrieve() if time_s >= due_s - EARLY_S else None
-        return self._missing_end(index + 1, last_s)
+        if problem := self._missing_end(index + 1, last_s):
+            return problem
+        # Those before the first frame are none: what was recorded while it was sent begins with parts of others.
+        if damaged := self._damaged() - damaged_before:
+            return (
+                f"{damaged} frames could not be decoded, the first after {damaged_after_s:.1f} s: the file is damaged "
+                f"there (the other {index + 1} were read)"
+            )
+        return ""
+
+    def _damaged(self) -> int:
+        """Frames that could not be decoded so far; of cameras and streams that is not known."""
+        return int(getattr(self._capture, "damaged", 0))
 
     def _missing_end(self, frames: int, last_s: float) -> str:
-        duration_s = self.info.duration_s
-        if duration_s is None or duration_s - last_s <= max(1.0, 3.0 / self._rate, 0.02 * duration_s):
-            return ""
+        duration_s, container = self.info.duration_s, self._container
         # The length alone proves nothing: sound may go on longer than the pictures.
-        container = read_container(self._name)
-        if not (container.cut or container.indexed):
+        if duration_s is None or not (container.cut or container.indexed):
+            return ""
+        # Rounded time stamps, and a frame or two that an encoder left out.
+        tolerated_s = max(0.0 if container.cut else 1.0, 3.0 / self._rate)
+        if duration_s - last_s <= tolerated_s + container.last_frame_s:
             return ""
         return (
             f"breaks off at {last_s:.1f} s of {duration_s:.1f} s: the file is cut or damaged there "
@@ -243,8 +268,10 @@ class VideoSource:
         """How long a frame of a file stands for the video: until the next one is due, or the video ends."""
         next_s = max(due_s, time_s + 1.0 / self._rate)
         end_s = self.info.duration_s
-        # The length is a number of frames at the average rate; one that is over already is wrong.
-        return next_s if end_s is None or end_s <= time_s else min(next_s, end_s)
+        if end_s is None or end_s <= time_s:  # a number of frames at the average rate; one that is over is wrong
+            return next_s
+        is_last = end_s - time_s <= self._container.last_frame_s + EARLY_S
+        return end_s if is_last else min(next_s, end_s)
 
     def _position_s(self) -> float:
         position_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
