@@ -129,15 +129,14 @@ def test_a_stream_says_of_what_it_is(recognizer, tmp_path):
         assert repr(stream) == f"VideoReadings({str(path)!r}, size_wh={stream.info.size_wh}, frame_rate=30)"
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_a_stream_is_closed_by_another_thread_than_reads_it(recognizer, tmp_path, own):
+@pytest.mark.parametrize("what", ["video", "frames", "photos"])
+def test_a_stream_is_closed_by_another_thread_than_reads_it(recognizer, tmp_path, what):
     """As by a window's button, or by a task of asyncio that is cancelled: it was 'generator already executing'."""
     frames = itertools.repeat(next(iter(plain(1))))
-    stream = (
-        recognizer.stream((frame for frame in frames), frame_rate=30)
-        if own
-        else recognizer.stream(write_clip(tmp_path / "plain.mp4", plain(600)))
-    )
+    if what == "video":
+        stream = recognizer.stream(write_clip(tmp_path / "plain.mp4", plain(600)))
+    else:
+        stream = recognizer.stream((frame for frame in frames), **({"frame_rate": 30} if what == "frames" else {}))
     begun, read = threading.Event(), []
 
     def work():

@@ -1,4 +1,4 @@
-"""How many cores there are to use, what is opened for them, and work on a stream of items in several threads."""
+"""How many cores there are to use, what is opened for them, and streams of items that several threads share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, TypeVar
 
-__all__ = ["Opened", "count_threads", "ordered_map", "usable_cores"]
+__all__ = ["Closable", "Opened", "count_threads", "ordered_map", "usable_cores"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 _A = TypeVar("_A")
@@ -65,6 +65,47 @@ class Opened(Generic[_A]):
             if threads not in self._by_threads:
                 self._by_threads[threads] = self._build(threads)
             return self._by_threads[threads]
+
+
+class Closable(Iterator[_A]):
+    """An iterator that can be left early: by `close`, also from another thread than the one that reads, or by ``with``.
+
+    Parameters
+    ----------
+    items : iterator
+        If it is a generator, it ends at its next item when this is closed by another thread, else at once.
+    """
+
+    def __init__(self, items: Iterator[_A]) -> None:
+        self._closed = threading.Event()
+        self._items = _until(items, self._closed)
+
+    def __enter__(self) -> Closable[_A]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Closable[_A]:
+        return self
+
+    def __next__(self) -> _A:
+        return next(self._items)
+
+    def close(self) -> None:
+        """End it. Another thread that waits for an item gets the end in its place."""
+        self._closed.set()
+        # Python's "generator already executing": another thread is in it, and sees that it ends.
+        with contextlib.suppress(ValueError):
+            self._items.close()
+
+
+# No method: a generator that refers to its Closable would keep it alive when it is let go of.
+def _until(items: Iterator[_A], closed: threading.Event) -> Generator[_A, None, None]:
+    for item in items:
+        if closed.is_set():
+            return
+        yield item
 
 
 def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int, ahead: int = 2) -> Iterator[_B]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
@@ -15,7 +15,7 @@ from mien.detect import Detector, open_detector
 from mien.errors import InputError, ModelError, UsageError, warn
 from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
-from mien.parallel import Opened, count_threads, ordered_map
+from mien.parallel import Closable, Opened, count_threads, ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, prepare_image, read_prepared
 from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
 from mien.result import Reading
@@ -209,12 +209,12 @@ class Recognizer(RecognizerOptions):
     @overload
     def stream(
         self, images: Iterable[Any], *, on_error: OnError = "record", threads: int | None = None
-    ) -> Generator[Reading, None, None]: ...
+    ) -> Closable[Reading]: ...
     def stream(
         self,
         images: str | os.PathLike[str] | Iterable[ImageLike | Frame | InputError],
         **options: Any,
-    ) -> VideoReadings | Generator[Reading, None, None]:
+    ) -> VideoReadings | Closable[Reading]:
         """Read a video, or any number of images, one after the other and in constant memory.
 
         Parameters
@@ -230,8 +230,9 @@ class Recognizer(RecognizerOptions):
 
         Returns
         -------
-        VideoReadings, or generator of Reading
-            One reading for each frame, or for each image, in order. Both can be left early: `close` stops reading.
+        VideoReadings, or iterator of Reading
+            One reading for each frame, or for each image, in order. Both can be left early: `close`, or the end of a
+            ``with`` block, stops reading.
 
         Raises
         ------
@@ -274,7 +275,7 @@ class Recognizer(RecognizerOptions):
         _check_on_error(on_error)
         threads = RecognizerOptions(threads=options.get("threads")).threads
         pairs = self.stream_frames(images, on_error=on_error, threads=threads, keep_frames=False)
-        return (reading for _, reading in pairs)
+        return Closable(reading for _, reading in pairs)
 
     def stream_frames(
         self,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from mien.errors import InputError
+from mien.parallel import Closable
 from mien.result import Reading
 from mien.source import Frame, FrameSource, VideoInfo, VideoSource
 from mien.source.capture import Capture, open_capture
@@ -67,8 +67,7 @@ class VideoReadings(Iterator[Reading]):
         )
         # Where frames are left out, a person is gone only after missing in two that were read.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
-        self._stopped = threading.Event()
-        self._pairs = _read(recognizer, self._source, Persons(max_gap_s, options.smooth_s), self._stopped)
+        self._pairs = Closable(_read(recognizer, self._source, Persons(max_gap_s, options.smooth_s)))
 
     def __repr__(self) -> str:
         info = self.info
@@ -107,20 +106,17 @@ class VideoReadings(Iterator[Reading]):
 
     def close(self) -> None:
         """Stop reading. Another thread may do so: the one that waits for a reading gets the end in its place."""
-        self._stopped.set()
-        for part in (self._pairs, self._source):
-            # Python's "generator already executing": another thread is in it, and sees that it ends.
-            with contextlib.suppress(ValueError):
-                part.close()
+        self._pairs.close()
+        # Frames of one's own may come from a generator, in which another thread is.
+        with contextlib.suppress(ValueError):
+            self._source.close()
 
 
 # No method: a generator that refers to its VideoReadings would keep it, and its thread, alive when it is let go of.
 def _read(
-    recognizer: FrameReader, source: VideoSource | FrameSource, persons: Persons, stopped: threading.Event
-) -> Generator[tuple[Frame, Reading], None, None]:
+    recognizer: FrameReader, source: VideoSource | FrameSource, persons: Persons
+) -> Iterator[tuple[Frame, Reading]]:
     for frame, reading in recognizer.stream_frames(source, live=source.info.live):
-        if stopped.is_set():
-            return
         if reading.error is not None:
             raise InputError(reading.source, reading.error)
         if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
