@@ -16,6 +16,7 @@ from mien.errors import OutputError, UsageError
 
 __all__ = [
     "check_destination",
+    "file_key",
     "json_text",
     "move_into_place",
     "replaced_file",
@@ -152,3 +153,12 @@ def check_destination(path: str | os.PathLike[str], *suffixes: str) -> Path:
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path}: its folder does not exist; make it first")
     return path
+
+
+def file_key(path: str | Path) -> tuple[int, int] | None:
+    """The identity of a file, whatever its name: device and inode; None where there is no file."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

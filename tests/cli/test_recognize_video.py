@@ -15,6 +15,10 @@ import av
 import numpy as np
 import pytest
 
+from mien.cli.recognize_video import VideoRun
+from mien.files import file_key
+from mien.source import SourceFile
+from mien.video_options import VideoOptions
 from tests.cli.test_recognize import run
 from tests.clips import background, head_of, moving, paste, plain, write_clip
 from tests.source.test_video_live import Server
@@ -69,6 +73,31 @@ def test_a_folder_to_draw_into_may_be_called_as_a_video_is(clip, astronaut_path,
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name for path in (tmp_path / "seen.mp4").iterdir()} == {"walk.mp4", "astronaut.jpg"}
     assert run("recognize", clip, "--fps", 1, "--draw", "seen.mp4", "-q", cwd=tmp_path).stderr == ""
+
+
+def test_videos_of_one_name_are_drawn_into_one_folder(clip, tmp_path):
+    """By what the files are: where "A.mp4" and "a.mp4" are one, as on macOS, the second copy replaced the first."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_clip(tmp_path / folder / "walk.mp4", plain(3))
+    done = run("recognize", tmp_path / "a" / "walk.mp4", tmp_path / "b" / "walk.mp4", "--draw", tmp_path / "seen", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["walk-2.mp4", "walk.mp4"]
+    (tmp_path / "seen" / "Walk.mp4").hardlink_to(tmp_path / "seen" / "walk.mp4")
+    videos = VideoRun(None, [], tmp_path / "seen", True, None, None, VideoOptions())
+    videos._taken.add(file_key(tmp_path / "seen" / "walk.mp4"))
+    assert videos._target(SourceFile("Walk.mp4", "Walk.mp4")) == tmp_path / "seen" / "Walk-2.mp4"
+    assert videos._target(SourceFile("run.avi", "run.avi")) == tmp_path / "seen" / "run.mp4"
+
+
+def test_no_video_that_is_read_is_overwritten(clip, tmp_path):
+    """The copy of an AVI has the name of an MP4 that was still to be read."""
+    (tmp_path / "walk.mp4").write_bytes(clip.read_bytes())
+    write_clip(tmp_path / "walk.avi", plain(3), codec="mpeg4")
+    done = run("recognize", "walk.avi", "walk.mp4", "--draw", ".", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "walk.mp4: --draw would overwrite a video that is read" in done.stderr
+    assert (tmp_path / "walk.mp4").read_bytes() == clip.read_bytes()
 
 
 def test_what_cannot_be_drawn_is_told_before_anything_is_read(clip, tmp_path, astronaut_path):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from mien.cli.late_bar import LateBar
 from mien.cli.recognize_run import RecognizeRun
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, say
 from mien.errors import InputError, UsageError
+from mien.files import file_key
 from mien.opencv import quiet_opencv
 from mien.sink import Sink, SummarySink, VideoSink
 from mien.sink.table import printable
@@ -49,17 +49,29 @@ class VideoRun(RecognizeRun):
     """
 
     options: VideoOptions
+    _taken: set[tuple[int, int]] = field(default_factory=set, init=False)
 
     def read(self, videos: list[SourceFile]) -> int:
         """Read the videos; returns how many could not be read to their end."""
-        targets: list[Path] = []
-        if self.draw is not None:
-            targets = [video_target(self.draw, video) for video in videos] if self.into_folder else [self.draw]
-        if len(set(targets)) < len(targets):
-            raise UsageError(f"--draw {self.draw}: several videos would get one name; read them one at a time")
+        self._taken = {key for video in videos if (key := file_key(video.path)) is not None}
+        if self.draw is not None and self.into_folder:
+            for video in videos:
+                if file_key(target := video_target(self.draw, video)) in self._taken:
+                    raise UsageError(f"{target}: --draw would overwrite a video that is read; choose another folder")
         # OpenCV remarks on every stall of a stream; the errors and notes below say it once.
         with quiet_opencv():
-            return sum(not self._try(video, target) for video, target in itertools.zip_longest(videos, targets))
+            return sum(not self._try(video, self._target(video)) for video in videos)
+
+    def _target(self, video: SourceFile) -> Path | None:
+        """Where its annotated copy goes. Two videos may have one name, and be it but for capitals."""
+        if self.draw is None or not self.into_folder:
+            return self.draw
+        name = target = video_target(self.draw, video)
+        number = 2
+        while file_key(target) in self._taken:
+            target = name.with_name(f"{name.stem}-{number}{name.suffix}")
+            number += 1
+        return target
 
     def _try(self, video: SourceFile, target: Path | None) -> bool:
         try:
@@ -67,6 +79,10 @@ class VideoRun(RecognizeRun):
         except InputError as error:
             say(f"cannot read {error}")
             return False
+        finally:
+            # By what it is: to some file systems "A.mp4" and "a.mp4" are one name.
+            if target is not None and (key := file_key(target)) is not None:
+                self._taken.add(key)
         return True
 
     def _read(self, video: SourceFile, target: Path | None) -> None:

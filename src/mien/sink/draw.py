@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import UsageError
-from mien.files import write_atomically
+from mien.files import file_key, write_atomically
 from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
 from mien.sink.tags import Tag, place_tags
@@ -184,7 +184,7 @@ class DrawSink:
         # By what they are: to some file systems "A.jpg" and "a.jpg" are one name.
         self._written: set[tuple[int, int]] = set()
         # A copy may have the name of another photo, which is still to be read.
-        self._photos = {key for source in self._relative if (key := _file_key(source)) is not None}
+        self._photos = {key for source in self._relative if (key := file_key(source)) is not None}
         for source in self._relative:
             self._check_free(self._folder / self._name(source))
         try:
@@ -214,7 +214,7 @@ class DrawSink:
             target.parent.mkdir(parents=True, exist_ok=True)
             # Many in a row, and each can be drawn again: none waits for the disk.
             write_atomically(target, encoded.tobytes(), durable=False)
-            if (key := _file_key(target)) is not None:
+            if (key := file_key(target)) is not None:
                 self._written.add(key)
         except OSError as error:
             raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
@@ -228,22 +228,13 @@ class DrawSink:
         name = self._name(source)
         target = self._folder / name
         number = 2
-        while (there := _file_key(target)) is not None and there in self._written:
+        while (there := file_key(target)) is not None and there in self._written:
             target = self._folder / name.with_name(f"{name.stem}-{number}{name.suffix}")
             number += 1
         self._check_free(target, source)
         return target
 
     def _check_free(self, target: Path, source: str | None = None) -> None:
-        there = _file_key(target)
-        if there is not None and (there in self._photos or (source is not None and there == _file_key(source))):
+        there = file_key(target)
+        if there is not None and (there in self._photos or (source is not None and there == file_key(source))):
             raise UsageError(f"{target}: --draw would overwrite the photo itself; choose another folder")
-
-
-def _file_key(path: str | Path) -> tuple[int, int] | None:
-    """The identity of a file, whatever its name: device and inode; None where there is no file."""
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
