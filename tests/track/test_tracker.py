@@ -150,8 +150,20 @@ def test_who_moves_fast_is_found_again_where_the_way_leads():
 def test_a_long_gap_makes_a_new_number():
     tracker = Tracker(max_gap_s=1.0)
     assert follow([({1: (20, 90)}, [1])], tracker)[-1] == {1: 1}
+    follow([({1: (20, 90)}, [])] * 2, tracker, start_s=0.5)
     assert follow([({1: (20, 90)}, [1])], tracker, start_s=1.5)[-1] == {1: 2}
     assert tracker.track_ids == {2}
+
+
+@pytest.mark.parametrize(("after", "number"), [(1, 1), (2, 2)])
+def test_a_pause_between_two_frames_makes_nobody_another(after, number):
+    """As of a busy server, of a stream that stalls, of a recorded screen: in each frame the person was there."""
+    tracker = Tracker(max_gap_s=1.0)
+    ids = []
+    for person, time_s in [(1, 0.0), (1, 0.1), (after, 3.0), (after, 3.1)]:
+        image, (face,) = scene({person: (100, 90)})
+        ids += tracker.update([face], image, time_s)
+    assert ids == [1, 1, number, number]
 
 
 @pytest.mark.parametrize("interval_s", [1.2, 5.0])

@@ -43,8 +43,10 @@ _UNLIKE = 0.4
 _RARE_FRAMES = 2.5
 # Overlapping faces hide each other: what is cut out there is not remembered.
 _COVERED_IOU = 0.1
-# After a cut the place says nothing, and the face must look the same; of pairs of persons two in a hundred do.
+# After a cut or a pause the place says little, and the face must look the same; of pairs of persons 2 in 100 do.
 _SAME_FACE = 0.7
+# Who was away in fewer frames is not gone, however long they took: a video may pause, and a service be busy.
+_FRAMES_AWAY = 2
 # A smaller movement of the camera, in widths of the smallest face, needs no thought.
 _STILL = 0.02
 
@@ -62,6 +64,7 @@ class _Track:
     time_s: float
     aspect: float
     scene: int
+    frame: int
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,7 @@ class Tracker:
     Parameters
     ----------
     max_gap_s : float
-        A person who was not seen for longer gets a new number; where frames come rarely (a slow network), not before
-        the person was missing from two of them.
+        A person who was not seen for longer, and not in two frames, gets a new number.
     """
 
     def __init__(self, max_gap_s: float = 1.0) -> None:
@@ -105,6 +107,8 @@ class Tracker:
         self._next_id = 1
         self._last_s: float | None = None
         self._interval_s = 0.0
+        self._longest_s = max_gap_s
+        self._frame = 0
         self._camera = Camera()
         self._scene = 0
 
@@ -123,8 +127,13 @@ class Tracker:
         # Two long intervals, one after the other, are a slow source; one alone is a pause.
         rare_s = min(interval_s, self._interval_s)
         self._last_s, self._interval_s = time_s, interval_s
-        longest_s = max(self._max_gap_s, _RARE_FRAMES * rare_s)
-        self._tracks = [track for track in self._tracks if time_s - track.time_s <= longest_s]
+        self._longest_s = max(self._max_gap_s, _RARE_FRAMES * rare_s)
+        self._frame += 1
+        self._tracks = [
+            track
+            for track in self._tracks
+            if time_s - track.time_s <= self._longest_s or self._frame - track.frame <= _FRAMES_AWAY
+        ]
         motion = self._camera.update(image)
         self._scene += motion.cut
         if not faces:
@@ -142,6 +151,7 @@ class Tracker:
             track.time_s = time_s
             track.aspect = _aspect(seen.box_xyxy[column])
             track.scene = self._scene
+            track.frame = self._frame
             ids[column] = track.track_id
         for column, track_id in enumerate(ids):
             if not track_id:
@@ -150,7 +160,7 @@ class Tracker:
 
     @property
     def track_ids(self) -> set[int]:
-        """Persons who were seen within the last `max_gap_s`, or two frames where frames come rarely."""
+        """Persons who were seen within the last `max_gap_s`, or not long before the last frame."""
         return {track.track_id for track in self._tracks}
 
     def _move(self, shift_xy: FloatArray) -> None:
@@ -170,6 +180,7 @@ class Tracker:
             time_s=seen.time_s,
             aspect=_aspect(seen.box_xyxy[column]),
             scene=self._scene,
+            frame=self._frame,
         )
         self._next_id += 1
         self._tracks.append(track)
@@ -211,7 +222,7 @@ class Tracker:
         possible &= (gap_s[:, None] <= _SHORT_GAP_S) | (alike >= _ALIKE)
         newest = np.stack([track.newest_looks for track in self._tracks]) @ seen.looks.T
         possible &= (gap_s[:, None] > _NEXT_FRAME_S) | (np.maximum(alike, newest) >= _UNLIKE)
-        elsewhere = np.array([track.scene != self._scene for track in self._tracks])
+        elsewhere = np.array([track.scene != self._scene for track in self._tracks]) | (gap_s > self._longest_s)
         possible &= ~elsewhere[:, None] | (alike >= _SAME_FACE)
         rows, columns = np.nonzero(possible)
         pose = _pose(np.stack([track.landmarks_xy for track in self._tracks])[rows], seen.landmarks_xy[columns])
