@@ -60,6 +60,17 @@ def test_pixels_with_class_names(tmp_path, last, layout):
     assert (summary.layout, dataset.label.tolist()) == (layout, [0, 1, 2, 3, 4, 5, 6, 7 if last == "contempt" else 6])
 
 
+def test_pixels_with_whole_numbers_of_a_data_frame(tmp_path):
+    labels = [f"{label}.0" for label in disk.FER_LABELS]
+    dataset, summary = brought_in(disk.write_fer2013(tmp_path / "f.csv", labels), tmp_path)
+    assert (summary.layout, dataset.label.tolist()) == ("fer2013", disk.FER_LABELS)
+    labels[0] = "7.0"
+    assert brought_in(disk.write_fer2013(tmp_path / "f.csv", labels), tmp_path)[1].layout == "ckplus"
+    labels[0] = "0.5"
+    with pytest.raises(InputError, match="row 0 .*label '0.5'; expected a whole number"):
+        brought_in(disk.write_fer2013(tmp_path / "f.csv", labels), tmp_path)
+
+
 VOTES = [
     [0, 0, 0, 0, 9, 1, 0, 0, 0, 0],  # angry
     [0, 0, 0, 4, 0, 6, 0, 0, 0, 0],  # disgust by majority
@@ -774,6 +785,7 @@ DAMAGE = {
     "label out of range": (f"9,{'1 ' * 2304},Training", "label '9'; expected a whole number from 0 to 6"),
     "label of another class": (f"bored,{'1 ' * 2304},Training", "label 'bored'"),
     "cell missing": (f"0,{'1 ' * 2304}", "2 cells; expected 3"),
+    "no split": (f"0,{'1 ' * 2304},", "no Usage; expected a name such as Training"),
 }
 
 

@@ -160,7 +160,8 @@ def class_index(text: str, count: int, where: str, first: int = 0) -> int:
         If it is no whole number from `first` to `first + count - 1`.
     """
     try:
-        value = int(text)
+        # As data frames write whole numbers where some cells of the column are empty.
+        value = int(text.strip().removesuffix(".0"))
     except ValueError:
         value = first - 1
     if not first <= value < first + count:

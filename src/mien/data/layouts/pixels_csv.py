@@ -79,6 +79,8 @@ class PixelsCsv:
                     if len(cells) != len(columns):
                         raise InputError(where, f"{len(cells)} cells; expected {len(columns)} ({', '.join(columns)})")
                     usage = cells[at["usage"]] if "usage" in at else "Training"
+                    if not usage:
+                        raise InputError(where, "no Usage; expected a name such as Training")
                     item = Item(
                         where=where,
                         load=partial(parse_pixels, cells[at["pixels"]], where),
@@ -112,7 +114,7 @@ def _join(votes: list[tuple[str, tuple[int, ...]]], row: int, usage: str, where:
 
 def _label(text: str, labels: tuple[str, ...], where: str) -> int:
     # Almost all are numbers.
-    name = None if text.isdigit() else known_class(text, {})
+    name = None if text.removesuffix(".0").isdigit() else known_class(text, {})
     return labels.index(name) if name in labels else class_index(text, len(labels), where)
 
 
@@ -140,7 +142,8 @@ def _has_contempt(path: Path, delimiter: str, at: int) -> bool:
     with _open(path) as file:
         next(file)
         cells = (line.split(delimiter, at + 1)[at].strip(' "\r\n') for line in file if line.count(delimiter) >= at)
-        return any(cell == str(len(FER7)) if cell.isdigit() else known_class(cell, {}) == "contempt" for cell in cells)
+        labels = (cell.removesuffix(".0") for cell in cells)  # as data frames write whole numbers at times
+        return any(text == str(len(FER7)) if text.isdigit() else known_class(text, {}) == "contempt" for text in labels)
 
 
 # CK+ first: its header is the same, and only its eighth class tells it apart.
