@@ -159,16 +159,20 @@ def test_what_is_seen_for_a_blink_now_and_then_has_no_card(open_page):
               live.times.push(number * intervalMs);
               return [...live.cards.keys()].filter((id) => live.isSure(id)).length;
             });
-            return [page.people.childElementCount, counts];
+            return [page.people.textContent.match(/person \\d/g), counts];
           };
           const blinks = Array.from({ length: 24 }, (_, n) => (n === 0 || n === 23 ? [1, 2] : [1]));
           const away = Array.from({ length: 24 }, (_, n) => (n < 8 || n === 23 ? [1] : []));
-          return { blinks: watch(33, blinks), away: watch(33, away), slow: watch(500, [[1], [1]]) };
+          const crowd = Array.from({ length: 12 }, (_, n) => (n < 3 ? [2] : n < 8 ? [4, 2, 1] : [3, 1, 2, 4]));
+          return {
+            blinks: watch(33, blinks), away: watch(33, away), slow: watch(500, [[1], [1]]), crowd: watch(100, crowd),
+          };
         }"""
     )
-    assert shown["blinks"] == [1, [0] * 5 + [1] * 19]
-    assert shown["away"] == [1, [0] * 5 + [1] * 19]  # who was known stays known
-    assert shown["slow"] == [1, [0, 1]]
+    assert shown["blinks"] == [["person 1"], [0] * 5 + [1] * 19]
+    assert shown["away"] == [["person 1"], [0] * 5 + [1] * 19]  # who was known stays known
+    assert shown["slow"] == [["person 1"], [0, 1]]
+    assert shown["crowd"][0] == ["person 1", "person 2", "person 4"]  # by their numbers
 
 
 def test_labels_in_a_crowd_cover_neither_faces_nor_each_other(open_page):

@@ -191,6 +191,12 @@ export class Live {
     if (now - this.saidMs > 500) this.updateFigures(reading, now);
   }
 
+  // Cards stand in the order of their numbers, whichever face the server names first.
+  cardAfter(id) {
+    const later = [...this.cards.keys()].filter((other) => other > id && this.cards.get(other).root.parentNode);
+    return later.length ? this.cards.get(Math.min(...later)).root : null;
+  }
+
   isSure(id) {
     const card = this.cards.get(id);
     return Boolean(card?.sure);
@@ -227,7 +233,7 @@ export class Live {
       card.seen += 1;
       card.seenMs = now;
       card.sure ||= 2 * card.seen > card.frames && (card.seen >= SURE_AFTER || now - card.firstMs >= SURE_MS);
-      if (!card.root.isConnected && card.sure) this.page.people.append(card.root);
+      if (!card.root.parentNode && card.sure) this.page.people.insertBefore(card.root, this.cardAfter(id));
       card.update(face);
     });
     for (const [id, card] of this.cards) {
