@@ -96,7 +96,7 @@ def test_ferplus_majority(tmp_path):
     dataset, summary = brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path, votes=votes, ferplus="majority")
     assert [dataset.labels[i] for i in dataset.label] == ["angry", "disgust", "neutral", "contempt"]
     assert dataset.column("row") == [0, 1, 6, 7]
-    assert summary.excluded == {"left out by FER+ majority": 4}
+    assert summary.excluded_lines() == ["4 rows left out by FER+ majority"]
     assert "majority" in dataset.info.protocol
     assert "1608.01041" in dataset.info.protocol
 
@@ -159,6 +159,20 @@ def test_an_unknown_class_folder_is_named(tmp_path):
     assert [error.problem.endswith("(2 images in this folder)") for error in summary.damaged] == [True]
     assert dataset.info.history[0]["damaged_rows"] == 2
     assert len(dataset) == 4
+
+
+def test_numbers_before_the_names_of_classes(tmp_path):
+    names = ["0 angry", "1_Happiness", "2-sad", "03. natural"]
+    expected = ("angry", "happy", "sad", "neutral")
+    root = disk.write_folders(tmp_path / "set", ["train", "test"], names)
+    dataset, summary = brought_in(root, tmp_path)
+    assert (summary.layout, dataset.labels) == ("folders", expected)
+    features = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    table = pa.table({"image": [disk.jpeg(0)], "label": [3]}).replace_schema_metadata({"huggingface": features})
+    pq.write_table(table, tmp_path / "in.parquet")
+    assert brought_in(tmp_path / "in.parquet", tmp_path)[0].labels == expected
+    dataset, _ = brought_in(disk.write_table(tmp_path / "t.csv", names), tmp_path)
+    assert (dataset.labels, dataset.label.tolist()) == (expected, [0, 1, 2, 3])
 
 
 def test_classes_of_other_names_are_their_own(tmp_path):

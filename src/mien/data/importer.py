@@ -86,7 +86,7 @@ class ImportSummary:
     def excluded_lines(self) -> list[str]:
         """What was left out by a rule, a line a reason, for people."""
         return [
-            f"{count:,} {'file' if reason.startswith('left out') else 'row'}{'s' if count > 1 else ''} "
+            f"{count:,} {'file' if reason.startswith('left out for') else 'row'}{'s' if count > 1 else ''} "
             f"{reason if reason.startswith('left out') else f'of the class {reason}'}"
             for reason, count in self.excluded.items()
             if count

@@ -30,6 +30,9 @@ _SPLITS = {
     "privatetest": "test", "testing": "test", "testset": "test", "test_set": "test",
 }  # fmt: skip
 
+_NUMBERED = re.compile(r"^\d+[ ._-]+")
+"""Before the name of a class, so that folders lie in the order of the model's outputs (``0 angry``, ``1_disgust``)."""
+
 
 def parse_classes(text: str | None) -> dict[str, str]:
     """What the source's own classes mean, from the option ``--classes``.
@@ -92,7 +95,7 @@ def known_class(text: str, classes: Mapping[str, str]) -> str | None:
     if own is not None:
         return own
     try:
-        return canonical_name(text)
+        return canonical_name(_NUMBERED.sub("", key))
     except UsageError:
         return None
 

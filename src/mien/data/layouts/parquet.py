@@ -22,7 +22,7 @@ from mien.data.layouts.names import (
     own_classes,
     split_name,
 )
-from mien.errors import InputError, UsageError
+from mien.errors import InputError
 from mien.labels import EXPRESSIONS, canonical_name
 from mien.source.image import read_file
 
@@ -179,10 +179,7 @@ def _labels(
             "'mien data import --classes'"
         )  # fmt: skip
     own = own_classes(str(name) for name in names)
-    try:
-        labels = tuple(own.get(str(name).strip().lower()) or canonical_name(str(name)) for name in names)
-    except UsageError as error:
-        raise InputError(str(path), f"class names of column '{column}': {error}") from error
+    labels = tuple(class_name(str(name), own, f"{path}, class names of column '{column}'") for name in names)
     if len(set(labels)) < len(labels):
         raise InputError(str(path), f"class names of column '{column}' name one twice: {', '.join(map(str, names))}")
     return labels
