@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -20,17 +21,21 @@ class Done(NamedTuple):
 
 
 def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """A function that runs ``mien ARGUMENTS``."""
+    """A function that runs ``mien ARGUMENTS``, in a folder and with variables of the environment if they are given."""
 
-    def run(*arguments: object) -> Done:
+    def run(*arguments: object, cwd: Path | None = None, **environment: str) -> Done:
         capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "100")
         code = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["mien", *map(str, arguments)])
+            for name, value in {"COLUMNS": "100", **environment}.items():
+                patch.setenv(name, value)
+            if cwd is not None:
+                patch.chdir(cwd)
+            try:
+                main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
         shown = capsys.readouterr()
         return Done(code, shown.out, shown.err)
 
