@@ -19,7 +19,7 @@ from mien.cli.recognize_video import VideoRun
 from mien.files import file_key
 from mien.source import SourceFile
 from mien.video_options import VideoOptions
-from tests.cli.test_recognize import run
+from tests.cli.test_recognize import BAR_AT_ONCE, run
 from tests.clips import background, head_of, moving, paste, plain, write_clip
 from tests.source.test_video_live import Server
 
@@ -318,7 +318,7 @@ def on_terminal(*arguments, stdout=None):
     """What a terminal of its own shows, and the exit status; stdout may go elsewhere."""
     screen, end = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "mien", *map(str, arguments)],
+        [sys.executable, "-c", BAR_AT_ONCE, *map(str, arguments)],
         stdout=stdout or end, stderr=end, stdin=subprocess.DEVNULL,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )  # fmt: skip
@@ -331,9 +331,9 @@ def on_terminal(*arguments, stdout=None):
     return shown.decode(errors="replace"), child.wait(timeout=60)
 
 
-def test_a_terminal_has_a_progress_bar(long_clip):
+def test_a_terminal_has_a_progress_bar(clip):
     """With frames a second and the time that is left."""
-    text, status = on_terminal("recognize", long_clip, "--fps", "20")
+    text, status = on_terminal("recognize", clip)
     assert status == 0
     assert "a second" in text
     assert "0:00:" in text
@@ -341,9 +341,9 @@ def test_a_terminal_has_a_progress_bar(long_clip):
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_rows_that_go_into_a_file_leave_the_bar_on_the_terminal(long_clip, tmp_path, as_json):
+def test_rows_that_go_into_a_file_leave_the_bar_on_the_terminal(clip, tmp_path, as_json):
     with (tmp_path / "rows").open("wb") as rows:
-        text, status = on_terminal("recognize", long_clip, "--fps", "20", *(["--json"] if as_json else []), stdout=rows)
+        text, status = on_terminal("recognize", clip, *(["--json"] if as_json else []), stdout=rows)
     assert status == 0
     assert "a second" in text
     assert "happy" not in text
