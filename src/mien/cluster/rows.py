@@ -18,6 +18,7 @@ __all__ = ["PartTables", "Tally", "read_tally"]
 _ROWS_A_CHUNK = 2048
 _TALLY = b"mien.tally"
 _MOST_REASONS = 50
+_LONGEST_REASON = 120
 
 
 @dataclass
@@ -185,4 +186,5 @@ def read_tally(stream: Any) -> Tally:
 def _without_details(error: str) -> str:
     """A reason that many inputs share: numbers, and what stands in brackets, left out."""
     short = re.sub(r"\s*\([^()]*(\([^()]*\)[^()]*)*\)", "", error)
-    return re.sub(r"\d[\d.,]*", "…", short.partition(";")[0])[:120]
+    short = re.sub(r"(?<![A-Za-z])\d[\d.,]*", "…", short.partition(";")[0])
+    return short if len(short) <= _LONGEST_REASON else f"{short[: _LONGEST_REASON - 1].rpartition(' ')[0]}…"
