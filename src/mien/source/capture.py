@@ -27,7 +27,7 @@ _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 5_000
 # How often a file is asked for its next frame before that is its end; a thousand times take a tenth of a second.
 _LEAST_TRIES = 30
-_MOST_TRIES = 10_000
+_MOST_TRIES = 3_000
 
 
 class Capture(Protocol):

@@ -196,10 +196,9 @@ class VideoSource:
             return problem
         # Those before the first frame are none: what was recorded while it was sent begins with parts of others.
         if damaged := self._damaged() - damaged_before:
-            return (
-                f"{damaged} frames could not be decoded, the first after {damaged_after_s:.1f} s: the file is damaged "
-                f"there (the other {index + 1} were read)"
-            )
+            several = f"{damaged} frames could not be decoded, the first"
+            which = "1 frame could not be decoded," if damaged == 1 else several
+            return f"{which} after {damaged_after_s:.1f} s: the file is damaged there (the other {index + 1} were read)"
         return ""
 
     def _damaged(self) -> int:
