@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -131,6 +132,13 @@ def test_wrong_names_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         VideoSink(tmp_path / "file" / "seen.mp4")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody may write into")
+def test_where_nothing_can_be_written_is_told_before_anything_is_read():
+    """PyAV makes its file when the first frames are coded: of a slow source many minutes had been read by then."""
+    with pytest.raises(OutputError, match="cannot be written"):
+        VideoSink("/proc/seen.mp4")
 
 
 def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -71,6 +72,8 @@ class VideoSink:
         self._first_s = self._key_s = self._until_s = 0.0
         with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._path.parent):  # PyAV makes its file when the first frames are coded
+                pass
             flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
             self._container = self._av.open(ffmpeg_name(self._partial), "w", options=flags)
 
