@@ -1,4 +1,4 @@
-"""The command as a person runs it: in a process of its own, on real files."""
+"""The command as a person runs it: on real files, in a process of its own where that may matter."""
 
 import json
 import os
@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.cli.mien_in_process import runner
+
 # As `-m mien`, but a moment's work is enough for a bar (how much it takes otherwise is in test_late_bar.py).
 BAR_AT_ONCE = (
-    "import mien.cli.late_bar as late\n"
-    "late._APPEARS_AFTER_S = late._REFRESH_S = 0\n"
-    "from mien.cli import main\n"
-    "main()\n"
+    "import mien.cli.late_bar as late\nlate._APPEARS_AFTER_S = late._REFRESH_S = 0\nfrom mien.cli import main\nmain()\n"
 )
 
 
@@ -29,6 +28,11 @@ def run(*arguments, cwd=None, stdin=None, **environment):
         encoding="utf-8",
         timeout=120,
     )
+
+
+@pytest.fixture
+def mien(monkeypatch, capsys):
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -103,28 +107,28 @@ def test_recursive_out_and_draw(album, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("name", ["missing.jpg", "broken.mp4"])
-def test_where_nothing_can_be_read_an_older_file_stays(name, suffix, tmp_path):
+def test_where_nothing_can_be_read_an_older_file_stays(mien, name, suffix, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video" * 9)
     keep = tmp_path / f"keep.{suffix}"
     keep.write_bytes(b"rows of yesterday")
-    done = run("recognize", name, "--out", keep.name, cwd=tmp_path)
-    assert (done.returncode, keep.read_bytes()) == (1, b"rows of yesterday")
-    refused, told = done.stderr.splitlines()
+    done = mien("recognize", name, "--out", keep.name, cwd=tmp_path)
+    assert (done.code, keep.read_bytes()) == (1, b"rows of yesterday")
+    refused, told = done.err.splitlines()
     assert refused.startswith(f"mien: cannot read {name}: ")
     assert told == f"mien: {keep.name}: not written, since nothing could be read"
     assert {path.name for path in tmp_path.iterdir()} == {"broken.mp4", keep.name}
 
 
-def test_images_without_a_face_are_said_when_asked(album):
-    done = run("recognize", album / "pixel.png", "--json", "--include-empty")
-    assert json.loads(done.stdout) == {"source": str(album / "pixel.png"), "frame": None, "time_s": None, "faces": 0}
-    assert "no face" in run("recognize", album / "pixel.png").stdout
+def test_images_without_a_face_are_said_when_asked(mien, album):
+    done = mien("recognize", album / "pixel.png", "--json", "--include-empty")
+    assert json.loads(done.out) == {"source": str(album / "pixel.png"), "frame": None, "time_s": None, "faces": 0}
+    assert "no face" in mien("recognize", album / "pixel.png").out
 
 
-def test_cropped_faces(album, astronaut_bgr, tmp_path):
+def test_cropped_faces(mien, album, astronaut_bgr, tmp_path):
     crop = tmp_path / "crop.png"
     cv2.imwrite(str(crop), astronaut_bgr[60:200, 155:295])
-    (record,) = map(json.loads, run("recognize", crop, "--detector", "none", "--json").stdout.splitlines())
+    (record,) = map(json.loads, mien("recognize", crop, "--detector", "none", "--json").out.splitlines())
     assert record["expression"] == "happy"
     assert (record["score"], record["landmarks_xy"]) == (None, [])
 
@@ -142,18 +146,18 @@ def test_cropped_faces(album, astronaut_bgr, tmp_path):
         (["x.jpg", "--colour"], "No such option"),
     ],
 )
-def test_wrong_usage_is_status_2_and_one_clear_message(arguments, message, tmp_path):
-    done = run("recognize", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_wrong_usage_is_status_2_and_one_clear_message(mien, arguments, message, tmp_path):
+    done = mien("recognize", *arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
 
 
-def test_a_bomb_is_refused_and_the_limit_is_a_flag(astronaut_path):
-    done = run("recognize", astronaut_path, "--max-megapixels", "0.1")
-    assert done.returncode == 1
-    assert "the limit is 0.1" in done.stderr
+def test_a_bomb_is_refused_and_the_limit_is_a_flag(mien, astronaut_path):
+    done = mien("recognize", astronaut_path, "--max-megapixels", "0.1")
+    assert done.code == 1
+    assert "the limit is 0.1" in done.err
 
 
 def test_animations_are_said(tmp_path, astronaut_bgr):
@@ -275,54 +279,54 @@ def test_a_photo_on_stdin_is_a_dash(astronaut_path):
     assert (done.returncode, done.stderr) == (1, "mien: cannot read -: the file is empty (0 bytes)\n")
 
 
-def test_one_photo_is_drawn_into_a_file_that_is_named(astronaut_path, tmp_path):
-    assert run("recognize", astronaut_path, "--draw", "seen.jpg", cwd=tmp_path).returncode == 0
+def test_one_photo_is_drawn_into_a_file_that_is_named(mien, astronaut_path, tmp_path):
+    assert mien("recognize", astronaut_path, "--draw", "seen.jpg", cwd=tmp_path).code == 0
     assert cv2.imread(str(tmp_path / "seen.jpg")).shape == (512, 512, 3)
-    done = run("recognize", astronaut_path, "other.jpg", "--draw", "new.png", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "mien: --draw new.png is one photo; for other inputs name a folder\n"
+    done = mien("recognize", astronaut_path, "other.jpg", "--draw", "new.png", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mien: --draw new.png is one photo; for other inputs name a folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["seen.jpg"]
 
 
 @pytest.mark.parametrize("inputs", [["-r", "."], ["-r", "shots"], ["shots/**/*.jpg"]])
-def test_annotated_copies_are_not_read_as_photos(inputs, astronaut_path, tmp_path):
+def test_annotated_copies_are_not_read_as_photos(mien, inputs, astronaut_path, tmp_path):
     (tmp_path / "shots" / "sub").mkdir(parents=True)
     for name in ("one.jpg", "sub/two.jpg"):
         (tmp_path / "shots" / name).write_bytes(astronaut_path.read_bytes())
     said = []
     for _ in range(2):
-        done = run("recognize", *inputs, "--draw", "shots/out", "--json", cwd=tmp_path)
-        sources = [Path(json.loads(line)["source"]).name for line in done.stdout.splitlines()]
-        assert (done.returncode, sorted(sources)) == (0, ["one.jpg", "two.jpg"])
-        said.append(done.stderr)
+        done = mien("recognize", *inputs, "--draw", "shots/out", "--json", cwd=tmp_path)
+        sources = [Path(json.loads(line)["source"]).name for line in done.out.splitlines()]
+        assert (done.code, sorted(sources)) == (0, ["one.jpg", "two.jpg"])
+        said.append(done.err)
     assert said == ["", "mien: note: 2 files in shots/out left out, since --draw writes there\n"]
-    done = run("recognize", "shots/out", "-r", "--draw", "again", "--json", cwd=tmp_path)  # named: they are read
-    assert len({json.loads(line)["source"] for line in done.stdout.splitlines()}) == 2
-    assert done.stderr == ""
+    done = mien("recognize", "shots/out", "-r", "--draw", "again", "--json", cwd=tmp_path)  # named: they are read
+    assert len({json.loads(line)["source"] for line in done.out.splitlines()}) == 2
+    assert done.err == ""
 
 
 @pytest.mark.parametrize("name", ["seen.mkv", "seen.webm", "seen.GIF", "seen.txt", "seen.avif"])
-def test_a_drawing_of_a_kind_that_is_not_written_is_wrong_usage(name, tmp_path):
-    done = run("recognize", "missing.jpg", "--draw", name, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"--draw {name}: '{name[4:].lower()}' cannot be drawn; expected a video (.mp4), a photo (" in done.stderr
-    assert "missing.jpg" not in done.stderr
+def test_a_drawing_of_a_kind_that_is_not_written_is_wrong_usage(mien, name, tmp_path):
+    done = mien("recognize", "missing.jpg", "--draw", name, cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert f"--draw {name}: '{name[4:].lower()}' cannot be drawn; expected a video (.mp4), a photo (" in done.err
+    assert "missing.jpg" not in done.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_of_folders_to_draw_into(astronaut_path, tmp_path):
+def test_names_of_folders_to_draw_into(mien, astronaut_path, tmp_path):
     (tmp_path / "there.v2").mkdir()
     for name in ("plain", "new.v2/", "there.v2", "seen.jpg/"):
-        assert run("recognize", astronaut_path, "--draw", name, "-q", cwd=tmp_path).returncode == 0
+        assert mien("recognize", astronaut_path, "--draw", name, "-q", cwd=tmp_path).code == 0
         assert (tmp_path / name / "astronaut.jpg").is_file()
 
 
-def test_videos_of_a_folder_are_left_out_and_that_is_said(astronaut_bgr, tmp_path):
+def test_videos_of_a_folder_are_left_out_and_that_is_said(mien, astronaut_bgr, tmp_path):
     cv2.imwrite(str(tmp_path / "one.jpg"), astronaut_bgr)
     (tmp_path / "deep").mkdir()
     for name in ("two.mp4", "THREE.MOV", "deep/four.mkv"):
         (tmp_path / name).touch()
-    done = run("recognize", tmp_path)
-    assert done.returncode == 0
+    done = mien("recognize", tmp_path)
+    assert done.code == 0
     said = f"mien: note: {tmp_path}: 2 videos left out; of folders only photos are read: name videos\n"
-    assert done.stderr == said
+    assert done.err == said

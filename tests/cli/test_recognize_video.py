@@ -19,9 +19,15 @@ from mien.cli.recognize_video import VideoRun
 from mien.files import file_key
 from mien.source import SourceFile
 from mien.video_options import VideoOptions
+from tests.cli.mien_in_process import runner
 from tests.cli.test_recognize import BAR_AT_ONCE, run
 from tests.clips import background, head_of, moving, paste, plain, write_clip
 from tests.source.test_video_live import Server
+
+
+@pytest.fixture
+def mien(monkeypatch, capsys):
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +65,13 @@ def test_a_clip_gives_rows_a_video_a_page_and_a_summary(clip, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clip[final].mp4", "[/b]:smile:.mp4", "two\nlines\x1b[31m.mp4"])
-def test_the_name_of_a_video_is_said_as_it_is(clip, tmp_path, name):
+def test_the_name_of_a_video_is_said_as_it_is(mien, clip, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).symlink_to(clip)
-    done = run("recognize", name, "--fps", 1, cwd=tmp_path)
-    assert done.stderr == ""
+    done = mien("recognize", name, "--fps", 1, cwd=tmp_path)
+    assert done.err == ""
     shown = name.replace("\n", "?").replace("\x1b", "?")
-    assert done.stdout.splitlines()[0] == f"{shown}: 2.0 s, 640 x 360, 30 frames a second"
+    assert done.out.splitlines()[0] == f"{shown}: 2.0 s, 640 x 360, 30 frames a second"
 
 
 def test_a_folder_to_draw_into_may_be_called_as_a_video_is(clip, astronaut_path, tmp_path):
@@ -120,13 +126,13 @@ def test_json_lines_and_thinning(clip):
     assert [json.loads(line)["frame"] for line in same.stdout.splitlines()] == [0, 15, 30, 45]
 
 
-def test_frames_without_a_face_are_said_when_asked(tmp_path):
+def test_frames_without_a_face_are_said_when_asked(mien, tmp_path):
     path = write_clip(tmp_path / "plain.mp4", plain(3))
-    done = run("recognize", path, "--json", "--include-empty")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+    done = mien("recognize", path, "--json", "--include-empty")
+    assert [json.loads(line) for line in done.out.splitlines()] == [
         {"source": str(path), "frame": n, "time_s": pytest.approx(n / 30, abs=1e-3), "faces": 0} for n in range(3)
     ]
-    assert "no face" in run("recognize", path).stdout
+    assert "no face" in mien("recognize", path).out
 
 
 def test_photos_and_videos_together(clip, astronaut_path, tmp_path):
@@ -176,12 +182,14 @@ def test_bad_videos_are_named_and_cost_nothing_else(clip, tmp_path):
         assert 30 <= sum(1 for _ in container.decode(video=0)) <= 60
 
 
-def test_an_older_page_stays_where_no_video_could_be_read(astronaut_path, tmp_path):
+def test_an_older_page_stays_where_no_video_could_be_read(mien, astronaut_path, tmp_path):
     (tmp_path / "text.mp4").write_text("no film at all")
     (tmp_path / "page.html").write_text("of yesterday")
-    done = run("recognize", "text.mp4", astronaut_path, "--timeline", "page.html", "--out", "x.csv", "-q", cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[1:] == ["mien: page.html: not written, since no video could be read"]
+    done = mien(
+        "recognize", "text.mp4", astronaut_path, "--timeline", "page.html", "--out", "x.csv", "-q", cwd=tmp_path
+    )
+    assert done.code == 1
+    assert done.err.splitlines()[1:] == ["mien: page.html: not written, since no video could be read"]
     assert (tmp_path / "page.html").read_text() == "of yesterday"
 
 
@@ -197,23 +205,23 @@ def test_an_older_page_stays_where_no_video_could_be_read(astronaut_path, tmp_pa
         (["{clip}", "--smooth", "-1"], "at least 0"),
     ],
 )
-def test_wrong_usage_is_status_2(clip, astronaut_path, tmp_path, arguments, message):
+def test_wrong_usage_is_status_2(mien, clip, astronaut_path, tmp_path, arguments, message):
     filled = [argument.format(clip=clip, photo=astronaut_path) for argument in arguments]
-    done = run("recognize", *filled, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    done = mien("recognize", *filled, cwd=tmp_path)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_one_clear_message(clip, tmp_path):
+def test_a_full_disk_is_one_clear_message(mien, clip, tmp_path):
     for suffix in ("jsonl", "csv"):
         link = tmp_path / f"rows.{suffix}"
         link.symlink_to("/dev/full")
-        done = run("recognize", clip, "--out", link, "-q")
-        assert done.returncode == 2
+        done = mien("recognize", clip, "--out", link, "-q")
+        assert done.code == 2
         assert (
-            done.stderr.strip()
+            done.err.strip()
             == f"mien: {link}: cannot be written (No space left on device); what was written so far stays readable"
         )
 
