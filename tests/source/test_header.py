@@ -92,7 +92,7 @@ def test_pages_of_a_tiff_are_counted_and_smaller_copies_are_none(order):
     assert read_header(head + directory(0, 8)).frames == 1  # it goes on with itself
 
 
-@pytest.mark.parametrize("name", ["GIF", "WebP", "PNG"])
+@pytest.mark.parametrize("name", ["GIF", "WebP", "PNG", *(["AVIF"] if features.check("avif") else [])])
 def test_animations_say_how_many_frames(name):
     frames = [Image.effect_noise((20, 10), 80).convert("RGB") for _ in range(4)]
     data = encode(frames[0], name, save_all=True, append_images=frames[1:])

@@ -222,8 +222,18 @@ def _pages(data: bytes, order: str, directory: int) -> int:
 def _avif(data: bytes) -> ImageHeader:
     turns, axis = _small_property(data, b"irot"), _small_property(data, b"imir")
     return ImageHeader(
-        "AVIF", _ispe_size(data), quarter_turns=(turns or 0) & 3, flip_axis=None if axis is None else axis & 1
+        "AVIF",
+        _ispe_size(data),
+        _sequence_frames(data),
+        quarter_turns=(turns or 0) & 3,
+        flip_axis=None if axis is None else axis & 1,
     )
+
+
+def _sequence_frames(data: bytes) -> int:
+    """The pictures of an ISO media file that is an animation: the samples of its first track."""
+    position = data.find(b"stsz") if b"avis" in data[8 : int.from_bytes(data[:4], "big")][:64] else -1
+    return max(1, int.from_bytes(data[position + 12 : position + 16], "big")) if position >= 0 else 1
 
 
 def _small_property(data: bytes, kind: bytes) -> int | None:
