@@ -235,6 +235,17 @@ def test_a_stream_that_is_too_fast_is_slowed_down(photo):
         assert time.monotonic() - start_s > 1.0
 
 
+def test_a_text_that_is_none_closes_its_stream_and_fills_no_log():
+    """A traceback for each stood in the log."""
+    with run_server() as server:
+        with connect(stream_url(server)) as stream:
+            stream.socket.sendall(b"\x81\x82\0\0\0\0\xff\xfe")  # final text, two masked bytes
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(timeout=10)
+        assert closed.value.rcvd.code == 1007
+        assert server.stop() == (0, "mien: stopped\n")
+
+
 def test_sigterm_finishes_what_is_under_way(photo):
     with run_server() as server:
         post(server, photo)

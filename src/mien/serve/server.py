@@ -62,7 +62,7 @@ def run(options: ServeOptions, say: Callable[[str], None], show_token: bool = Tr
         # Noise about clients' faults is not for the terminal; the counters in /metrics have it.
         for noisy in ("uvicorn.error", "python_multipart"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
-        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
+        logging.getLogger("uvicorn.error").addFilter(_is_our_fault)
         server = uvicorn.Server(config)
         # Uvicorn raises the signal again after its shutdown; a clean end is no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,9 +91,14 @@ async def _serve(
     await running
 
 
-def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """Uvicorn takes a live stream that was refused, with an answer as HTTP has them, for a fault of the application."""
-    return "without completing handshake" not in record.getMessage()
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Whether an error that Uvicorn reports is one of the service.
+
+    It takes a live stream that was refused, with an answer as HTTP has them, for one; and of a text that is none it
+    shows the traceback, with which any client could fill the log.
+    """
+    theirs = ("without completing handshake", "Invalid UTF-8 sequence")
+    return not any(words in record.getMessage() for words in theirs)
 
 
 def _listen(host: str, port: int) -> socket.socket:
