@@ -377,6 +377,24 @@ def test_the_page_holds_everything_itself(dataset, audit, tmp_path):
     assert "@media print" in text
 
 
+def test_exact_copies_are_shown_with_the_disagreeing_ones_first(dataset, audit, tmp_path):
+    copies = [
+        dataclasses.replace(finding, check="exact_copy", name=f"copy {i}", note="label of the other: sad" if i else "")
+        for i, finding in enumerate([finding for finding in audit.findings if finding.partner is not None][:2])
+    ]
+    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=copies))
+    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert re.findall(r'alt="(copy \d)"', text) == ["copy 1", "copy 0"]
+
+
+def test_the_page_says_if_labels_were_not_judged(dataset, audit, tmp_path):
+    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=[], judged_rows=0))
+    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert "<b>-</b><span>likely wrong labels" in text
+    assert "Labels were not judged" in text
+    assert "Confident learning" not in text
+
+
 def test_figures_and_tables_of_the_page_are_numbered_as_they_come(dataset, audit, tmp_path):
     some = [finding for finding in audit.findings if finding.check in ("near_copy", "flat")]
     write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=some))
@@ -456,7 +474,9 @@ def test_merged_classes_get_the_sum_of_their_members():
     outputs = {FER7: np.array([[0.1, 0.1, 0.1, 0.3, 0.2, 0.1, 0.1]])}
     assert label_probabilities(outputs, ("positive", "negative"))[0] == pytest.approx([0.3 / 0.8, 0.5 / 0.8])
     assert label_probabilities(outputs, ("sad", "happy"))[0] == pytest.approx([0.4, 0.6])
-    with pytest.raises(ModelError, match="does not know the classes happy, contempt; it knows angry"):
+    with pytest.raises(ModelError, match="does not know the classes contempt; it knows angry"):
         label_probabilities(outputs, ("happy", "contempt"))
     with pytest.raises(ModelError, match="knows happy, sad, contempt; give a model"):  # each class once, and no others
         knowing_head([("happy", "sad"), ("sad", "contempt", "unknown", "not_face")], ("engaged", "bored"))
+    with pytest.raises(ModelError, match="does not know the classes happy, contempt; it knows"):
+        knowing_head([("happy", "sad"), ("sad", "contempt")], ("happy", "contempt"))

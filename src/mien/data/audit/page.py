@@ -53,9 +53,11 @@ def write_audit_page(
     near = audit.of("near_copy")
     # The surest leaks are exact copies, which look all the same: near and mirrored ones are shown first.
     leaks = sorted(audit.of("leak"), key=lambda finding: (finding.kind == "exact", finding.rank))
+    # Of exact copies those come first that are labelled otherwise.
+    exact = sorted(audit.of("exact_copy"), key=lambda finding: (not finding.note, finding.rank))
     shown = {
         "leak": _spread(leaks, _PAIRS),
-        "exact_copy": _spread([finding for finding in audit.of("exact_copy") if finding.note], _PAIRS // 2),
+        "exact_copy": exact[: _PAIRS // 2],
         "near_copy": near[-_PAIRS:],
         "mirror_copy": audit.of("mirror_copy")[: _PAIRS // 2],
         "flat": audit.of("flat")[: _FACES // 2],

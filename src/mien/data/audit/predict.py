@@ -69,10 +69,13 @@ def knowing_head(heads: Sequence[tuple[str, ...]], labels: Sequence[str]) -> tup
     for head in heads:
         if scheme_of(labels).classes <= set(head):
             return head
-    known = ", ".join(dict.fromkeys(name for head in heads for name in head if name not in (NOT_FACE, UNKNOWN)))
+    known = list(dict.fromkeys(name for head in heads for name in head if name not in (NOT_FACE, UNKNOWN)))
+    members = scheme_of(labels).members
+    # Should each be known, but by another head, it is all of them together that none knows.
+    unknown = [label for label in labels if not set(members[label]) <= set(known)] or labels
     raise ModelError(
-        f"the model does not know the classes {', '.join(labels)}; it knows {known}; give a model that was trained on "
-        "these classes (--model FILE.onnx), or out-of-fold --probabilities FILE"
+        f"the model does not know the classes {', '.join(unknown)}; it knows {', '.join(known)}; give a model that was "
+        "trained on these classes (--model FILE.onnx), or out-of-fold --probabilities FILE"
     )
 
 
