@@ -43,11 +43,11 @@ def test_it_builds_learns_is_kept_exported_and_evaluated(name: str, dataset: Pat
         dropout=0.0,
     )
     network = build_network(spec)
-    images = torch.randn(14, spec.in_channels, spec.size_px, spec.size_px)
-    wanted = torch.arange(14) % 7
+    images = torch.randn(7, spec.in_channels, spec.size_px, spec.size_px)
+    wanted = torch.arange(7)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     losses = []
-    for _ in range(5):
+    for _ in range(4):
         fer7, ferplus = network(images)
         loss = cross_entropy(fer7, wanted) + cross_entropy(ferplus, wanted)
         optimizer.zero_grad()
