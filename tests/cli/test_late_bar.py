@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from mien.cli import late_bar
 
@@ -20,3 +21,15 @@ def test_work_of_less_than_a_second_has_no_bar_and_neither_has_its_end(monkeypat
         bar.update(done, done)
     assert ("reading 4 of 9, 3.6 a second" in screen.getvalue()) == shown
     assert bool(screen.getvalue()) == shown
+
+
+def test_a_bar_leaves_room_for_what_ctrl_c_shows(monkeypatch):
+    """On a full line the terminal's ``^C`` began another one, and the bar stayed when it was taken away."""
+    monkeypatch.setattr(late_bar, "_APPEARS_AFTER_S", 0)
+    monkeypatch.setattr(late_bar, "_REFRESH_S", 0)
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=40)
+    with late_bar.LateBar(console, 9, lambda: ["{task.description}" * 9]) as bar:
+        bar.update(4, 4)
+    lines = [Text.from_ansi(line).plain for line in screen.getvalue().split("\n")]
+    assert max(map(len, lines)) == 37

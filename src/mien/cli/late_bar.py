@@ -16,6 +16,7 @@ __all__ = ["LateBar"]
 
 _APPEARS_AFTER_S = 1.0
 _REFRESH_S = 0.1
+_ROOM = 3
 
 
 class LateBar(contextlib.AbstractContextManager["LateBar"]):
@@ -73,9 +74,16 @@ class LateBar(contextlib.AbstractContextManager["LateBar"]):
         self._bar.update(self._bar.task_ids[0], completed=completed, **fields)
 
     def _open(self, console: Console, fields: dict[str, Any]) -> Progress:
+        from rich.constrain import Constrain
         from rich.progress import Progress
 
-        bar = Progress(
+        class Narrow(Progress):
+            """Leaves room for the ``^C`` that terminals show: on a full line it would begin another, which stays."""
+
+            def get_renderable(self) -> Constrain:
+                return Constrain(super().get_renderable(), console.width - _ROOM)
+
+        bar = Narrow(
             *self._columns(),
             console=console,
             transient=True,
