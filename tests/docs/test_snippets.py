@@ -2,7 +2,6 @@
 
 import doctest
 import io
-import os
 import re
 import shlex
 import shutil
@@ -20,6 +19,7 @@ from fastapi import HTTPException, UploadFile
 import mien
 from mien.cli.app import COMMANDS, _make_app
 from mien.train.architectures import registry
+from tests.cli.mien_in_process import runner
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,21 +70,16 @@ def comparable(text):
 @pytest.mark.parametrize(
     ("page", "number", "session"), SESSIONS, ids=[f"{page.name}-{number}" for page, number, _ in SESSIONS]
 )
-def test_terminal_sessions(page, number, session, here):
+def test_terminal_sessions(page, number, session, here, monkeypatch, capsys):
+    run = runner(monkeypatch, capsys)
     for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         program, *arguments = shlex.split(command)
         assert program == "mien", f"{page.name}: only mien's own commands are run: {command}"
-        done = subprocess.run(
-            [sys.executable, "-m", "mien", *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            env={**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
-            timeout=120,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        done = run(*arguments, COLUMNS="80")
+        assert done.code == 0, f"{command}\n{done.err}"
         if shown.strip():
-            assert comparable(done.stdout) == comparable(shown), command
+            assert comparable(done.out) == comparable(shown), command
 
 
 def test_recipes_are_recipes(tmp_path):
