@@ -324,6 +324,20 @@ def test_images_in_no_class_folder_are_counted(tmp_path):
     assert summary.excluded == {"left out for lying in no class folder, such as test/freude/im0.png": 5}
 
 
+def test_a_table_beside_class_folders_is_told(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    image = next((root / "train" / "sad").iterdir()).relative_to(root).as_posix()
+    (root / "labels.csv").write_text(f"pth,label,split\n{image},fear,test\n")
+    (root / "notes.csv").write_text("person,age\nanna,20\n")
+    _, summary = brought_in(root, tmp_path)
+    assert (summary.layout, summary.rows) == ("folders", 4)
+    assert summary.excluded_lines() == [
+        "1 file left out for being a table, such as labels.csv; --layout table reads it, and not the folders' names"
+    ]
+    dataset, _ = brought_in(root, tmp_path, layout="table")
+    assert (dataset.labels, dataset.splits) == (("fear",), {"test": 1})
+
+
 def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
     dataset, summary = brought_in(disk.write_rafdb(tmp_path / "raf"), tmp_path)
     assert summary.layout == "rafdb"

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, DamagedFolderError, Item, ReadOptions, register
+from mien.data.layouts.base import LAYOUTS, Contents, DamagedFolderError, Item, ReadOptions, register
 from mien.data.layouts.names import class_name, known_class, ordered_classes, split_name
 from mien.data.layouts.places import folders_in, images_below, is_image, load_image, named_split, unreadable, walk
 from mien.errors import InputError
+from mien.files import utf8_text
 from mien.labels import EXPRESSIONS
 
 __all__ = ["DEEPEST", "ClassFolders"]
@@ -79,14 +80,21 @@ def _splits(root: Path, parents: list[Path]) -> dict[Path, str]:
 def _left_out(root: Path, class_folders: Collection[Path]) -> dict[str, int]:
     """Files that are not read, counted by the reason, so that nobody misses them unawares.
 
-    In class folders those that are no images, by their endings; outside of them images.
+    In class folders those that are no images, by their endings; outside of them images, and tables at the top, which
+    may well say something else than the folders.
     """
     inside = (name for folder in class_folders for _, names in walk(folder) for name in names if name not in _JUNK)
     endings = (Path(name).suffix.lower() or "(none)" for name in inside if not is_image(name))
     found = Counter(f"left out for the ending {end}" for end in endings)
     outside = list(_outside(root, set(class_folders)))
     if outside:
-        found[f"left out for lying in no class folder, such as {outside[0].relative_to(root)}"] = len(outside)
+        first = utf8_text(str(outside[0].relative_to(root)))
+        found[f"left out for lying in no class folder, such as {first}"] = len(outside)
+    beside = [file for file in sorted(root.iterdir()) if file.is_file() and not is_image(file.name)]
+    tables = [file.name for file in beside if LAYOUTS["table"].matches(file)]
+    if tables:
+        instead = "--layout table reads it, and not the folders' names"
+        found[f"left out for being a table, such as {utf8_text(tables[0])}; {instead}"] = len(tables)
     return dict(found)
 
 
