@@ -34,6 +34,16 @@ def test_of_a_video_that_is_thinned_out_the_sound_goes_on_to_its_end(tmp_path):
         assert float(packets[-1].pts * packets[-1].time_base) == pytest.approx(2.0, abs=0.1)
 
 
+def test_the_last_frame_is_shown_until_the_video_ends(tmp_path):
+    """It was for a thirtieth of a second, of slides and of a video that is thinned out, too."""
+    slides = write_clip(tmp_path / "slides.mp4", plain(3), rate=0.2)
+    walk = write_clip(tmp_path / "walk.mp4", plain(60))
+    for source, every_s, seconds in [(slides, None, 15.0), (walk, 0.5, 2.0), (walk, None, 2.0)]:
+        copy(source, tmp_path / "seen.mp4", every_s=every_s)
+        with av.open(str(tmp_path / "seen.mp4")) as container:
+            assert container.duration / av.time_base == pytest.approx(seconds, abs=0.01)
+
+
 def pictures_of(path):
     with av.open(str(path)) as container:
         return [(frame.time, frame.to_ndarray(format="bgr24")) for frame in container.decode(video=0)]

@@ -156,7 +156,7 @@ class VideoSink:
                 # The fragments begin later by what the encoder holds back; their own clock is put right here.
                 stream = pictures.streams.video[0]
                 late_s = float((stream.start_time or 0) * stream.time_base) - self._first_s
-                parts = [_copied(pictures, stream, picture_stream, late_s)]
+                parts = [self._standing(_copied(pictures, stream, picture_stream, late_s))]
                 sound = self._open_sound(stack)
                 if sound is not None:
                     parts.append(self._sound(sound, target))
@@ -165,6 +165,22 @@ class VideoSink:
             move_into_place(finished, self._path)
         finally:
             finished.unlink(missing_ok=True)
+
+    def _standing(self, packets: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
+        """The packets of the pictures, of which the last one stands until the video ends."""
+        waiting = None
+        for item in packets:
+            if waiting is not None:
+                yield waiting
+            waiting = item
+            if waiting[1].pts >= self._last_pts:  # in the order of coding others may follow
+                self._stand(waiting[1])
+        if waiting is not None:
+            self._stand(waiting[1])
+            yield waiting
+
+    def _stand(self, packet: Any) -> None:
+        packet.duration = max(packet.duration, round(self._until_s / packet.time_base) - packet.pts)
 
     def _open_sound(self, stack: contextlib.ExitStack) -> Any:
         if self._sound_from is None:
