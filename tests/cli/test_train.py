@@ -327,16 +327,16 @@ def test_every_field_is_a_flag_and_help_loads_no_torch():
 def test_fer2013_is_learned_far_beyond_chance(mien, fer2013_dir, tmp_path):
     """A quarter of the validation faces are happy, which is what no knowledge of faces gets."""
     done = mien(
-        "train", "--data", fer2013_dir, "--out", tmp_path / "run", "--architecture", "mien-tiny", "--size-px", 24,
-        "--max-faces", 3000, "--epochs", 4, "--batch-size", 64, "--optimizer", "adamw", "--learning-rate", 0.003,
+        "train", "--data", fer2013_dir, "--out", tmp_path / "run", "--architecture", "cnn2", "--size-px", 24,
+        "--max-faces", 6000, "--epochs", 2, "--batch-size", 64, "--optimizer", "adamw", "--learning-rate", 0.003,
         "--schedule", "one-cycle", "--ema-decay", 0.99, "--mixup", 0, "--erasing", 0, "--dropout", 0,
         "--rotation-deg", 5, "--shift", 0.05, "--scale", 0.05, "--label-smoothing", 0, "--ferplus-weight", 0,
         "--loggers", "csv", "--accelerator", "cpu", "--threads", 1, "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     result = json.loads(done.out)
-    assert result["best"] > 0.36
-    assert result["history"][-1]["validation_balanced_accuracy"] > 0.28
+    assert result["best"] > 0.37
+    assert result["history"][-1]["validation_balanced_accuracy"] > 0.3
 
 
 def test_on_a_terminal_there_is_a_bar_that_goes_away(folder, tmp_path):
