@@ -95,6 +95,7 @@ def test_the_classes_of_a_dataset_are_a_scheme_in_its_order():
         ("Happiness", "happy"),
         (" ANGER ", "angry"),
         ("surprised", "surprise"),
+        ("suprise", "surprise"),  # in copies of FER+
         ("fearful", "fear"),
         ("Neutral", "neutral"),
     ],

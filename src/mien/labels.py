@@ -47,7 +47,7 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "fear": ("fearful", "afraid", "scared", "fea"),
     "happy": ("happiness", "joy", "hap", "smile", "smiling"),
     "sad": ("sadness",),
-    "surprise": ("surprised", "sur"),
+    "surprise": ("surprised", "suprise", "sur"),
     "neutral": ("neutrality", "neu", "natural", "calm"),
     "contempt": ("contemptuous", "scorn", "con"),
 }
