@@ -898,6 +898,11 @@ def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
     (tmp_path / "saved" / "train" / "data-00000-of-00001.arrow").write_bytes(b"\xff\xff\xff\xff\x10")
     with pytest.raises(InputError, match=r"data-00000-of-00001\.arrow: cannot be read as Arrow"):
         brought_in(tmp_path / "saved", tmp_path)
+    (tmp_path / "fer2013").mkdir()
+    (tmp_path / "fer2013" / "README").write_text("The data are in fer2013.csv.\n")
+    disk.write_fer2013(tmp_path / "fer2013" / "fer2013.csv")
+    with pytest.raises(InputError, match=r"is a folder; give the file in it of the layout 'fer2013', .*fer2013\.csv$"):
+        brought_in(tmp_path / "fer2013", tmp_path)
     with pytest.raises(UsageError, match="unknown layout 'fer'"):
         brought_in(tmp_path / "x.csv", tmp_path, layout="fer")
 
@@ -938,6 +943,8 @@ def test_the_destination_must_make_sense(tmp_path):
 def test_opening_what_is_no_dataset(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Dataset(tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="is a folder; 'mien data import SOURCE DEST' makes a dataset"):
+        Dataset(tmp_path)
     (tmp_path / "x.parquet").write_bytes(b"PAR1 is not enough")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         Dataset(tmp_path / "x.parquet")

@@ -68,6 +68,8 @@ class Dataset:
         pa = load_pyarrow()
         self.path = Path(path)
         name = str(path)
+        if self.path.is_dir():
+            raise InputError(name, "is a folder; 'mien data import SOURCE DEST' makes a dataset of any layout")
         try:
             self._file = open_parquet(self.path)
         except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.layouts.places import folders_in, images_in
+from mien.data.layouts.places import folders_in, images_in, is_image
 from mien.errors import InputError, UsageError
 from mien.files import text_encoding
 
@@ -190,6 +190,10 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
     if is_class and LAYOUTS["folders"].matches(around):
         whole = around if around.name else around.resolve()
         raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {whole}")
+    files = [file for file in sorted(path.iterdir()) if not is_image(file.name)] if path.is_dir() else []
+    for layout, file in ((layout, file) for file in files if file.is_file() for layout in LAYOUTS.values()):
+        if layout.matches(file):
+            raise InputError(str(path), f"is a folder; give the file in it of the layout '{layout.name}', {file}")
     raise InputError(
         str(path),
         f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
