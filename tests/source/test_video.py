@@ -192,10 +192,11 @@ def test_a_last_frame_that_stands_for_long_is_no_broken_tail(tmp_path):
     assert frames[-1].until_s == pytest.approx(29 / 30 + 20, abs=0.01)
 
 
-def test_a_video_that_was_trimmed_by_its_index_alone_is_whole(clip, tmp_path):
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_video_that_was_trimmed_by_its_index_alone_is_whole(tmp_path, suffix):
     """As telephones and quick cutters do it: all frames stay in the file. It was called cut, its length was wrong."""
-    path = tmp_path / "trimmed.mp4"
-    data = bytearray(clip.read_bytes())
+    path = write_clip(tmp_path / f"trimmed{suffix}", plain(60))
+    data = bytearray(path.read_bytes())
     edit = data.index(b"elst") + 4  # version; number of edits; length in ms, start in ticks
     assert struct.unpack(">IIIi", data[edit : edit + 16])[:3] == (0, 1, 2000)
     data[edit + 8 : edit + 12] = struct.pack(">I", 700)
@@ -272,6 +273,27 @@ def test_what_is_no_video_is_said(tmp_path, clip):
         with pytest.raises(InputError, match=__import__("re").escape(reason)) as caught:
             VideoSource(str(path))
         assert str(path) in str(caught.value)
+
+
+def test_the_cover_of_an_album_is_no_video(tmp_path, astronaut_bgr):
+    """OpenCV gives it as the only frame, and the file was said to break off there."""
+    import av
+
+    from tests.clips import add_tone
+
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        tone = container.add_stream("aac", rate=48000, layout="mono")
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width = astronaut_bgr.shape[:2]
+        stream.pix_fmt, stream.disposition = "yuvj420p", av.stream.Disposition.attached_pic
+        packets = [*stream.encode(av.VideoFrame.from_ndarray(astronaut_bgr, format="bgr24")), *stream.encode()]
+        container.start_encoding()
+        for packet in packets:
+            container.mux(packet)
+        add_tone(container, tone, 3.0)
+    with pytest.raises(InputError, match="it has no picture track"):
+        VideoSource(str(path))
 
 
 def test_a_file_that_is_cut_off_within_its_first_frame(tmp_path):

@@ -120,7 +120,7 @@ def open_capture(name: str) -> Capture:
                 raise InputError(name, problem)
             # Two threads keep ahead of the detector on every machine; more only cost.
             capture = cv2.VideoCapture(ffmpeg_name(name), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 2])
-            problem = "" if capture.isOpened() else _no_video(name)
+            problem = "" if capture.isOpened() and not read_container(name).sound_alone else _no_video(name)
     if problem:
         capture.release()
         raise InputError(shown_name(name), problem)

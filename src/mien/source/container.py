@@ -39,6 +39,8 @@ class Container:
         How much of the pictures is shown, where they were trimmed without being written anew; else 0.
     last_frame_s : float
         How long the last picture is shown, as the index says; 0 where there is none.
+    sound_alone : bool
+        True where the index has tracks of sound alone; the cover of an album is none of pictures.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Container:
     boxes: tuple[bytes, ...] = ()
     shown_s: float = 0.0
     last_frame_s: float = 0.0
+    sound_alone: bool = False
 
 
 def read_container(path: str) -> Container:
@@ -61,8 +64,8 @@ def read_container(path: str) -> Container:
     if kind in ("MP4", "QuickTime"):
         boxes, cut = _boxes(Path(path), length)
         indexed = b"moov" in boxes and b"moof" not in boxes
-        shown_s, last_frame_s = picture_track(path) if indexed else (0.0, 0.0)
-        return Container(kind, cut, indexed, boxes, shown_s, last_frame_s)
+        track = picture_track(path) if indexed else (0.0, 0.0)
+        return Container(kind, cut, indexed, boxes, *(track or (0.0, 0.0)), sound_alone=track is None)
     if kind == "AVI":
         return Container(kind, int.from_bytes(data[4:8], "little") + 8 > length)
     return Container(kind, kind.startswith("Matroska") and _segment_end(data) > length)

@@ -8,13 +8,14 @@ from typing import BinaryIO
 __all__ = ["picture_track"]
 
 _FOLDERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl")
+_NO_PICTURES = frozenset((b"soun", b"text", b"sbtl", b"subt", b"tmcd"))
 _DEEPEST = 5
 # More of these no video has; a file may say anything.
 _MOST_BOXES = 100_000
 _MOST_BYTES = 64 << 20
 
 
-def picture_track(path: str) -> tuple[float, float]:
+def picture_track(path: str) -> tuple[float, float] | None:
     """Look at the first track of pictures.
 
     Parameters
@@ -29,24 +30,26 @@ def picture_track(path: str) -> tuple[float, float]:
         in the file. 0 where there are none.
     last_frame_s : float
         For how long the last picture of the file is shown, in seconds. 0 where that is not known.
+
+    None is returned where all tracks are of sound or text.
     """
+    film_ticks = 0
+    tracks: list[dict[bytes, bytes]] = []
     with open(path, "rb") as file:  # noqa: PTH123 - a name of any kind
-        film_ticks = 0
-        track: dict[bytes, bytes] = {}
         for kind, body in _boxes(file, 0, file.seek(0, 2)):
             if kind == b"mvhd":
                 film_ticks = _ticks_a_second(body)
             elif kind == b"trak":
-                if _is_of_pictures(track):
-                    break
-                track = {}
-            else:
-                track[kind] = body
-        if not _is_of_pictures(track):
-            return 0.0, 0.0
-        ticks = _ticks_a_second(track.get(b"mdhd", b""))
-        last_frame_s = _number(track.get(b"stts", b"")[-4:]) / ticks if ticks else 0.0
-        return _edited(track.get(b"elst", b"")) / film_ticks if film_ticks else 0.0, last_frame_s
+                tracks.append({})
+            elif tracks:
+                tracks[-1].setdefault(kind, body)  # QuickTime has a second "hdlr" within "minf"
+    handlers = [track.get(b"hdlr", b"")[8:12] for track in tracks]
+    if b"vide" not in handlers:
+        return None if handlers and set(handlers) <= _NO_PICTURES else (0.0, 0.0)
+    track = tracks[handlers.index(b"vide")]
+    ticks = _ticks_a_second(track.get(b"mdhd", b""))
+    last_frame_s = _number(track.get(b"stts", b"")[-4:]) / ticks if ticks else 0.0
+    return _edited(track.get(b"elst", b"")) / film_ticks if film_ticks else 0.0, last_frame_s
 
 
 def _boxes(file: BinaryIO, position: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
@@ -69,10 +72,6 @@ def _boxes(file: BinaryIO, position: int, end: int, depth: int = 0) -> Iterator[
             file.seek(position + used)
             yield kind, file.read(min(stop - position - used, _MOST_BYTES))
         position = stop
-
-
-def _is_of_pictures(track: dict[bytes, bytes]) -> bool:
-    return track.get(b"hdlr", b"")[8:12] == b"vide"
 
 
 def _ticks_a_second(header: bytes) -> int:
