@@ -252,6 +252,15 @@ def test_folders_inside_a_class_folder_belong_to_the_class(tmp_path):
     assert "train/happy/anna/im0.png" in dataset.column("source")
 
 
+def test_thumbnails_that_others_put_beside_images_are_not_read(tmp_path):
+    root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    for folder in ("__MACOSX/train/happy", "train/sad/@eaDir/im0.png", "train/@eaDir/sad", "@eaDir/x"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "thumb.jpg").write_bytes(disk.jpeg(1))
+    _, summary = brought_in(root, tmp_path)
+    assert (summary.rows, summary.excluded) == (4, {})
+
+
 def test_names_that_are_not_utf8(tmp_path):
     """As old archives leave them."""
     root = tmp_path / os.fsdecode(b"caf\xe9")

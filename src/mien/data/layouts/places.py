@@ -12,7 +12,21 @@ from mien.errors import InputError
 from mien.source.image import read_file
 from mien.source.name import IMAGE_SUFFIXES
 
-__all__ = ["folders_in", "images_below", "images_in", "is_image", "load_image", "named_split", "unreadable", "walk"]
+__all__ = [
+    "HIDDEN",
+    "folders_in",
+    "images_below",
+    "images_in",
+    "is_image",
+    "load_image",
+    "named_split",
+    "unreadable",
+    "walk",
+]
+
+HIDDEN = (".", "__", "@eaDir")
+"""How the names of folders begin that are not looked into: hidden ones, those that macOS packs into archives, and those
+in which Synology's disks keep thumbnails of all that lies beside them."""
 
 
 def named_split(root: Path, folder: Path) -> str | None:
@@ -35,7 +49,7 @@ def folders_in(path: Path) -> list[Path]:
         children = sorted(path.iterdir())
     except OSError:
         return []
-    return [child for child in children if child.is_dir() and not child.name.startswith((".", "__"))]
+    return [child for child in children if child.is_dir() and not child.name.startswith(HIDDEN)]
 
 
 def images_in(folder: Path) -> Iterator[Path]:
@@ -61,7 +75,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     real = root.resolve()
     seen = {real, *real.parents}
     for parent, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
         for name in tuple(folders):
             target = (Path(parent) / name).resolve()
             if target in seen:
