@@ -186,9 +186,9 @@ def test_an_address_where_nobody_is():
         VideoSource("rtsp://127.0.0.1:9/nothing")
 
 
-def test_a_file_behind_an_address_is_read_whole(tmp_path):
-    """It has an end, so nothing of it is dropped."""
-    data = write_clip(tmp_path / "clip.mp4", plain(40)).read_bytes()
+@contextlib.contextmanager
+def file_server(data, reachable):
+    """The address of a file of which only the first bytes can be had."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -200,7 +200,7 @@ def test_a_file_behind_an_address_is_read_whole(tmp_path):
             self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()
             with contextlib.suppress(OSError):
-                self.wfile.write(data[start:])
+                self.wfile.write(data[start:reachable])
 
         def log_message(self, *_):
             pass
@@ -209,14 +209,32 @@ def test_a_file_behind_an_address_is_read_whole(tmp_path):
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        source = VideoSource(f"http://127.0.0.1:{server.server_address[1]}/clip.mp4")
+        yield f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_file_behind_an_address_is_read_whole(tmp_path):
+    """It has an end, so nothing of it is dropped."""
+    data = write_clip(tmp_path / "clip.mp4", plain(40)).read_bytes()
+    with file_server(data, len(data)) as address:
+        source = VideoSource(address)
         assert not source.info.live
         seen = []
         for frame in source:
             seen.append(frame.index)
             time.sleep(0.003)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert seen == list(range(40))
     assert source.dropped == 0
+
+
+def test_a_file_behind_an_address_that_breaks_off_is_said(tmp_path):
+    """Half a video was read without a word."""
+    noise = [np.random.default_rng(n).integers(0, 255, (120, 160, 3), np.uint8) for n in range(90)]
+    data = write_clip(tmp_path / "clip.mkv", noise).read_bytes()
+    with file_server(data, len(data) // 2) as address:
+        *frames, problem = VideoSource(address)
+    assert 30 <= len(frames) <= 60
+    assert isinstance(problem, InputError)
+    assert f"of 3.0 s: the connection broke off, or only the sound goes on ({len(frames)} frames" in problem.problem

@@ -207,6 +207,13 @@ class VideoSource:
 
     def _missing_end(self, frames: int, last_s: float) -> str:
         duration_s, container = self.info.duration_s, self._container
+        if duration_s is not None and is_network(self._name):  # a file, of which nothing more is known
+            if duration_s - last_s <= max(1.0, 3.0 / self._rate, 0.02 * duration_s):
+                return ""
+            return (
+                f"ends at {last_s:.1f} s of {duration_s:.1f} s: the connection broke off, or only the sound goes on "
+                f"({frames} frames were read)"
+            )
         # The length alone proves nothing: sound may go on longer than the pictures.
         if duration_s is None or not (container.cut or container.indexed):
             return ""
