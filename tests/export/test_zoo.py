@@ -18,6 +18,8 @@ from mien.zoo import list_models
 from mien.zoo.card import ModelCard
 
 CHECKPOINTS = Path(__file__).parents[2] / "weights"
+ROUNDING = {"tiny": 0.0210, "small": 0.0180, "base": 0.0144, "wide": 0.0201}
+"""What int8 changes in the logits, as a share of their spread. Ranges that are a tenth too narrow add half to it."""
 NAMES = {description.name: checkpoint for checkpoint, description in zoo.CHECKPOINTS.items()}
 
 needs_checkpoints = pytest.mark.skipif(not CHECKPOINTS.is_dir(), reason="weights/ is not in the sdist")
@@ -72,15 +74,16 @@ def test_the_detector_card_is_made_again(tmp_path: Path) -> None:
 def test_int8_is_as_right_as_float(name: str, validation: Fer2013) -> None:
     model = list_models()[name]
     scores = model.card.scores["fer7"]
-    shipped = run_logits(model.read_weights(), validation.images[:, None])["fer7"].argmax(axis=1)
-    accuracy = (shipped == validation.labels).mean()
+    shipped = run_logits(model.read_weights(), validation.images[:, None])["fer7"]
+    accuracy = (shipped.argmax(axis=1) == validation.labels).mean()
     assert accuracy == pytest.approx(scores["one_pass"]["accuracy"], abs=0.002)
     assert abs(accuracy - scores["float32_accuracy"]) < 0.003
-    # The float network takes four times as long: it runs on every third face.
+    # The float network takes longer: it runs on every 18th face, but every logit counts.
     network = load_checkpoint(CHECKPOINTS / NAMES[name])
     _, reference = convert(network, validation.images[:, None], "float32")
-    exact = run_logits(reference, validation.images[::3, None])["fer7"].argmax(axis=1)
-    assert (exact == shipped[::3]).mean() > 0.98
+    exact = run_logits(reference, validation.images[::18, None])["fer7"]
+    change = np.sqrt(np.mean((shipped[::18] - exact) ** 2)) / exact.std()
+    assert change == pytest.approx(ROUNDING[name], rel=0.2)
 
 
 @needs_checkpoints
