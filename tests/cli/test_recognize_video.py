@@ -166,7 +166,8 @@ def test_bad_videos_are_named_and_cost_nothing_else(clip, tmp_path):
     whole = write_clip(tmp_path / "whole.mkv", np.random.default_rng(0).integers(0, 255, (90, 64, 80, 3), np.uint8))
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    done = run("recognize", text, cut, "camera:0", clip, "--out", tmp_path / "rows.jsonl", "--draw", tmp_path, "-q")
+    rows, drawn = tmp_path / "rows.jsonl", tmp_path / "drawn"
+    done = run("recognize", text, cut, "camera:0", clip, "--out", rows, "--draw", drawn, "-q")
     assert done.returncode == 1
     assert done.stdout == ""
     said = done.stderr.splitlines()
@@ -176,9 +177,9 @@ def test_bad_videos_are_named_and_cost_nothing_else(clip, tmp_path):
     ):
         assert line.startswith(f"mien: cannot read {name}: ")
         assert reason in line
-    assert len((tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()) == 60
+    assert len(rows.read_text(encoding="utf-8").splitlines()) == 60
     # What could be read of the cut one was drawn.
-    with av.open(str(tmp_path / "cut.mp4")) as container:
+    with av.open(str(drawn / "cut.mp4")) as container:
         assert 30 <= sum(1 for _ in container.decode(video=0)) <= 60
 
 
