@@ -691,7 +691,7 @@ def test_tables_with_images_in_common_are_refused(tmp_path):
 def test_damaged_rows_of_a_table_are_named(tmp_path):
     source = disk.write_table(tmp_path / "t.csv", ["happy", "sad", "puzzled", "fear"])
     (tmp_path / "images" / "sub" / "3.png").unlink()
-    source.write_bytes(source.read_bytes() + b"a.png\r\n")
+    source.write_bytes(source.read_bytes() + b"a.png\r\nb.png,\r\n")
     _, summary = brought_in(source, tmp_path, on_error="skip")
     assert [(error.source, re.split(";| that", error.problem)[0]) for error in summary.damaged] == [
         ("t.csv row 2 (line 4)", "unknown class name 'puzzled'"),
@@ -700,6 +700,7 @@ def test_damaged_rows_of_a_table_are_named(tmp_path):
             "no such image beside the table, in images/, or in a folder there",
         ),
         ("t.csv row 4 (line 6)", "1 cells"),
+        ("t.csv row 5 (line 7)", "no label"),
     ]
 
 

@@ -79,9 +79,10 @@ def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
     """
     found = known_class(text, classes)
     if found is None:
+        given = f"unknown class name '{text.strip()[:60]}'" if text.strip() else "no label"
         raise InputError(
             where,
-            f"unknown class name '{text.strip()[:60]}'; expected a spelling of {', '.join(EXPRESSIONS)}; "
+            f"{given}; expected a spelling of {', '.join(EXPRESSIONS)}; "
             "'mien data import --classes' says what other names mean",
         )
     return found
