@@ -209,6 +209,7 @@ def test_a_table_in_a_folder_is_read_only_where_its_column_is_named(album, memor
 def test_webdataset_shards(tmp_path, jpegs):
     members = [("000.jpg", jpegs[0]), ("000.json", b"{}"), ("001.jpg", jpegs[1]), ("001.jpg", jpegs[2])]
     members.insert(1, ("._000.jpg", b"what macOS knows of 000.jpg"))
+    members.insert(1, ("@eaDir/000.jpg", b"a thumbnail"))
     (tmp_path / "00.tar").write_bytes(tar_bytes(members))
     (tmp_path / "01.tar.gz").write_bytes(tar_bytes(members[:1], "w:gz"))
     (tmp_path / "02.tar").write_bytes(tar_bytes([("a.jpg", jpegs[3]), ("b.jpg", jpegs[4])])[: 1024 + len(jpegs[3])])

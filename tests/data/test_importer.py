@@ -807,12 +807,17 @@ def test_its_own_form_comes_in_again_unchanged(tmp_path):
 
 
 def test_hugging_face_datasets_reads_it(tmp_path):
-    datasets = pytest.importorskip("datasets")
-    brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path)
-    schema = pq.read_schema(tmp_path / "out.parquet")
-    features = datasets.Features.from_arrow_schema(schema)
-    assert features["label"].names == list(FER7)
-    assert isinstance(features["image"], datasets.Image)
+    import datasets
+
+    dataset, _ = brought_in(disk.write_fer2013(tmp_path / "f.csv"), tmp_path)
+    loaded = datasets.load_dataset(
+        "parquet", data_files=str(dataset.path), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert loaded.features["label"].names == list(FER7)
+    assert loaded["label"] == dataset.column("label")
+    assert (loaded[0]["image"].size, loaded[0]["image"].mode) == ((48, 48), "L")
+    streamed = datasets.load_dataset("parquet", data_files=str(dataset.path), split="train", streaming=True)
+    assert [row["label"] for row in streamed] == dataset.column("label")
 
 
 DAMAGE = {
@@ -840,6 +845,7 @@ def test_a_damaged_row_is_named_or_left_out(tmp_path, damage):
         import_dataset(source, dest)
     assert str(error.value).startswith("f.csv row 2 (line 4): ")
     assert problem in str(error.value)
+    assert str(error.value).endswith("; --on-error skip leaves out what is damaged")
     assert dest.read_bytes() == b"what was there before", "stopped: nothing half-written"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.csv", "out.parquet"]
     dataset, summary = import_dataset(source, dest, on_error="skip")
@@ -902,6 +908,9 @@ def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         brought_in(tmp_path / "nothing", tmp_path)
     shutil.make_archive(str(tmp_path / "faces"), "zip", tmp_path, "x.csv")
+    (tmp_path / "fer2013new.csv").write_text("Usage,Image name,neutral,happiness\nTraining,fer0000000.png,4,0\n")
+    with pytest.raises(InputError, match=r"FER\+'s votes, and no faces; give fer2013.csv, with --votes and this file"):
+        brought_in(tmp_path / "fer2013new.csv", tmp_path)
     with pytest.raises(InputError, match="an archive; unpack it"):
         brought_in(tmp_path / "faces.zip", tmp_path)
     (tmp_path / "saved" / "train").mkdir(parents=True)

@@ -66,7 +66,7 @@ def test_a_folder_without_photos_is_an_error(album, tmp_path):
 
 def test_what_is_hidden_is_not_held_out_as_a_hope(tmp_path):
     """The message said to add --recursive, and then to name the videos, where a folder's previews were hidden."""
-    for name in (".previews/a.jpg", ".previews/b.mp4", "._c.mp4", "deep/.previews/d.jpg"):
+    for name in (".previews/a.jpg", ".previews/b.mp4", "._c.mp4", "deep/.previews/d.jpg", "@eaDir/e.jpg"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

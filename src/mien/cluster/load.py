@@ -18,7 +18,7 @@ from mien.cluster.storage import is_local, local_path, open_address, read_addres
 from mien.cluster.table import find_columns, read_images
 from mien.errors import InputError, UsageError
 from mien.source.image import read_file
-from mien.source.name import IMAGE_SUFFIXES, shown_name
+from mien.source.name import HIDDEN, IMAGE_SUFFIXES, shown_name
 
 __all__ = ["fetch", "load_images"]
 
@@ -147,7 +147,7 @@ def _shard(source: Source) -> Iterator[Image]:
             for member in archive:
                 place = PurePosixPath(member.name)
                 # What is hidden is no photo: macOS puts a "._a.jpg" beside each "a.jpg".
-                hidden = place.name.startswith(".")
+                hidden = any(step.startswith(HIDDEN) for step in place.parts)
                 if not member.isfile() or hidden or place.suffix.lower() not in IMAGE_SUFFIXES:
                     continue
                 seen[member.name] += 1

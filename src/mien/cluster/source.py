@@ -18,7 +18,7 @@ from mien.cluster.options import BatchOptions
 from mien.cluster.storage import forward, is_local, local_path, open_address, reason, split_address
 from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys, slashes
 from mien.errors import InputError, UsageError
-from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
+from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
 
 __all__ = ["Source", "cut_parts", "list_sources"]
 
@@ -158,9 +158,9 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         raise UsageError(f"{error.filename}: {reason(error)} to look into this folder") from error
 
     for folder, subfolders, names in os.walk(root, onerror=blocked):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(HIDDEN))
         for name in sorted(names):
-            if not name.startswith("."):
+            if not name.startswith(HIDDEN):
                 path = os.path.join(folder, name)  # noqa: PTH118
                 yield forward(os.path.relpath(path, root)), forward(path)
 
@@ -183,7 +183,7 @@ def _remote_files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
     fixed = fixed.rstrip("/") + "/" if fixed else ""
     for match in matches:
         key = match.removeprefix(fixed).lstrip("/")
-        if not any(step.startswith(".") for step in key.split("/")):
+        if not any(step.startswith(HIDDEN) for step in key.split("/")):
             yield key, system.unstrip_protocol(match)
 
 

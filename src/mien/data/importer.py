@@ -199,7 +199,7 @@ def _write_rows(
             elif isinstance(row, str):
                 summary.excluded[row] = summary.excluded.get(row, 0) + 1
             elif options.on_error == "stop":
-                raise row
+                raise InputError(row.source, f"{row.problem}; --on-error skip leaves out what is damaged") from row
             else:
                 summary.damaged_rows += count
                 summary.damaged += [row] if len(summary.damaged) < _MOST_NAMED else []

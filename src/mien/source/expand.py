@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.errors import InputError
-from mien.source.name import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name
+from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name
 
 __all__ = ["OutputFolder", "SourceFile", "count_videos", "expand_inputs"]
 
@@ -148,8 +148,8 @@ def _walk(
 ) -> Iterator[tuple[str, list[str]]]:
     """A folder, and those below it if wanted, each with the names of its files; sorted, without what is hidden."""
     for folder, subfolders, names in os.walk(name, onerror=blocked):
-        subfolders[:] = sorted(s for s in subfolders if recursive and not s.startswith("."))
-        yield folder, sorted(n for n in names if not n.startswith("."))
+        subfolders[:] = sorted(s for s in subfolders if recursive and not s.startswith(HIDDEN))
+        yield folder, sorted(n for n in names if not n.startswith(HIDDEN))
 
 
 def _images(names: Iterable[str]) -> list[str]:

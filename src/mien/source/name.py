@@ -13,6 +13,7 @@ from mien.errors import UsageError
 from mien.source.container import read_container
 
 __all__ = [
+    "HIDDEN",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "camera_number",
@@ -23,6 +24,10 @@ __all__ = [
     "shown_name",
     "why_unreadable",
 ]
+
+HIDDEN = (".", "@eaDir")
+"""How names begin that are passed over in folders: hidden ones, and the folders in which Synology's disks keep
+thumbnails of all that lies beside them."""
 
 IMAGE_SUFFIXES = frozenset(
     (

@@ -217,6 +217,8 @@ def _what_is_there(path: Path) -> str:
             return "a file that is not UTF-8; save it as 'CSV UTF-8' if it is a table"
         if "\0" in line:
             return "a file that is no text"
+        if line.lower().replace(" ", "").startswith("usage,imagename,neutral"):
+            return "FER+'s votes, and no faces; give fer2013.csv, with --votes and this file"
         return f"it starts with '{line[:60]}'" if line else "an empty file"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
     names = [name for name in names if not name.startswith(".")]

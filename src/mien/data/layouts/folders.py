@@ -11,7 +11,7 @@ from pathlib import Path
 from mien.data.layouts.base import LAYOUTS, Contents, DamagedFolderError, Item, ReadOptions, register
 from mien.data.layouts.names import class_name, known_class, ordered_classes, split_name
 from mien.data.layouts.places import (
-    HIDDEN,
+    PASSED_OVER,
     folders_in,
     images_below,
     is_image,
@@ -136,7 +136,7 @@ def _outside(root: Path, class_folders: Collection[Path]) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(HIDDEN) and name != _DISK_CHECK and own / name not in class_folders
+            if not name.startswith(PASSED_OVER) and name != _DISK_CHECK and own / name not in class_folders
         )
         yield from (own / name for name in sorted(names) if not name.startswith(".") and is_image(name))
 

@@ -10,10 +10,10 @@ from typing import NoReturn
 from mien.data.layouts.names import split_name
 from mien.errors import InputError
 from mien.source.image import read_file
-from mien.source.name import IMAGE_SUFFIXES
+from mien.source.name import HIDDEN, IMAGE_SUFFIXES
 
 __all__ = [
-    "HIDDEN",
+    "PASSED_OVER",
     "folders_in",
     "images_below",
     "images_in",
@@ -24,9 +24,8 @@ __all__ = [
     "walk",
 ]
 
-HIDDEN = (".", "__", "@eaDir")
-"""How the names of folders begin that are not looked into: hidden ones, those that macOS packs into archives, and those
-in which Synology's disks keep thumbnails of all that lies beside them."""
+PASSED_OVER = (*HIDDEN, "__")
+"""How the names of folders begin that are not looked into: hidden ones, and those that macOS packs into archives."""
 
 
 def named_split(root: Path, folder: Path) -> str | None:
@@ -49,7 +48,7 @@ def folders_in(path: Path) -> list[Path]:
         children = sorted(path.iterdir())
     except OSError:
         return []
-    return [child for child in children if child.is_dir() and not child.name.startswith(HIDDEN)]
+    return [child for child in children if child.is_dir() and not child.name.startswith(PASSED_OVER)]
 
 
 def images_in(folder: Path) -> Iterator[Path]:
@@ -75,7 +74,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     real = root.resolve()
     seen = {real, *real.parents}
     for parent, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN))
+        folders[:] = sorted(name for name in folders if not name.startswith(PASSED_OVER))
         for name in tuple(folders):
             target = (Path(parent) / name).resolve()
             if target in seen:
