@@ -326,4 +326,4 @@ def test_frames_of_ones_own_are_told_what_is_wrong(recognizer):
 def test_a_video_in_a_list_is_told_to_come_by_itself(recognizer, tmp_path):
     path = write_clip(tmp_path / "clip.mp4", plain(5))
     (reading,) = recognizer.stream([path])
-    assert "give its path to Recognizer.stream, by itself and not in a list" in reading.error
+    assert "in Python Recognizer.stream: give it the path, by itself and not in a list" in reading.error

@@ -240,8 +240,8 @@ def _undecodable(header: ImageHeader, data: bytes) -> str:
     video = container_kind(data[:512])
     if video:
         return (
-            f"is a video ({video}), not an image; give its path to Recognizer.stream, by itself and not in a list, "
-            "or to 'mien recognize'"
+            f"is a video ({video}), not an image; 'mien recognize' reads videos, in Python Recognizer.stream: give it "
+            "the path, by itself and not in a list"
         )
     start = data[:16]
     looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
