@@ -40,8 +40,6 @@ def album(tmp_path, jpegs):
         (place / f"photo{number:02d}.jpg").write_bytes(data)
     (folder / "text.jpg").write_text("not a photo")
     (folder / ".hidden.jpg").write_bytes(jpegs[0])
-    (folder / "@eaDir").mkdir()  # thumbnails of a disk of Synology's
-    (folder / "@eaDir" / "photo01.jpg").write_bytes(jpegs[1])
     (folder / "notes.md").write_text("no photo either")
     return folder
 

@@ -54,6 +54,8 @@ def tar_bytes(members, mode="w"):
 
 
 def test_a_folder_gives_its_photos_in_order_with_keys_below_it(album):
+    (album / "@eaDir").mkdir()
+    (album / "@eaDir" / "photo01.jpg").touch()  # a thumbnail
     sources = plan(album)
     keys = [source.key for source in sources]
     assert len(keys) == 41
@@ -89,7 +91,7 @@ def test_the_last_parts_are_small():
 
 
 def test_a_folder_in_a_bucket(memory, jpegs):
-    for name in ("b.jpg", "a/c.png", "a/what?.jpg", ".x/d.jpg", "e.txt"):
+    for name in ("b.jpg", "a/c.png", "a/what?.jpg", ".x/d.jpg", "@eaDir/b.jpg", "e.txt"):
         memory.pipe_file(f"/bucket/set/{name}", jpegs[1])
     memory.pipe_file("/bucket/set/empty.jpg", b"")
     expected = {"a/c.png": jpegs[1], "a/what?.jpg": jpegs[1], "b.jpg": jpegs[1], "empty.jpg": b""}
