@@ -395,7 +395,7 @@ HIDING = """window.sockets = 0; window.hidden = false; window.frames = 0;
 
 
 def test_a_tab_that_nobody_sees_pauses(open_page):
-    with run_server("--stream-idle-s", 0.5) as patient:
+    with run_server("--stream-idle-s", 1.5) as patient:
         page = open_page(patient.url, before=HIDING)
         start_camera(page)
         page.evaluate("""window.notices = []; new MutationObserver(() => notices.push(notice.textContent))
