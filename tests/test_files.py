@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import OutputError, UsageError
-from mien.files import check_destination, json_text, replaced_file, write_atomically, write_json
+from mien.files import check_destination, file_key, json_text, numbered, replaced_file, write_atomically, write_json
 
 
 @contextlib.contextmanager
@@ -156,3 +156,14 @@ def test_json_is_read_in_every_encoding(encoding: str | None) -> None:
 def test_names_that_are_no_text_are_written(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": os.fsdecode(b"\xff.jpg")})
     assert os.fsencode(json.loads((tmp_path / "a.json").read_bytes())["name"]) == b"\xff.jpg"
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path):
+    path = tmp_path / "a.tar.png"
+    assert numbered(path, set()) == path
+    taken = set()
+    for name in ("a.tar.png", "a.tar-2.png"):
+        (tmp_path / name).touch()
+        taken.add(file_key(tmp_path / name))
+    assert numbered(path, taken) == tmp_path / "a.tar-3.png"
+    assert numbered(path, set()) == path  # is there, but may be overwritten

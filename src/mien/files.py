@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "file_key",
     "json_text",
     "move_into_place",
+    "numbered",
     "replaced_file",
     "text_encoding",
     "utf8_text",
@@ -162,3 +163,19 @@ def file_key(path: str | Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+def numbered(path: Path, taken: Collection[tuple[int, int]]) -> Path:
+    """The path, or the first of ``NAME-2.suffix``, ``NAME-3.suffix``, ... that is none of the files that are taken.
+
+    Parameters
+    ----------
+    path : Path
+    taken : collection of (int, int)
+        By their `file_key`: to some file systems "A.jpg" and "a.jpg" are one name.
+    """
+    target, number = path, 2
+    while file_key(target) in taken:
+        target = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+    return target

@@ -908,7 +908,7 @@ def test_what_is_no_dataset_is_refused_with_the_known_layouts(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         brought_in(tmp_path / "nothing", tmp_path)
     shutil.make_archive(str(tmp_path / "faces"), "zip", tmp_path, "x.csv")
-    (tmp_path / "fer2013new.csv").write_text("Usage,Image name,neutral,happiness\nTraining,fer0000000.png,4,0\n")
+    disk.write_ferplus(tmp_path / "fer2013new.csv", VOTES)
     with pytest.raises(InputError, match=r"FER\+'s votes, and no faces; give fer2013.csv, with --votes and this file"):
         brought_in(tmp_path / "fer2013new.csv", tmp_path)
     with pytest.raises(InputError, match="an archive; unpack it"):

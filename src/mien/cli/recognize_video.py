@@ -16,7 +16,7 @@ from mien.cli.late_bar import LateBar
 from mien.cli.recognize_run import RecognizeRun
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, say
 from mien.errors import InputError, UsageError
-from mien.files import file_key
+from mien.files import file_key, numbered
 from mien.opencv import quiet_opencv
 from mien.sink import Sink, SummarySink, VideoSink
 from mien.sink.table import printable
@@ -66,12 +66,7 @@ class VideoRun(RecognizeRun):
         """Where its annotated copy goes. Two videos may have one name, and be it but for capitals."""
         if self.draw is None or not self.into_folder:
             return self.draw
-        name = target = video_target(self.draw, video)
-        number = 2
-        while file_key(target) in self._taken:
-            target = name.with_name(f"{name.stem}-{number}{name.suffix}")
-            number += 1
-        return target
+        return numbered(video_target(self.draw, video), self._taken)
 
     def _try(self, video: SourceFile, target: Path | None) -> bool:
         try:

@@ -11,17 +11,19 @@ import numpy.typing as npt
 from mien.errors import InputError
 from mien.labels import EXPRESSIONS
 
-__all__ = ["VOTE_LABELS", "majority", "read_votes_csv", "vote_distribution", "vote_entropy_bits"]
+__all__ = ["VOTES_HEADER", "VOTE_LABELS", "majority", "read_votes_csv", "vote_distribution", "vote_entropy_bits"]
 
 VOTE_LABELS = (
     "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_face",
 )  # fmt: skip
 """What the annotators of FER+ could choose, in the order of its file."""
 
-_HEADER = (
+VOTES_HEADER = (
     "usage", "image name", "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
     "unknown", "nf",
 )  # fmt: skip
+"""The columns of its file, in small letters."""
+
 _NO_EXPRESSION = 2
 _MOST_LABELS = 3
 
@@ -45,8 +47,10 @@ def read_votes_csv(path: Path) -> list[tuple[str, tuple[int, ...]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(path), f"cannot be read as a CSV file of FER+ votes ({error})") from error
     header = [name.strip().lower() for name in lines[0]] if lines else []
-    if tuple(header) != _HEADER:
-        raise InputError(str(path), f"its columns are {', '.join(header) or 'none'}; expected {', '.join(_HEADER)}")
+    if tuple(header) != VOTES_HEADER:
+        raise InputError(
+            str(path), f"its columns are {', '.join(header) or 'none'}; expected {', '.join(VOTES_HEADER)}"
+        )
     rows = []
     for row, cells in enumerate(lines[1:]):
         try:

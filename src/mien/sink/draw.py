@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import UsageError
-from mien.files import file_key, write_atomically
+from mien.files import file_key, numbered, write_atomically
 from mien.result import Face, Reading
 from mien.sink.palette import color_rgb, text_rgb
 from mien.sink.tags import Tag, place_tags
@@ -225,12 +225,7 @@ class DrawSink:
         return name if name.suffix.lower() in _KEPT_SUFFIXES else name.with_name(name.name + ".png")
 
     def _target(self, source: str) -> Path:
-        name = self._name(source)
-        target = self._folder / name
-        number = 2
-        while (there := file_key(target)) is not None and there in self._written:
-            target = self._folder / name.with_name(f"{name.stem}-{number}{name.suffix}")
-            number += 1
+        target = numbered(self._folder / self._name(source), self._written)
         self._check_free(target, source)
         return target
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.ferplus import VOTES_HEADER
 from mien.data.layouts.places import folders_in, images_in, is_image
 from mien.errors import InputError, UsageError
 from mien.files import text_encoding
@@ -217,7 +218,7 @@ def _what_is_there(path: Path) -> str:
             return "a file that is not UTF-8; save it as 'CSV UTF-8' if it is a table"
         if "\0" in line:
             return "a file that is no text"
-        if line.lower().replace(" ", "").startswith("usage,imagename,neutral"):
+        if tuple(name.strip().lower() for name in line.split(",")) == VOTES_HEADER:
             return "FER+'s votes, and no faces; give fer2013.csv, with --votes and this file"
         return f"it starts with '{line[:60]}'" if line else "an empty file"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
