@@ -62,7 +62,7 @@ def models(
     else:
         _list(console, list(shipped))
         console.print(
-            "\naccuracy: on FER2013's PublicTest, without copies of training pictures.\n"
+            "\naccuracy: on FER2013's PublicTest, without exact copies of training pictures.\n"
             "'mien models NAME' shows a card; 'mien models --architectures' lists what can be trained.",
             style="dim",
         )

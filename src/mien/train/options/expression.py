@@ -51,8 +51,8 @@ class ModelOptions:
     )
     fresh_norms: int = option(
         0,
-        "Before the network is validated and kept, measure the statistics of its batch norms anew on this many "
-        "training faces, which are not augmented but for small ones; 0 keeps those of training.",
+        "Before the network is validated and kept, measure its batch norm statistics again on this many training "
+        "faces, which are not augmented except that some are made small; 0 keeps those of training.",
         minimum=0,
     )
 
