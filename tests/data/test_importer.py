@@ -231,10 +231,16 @@ def test_a_source_without_a_usable_file_says_what_it_has(tmp_path):
         brought_in(tmp_path / "set", tmp_path)
 
 
-def test_photos_that_no_reader_is_for_are_damaged_rows(tmp_path):
+def test_a_folder_without_the_list_of_its_layout_says_what_is_missing(tmp_path):
+    root = disk.write_folders(tmp_path / "set", [""], ["happy", "sad"])
+    with pytest.raises(InputError, match=r"is a folder; expected RAF-DB's list_patition_label\.txt$"):
+        brought_in(root, tmp_path, layout="rafdb")
+
+
+def test_photos_that_cannot_be_decoded_are_damaged_rows(tmp_path):
     root = disk.write_folders(tmp_path / "set", [""], ["happy", "sad"])
     (root / "sad" / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    with pytest.raises(InputError, match="sad/a.HEIC: HEIC photos cannot be decoded here; save it as JPEG or PNG"):
+    with pytest.raises(InputError, match="sad/a.HEIC: the HEIC file is damaged"):
         brought_in(root, tmp_path)
     _, summary = brought_in(root, tmp_path, on_error="skip")
     assert (summary.rows, summary.damaged_rows, summary.excluded) == (4, 1, {})

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, features
 
 from mien.errors import InputError, UsageError
 from mien.source import ImageLike, load_image
-from mien.source.image import array_to_image
+from mien.source.image import array_to_image, decode_image
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def test_of_a_tiff_of_several_pages_the_first_is_read_and_said(mode):
         (b"", "empty"),
         (b"Dear diary, today", "is not an image .text"),
         (bytes(range(200)), "is not an image .unknown data"),
-        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "HEIC"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40, "HEIC file is damaged"),
     ],
 )
 def test_what_is_no_image_is_said_so(data, message, tmp_path):
@@ -185,6 +186,47 @@ def test_a_truncated_file_is_refused(picture, name, capfd):
     with pytest.raises(InputError, match="truncated"):
         load_image(data[: len(data) * 2 // 3])
     assert capfd.readouterr() == ("", "")  # OpenCV's own remarks stay away
+
+
+def encode_heic(image, **options):
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file, quality=95, **options)
+    return file.getvalue()
+
+
+def test_heic_is_read_upright_over_white():
+    """What iPhones save."""
+    image = Image.new("RGB", (120, 80), (200, 30, 30))
+    image.paste((30, 30, 200), (0, 0, 60, 80))  # blue to the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: what is at the left comes to the top
+    frame = decode_image(encode_heic(image, exif=exif.tobytes()), "photo.HEIC")
+    assert (frame.source, frame.note, frame.image.shape) == ("photo.HEIC", None, (120, 80, 3))
+    assert frame.image[20, 40, 0] > 180
+    assert frame.image[100, 40, 2] > 180
+    clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    assert load_image(encode_heic(clear)).image.min() > 250
+
+
+def test_of_a_heic_of_several_pictures_the_main_one_is_read_and_said():
+    pages = pillow_heif.from_pillow(Image.new("RGB", (64, 64), (250, 0, 0)))
+    pages.add_from_pillow(Image.new("RGB", (64, 64), (0, 0, 250)))
+    file = io.BytesIO()
+    pages.save(file, primary_index=1)
+    frame = load_image(file.getvalue())
+    assert frame.note == "HEIC of 2 pictures: read the main one"
+    assert frame.image[5, 5, 0] > 200
+
+
+def test_what_heic_can_be_wrong(monkeypatch):
+    data = encode_heic(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)))
+    with pytest.raises(InputError, match="limit is 0.001"):
+        load_image(data, max_megapixels=0.001)
+    with pytest.raises(InputError, match="cannot be decoded"):
+        load_image(data[: len(data) * 2 // 3])
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError, match=r'pip install "mien\[heic\]"; or save it as JPEG or PNG'):
+        load_image(data)
 
 
 def test_damaged_inside_is_refused(picture):
@@ -347,6 +389,7 @@ def test_array_dtypes(picture):
         (object(), "or a list of them$"),
         (io.BytesIO(), r"file\.read\(\)"),
         ((name for name in "ab"), "make a list"),
+        (cv2.VideoCapture(), "of a camera or video give its name to Recognizer.stream"),
     ],
 )
 def test_other_types_are_wrong_usage(thing, hint):
@@ -361,6 +404,9 @@ def test_other_types_are_wrong_usage(thing, hint):
         ("shots/*.jpg", "no such file or folder; in Python .* glob.glob"),
         (".", "is a folder; expected an image file, or a list"),
         ("", "^<empty>: is no name of a file"),
+        ("0", "no such file or folder; a camera is camera:0$"),
+        ("webcam", "; a camera is camera:0$"),
+        ("/dev/video42", "; a camera is camera:42$"),
     ],
 )
 def test_common_slips_are_told_what_to_do(thing, hint):

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import cv2
 
@@ -113,7 +114,7 @@ def open_capture(name: str) -> Capture:
                 _READ_TIMEOUT_MS,
             ]
             capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [*limits, cv2.CAP_PROP_N_THREADS, 1])
-            problem = "" if capture.isOpened() else "cannot connect, or it sends no video; is the address right?"
+            problem = "" if capture.isOpened() else _no_stream(name)
         else:
             problem = _unreadable(name)
             if problem:
@@ -125,6 +126,12 @@ def open_capture(name: str) -> Capture:
         capture.release()
         raise InputError(shown_name(name), problem)
     return capture if is_live_name(name) else _Film(capture)
+
+
+def _no_stream(name: str) -> str:
+    page = urlsplit(name).scheme in ("http", "https") and not Path(urlsplit(name).path).suffix
+    hint = " A web page that shows a video is none: download it first." if page else ""
+    return f"cannot connect, or it sends no video; is the address right?{hint}"
 
 
 def _unreadable(name: str) -> str:

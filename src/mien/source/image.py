@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import io
 import os
 import stat
 from collections.abc import Iterable
@@ -85,6 +87,8 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
             "; of a tensor pass tensor.numpy(), as height x width x 3, BGR, uint8 (of channels first "
             "tensor.permute(1, 2, 0).numpy(), of RGB [..., ::-1])"
         )
+    elif hasattr(image, "grab"):  # of OpenCV
+        hint = '; of a camera or video give its name to Recognizer.stream ("camera:0", "clip.mp4"), or pass its frames'
     elif hasattr(image, "read"):
         hint = "; of an open file pass the bytes: file.read()"
     elif isinstance(image, Iterable):
@@ -128,7 +132,8 @@ def read_file(name: str, most_bytes: int = _MOST_BYTES) -> bytes:
         with Path(name).open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISCHR(status.st_mode):  # a link to one that never ends, such as /dev/zero
-                raise InputError(name, "is a device; expected an image file")
+                hint = "; a camera is camera:0" if name.startswith("/dev/video") else ""
+                raise InputError(name, f"is a device; expected an image file{hint}")
             if status.st_size > most_bytes:
                 raise InputError(name, f"has {status.st_size / 1e6:,.0f} MB; expected an image file")
             return file.read()
@@ -156,6 +161,8 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
         raise InputError(source, f"the {header.format} file is truncated: its end is missing")
     if header.size_wh is None:  # OpenCV knows more formats, but what it will allocate for them nobody knows before
         raise InputError(source, _undecodable(header, data))
+    if header.format == "HEIC":
+        return _decode_heic(data, source, max_megapixels)
     if header.scans > MOST_SCANS:
         raise InputError(source, f"the {header.format} file has {header.scans:,} scans, which would take for ever")
     # OpenCV refuses WebP files of under 32 bytes, which a plain picture may well be; zeros at the end do no harm.
@@ -186,6 +193,24 @@ def _note(kind: str, frames: int) -> str | None:
     if kind == "TIFF":
         return f"TIFF of {frames} pages: read the first"
     return f"animated {kind}: read the first of {frames} frames"
+
+
+def _decode_heic(data: bytes, source: str, max_megapixels: float) -> Frame:
+    """A photo as iPhones save them. OpenCV has no decoder for these, pillow-heif has one."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise InputError(
+            source, 'HEIC photos need a further library: pip install "mien[heic]"; or save it as JPEG or PNG'
+        ) from error
+    try:
+        image: Any = HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]  # the header; pixels are decoded when they are asked for
+    except Exception as error:  # libheif's remarks come as errors of several kinds
+        raise InputError(source, f"the HEIC file is damaged or of a kind that cannot be decoded ({error})") from error
+    _check_size(image.size, source, max_megapixels)
+    pictures = int(image.n_frames)
+    note = f"HEIC of {pictures} pictures: read the main one" if pictures > 1 else None
+    return dataclasses.replace(_from_pil(image, source), note=note)
 
 
 def _check_size(size_wh: tuple[int, int], source: str, max_megapixels: float) -> None:
@@ -233,8 +258,6 @@ def _over_white(image_bgr: Any, alpha: Any, premultiplied: bool = False) -> Any:
 
 
 def _undecodable(header: ImageHeader, data: bytes) -> str:
-    if header.format == "HEIC":
-        return "HEIC photos cannot be decoded here; save it as JPEG or PNG, or in Python open it with pillow-heif"
     if header.format:
         return f"the {header.format} file is damaged or of a kind that cannot be decoded"
     video = container_kind(data[:512])
@@ -245,7 +268,9 @@ def _undecodable(header: ImageHeader, data: bytes) -> str:
         )
     start = data[:16]
     looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
-    return f"is not an image ({looks}: it starts with {start!r}); expected JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+    return (
+        f"is not an image ({looks}: it starts with {start!r}); expected JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
+    )
 
 
 def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8]:
@@ -287,10 +312,9 @@ def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8
     return np.ascontiguousarray(array, np.uint8)
 
 
-def _from_pil(image: Any) -> Frame:
+def _from_pil(image: Any, source: str = "<PIL image>") -> Frame:
     from PIL import ImageOps
 
-    source = "<PIL image>"
     try:
         frames = int(getattr(image, "n_frames", 1)) if image.tell() == 0 else 1
         note = _note("TIFF" if image.format == "TIFF" else "image", frames)

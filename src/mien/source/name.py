@@ -49,6 +49,8 @@ _NETWORK = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "sr
 _LONG = 1000
 """Letters; no name of a file has as many."""
 _CAMERA = re.compile(r"camera:(.*)", re.IGNORECASE)
+_LIKE_A_CAMERA = re.compile(r"(?:/dev/video|video=|camera|webcam|cam)?_?([0-9]*)", re.IGNORECASE)
+"""What people type for a camera, from what other programs take."""
 
 
 def camera_number(name: str) -> int | None:
@@ -134,4 +136,6 @@ def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str
         return f"is an address; mien fetches nothing: download it first{stream}"
     if glob.has_magic(name):
         hint = "; in Python list what a pattern names with glob.glob"
+    if like_a_camera := _LIKE_A_CAMERA.fullmatch(name):
+        hint = f"; a camera is camera:{like_a_camera[1] or 0}"
     return f"no such file or folder{hint}"

@@ -16,6 +16,7 @@ from mien.data.ferplus import VOTES_HEADER
 from mien.data.layouts.places import folders_in, images_in, is_image
 from mien.errors import InputError, UsageError
 from mien.files import text_encoding
+from mien.source.name import why_unreadable
 
 __all__ = [
     "LAYOUTS",
@@ -244,5 +245,8 @@ def read_listing(path: Path, expected: str) -> list[str]:
     """
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"cannot be read; expected {expected} ({error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), f"is no text; expected {expected}") from error
+    except OSError as error:
+        why = why_unreadable(str(path), error, expected)
+        raise InputError(str(path), why if expected in why else f"{why}; expected {expected}") from error
