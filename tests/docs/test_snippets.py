@@ -35,6 +35,8 @@ theirs (float[n, 48, 48, 3] face) => (float[n, 8] softmax) {
     softmax = Softmax <axis = 1> (logits)
 }""")
 """A network of another project: BGR with the channels last, probabilities out."""
+YOLO = b"3 0.4395 0.2305 0.1836 0.2305\n"
+"""The face of the astronaut in a dataset for detectors: its class, then centre and size as fractions of the photo."""
 
 
 @pytest.fixture
@@ -47,6 +49,9 @@ def here(tmp_path, monkeypatch):
         video.write(picture)
     video.release()
     onnx.save(THEIRS, tmp_path / "theirs.onnx")
+    for kind, name, data in (("images", "jpg", cv2.imencode(".jpg", picture)[1].tobytes()), ("labels", "txt", YOLO)):
+        (tmp_path / "yolo" / "train" / kind).mkdir(parents=True)
+        (tmp_path / "yolo" / "train" / kind / f"astronaut.{name}").write_bytes(data)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # a page registers a network
     return tmp_path
@@ -137,10 +142,10 @@ def test_every_flag_that_a_page_names_exists():
     group = typer.main.get_command(_make_app(COMMANDS))
     commands = [group, *group.commands.values(), *group.commands["data"].commands.values()]
     own = {flag for one in commands for option in one.params for flag in [*option.opts, *option.secondary_opts]}
-    # Those of docker, pip, PyInstaller, ray and tensorboard, and of the programs in benchmarks/.
+    # Those of docker, pip, PyInstaller, ray, tensorboard and tf2onnx, and of the programs in benchmarks/.
     others = re.compile(
         "--(cap-drop|device|entrypoint|memory|network|read-only|restart|rm|find-links|no-index|wheel-dir|disable-usage-stats|"
-        "collect-all|generate|head|logdir|batch-sizes|side-by-side|one-pass|clip|parts|yunet)"
+        "collect-all|generate|head|keras|logdir|output|saved-model|batch-sizes|side-by-side|one-pass|clip|parts|yunet)"
     )
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page.read_text(encoding="utf-8")))
