@@ -102,6 +102,21 @@ def test_no_face_is_an_empty_list():
     assert reading.to_rows() == reading.to_records() == []
 
 
+def test_an_image_without_a_face_has_a_row_only_when_asked():
+    nobody = make_reading(frame=4, time_s=0.125, labels=FER7)
+    (record,), (row,) = nobody.to_records(include_empty=True), nobody.to_rows(include_empty=True)
+    assert list(record) == list(make_reading(make_face()).to_records()[0])
+    assert tuple(row) == columns(FER7)
+    for values in (record, row):
+        filled = {name: value for name, value in values.items() if value is not None}
+        assert filled == {"source": "photo.jpg", "frame": 4, "time_s": 0.125}
+    with pytest.raises(ValueError, match=r"Face.from_dict: it is of an image without a face; expected"):
+        Face.from_dict(record)
+    seen = make_reading(make_face())
+    assert seen.to_records(include_empty=True) == seen.to_records()
+    assert make_reading(error="broken").to_records(include_empty=True) == []
+
+
 def test_rows_have_the_same_columns_with_and_without_landmarks():
     cropped = make_face(score=None, landmarks_xy=())
     rows = make_reading(make_face(), cropped).to_rows()
@@ -127,6 +142,33 @@ def test_the_table_has_all_columns_without_a_face():
     nobody = make_reading(labels=FER7)
     assert list(to_pandas([nobody, nobody]).columns) == list(found.to_pandas().columns)
     assert len(to_pandas(iter([nobody, found, nobody]))) == 1
+
+
+def test_the_table_has_a_row_for_an_image_without_a_face_when_asked():
+    pytest.importorskip("pandas")
+    clip = [
+        Reading.from_dict(make_reading(frame=0, time_s=0.0).to_dict()),  # no longer knows its labels
+        make_reading(make_face(track_id=1), make_face("sad", track_id=2), frame=1, time_s=0.04, labels=FER7),
+        make_reading(frame=2, time_s=0.08, labels=FER7),
+        make_reading(error="broken", labels=FER7),
+    ]
+    table = to_pandas(clip, include_empty=True)
+    assert tuple(table.columns) == columns(FER7)
+    assert table["frame"].tolist() == [0, 1, 1, 2]
+    assert table["expression"].isna().tolist() == [True, False, False, True]
+    assert table.groupby("frame")["expression"].count().eq(0).mean() == pytest.approx(2 / 3)
+    assert table["expression"].value_counts().to_dict() == {"happy": 1, "sad": 1}
+    assert table["track_id"].dropna().tolist() == [1, 2]
+    assert (table.dtypes["frame"], table.dtypes["probability_sad"], table.dtypes["box_x1"]) == (
+        "int64", "float64", "float64",
+    )  # fmt: skip
+    plain = to_pandas(clip)
+    assert table.dropna(subset="expression").reset_index(drop=True).astype(plain.dtypes).equals(plain)
+    assert table.dtypes["expression"] == plain.dtypes["expression"]
+    alone = clip[2].to_pandas(include_empty=True)
+    assert tuple(alone.columns) == columns(FER7)
+    assert alone.notna().sum(axis=1).tolist() == [3]
+    assert clip[3].to_pandas(include_empty=True).empty
 
 
 def test_a_column_of_numbers_is_one_whatever_is_in_it():

@@ -107,9 +107,11 @@ class Face:
         Raises
         ------
         ValueError
-            If a value is missing or makes no sense.
+            If a value is missing or makes no sense, or the record is of an image without a face.
         """
         try:
+            if values["box_xyxy"] is None:
+                raise TypeError("it is of an image without a face")
             return cls(
                 box_xyxy=tuple(values["box_xyxy"]),
                 landmarks_xy=tuple((x, y) for x, y in values["landmarks_xy"]),
@@ -200,16 +202,25 @@ class Reading:
         except (KeyError, TypeError) as error:
             raise ValueError(f"Reading.from_dict: {_wrong(error)}; expected what Reading.to_dict gives") from error
 
-    def to_records(self) -> list[dict[str, Any]]:
-        """One plain dict per face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values."""
+    def to_records(self, *, include_empty: bool = False) -> list[dict[str, Any]]:
+        """One plain dict per face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values.
+
+        Parameters
+        ----------
+        include_empty : bool
+            Whether an image without a face gives one too, in which all of the face's values are None. An input that
+            could not be read gives none.
+        """
         where = {"source": self.source, "frame": self.frame, "time_s": _rounded(self.time_s)}
+        if include_empty and not self.faces and self.error is None:
+            return [{**where, **_NO_FACE}]
         return [{**where, **face.to_dict()} for face in self.faces]
 
-    def to_rows(self) -> list[dict[str, Any]]:
+    def to_rows(self, *, include_empty: bool = False) -> list[dict[str, Any]]:
         """One flat dict per face, as in a CSV file: like `to_records`, with a column for each number."""
-        return [_flat(record) for record in self.to_records()]
+        return [_flat(record, self.labels) for record in self.to_records(include_empty=include_empty)]
 
-    def to_pandas(self) -> pandas.DataFrame:
+    def to_pandas(self, *, include_empty: bool = False) -> pandas.DataFrame:
         """A table with one row per face and the columns of `to_rows`; see `mien.to_pandas`.
 
         Raises
@@ -217,7 +228,7 @@ class Reading:
         MissingExtraError
             If pandas is not installed.
         """
-        return to_pandas(self)
+        return to_pandas(self, include_empty=include_empty)
 
     def to_supervision(self) -> supervision.Detections:
         """The faces as `supervision.Detections`, for its trackers and annotators.
@@ -255,16 +266,19 @@ class Reading:
         )
 
 
-def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
+def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = False) -> pandas.DataFrame:
     """A table of the faces of one reading or several, with one row per face.
 
-    An image without a face gives no row. The columns are those of `Reading.to_rows`: text, or numbers, with NaN where
-    there is none. `frame` and `track_id` are int64 where all rows have them, as those of videos.
+    The columns are those of `Reading.to_rows`: text, or numbers, with NaN where there is none. `frame` and `track_id`
+    are int64 where all rows have them, as those of videos.
 
     Parameters
     ----------
     readings : Reading, or iterable of Reading
         Such as a list of `mien.recognize`, or what `Recognizer.stream` gives.
+    include_empty : bool
+        Whether an image without a face gives a row too, with NaN for all that is said of a face. An input that could
+        not be read gives none.
 
     Raises
     ------
@@ -278,14 +292,18 @@ def to_pandas(readings: Reading | Iterable[Reading]) -> pandas.DataFrame:
     rows: list[dict[str, Any]] = []
     labels: tuple[str, ...] = ()
     for reading in [readings] if isinstance(readings, Reading) else readings:
-        rows += reading.to_rows()
-        labels = labels or reading.labels
-    table = pandas.DataFrame(rows, columns=None if rows else list(columns(labels)))
+        rows += reading.to_rows(include_empty=include_empty)
+        labels = labels or reading.labels or tuple(reading.faces[0].probabilities if reading.faces else ())
+    table = pandas.DataFrame(rows)
+    table = table.reindex(columns=list(dict.fromkeys([*columns(labels), *table.columns])))
+    known = table["expression"].notna()
     # What is None in all rows, as the times of photos, and tables without a row would else be of no type, and those of
     # other tables would lose theirs beside them (pandas.concat).
     kinds = {"source": "str", "expression": "str"}
     kinds |= {name: "int64" for name in ("frame", "track_id") if table[name].notna().all()}
-    return table.astype({name: kinds.get(name, "float64") for name in table.columns})
+    table = table.astype({name: kinds.get(name, "float64") for name in table.columns})
+    table["expression"] = table["expression"].where(known)  # before pandas 3 no text became the text "None"
+    return table
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
@@ -295,17 +313,18 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in row if name != "probability_")
 
 
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
+def _flat(record: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in record.items():
         if name == "box_xyxy":
-            row.update(zip(("box_x1", "box_y1", "box_x2", "box_y2"), value, strict=True))
+            row.update(zip(("box_x1", "box_y1", "box_x2", "box_y2"), value or [None] * 4, strict=True))
         elif name == "landmarks_xy":
             points = value or [(None, None)] * len(LANDMARK_NAMES)
             for point, (x, y) in zip(LANDMARK_NAMES, points, strict=True):
                 row[f"{point}_x"], row[f"{point}_y"] = x, y
         elif name == "probabilities":
-            row.update({f"probability_{label}": probability for label, probability in value.items()})
+            named = value or dict.fromkeys(labels)
+            row.update({f"probability_{label}": probability for label, probability in named.items()})
         else:
             row[name] = value
     return row
@@ -317,3 +336,7 @@ def _wrong(error: Exception) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 6)
+
+
+_NO_FACE = dict.fromkeys(Face((0, 0, 0, 0), None, (), {"": 1.0}).to_dict())
+"""What `Face.to_dict` would say of no face: None of everything."""

@@ -1,5 +1,6 @@
 """The command as a person runs it: on real files, in a process of its own where that may matter."""
 
+import csv
 import json
 import os
 import subprocess
@@ -121,8 +122,24 @@ def test_where_nothing_can_be_read_an_older_file_stays(mien, name, suffix, tmp_p
 
 def test_images_without_a_face_are_said_when_asked(mien, album):
     done = mien("recognize", album / "pixel.png", "--json", "--include-empty")
-    assert json.loads(done.out) == {"source": str(album / "pixel.png"), "frame": None, "time_s": None, "faces": 0}
+    record = json.loads(done.out)
+    assert (record["source"], record["faces"], record["expression"]) == (str(album / "pixel.png"), 0, None)
     assert "no face" in mien("recognize", album / "pixel.png").out
+
+
+def test_a_table_of_all_photos_that_could_be_read(mien, astronaut_path, album, tmp_path):
+    out = tmp_path / "faces.csv"
+    done = mien(
+        "recognize", astronaut_path, album / "pixel.png", "missing.jpg", "--out", out, "--include-empty", cwd=tmp_path
+    )
+    assert done.code == 1  # of the one that is missing, which has no row
+    assert "2 photos, 1 face, 1 not read in" in done.out
+    with out.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["source"], row["expression"], row["box_x1"]) for row in rows][1:] == [
+        (str(album / "pixel.png"), "", "")
+    ]
+    assert rows[0]["expression"] == "happy"
 
 
 def test_cropped_faces(mien, album, astronaut_bgr, tmp_path):
@@ -142,7 +159,7 @@ def test_cropped_faces(mien, album, astronaut_bgr, tmp_path):
         (["x.jpg", "--out", "faces.xlsx"], "expected .jsonl, .csv or .parquet"),
         (["x.jpg", "--detector", "nothing.onnx"], "no such file"),
         (["x.jpg", "--threads", "0"], "at least 1"),
-        (["x.jpg", "--include-empty"], "--json"),
+        (["x.jpg", "--include-empty"], "add --json or --out FILE"),
         (["x.jpg", "--colour"], "No such option"),
     ],
 )

@@ -129,8 +129,15 @@ def test_json_lines_and_thinning(clip):
 def test_frames_without_a_face_are_said_when_asked(mien, tmp_path):
     path = write_clip(tmp_path / "plain.mp4", plain(3))
     done = mien("recognize", path, "--json", "--include-empty")
-    assert [json.loads(line) for line in done.out.splitlines()] == [
-        {"source": str(path), "frame": n, "time_s": pytest.approx(n / 30, abs=1e-3), "faces": 0} for n in range(3)
+    where = [("frame", n, "time_s", pytest.approx(n / 30, abs=1e-3), "faces", 0) for n in range(3)]
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert [("frame", f["frame"], "time_s", f["time_s"], "faces", f["faces"]) for f in found] == where
+    assert {(record["track_id"], record["expression"], record["probabilities"]) for record in found} == {(None,) * 3}
+    out = tmp_path / "faces.csv"
+    assert mien("recognize", path, "--out", out, "--include-empty").code == 0
+    rows = out.read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[:4] for row in rows[1:]] == [
+        [str(path), str(found[n]["frame"]), str(found[n]["time_s"]), ""] for n in range(3)
     ]
     assert "no face" in mien("recognize", path).out
 

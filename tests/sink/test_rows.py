@@ -17,6 +17,7 @@ from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.labels import FER7, SCHEMES
 from mien.result import columns
 from mien.sink import JsonLinesSink, open_row_sink
+from mien.sink.rows import face_schema
 from tests.fakes import make_face, make_reading
 
 READINGS = [
@@ -39,12 +40,39 @@ def test_json_lines(tmp_path):
     assert [json.loads(line) for line in lines] == [r for reading in READINGS for r in reading.to_records()]
 
 
-def test_json_lines_say_where_no_face_is_only_when_asked(tmp_path):
+def test_an_image_without_a_face_has_a_row_only_when_asked(tmp_path):
+    """The unreadable input is no image without a face, and stays out."""
+    parquet = pytest.importorskip("pyarrow.parquet")
     lines = write(tmp_path / "x.jsonl", include_empty=True).read_text(encoding="utf-8").splitlines()
-    assert json.loads(lines[2]) == {"source": "empty.jpg", "frame": None, "time_s": None, "faces": 0}
-    assert len(lines) == 4  # the unreadable input is no image without a face
-    with pytest.raises(UsageError, match="only exist in .jsonl"):
-        write(tmp_path / "x.csv", include_empty=True)
+    found = [json.loads(line) for line in lines]
+    assert [record.get("faces") for record in found] == [None, None, 0, None]
+    assert {name for name, value in found[2].items() if value is not None} == {"source", "faces"}
+    assert list(found[2]) == [*found[0], "faces"]
+    with write(tmp_path / "x.csv", include_empty=True).open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 4
+    assert {name: value for name, value in rows[2].items() if value} == {"source": "empty.jpg"}
+    assert tuple(rows[2]) == columns(FER7)
+    table = parquet.read_table(write(tmp_path / "x.parquet", include_empty=True))
+    assert table.schema.remove_metadata() == face_schema(FER7)
+    assert table.column("expression").to_pylist() == ["happy", "sad", None, "fear"]
+    assert table.column("probability_sad").null_count == table.column("box_x1").null_count == 1
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_table_of_images_without_a_face_is_one(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    path = tmp_path / f"x.{suffix}"
+    with open_row_sink(path, SCHEMES["fer7"], include_empty=True) as sink:
+        for number in range(3):
+            sink.write(make_reading(source="clip.mp4", frame=number, time_s=number / 10))
+    read = {"csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True), "parquet": pd.read_parquet}
+    table = read[suffix](path)
+    assert table["frame"].tolist() == [0, 1, 2]
+    assert table["time_s"].tolist() == [0.0, 0.1, 0.2]
+    assert table["expression"].isna().all()
 
 
 def test_csv(tmp_path):

@@ -58,7 +58,10 @@ def recognize(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Read subfolders too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines, and nothing else, on stdout.")] = False,
     include_empty: Annotated[
-        bool, typer.Option("--include-empty", help="Also print a JSON line for each image without a face.")
+        bool,
+        typer.Option(
+            "--include-empty", help="--json and --out: also a row, with empty cells, for each image without a face."
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no table.")] = False,
     options: RecognizerOptions,
@@ -82,8 +85,8 @@ def recognize(
     from mien.source import expand_inputs
     from mien.source.expand import OutputFolder, count_videos
 
-    if include_empty and not json and (out is None or out.suffix.lower() != ".jsonl"):
-        raise UsageError("--include-empty writes JSON lines; add --json or --out FILE.jsonl")
+    if include_empty and not json and out is None:
+        raise UsageError("--include-empty adds rows to what is written; add --json or --out FILE")
     drawn, kind = (None, None) if draw is None else (Path(draw), drawn_kind(draw))
     output = None if draw is None or kind != "folder" else OutputFolder(draw)
     photos, videos = _photos_and_videos(expand_inputs(inputs, recursive, output))

@@ -43,7 +43,7 @@ def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_emp
     scheme : LabelScheme
         Of the recognizer: its labels become columns.
     include_empty : bool
-        Also write a line for each image without a face (JSON lines only).
+        Also write a row for each image without a face, in which all that is said of a face is empty.
 
     Raises
     ------
@@ -54,15 +54,13 @@ def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_emp
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if include_empty and suffix != ".jsonl":
-        raise UsageError(f"{path}: lines for images without a face only exist in .jsonl, not in '{suffix}'")
     if suffix == ".jsonl":
         return RowFile(path, lambda: JsonLinesSink(_open_text(path), include_empty=include_empty, owned=True))
     if suffix == ".csv":
-        return RowFile(path, lambda: CsvSink(path, scheme))
+        return RowFile(path, lambda: CsvSink(path, scheme, include_empty))
     if suffix == ".parquet":
         face_schema(scheme.labels)  # whether pyarrow is there must be known now
-        return RowFile(path, lambda: ParquetSink(path, scheme))
+        return RowFile(path, lambda: ParquetSink(path, scheme, include_empty))
     raise UsageError(f"{path}: unknown suffix '{path.suffix}'; expected .jsonl, .csv or .parquet")
 
 
@@ -151,7 +149,7 @@ class JsonLinesSink:
     stream : text stream
         Written to and flushed; closed at the end only where `owned`.
     include_empty : bool
-        Write a line with ``"faces": 0`` for an image without a face.
+        Write a line for an image without a face, too: with ``"faces": 0``, and null for all that is said of a face.
     owned : bool
         Whether the sink closes the stream.
     """
@@ -179,9 +177,9 @@ class JsonLinesSink:
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
-        records: list[dict[str, Any]] = reading.to_records()
-        if not records and self._include_empty and reading.error is None:
-            records = [{"source": reading.source, "frame": reading.frame, "time_s": reading.time_s, "faces": 0}]
+        records = reading.to_records(include_empty=self._include_empty)
+        if not reading.faces:
+            records = [{**record, "faces": 0} for record in records]
         with _writing(self._name):
             for record in records:
                 self._stream.write(json_text(record, self._encoding, finite=True) + "\n")
@@ -191,7 +189,8 @@ class JsonLinesSink:
 class CsvSink:
     """Comma-separated values with a header, one row per face, with the columns of `Reading.to_rows`."""
 
-    def __init__(self, path: Path, scheme: LabelScheme) -> None:
+    def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
+        self._include_empty = include_empty
         self._stream = _open_text(path)
         self._writer = csv.DictWriter(self._stream, columns(scheme.labels), lineterminator="\n")
         self._name = str(path)
@@ -211,14 +210,15 @@ class CsvSink:
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
         with _writing(self._name):
-            self._writer.writerows(reading.to_rows())
+            self._writer.writerows(reading.to_rows(include_empty=self._include_empty))
             self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
 class ParquetSink:
     """A Parquet file, one row per face, with the columns of `Reading.to_rows`."""
 
-    def __init__(self, path: Path, scheme: LabelScheme) -> None:
+    def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
+        self._include_empty = include_empty
         self._schema = face_schema(scheme.labels)
         import pyarrow.parquet
 
@@ -232,7 +232,7 @@ class ParquetSink:
             raise UsageError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
         self._rows: list[dict[str, Any]] = []
         self._journal_path = path.with_name(f"{path.name}.partial.jsonl")
-        self._journal = JsonLinesSink(_open_text(self._journal_path), owned=True)
+        self._journal = JsonLinesSink(_open_text(self._journal_path), include_empty, owned=True)
 
     def __enter__(self) -> ParquetSink:
         return self
@@ -260,7 +260,7 @@ class ParquetSink:
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
         self._journal.write(reading)
-        for row in reading.to_rows():
+        for row in reading.to_rows(include_empty=self._include_empty):
             self._rows.append({**row, "source": row["source"].encode("utf-8", _NOT_UTF8).decode()})
         if len(self._rows) >= _PARQUET_ROWS:
             self._write_rows()
