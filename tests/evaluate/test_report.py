@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.classify.calibration import softmax
 from mien.data import Dataset
 from mien.errors import UsageError
 from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.page import comparison_page, evaluation_page
-from mien.labels import EXPRESSIONS
-from mien.zoo import list_models
+from mien.evaluate.predict import Outputs
+from mien.evaluate.report import probabilities_of
+from mien.evaluate.scheme import EvaluationTask
+from mien.labels import EXPRESSIONS, FER7, SCHEMES
+from mien.zoo import Head, list_models
 from tests.sets import smooth_faces, write_dataset
 
 IMAGES = smooth_faces(42)
@@ -145,6 +149,18 @@ def test_ten_views_stand_beside_one_pass(dataset: Path) -> None:
     page = comparison_page(comparison)
     assert page.count("one pass") == 1
     assert "more than half of" in page
+
+
+def test_an_answer_is_the_one_that_recognition_gives() -> None:
+    """Merged classes were added up without the card's temperature, and the answer was not the most probable label."""
+    head = Head("fer7", FER7, temperature=0.5)
+    logits = np.where(np.array(FER7) == "happy", 2.0, np.isin(FER7, ("neutral", "surprise")) * -10.0 + 1.0)[None]
+    outputs = Outputs({"fer7": logits.astype(np.float32)}, None, np.array([48.0]))
+    scheme = SCHEMES["valence3"]
+    task = EvaluationTask(scheme, (head,), np.zeros(1, np.int64), {})
+    probabilities, _ = probabilities_of(outputs, head, task)
+    assert scheme.labels[probabilities[0].argmax()] == "positive"
+    assert scheme.project(softmax(logits), FER7)[0].argmax() == scheme.labels.index("negative")
 
 
 def test_one_model_is_no_comparison(dataset: Path) -> None:

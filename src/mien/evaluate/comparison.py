@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import __version__
-from mien.classify.calibration import expected_calibration_error, softmax
+from mien.classify.calibration import expected_calibration_error
 from mien.data.faces import Faces
 from mien.data.held_out import open_measured
 from mien.errors import UsageError
@@ -21,7 +21,7 @@ from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.models import distinct_names, open_model
 from mien.evaluate.options import CompareOptions
 from mien.evaluate.predict import predict
-from mien.evaluate.report import answers_of, ferplus_scores, model_facts, row_facts, wanted_rows
+from mien.evaluate.report import ferplus_scores, model_facts, probabilities_of, row_facts, wanted_rows
 from mien.evaluate.scheme import choose_task
 from mien.evaluate.speed import ms_a_face
 from mien.metrics.classification import detailed_scores, rounded
@@ -108,20 +108,18 @@ def compare_models(
     rights: list[npt.NDArray[np.bool_]] = []
     rows: list[dict[str, Any]] = []
     for model, name, head, output in zip(stored, names, task.heads, outputs, strict=True):
-        one_pass, views = answers_of(output, head, task)
-        answers = (one_pass if views is None else views)[kept]
+        one_pass, views = probabilities_of(output, head, task)
+        answers = (one_pass if views is None else views)[kept].argmax(axis=1)
         rights.append(answers == truth)
-        calibrated = softmax(output.logits[head.output][kept], head.temperature_at(output.sides_px[kept]))
-        probabilities, _ = task.scheme.project(calibrated, head.labels)
         rows.append(
             {
                 **model_facts(model, head),
                 "name": name,
                 "scores": detailed_scores(truth, answers, task.scheme.labels),
-                "one_pass_accuracy": rounded((one_pass[kept] == truth).mean()),
+                "one_pass_accuracy": rounded((one_pass[kept].argmax(axis=1) == truth).mean()),
                 "leaks": leak_scores(labelled, {"accuracy": rights[-1]}),
                 "ferplus": ferplus_scores(model.card, faces, output),
-                "ece": rounded(expected_calibration_error(probabilities, truth)),
+                "ece": rounded(expected_calibration_error(one_pass[kept], truth)),
                 "ms_a_face": None,
             }
         )

@@ -32,8 +32,17 @@ from mien.progress import Progress
 from mien.zoo import StoredModel
 from mien.zoo.card import Head, ModelCard
 
-__all__ = ["Evaluation", "answers_of", "evaluate_model", "ferplus_scores", "model_facts", "row_facts", "wanted_rows"]
+__all__ = [
+    "Evaluation",
+    "evaluate_model",
+    "ferplus_scores",
+    "model_facts",
+    "probabilities_of",
+    "row_facts",
+    "wanted_rows",
+]
 
+Floats = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 MOST_WRONG = 24
 
@@ -124,12 +133,16 @@ def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
     return wanted if faces.votes is None else wanted | (faces.votes.sum(axis=1) > 0)
 
 
-def answers_of(outputs: Outputs, head: Head, task: EvaluationTask) -> tuple[IntArray, IntArray | None]:
-    """The scheme's label that one pass, and ten views, give each row."""
-    one_pass = task.scheme.project(softmax(outputs.logits[head.output]), head.labels)[0].argmax(axis=1)
+def probabilities_of(outputs: Outputs, head: Head, task: EvaluationTask) -> tuple[Floats, Floats | None]:
+    """The calibrated probabilities of the scheme's labels, by one pass and by ten views, each of shape (N, C).
+
+    The answer is the most probable label, as in recognition: of merged classes, the temperature may decide which.
+    """
+    calibrated = softmax(outputs.logits[head.output], head.temperature_at(outputs.sides_px))
+    one_pass, _ = task.scheme.project(calibrated, head.labels)
     if outputs.views is None:
         return one_pass, None
-    return one_pass, task.scheme.project(outputs.views[head.output], head.labels)[0].argmax(axis=1)
+    return one_pass, task.scheme.project(outputs.views[head.output], head.labels)[0]
 
 
 def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
@@ -175,21 +188,22 @@ def _assemble(
     (head,) = task.heads
     kept = target >= 0
     labelled, truth, names = faces.take(kept), target[kept], task.scheme.labels
-    one_pass, ten_views = answers_of(outputs, head, task)
-    one_pass = one_pass[kept]
+    probabilities, by_views = probabilities_of(outputs, head, task)
+    probabilities = probabilities[kept]
+    one_pass = probabilities.argmax(axis=1)
+    ten_views = None if by_views is None else by_views[kept].argmax(axis=1)
     right = {"one_pass": one_pass == truth}
     if ten_views is not None:
-        right["ten_views"] = ten_views[kept] == truth
+        right["ten_views"] = ten_views == truth
     logits = outputs.logits[head.output][kept]
     temperature = head.temperature_at(outputs.sides_px[kept])
-    probabilities, _ = task.scheme.project(softmax(logits, temperature), head.labels)
     worst = _confidently_wrong(probabilities.max(axis=1), right["one_pass"])
     values = {
         "mien": __version__,
         "model": model_facts(stored, head),
         "data": rows,
         "one_pass": detailed_scores(truth, one_pass, names),
-        "ten_views": None if ten_views is None else detailed_scores(truth, ten_views[kept], names),
+        "ten_views": None if ten_views is None else detailed_scores(truth, ten_views, names),
         "leaks": leak_scores(labelled, right),
         "calibration": scheme_calibration(logits, truth, task.scheme, head.labels, temperature),
         "ferplus": ferplus_scores(stored.card, faces, outputs),
