@@ -158,6 +158,8 @@ def test_thinning_and_options_reach_the_stages(recognizer, tmp_path):
     path = write_clip(tmp_path / "plain.mp4", plain(60))
     assert len(list(recognizer.stream(path, every_s=0.5))) == 4
     assert len(list(recognizer.stream(path, fps=10))) == 20
+    assert [reading.frame for reading in recognizer.stream(path, start_s=1.9)] == [57, 58, 59]
+    assert [reading.frame for reading in recognizer.stream(plain(9), frame_rate=10, start_s=0.3, end_s=0.5)] == [3, 4]
     with pytest.raises(UsageError, match="did you mean 'every_s'"):
         recognizer.stream(path, every=1)
     with pytest.raises(UsageError, match="both every_s"):

@@ -262,7 +262,9 @@ class Recognizer(RecognizerOptions):
         frame_rate = options.pop("frame_rate", None)
         if frame_rate is not None:
             own = options_from_dict(FrameOptions, {**options, "frame_rate": frame_rate})
-            frames = FrameSource(images, own.frame_rate, own.interval_s, self.max_megapixels)
+            frames = FrameSource(
+                images, own.frame_rate, own.interval_s, own.start_s, own.end_s, max_megapixels=self.max_megapixels
+            )
             return VideoReadings(self, frames, own)
         for name in options:
             if name not in _IMAGE_OPTIONS:

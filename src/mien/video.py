@@ -63,7 +63,14 @@ class VideoReadings(Iterator[Reading]):
         self._source = (
             video
             if isinstance(video, FrameSource)
-            else VideoSource(os.fspath(video), every_s=options.interval_s, give_up_s=options.give_up_s, opener=opener)
+            else VideoSource(
+                os.fspath(video),
+                every_s=options.interval_s,
+                start_s=options.start_s,
+                end_s=options.end_s,
+                give_up_s=options.give_up_s,
+                opener=opener,
+            )
         )
         # Where frames are left out, a person is gone only after missing in two that were read.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))

@@ -31,6 +31,20 @@ class VideoOptions:
         metavar="N",
         minimum=0.001,
     )
+    start_s: float = option(
+        0.0,
+        "Begin so many seconds into a video; what lies before is decoded, but not read.",
+        flag="--start",
+        metavar="SECONDS",
+        minimum=0,
+    )
+    end_s: float | None = option(
+        None,
+        "Stop at this second of a video, or of a camera or stream. Default: at its end.",
+        flag="--end",
+        metavar="SECONDS",
+        minimum=0.001,
+    )
     smooth_s: float = option(
         0.2,
         "Average each person's probabilities over time with this time constant, and keep the expression "
@@ -60,6 +74,8 @@ class VideoOptions:
         check_options(self)
         if self.every_s is not None and self.fps is not None:
             raise UsageError(f"both every_s ({self.every_s:g}) and fps ({self.fps:g}) are given; expected one of them")
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise UsageError(f"start_s ({self.start_s:g}) and end_s ({self.end_s:g}) leave nothing between them")
 
     @property
     def interval_s(self) -> float | None:
@@ -72,6 +88,8 @@ class VideoKeywords(TypedDict, total=False):
 
     every_s: float | None
     fps: float | None
+    start_s: float
+    end_s: float | None
     smooth_s: float
     max_gap_s: float
     give_up_s: float

@@ -148,6 +148,18 @@ def test_the_areas_lie_on_each_other_from_bottom_to_top(tmp_path):
     np.testing.assert_allclose(below, 0)
 
 
+def test_the_page_of_a_part_has_its_clock(tmp_path):
+    plan = [{1: "happy"}] * 20 + [{1: "sad"}] * 10
+    times_s = [3605.5 + number / 10 for number in range(30)]
+    text = page_of(tmp_path / "page.html", plan, times_s=times_s)
+    assert "3.5 s · 30 frames read" in text
+    assert 'data-start="3605" data-span="3.500"' in text
+    axis = re.search(r'<div class="axis">(.*?)</div>', text)[1]
+    assert re.findall(r"left:([0-9.]+)%\">([^<]+)<", axis)[:2] == [("0.000", "1:00:05"), ("28.571", "1:00:06")]
+    areas = [float(x) for x in re.findall(r'd="M([0-9.]+) ', text)]
+    assert min(areas) == pytest.approx(1000 * 0.5 / 3.5, abs=12)
+
+
 def test_names_cannot_break_out(tmp_path):
     text = page_of(tmp_path / "page.html", source="<script>alert('x')</script>&\".mp4")
     assert "<script>alert" not in text

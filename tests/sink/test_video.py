@@ -34,6 +34,23 @@ def test_of_a_video_that_is_thinned_out_the_sound_goes_on_to_its_end(tmp_path):
         assert float(packets[-1].pts * packets[-1].time_base) == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize(("suffix", "sound"), [(".mp4", "aac"), (".mkv", "flac")])
+def test_the_copy_of_a_part_begins_with_it_and_sounds_as_it_does(tmp_path, suffix, sound):
+    source = write_clip(tmp_path / f"source{suffix}", plain(90), sound=sound)
+    with VideoSink(tmp_path / "seen.mp4", source, start_s=1.0) as sink:
+        for frame in VideoSource(str(source), start_s=1.0, end_s=2.0):
+            sink.write(make_reading(frame=frame.index, time_s=frame.time_s), frame)
+    pictures = pictures_of(tmp_path / "seen.mp4")
+    assert [time_s for time_s, _ in pictures] == pytest.approx([n / 30 for n in range(30)], abs=2e-3)
+    assert float(pictures[0][1].mean()) == pytest.approx(float(pictures_of(source)[30][1].mean()), abs=2.5)
+    with av.open(str(tmp_path / "seen.mp4")) as container:
+        assert container.duration / av.time_base == pytest.approx(1.0, abs=0.15)
+        times_s = [
+            float(packet.pts * packet.time_base) for packet in container.demux(audio=0) if packet.pts is not None
+        ]
+    assert (times_s[0], times_s[-1]) == (pytest.approx(0, abs=0.05), pytest.approx(1.0, abs=0.15))
+
+
 def test_the_last_frame_is_shown_until_the_video_ends(tmp_path):
     """It was for a thirtieth of a second, of slides and of a video that is thinned out, too."""
     slides = write_clip(tmp_path / "slides.mp4", plain(3), rate=0.2)

@@ -29,6 +29,14 @@ def test_what_is_thinned_out_is_not_decoded(tmp_path):
     assert [frame.until_s for frame in frames] == pytest.approx([0.5, 1, 1.5, 2])
 
 
+def test_of_a_part_only_its_frames_are_decoded():
+    picture = plain(1)[0]
+    source = FrameSource([picture, *[b"no picture"] * 9, *[picture] * 10, b"no picture"], 10, start_s=1.0, end_s=2.0)
+    assert [frame.index for frame in source] == list(range(10, 20))
+    source = FrameSource([picture] * 30, 10, every_s=0.5, start_s=0.7)
+    assert [(frame.index, frame.until_s) for frame in source] == [(7, 1), (10, 1.5), (15, 2), (20, 2.5), (25, 3)]
+
+
 def test_all_that_are_images_are_frames(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(cv2.imencode(".png", plain(1)[0])[1].tobytes())

@@ -98,6 +98,36 @@ def turned(data: bytes) -> bytes:
     return data[:place] + b"".join((value & 0xFFFFFFFF).to_bytes(4, "big") for value in matrix) + data[place + 36 :]
 
 
+def test_a_part_of_a_video_has_the_numbers_and_times_of_the_whole(clip):
+    frames, problem = frames_of(clip, start_s=0.5, end_s=1.0)
+    assert problem is None
+    assert [frame.index for frame in frames] == list(range(15, 30))
+    assert frames[0].time_s == pytest.approx(0.5, abs=1e-3)
+    assert frames[-1].until_s == pytest.approx(1.0, abs=1e-3)
+    whole, _ = frames_of(clip)
+    assert (frames[0].image == whole[15].image).all()
+    thinned, _ = frames_of(clip, start_s=0.3, end_s=1.7, every_s=0.5)
+    assert [frame.index for frame in thinned] == [9, 15, 30, 45]
+    assert thinned[-1].until_s == pytest.approx(1.7)
+    assert len(frames_of(clip, start_s=1.5, end_s=90)[0]) == 15
+
+
+def test_a_part_that_is_not_there_is_said(clip, tmp_path):
+    with pytest.raises(InputError, match=r"ends at 2\.0 s, and was to be read from 2 s on"):
+        VideoSource(str(clip), start_s=2)
+    frames, problem = frames_of(clip, start_s=1.98)  # behind the last frame's beginning
+    assert (frames, problem.problem) == ([], "holds no frame from 1.98 s on")
+
+
+def test_an_end_that_is_missing_is_no_trouble_where_a_part_ends_before_it(tmp_path):
+    noise = [np.random.default_rng(n).integers(0, 255, (120, 160, 3), np.uint8) for n in range(45)]
+    cut = write_clip(tmp_path / "cut.mkv", noise)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    assert frames_of(cut)[1] is not None
+    frames, problem = frames_of(cut, end_s=0.5)
+    assert (len(frames), problem) == (15, None)
+
+
 def test_a_turned_recording_is_shown_upright(tmp_path):
     picture = np.full((120, 160, 3), 200, np.uint8)
     picture[:, :40] = 20  # dark on the left: upright it is dark at the top

@@ -87,6 +87,16 @@ def test_live_sources_are_thinned_by_the_clock():
     assert np.diff(times_s[::2]).min() > 0.09
 
 
+def test_a_live_source_stops_at_its_end_and_has_no_start():
+    source = VideoSource("camera:0", end_s=0.2, opener=lambda _: FakeCamera(count=10_000))
+    times_s = [item.time_s for item in source]
+    assert 0 < max(times_s) < 0.2
+    camera = FakeCamera()
+    with pytest.raises(UsageError, match="camera:0: a camera or stream begins when it is opened"):
+        VideoSource("camera:0", start_s=1, opener=lambda _: camera)
+    assert camera.released
+
+
 def test_the_camera_is_released():
     camera = FakeCamera()
     source = VideoSource("camera:0", opener=lambda _: camera)

@@ -163,6 +163,8 @@ def _check_fit(
         raise UsageError("--timeline shows videos, and no input is one")
     if options.interval_s is not None and not videos:
         raise UsageError("--every and --fps thin out videos, and no input is one")
+    if (options.start_s or options.end_s is not None) and not videos:
+        raise UsageError("--start and --end are seconds of a video, and no input is one")
     if kind == "video" and (videos != 1 or photos):
         raise UsageError(f"--draw {draw} is one video; for other inputs name a folder")
     if kind is not None and videos:

@@ -86,13 +86,17 @@ class VideoRun(RecognizeRun):
             info = readings.info
             own: list[Sink] = []
             if target is not None:  # first: where it cannot be written, nothing is said of the video
-                own.append(stack.enter_context(VideoSink(target, None if info.live else video.path)))
+                own.append(
+                    stack.enter_context(
+                        VideoSink(target, None if info.live else video.path, start_s=self.options.start_s)
+                    )
+                )
             if self.table is not None:
                 self.table.print(Text(_heading(info), "bold"), highlight=False, soft_wrap=True)
                 own.append(stack.enter_context(SummarySink(self.table, self.recognizer.scheme)))
-            bar = stack.enter_context(
-                LateBar(self.bar, info.duration_s, partial(_columns, timed=info.duration_s is not None))
-            )
+            ends = [end_s for end_s in (info.duration_s, self.options.end_s) if end_s is not None]
+            total_s = min(ends) - self.options.start_s if ends else None
+            bar = stack.enter_context(LateBar(self.bar, total_s, partial(_columns, timed=total_s is not None)))
             frames, start_s = 0, time.monotonic()
             try:
                 for frame, reading in readings.frames():
@@ -100,7 +104,9 @@ class VideoRun(RecognizeRun):
                         sink.write(reading, frame)
                     frames += 1
                     dropped = f", {readings.dropped:,} dropped" if info.live else ""
-                    bar.update(reading.time_s or 0.0, frames, said=f"{frames:,} frames{dropped}")
+                    bar.update(
+                        (reading.time_s or 0.0) - self.options.start_s, frames, said=f"{frames:,} frames{dropped}"
+                    )
             except KeyboardInterrupt:
                 # The only way to leave a camera; a file that is left early is an interruption.
                 if not info.live:

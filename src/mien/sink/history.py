@@ -89,12 +89,17 @@ class History:
         self.persons: dict[int, Person] = {}
         self.forgotten = 0
         self.frames = 0
-        self.end_s = 0.0
+        self.start_s = self.end_s = 0.0
         self.size_wh = (0, 0)
         self._with_pictures = with_pictures
         self._last: Reading | None = None
         self._until_s: float | None = None
         self._frame_s = 0.0
+
+    @property
+    def span_s(self) -> float:
+        """From the start to the end, in seconds."""
+        return self.end_s - self.start_s
 
     def add(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take the next reading; those without a time are passed over."""
@@ -103,6 +108,8 @@ class History:
         self._hold_last(reading.time_s)
         self._last = reading
         self._until_s = None if frame is None else frame.until_s
+        if not self.frames:  # of a part of a video the clock begins with it, at a whole second
+            self.start_s = float(math.floor(reading.time_s))
         self.frames += 1
         self.end_s = max(self.end_s, reading.time_s)
         self.size_wh = reading.size_wh
@@ -128,7 +135,7 @@ class History:
         self._frame_s = frame_s
         stop_s = start_s + frame_s
         self.end_s = max(self.end_s, stop_s)
-        while stop_s > self.bin_s * MOST_BINS:
+        while stop_s - self.start_s > self.bin_s * MOST_BINS:
             self._merge_bins()
         for face in self._last.faces:
             if face.track_id is not None:
@@ -137,6 +144,7 @@ class History:
     def _hold_face(self, person: Person, face: Face, start_s: float, stop_s: float) -> None:
         person.last_s = max(person.last_s, stop_s)
         person.seconds[face.expression] = person.seconds.get(face.expression, 0.0) + stop_s - start_s
+        start_s, stop_s = start_s - self.start_s, stop_s - self.start_s
         bins = slice(int(start_s / self.bin_s), min(math.ceil(stop_s / self.bin_s), MOST_BINS))
         edges_s = np.arange(bins.start, bins.stop + 1) * self.bin_s
         held_s = np.maximum(np.minimum(edges_s[1:], stop_s) - np.maximum(edges_s[:-1], start_s), 0.0)

@@ -44,7 +44,7 @@ class SummarySink:
         self._history.finish()
         persons = sorted(self._history.persons.values(), key=lambda person: person.track_id)
         # A flash that is taken for a face for a few frames should not hide the persons; in a short video all count.
-        short = [person for person in persons if person.seen_s < min(_SHORT_S, self._history.end_s / 10)]
+        short = [person for person in persons if person.seen_s < min(_SHORT_S, self._history.span_s / 10)]
         shown = [person for person in persons if person not in short]
         if not shown:
             self._print(Text("no face" if not persons else "no face for longer than a moment", "dim"))

@@ -120,11 +120,11 @@ def _page(videos: dict[str, History], scheme: LabelScheme) -> str:
 def _video(name: str, history: History) -> str:
     history.finish()
     persons = sorted(history.persons.values(), key=lambda person: person.track_id)
-    long = [person for person in persons if person.seen_s >= min(_SHORT_S, history.end_s / 10)]
+    long = [person for person in persons if person.seen_s >= min(_SHORT_S, history.span_s / 10)]
     shown = sorted(long, key=lambda person: -person.seen_s)[:_MOST_PERSONS]
     width, height = history.size_wh
     facts = [
-        f"{clock(round(history.end_s))} min" if history.end_s >= 60 else f"{history.end_s:.1f} s",
+        f"{clock(round(history.span_s))} min" if history.span_s >= 60 else f"{history.span_s:.1f} s",
         f"{history.frames:,} frames read",
         f"{width} × {height}",  # noqa: RUF001 - the sign that pages use
         f"{len(shown)} person{'' if len(shown) == 1 else 's'}",
@@ -154,8 +154,9 @@ def _card(person: Person, history: History) -> str:
     return (
         f'<article class="person"><div class="who">{image}<div><h3>Person {person.track_id}</h3>'
         f"<p>{stretch(person, history.end_s)}, seen for {person.seen_s:.1f}\u00a0s</p></div></div>"
-        f'<div class="plot" data-end="{history.end_s:.3f}" data-bin="{history.bin_s:.6f}">{_plot(person, history)}'
-        f'<div class="axis">{_axis(history.end_s)}</div>'
+        f'<div class="plot" data-start="{history.start_s:.0f}" data-span="{history.span_s:.3f}" '
+        f'data-bin="{history.bin_s:.6f}">{_plot(person, history)}'
+        f'<div class="axis">{_axis(history.start_s, history.end_s)}</div>'
         f'<div class="moments">{_moments(person, history.end_s)}</div></div>'
         f'<div class="shares"><div class="bar">{bar}</div><p class="seconds">{words}</p></div></article>'
     )
@@ -163,8 +164,8 @@ def _card(person: Person, history: History) -> str:
 
 def _plot(person: Person, history: History) -> str:
     """Stacked areas, one group for each stretch of time in which the person was seen; heights in percent."""
-    end_s = max(history.end_s, 1e-6)
-    used = max(1, math.ceil(end_s / history.bin_s))
+    span_s = max(history.span_s, 1e-6)
+    used = max(1, math.ceil(span_s / history.bin_s))
     seen = person.held_s[:used] > _LEAST_HELD_S
     mean = np.zeros((used, len(history.labels)))
     mean[seen] = person.sums[:used][seen] / person.held_s[:used][seen, None]
@@ -173,7 +174,7 @@ def _plot(person: Person, history: History) -> str:
         part = mean[start:stop][seen[start:stop]]
         place = np.flatnonzero(seen[start:stop]) + start
         # The middle of each bin, and the edges of the stretch.
-        x = np.minimum(np.concatenate([[start], place + 0.5, [stop]]) * history.bin_s / end_s, 1.0) * 1000
+        x = np.minimum(np.concatenate([[start], place + 0.5, [stop]]) * history.bin_s / span_s, 1.0) * 1000
         tops = np.cumsum(np.concatenate([part[:1], part, part[-1:]]), axis=1)
         lower = np.zeros(len(x))
         for index, label in enumerate(history.labels):
@@ -208,12 +209,16 @@ def _area(x: npt.NDArray[np.floating], lower: npt.NDArray[np.floating], upper: n
     return "M" + "L".join(there + back) + "Z"
 
 
-def _axis(end_s: float) -> str:
-    step_s = next((step for step in _NICE_S if end_s / step <= _TICKS), 86400 * math.ceil(end_s / 86400 / _TICKS))
-    ticks = [step_s * number for number in range(int(0.96 * end_s / step_s) + 1)]
+def _axis(start_s: float, end_s: float) -> str:
+    span_s = end_s - start_s
+    least_s = 1.0 if end_s >= 60 else 0.0  # a clock has no parts of seconds
+    nice_s = (step for step in _NICE_S if step >= least_s and span_s / step <= _TICKS)
+    step_s = next(nice_s, 86400 * math.ceil(span_s / 86400 / _TICKS))
+    first = math.ceil(start_s / step_s)
+    ticks = [step_s * number for number in range(first, int((start_s + 0.96 * span_s) / step_s) + 1)]
     text = [f"{t:g} s" if end_s < 60 else clock(t) for t in ticks]
     return "".join(
-        f'<span style="left:{100 * t / max(end_s, 1e-6):.3f}%">{word}</span>'
+        f'<span style="left:{100 * (t - start_s) / max(span_s, 1e-6):.3f}%">{word}</span>'
         for t, word in zip(ticks, text, strict=True)
     )
 

@@ -45,6 +45,8 @@ class VideoSink:
         Ends in ``.mp4``; an existing file is replaced when the new one is complete.
     sound_from : path, optional
         The file that was read, whose sound is kept.
+    start_s : float
+        The second of the video with which its copy begins.
 
     Raises
     ------
@@ -56,7 +58,13 @@ class VideoSink:
         If PyAV is not installed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sound_from: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sound_from: str | os.PathLike[str] | None = None,
+        *,
+        start_s: float = 0.0,
+    ) -> None:
         self._av = import_av()
         self._path = Path(path)
         self._sound_from = None if sound_from is None else Path(sound_from)
@@ -64,6 +72,7 @@ class VideoSink:
             raise UsageError(f"{path}: an annotated video is written as .mp4, not '{self._path.suffix}'")
         if self._sound_from is not None and self._path.exists() and self._path.samefile(self._sound_from):
             raise UsageError(f"{path}: would overwrite the video itself; choose another name")
+        self._start_s = start_s
         self._partial = self._path.with_name(f"{self._path.name}.partial.mp4")
         self._container: Any = None
         self._stream: Any = None
@@ -105,6 +114,7 @@ class VideoSink:
         if frame is None or frame.time_s is None:
             return
         image = draw_reading(frame.image, reading)
+        time_s = max(0.0, frame.time_s - self._start_s)
         with self._writing():
             if self._stream is None:
                 self._start((image.shape[1], image.shape[0]))
@@ -113,14 +123,15 @@ class VideoSink:
             # OpenCV rounds; the quick path of FFmpeg's scaler would darken every copy by two steps.
             planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
             picture = self._av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            pts = max(round(frame.time_s * _CLOCK), self._last_pts + 1)
+            pts = max(round(time_s * _CLOCK), self._last_pts + 1)
             picture.pts, picture.time_base = pts, Fraction(1, _CLOCK)
             if self._last_pts < 0:
                 self._first_s = pts / _CLOCK
-            if self._last_pts < 0 or frame.time_s - self._key_s >= _KEY_FRAME_S:
+            if self._last_pts < 0 or time_s - self._key_s >= _KEY_FRAME_S:
                 picture.pict_type = self._av.video.frame.PictureType.I
-                self._key_s = frame.time_s
-            self._last_pts, self._until_s = pts, frame.until_s or frame.time_s
+                self._key_s = time_s
+            self._last_pts = pts
+            self._until_s = time_s if frame.until_s is None else frame.until_s - self._start_s
             self._container.mux(self._stream.encode(picture))
 
     def _start(self, size_wh: tuple[int, int]) -> None:
@@ -195,13 +206,16 @@ class VideoSink:
         """The packets of the original's sound, with their times on the clock of the pictures."""
         stream = source.streams.audio[0]
         video = source.streams.video[0] if source.streams.video else stream
-        start_s = float((video.start_time or 0) * video.time_base)
+        start_s = float((video.start_time or 0) * video.time_base) + self._start_s
         end_s = max(self._last_pts / _CLOCK, self._until_s) + 0.1
         if stream.codec_context.name in _COPIED_SOUND:
             copied = _copied(source, stream, target.add_stream_from_template(stream), start_s)
         else:
             copied = self._coded(source, stream, target.add_stream("aac", rate=_SOUND_RATE), start_s)
-        return _until(self._readable(copied), end_s)
+        heard = self._readable(copied)
+        if self._start_s:  # else what is heard before the first picture belongs to it
+            heard = (part for part in heard if part[0] >= 0)
+        return _until(heard, end_s)
 
     def _coded(self, source: Any, stream: Any, target: Any, start_s: float) -> Iterator[tuple[float, Any]]:
         target.layout = "stereo"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ class FrameSource:
         Frames a second.
     every_s : float, optional
         Read one frame in so many seconds; all by default.
+    start_s, end_s : float, optional
+        Yield only the frames from `start_s` on and before `end_s`, in seconds.
     max_megapixels : float
         Files that would decode to more are refused.
 
@@ -49,11 +52,15 @@ class FrameSource:
         images: Iterable[Any],
         frame_rate: float,
         every_s: float | None = None,
+        start_s: float = 0.0,
+        end_s: float | None = None,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
     ) -> None:
         self._images = iter(images)
         self._rate = frame_rate
         self._every_s = every_s
+        self._start_s = start_s
+        self._end_s = math.inf if end_s is None else end_s
         self._max_megapixels = max_megapixels
         self._started = False
         try:
@@ -68,10 +75,14 @@ class FrameSource:
         if self._started:
             raise UsageError(f"{_NAME}: frames can be read once; make them again")
         self._started = True
-        yield self._first
-        due_s = next_due_s(0.0, self._every_s)
+        due_s = self._start_s
+        if due_s <= EARLY_S:
+            yield self._first
+            due_s = next_due_s(0.0, self._every_s)
         for index, image in enumerate(self._images, 1):
             time_s = index / self._rate
+            if time_s >= self._end_s - EARLY_S:
+                return
             if time_s < due_s - EARLY_S:
                 continue
             due_s = next_due_s(time_s, self._every_s)
@@ -94,5 +105,5 @@ class FrameSource:
         except InputError as error:
             raise InputError(_NAME, f"frame {index}: {error}") from error
         time_s = index / self._rate
-        until_s = max(next_due_s(time_s, self._every_s), time_s + 1.0 / self._rate)
+        until_s = min(max(next_due_s(time_s, self._every_s), time_s + 1.0 / self._rate), self._end_s)
         return dataclasses.replace(frame, source=_NAME, index=index, time_s=time_s, until_s=until_s)

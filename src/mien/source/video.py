@@ -74,6 +74,9 @@ class VideoSource:
         A path, ``camera:N``, or an address.
     every_s : float, optional
         Read one frame in so many seconds; all by default.
+    start_s, end_s : float, optional
+        Yield only the frames from `start_s` on and before `end_s`, in seconds. Numbers and times stay those of the
+        whole video.
     give_up_s : float
         How long a broken network stream is tried again, in seconds.
     opener : callable
@@ -90,7 +93,9 @@ class VideoSource:
     Raises
     ------
     InputError
-        If it cannot be opened or has no frames.
+        If it cannot be opened, has no frames, or ends before `start_s`.
+    UsageError
+        If `start_s` is given for a camera or a stream.
     """
 
     def __init__(
@@ -98,11 +103,15 @@ class VideoSource:
         name: str,
         *,
         every_s: float | None = None,
+        start_s: float = 0.0,
+        end_s: float | None = None,
         give_up_s: float = 30.0,
         opener: Callable[[str], Capture] = open_capture,
     ) -> None:
         self._name = name
         self._every_s = every_s
+        self._start_s = start_s
+        self._end_s = math.inf if end_s is None else end_s
         self._give_up_s = give_up_s
         self._opener = opener
         self._started = False
@@ -123,6 +132,9 @@ class VideoSource:
         duration_s = None if live or not count else count / self._rate
         if duration_s is not None and self._container.shown_s:
             duration_s = min(duration_s, self._container.shown_s)
+        if problem := self._why_no_part(live, duration_s):
+            self._capture.release()
+            raise problem
         self.info = VideoInfo(shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live)
         room = max(2, min(_BUFFER_FRAMES, _BUFFER_BYTES // first.nbytes))
         self._buffer: Buffer[Frame | InputError] = Buffer(_LIVE_FRAMES if live else room, live)
@@ -171,18 +183,32 @@ class VideoSource:
         codec = f" ({code.decode()})" if code.isalnum() and code.isascii() else ""
         return f": all of them are damaged, or OpenCV's FFmpeg lacks their codec{codec}; {CONVERT}"
 
+    def _why_no_part(self, live: bool, duration_s: float | None) -> InputError | UsageError | None:
+        """What is wrong with `start_s` for this video, if anything is."""
+        name = shown_name(self._name)
+        if live and self._start_s:
+            return UsageError(f"{name}: a camera or stream begins when it is opened; only files have another start")
+        if duration_s is not None and self._start_s >= duration_s:
+            return InputError(name, f"ends at {duration_s:.1f} s, and was to be read from {self._start_s:g} s on")
+        return None
+
     def _decode_file(self) -> str:
         image: npt.NDArray[np.uint8] | None
         image, time_s = self._first
         last_s, due_s, index = time_s, time_s, 0
-        damaged_before, damaged_after_s = self._damaged(), -1.0
-        while True:
+        if time_s < self._start_s - EARLY_S:
+            image, due_s = None, self._start_s
+        damaged_before, damaged_after_s, any_read = self._damaged(), -1.0, False
+        while time_s < self._end_s - EARLY_S:
             if image is not None:
+                any_read = True
                 due_s = next_due_s(time_s, self._every_s)
                 until_s = self._until(time_s, due_s)
                 if not self._buffer.put(Frame(self.info.source, image, index, time_s, until_s=until_s)):
                     return ""
             if not self._capture.grab():
+                if problem := self._missing_end(index + 1, last_s):
+                    return problem
                 break
             if damaged_after_s < 0 and self._damaged() > damaged_before:
                 damaged_after_s = last_s
@@ -192,8 +218,9 @@ class VideoSource:
                 time_s = last_s + 1.0 / self._rate
             last_s = time_s
             image = self._retrieve() if time_s >= due_s - EARLY_S else None
-        if problem := self._missing_end(index + 1, last_s):
-            return problem
+        if not any_read:
+            until = f" to {self._end_s:g} s" if self._end_s < math.inf else ""
+            return f"holds no frame from {self._start_s:g} s on{until}"
         # Those before the first frame are none: what was recorded while it was sent begins with parts of others.
         if damaged := self._damaged() - damaged_before:
             several = f"{damaged} frames could not be decoded, the first"
@@ -234,6 +261,8 @@ class VideoSource:
         while True:
             # Pictures of a live source are stamped with their arrival: its own clock starts anew at each connection.
             time_s = time.monotonic() - start_s if index else 0.0
+            if time_s >= self._end_s:
+                return ""
             if image is not None:
                 if not self._buffer.put(Frame(self.info.source, image, index, time_s)):
                     return ""
@@ -272,12 +301,12 @@ class VideoSource:
 
     def _until(self, time_s: float, due_s: float) -> float:
         """How long a frame of a file stands for the video: until the next one is due, or the video ends."""
-        next_s = max(due_s, time_s + 1.0 / self._rate)
+        next_s = min(max(due_s, time_s + 1.0 / self._rate), self._end_s)
         end_s = self.info.duration_s
         if end_s is None or end_s <= time_s:  # a number of frames at the average rate; one that is over is wrong
             return next_s
         is_last = end_s - time_s <= self._container.last_frame_s + EARLY_S
-        return end_s if is_last else min(next_s, end_s)
+        return min(end_s, self._end_s) if is_last else min(next_s, end_s)
 
     def _position_s(self) -> float:
         position_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
