@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -76,6 +77,19 @@ def test_bars_on_a_screen_without_unicode(dataset, tmp_path):
     assert files(tmp_path) == ["r.json"]
 
 
+def test_a_table_of_faces_is_written_beside_the_report(run, dataset, tmp_path):
+    faces = tmp_path / "faces.csv"
+    done = run("evaluate", "small", "--data", dataset, "--no-ten-views", "--faces", faces)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == f"wrote {faces}"
+    with faces.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["index"] for row in rows] == [str(number) for number in range(28)]
+    assert {row["leaked"] for row in rows} == {"True", "False"}
+    quiet = run("evaluate", "small", "--data", dataset, "--no-ten-views", "--faces", faces, "--json")
+    assert json.loads(quiet.out)["data"]["images"] == 28
+
+
 def test_a_program_reads_json_and_nothing_else(run, dataset, tmp_path):
     done = run("evaluate", "small", "--data", dataset, "--json", "--no-ten-views", "--out", tmp_path / "r.json")
     values = json.loads(done.out)
@@ -132,6 +146,9 @@ def test_bad_input_is_one_clear_line(run, dataset, tmp_path):
         (("small", "--data", dataset, "--labels", "joyful"), 2, "unknown label scheme"),
         (("small", "--data", dataset, "--out", tmp_path / "r.txt"), 2, "ends in .json"),
         (("small", "--data", dataset, "--page", tmp_path / "no" / "r.html"), 2, "folder does not exist"),
+        (("small", "--data", dataset, "--faces", tmp_path / "faces.xlsx"), 2, "ends in .csv or .parquet"),
+        (("small", "--data", dataset, "--faces", dataset), 2, "is the dataset itself"),
+        (("mien", "--data", dataset, "--faces", tmp_path / "faces.csv"), 2, "--faces can only be used with expression"),
     ]
     for arguments, code, message in cases:
         given = arguments if "--page" in arguments else (*arguments, "--page", page)
@@ -148,11 +165,12 @@ def test_a_full_disk_leaves_no_half_a_report(run, dataset, tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "replace", full)
-    done = run("evaluate", "small", "--data", dataset, "--no-ten-views", "--out", tmp_path / "r.json", "--json")
-    assert done.code == 2
-    assert "r.json: cannot be written (No space left on device)" in done.err
-    assert json.loads(done.out)  # what was measured is not lost
-    assert files(tmp_path) == []
+    for flag, name in (("--out", "r.json"), ("--faces", "faces.csv"), ("--faces", "faces.parquet")):
+        done = run("evaluate", "small", "--data", dataset, "--no-ten-views", flag, tmp_path / name, "--json")
+        assert done.code == 2
+        assert f"{name}: cannot be written (No space left on device)" in done.err
+        assert json.loads(done.out)  # what was measured is not lost
+        assert files(tmp_path) == []
 
 
 def test_a_reader_who_leaves_early_costs_the_screen_only(dataset, tmp_path):

@@ -10,7 +10,8 @@ import typer
 from mien.cli.flags import refuse_flags, with_options
 from mien.cli.report import check_outputs, classes_left_out, faces_measured, give_report, percent, span
 from mien.cli.tables import new_table, print_line, print_table
-from mien.cli.terminal import open_console, or_plain, progress_bar, warnings_shown
+from mien.cli.terminal import open_console, or_plain, progress_bar, warnings_shown, written
+from mien.errors import UsageError
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.options import EvaluateOptions
 
@@ -38,6 +39,10 @@ def evaluate(
     ],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to FILE.json.")] = None,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures to FILE.html.")] = None,
+    faces: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write one row per face, with its probabilities, to FILE: .csv or .parquet."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
     options: EvaluateOptions,
     detection: DetectionOptions,
@@ -51,11 +56,16 @@ def evaluate(
     """
     from mien.evaluate import evaluate_model
     from mien.evaluate.detection import is_detection
+    from mien.evaluate.face_rows import check_face_rows, write_face_rows
     from mien.evaluate.page import evaluation_page
 
     check_outputs(out, page)
+    if faces is not None:
+        check_face_rows(faces, data, options.training)
     console = open_console()
     if is_detection(model, data):
+        if faces is not None:
+            raise UsageError("--faces can only be used with expression models")
         refuse_flags(options, "can only be used with expression models", ("split", "threads"))
         _evaluate_detector(console, model, data, options, detection, out, page, json)
         return
@@ -63,7 +73,13 @@ def evaluate(
     with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
         evaluation = evaluate_model(model, data, options, progress=progress)
     values = evaluation.to_dict()
-    give_report(console, values, _show, lambda: evaluation_page(evaluation), out=out, page=page, json=json)
+    try:
+        if faces is not None:
+            write_face_rows(faces, evaluation.to_columns())
+    finally:
+        give_report(console, values, _show, lambda: evaluation_page(evaluation), out=out, page=page, json=json)
+    if not json:
+        written(console, faces)
 
 
 def _evaluate_detector(

@@ -2,8 +2,8 @@
 
 The order of the work is that of the files: `models` (a shipped, exported or just trained one), `scheme` (which labels
 are compared), `predict` (one pass and ten views), `votes` (the FER+ protocols), `groups`, `leaks`, then `report` (one
-model) or `comparison` (several on the same rows, with their `speed`), and `page`. Those of detectors begin with
-`detection`.
+model, with its `face_rows`) or `comparison` (several on the same rows, with their `speed`), and `page`. Those of
+detectors begin with `detection`.
 """
 
 from __future__ import annotations

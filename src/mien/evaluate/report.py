@@ -16,6 +16,7 @@ from mien.classify.calibration import softmax
 from mien.data.faces import Faces
 from mien.data.held_out import Measured, open_measured
 from mien.data.layouts import parse_attributes
+from mien.evaluate.face_rows import face_columns
 from mien.evaluate.groups import group_scores
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.models import CHECKPOINT, open_model
@@ -58,10 +59,19 @@ class Evaluation:
         the images (`mien.metrics.classification`).
     pictures : list of uint8 arrays of shape (H, W)
         The faces of ``values["confidently_wrong"]``, gray.
+    faces : Faces
+        What was measured on, N faces.
+    label : int64 array of shape (N,)
+        Index into ``values["data"]["classes"]``.
+    probabilities : float64 array of shape (N, C)
+        Of these classes, by one pass, at the temperature that the model's card gives for the face's size.
     """
 
     values: dict[str, Any]
     pictures: list[npt.NDArray[np.uint8]]
+    faces: Faces
+    label: IntArray
+    probabilities: Floats
 
     def __repr__(self) -> str:
         model, data, scores = (self.values[part] for part in ("model", "data", "one_pass"))
@@ -74,6 +84,13 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return self.values
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """A table with a row for each face, by its columns; see `mien.evaluate.face_rows.face_columns`.
+
+        It takes a second look into the dataset, for the names of the faces.
+        """
+        return face_columns(self.faces, self.values["data"]["classes"], self.label, self.probabilities)
 
 
 def evaluate_model(
@@ -220,7 +237,7 @@ def _assemble(
         ],
         "seconds": round(seconds, 1),
     }
-    return Evaluation(values, labelled.images(worst))
+    return Evaluation(values, labelled.images(worst), labelled, truth, probabilities)
 
 
 def _confidently_wrong(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> IntArray:
