@@ -193,6 +193,16 @@ def test_resume_needs_only_the_folder(mien, trained):
     ).out.replace("\n", " ")
 
 
+def test_one_process_of_a_larger_job_speaks_and_checks_as_any_other(mien, trained, tmp_path):
+    """Slurm, torchrun and Kubeflow number the tasks of a job, also where each trains by itself."""
+    done = mien("train", "--resume", "--out", trained, SLURM_PROCID="3")
+    assert "nothing was left to train" in done.out.replace("\n", " ")
+    done = mien("train", "--data", tmp_path / "none", "--out", tmp_path / "run", *QUICK, RANK="1")
+    assert (done.code, "none" in done.err) == (1, True), done.err
+    done = mien("train", "--data", tmp_path, "--out", trained, *QUICK, LOCAL_RANK="1")
+    assert (done.code, "holds a run; continue it with --resume" in done.err.replace("\n", " ")) == (2, True), done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -166,6 +166,17 @@ def test_a_folder_with_files_is_refused(tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("number", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_one_process_is_the_first_of_its_run_whatever_job_it_is_part_of(tmp_path, monkeypatch, number):
+    monkeypatch.setenv(number, "1")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is there and not empty"):
+        train(tmp_path)
+    reports = []
+    train(tmp_path / "run", reports.append, epochs=1)
+    assert [report.epoch for report in reports if report.metrics is not None] == [1]
+
+
 def test_a_task_that_cannot_start_leaves_no_folder(tmp_path):
     class Broken(ToyTask):
         def setup(self, place):

@@ -89,9 +89,10 @@ def train(
     out = out or _RUNS / _name(recipe, given)
     console = open_console()
     ended = resume and _is_complete(out)
-    with warnings_shown(is_first_process()), _Bar(console, json, out) as bar:
+    first = is_first_process(chosen.run)
+    with warnings_shown(first), _Bar(console, json, out) as bar:
         result = _run(chosen, out, resume, bar.show)
-    if not is_first_process():
+    if not first:
         return
     if json:
         print_json(_plain(result))

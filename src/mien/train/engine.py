@@ -65,7 +65,7 @@ def fit(
         At Ctrl-C or SIGTERM; everything needed to go on is saved.
     """
     files = RunFolder(folder)
-    first = is_first_process()
+    first = is_first_process(recipe.run)
     processes = recipe.run.devices * recipe.run.nodes
     if recipe.optimizer.batch_size % processes:
         raise UsageError(f"batch_size is {recipe.optimizer.batch_size}; expected a multiple of {processes} (processes)")
@@ -110,7 +110,7 @@ class _Run:
             self._restore()
         self._keeper.begin(self._raw, self._steps, len(self._history), resume)
         self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
-        with StopRequest() as self._stop, self._keeper:
+        with StopRequest(told=self._fabric.is_global_zero) as self._stop, self._keeper:
             while not self._stopped_by:
                 self._run_epoch()
             self._save()

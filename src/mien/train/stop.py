@@ -8,7 +8,6 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from mien.errors import warn
-from mien.train.process import is_first_process
 
 __all__ = ["StopRequest"]
 
@@ -20,13 +19,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """While it is open, the first Ctrl-C or SIGTERM sets `requested`; a second one ends the program at once.
 
+    Parameters
+    ----------
+    told : bool
+        Say so when it comes; one process of a run is enough.
+
     Attributes
     ----------
     requested : bool
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: bool = True) -> None:
         self.requested = False
+        self._told = told
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -44,7 +49,7 @@ class StopRequest:
         del number, frame
         self.requested = True
         self._restore()
-        if is_first_process():
+        if self._told:
             warn("stopping after the step or the validation under way; Ctrl-C again stops at once, without saving")
 
     def __exit__(
