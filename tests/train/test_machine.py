@@ -30,9 +30,15 @@ def test_half_precision_is_what_was_asked_for_or_what_the_gpu_has(
     assert computes_in_bf16(RunOptions(precision=precision), accelerator) is expected
 
 
-def test_torch_is_left_as_it_was():
+@pytest.mark.parametrize("workspace", [None, ":16:8"])
+def test_torch_is_left_as_it_was(monkeypatch, workspace):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if workspace:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", workspace)
+
     def settings():
         return (
+            os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
             torch.get_num_threads(),
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -42,7 +48,7 @@ def test_torch_is_left_as_it_was():
     try:
         before = settings()
         with torch_settings(RunOptions(deterministic=True, threads=1), CPU):
-            assert settings() == (1, True, False)
+            assert settings() == (workspace or ":4096:8", 1, True, False)
         assert settings() == before
     finally:
         torch.use_deterministic_algorithms(False)

@@ -23,6 +23,9 @@ from mien.train.single import SingleDevice
 
 __all__ = ["computes_in_bf16", "describe_machine", "open_fabric", "process_group", "silent_beside", "torch_settings"]
 
+# The memory of cuBLAS, whose usual layout makes results vary.
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
 
 def open_fabric(options: RunOptions) -> Any:
     """What a run computes with: Lightning Fabric, to `launch`, or for one device what does the same (`SingleDevice`).
@@ -74,6 +77,7 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+    workspace = os.environ.get(_WORKSPACE)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if device.type == "cuda":
@@ -81,7 +85,7 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = not options.deterministic
         torch.set_float32_matmul_precision("high")
     if options.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault(_WORKSPACE, ":4096:8")
         # A few operations have no deterministic kernel on a GPU: torch warns, where it would else end the run.
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     try:
@@ -91,6 +95,8 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[1]
         torch.set_float32_matmul_precision(before[2])
         torch.use_deterministic_algorithms(before[3], warn_only=before[4])
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
 
 
 @contextlib.contextmanager
