@@ -263,7 +263,13 @@ class Recognizer(RecognizerOptions):
         if frame_rate is not None:
             own = options_from_dict(FrameOptions, {**options, "frame_rate": frame_rate})
             frames = FrameSource(
-                images, own.frame_rate, own.interval_s, own.start_s, own.end_s, max_megapixels=self.max_megapixels
+                images,
+                own.frame_rate,
+                every_s=own.interval_s,
+                start_s=own.start_s,
+                end_s=own.end_s,
+                rotate_deg=own.rotate_deg,
+                max_megapixels=self.max_megapixels,
             )
             return VideoReadings(self, frames, own)
         for name in options:

@@ -68,6 +68,7 @@ class VideoReadings(Iterator[Reading]):
                 every_s=options.interval_s,
                 start_s=options.start_s,
                 end_s=options.end_s,
+                rotate_deg=options.rotate_deg,
                 give_up_s=options.give_up_s,
                 opener=opener,
             )

@@ -45,6 +45,14 @@ class VideoOptions:
         metavar="SECONDS",
         minimum=0.001,
     )
+    rotate_deg: int = option(
+        0,
+        "Turn the pictures clockwise by 90, 180 or 270 degrees first, as of a camera that hangs upside down.",
+        flag="--rotate",
+        metavar="DEGREES",
+        minimum=0,
+        maximum=270,
+    )
     smooth_s: float = option(
         0.2,
         "Average each person's probabilities over time with this time constant, and keep the expression "
@@ -76,6 +84,8 @@ class VideoOptions:
             raise UsageError(f"both every_s ({self.every_s:g}) and fps ({self.fps:g}) are given; expected one of them")
         if self.end_s is not None and self.end_s <= self.start_s:
             raise UsageError(f"start_s ({self.start_s:g}) and end_s ({self.end_s:g}) leave nothing between them")
+        if self.rotate_deg % 90:
+            raise UsageError(f"rotate_deg is {self.rotate_deg}; expected 0, 90, 180 or 270")
 
     @property
     def interval_s(self) -> float | None:
@@ -90,6 +100,7 @@ class VideoKeywords(TypedDict, total=False):
     fps: float | None
     start_s: float
     end_s: float | None
+    rotate_deg: int
     smooth_s: float
     max_gap_s: float
     give_up_s: float

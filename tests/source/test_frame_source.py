@@ -29,6 +29,14 @@ def test_what_is_thinned_out_is_not_decoded(tmp_path):
     assert [frame.until_s for frame in frames] == pytest.approx([0.5, 1, 1.5, 2])
 
 
+def test_images_are_turned_clockwise():
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    source = FrameSource([picture, picture], 10, rotate_deg=90)
+    assert source.info.size_wh == (20, 30)
+    for frame in source:
+        assert (frame.image == cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE)).all()
+
+
 def test_of_a_part_only_its_frames_are_decoded():
     picture = plain(1)[0]
     source = FrameSource([picture, *[b"no picture"] * 9, *[picture] * 10, b"no picture"], 10, start_s=1.0, end_s=2.0)

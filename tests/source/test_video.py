@@ -141,6 +141,14 @@ def test_a_turned_recording_is_shown_upright(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="such names are no names there")
+def test_a_camera_that_hangs_wrongly_is_turned(clip):
+    whole, _ = frames_of(clip)
+    assert VideoSource(str(clip), rotate_deg=270).info.size_wh == (120, 160)
+    for degrees, code in [(90, cv2.ROTATE_90_CLOCKWISE), (180, cv2.ROTATE_180), (270, cv2.ROTATE_90_COUNTERCLOCKWISE)]:
+        frames, _ = frames_of(clip, rotate_deg=degrees)
+        assert (frames[7].image == cv2.rotate(whole[7].image, code)).all()
+
+
 @pytest.mark.parametrize("name", ["http:127.0.0.1:9?clip.mp4", "concat:one.mp4|two.mp4"])
 def test_a_file_that_is_called_as_an_address_is_a_file(clip, tmp_path, monkeypatch, name):
     """FFmpeg would fetch it, though nobody asked for anything but the files of a folder."""

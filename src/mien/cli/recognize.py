@@ -163,6 +163,8 @@ def _check_fit(
         raise UsageError("--timeline shows videos, and no input is one")
     if options.interval_s is not None and not videos:
         raise UsageError("--every and --fps thin out videos, and no input is one")
+    if options.rotate_deg and not videos:
+        raise UsageError("--rotate turns videos, and no input is one; turn photos with another program")
     if (options.start_s or options.end_s is not None) and not videos:
         raise UsageError("--start and --end are seconds of a video, and no input is one")
     if kind == "video" and (videos != 1 or photos):

@@ -10,7 +10,7 @@ from typing import Any
 from mien.errors import InputError, UsageError
 from mien.source.frame import Frame
 from mien.source.image import DEFAULT_MAX_MEGAPIXELS, load_image, own_image
-from mien.source.video import EARLY_S, VideoInfo, next_due_s
+from mien.source.video import EARLY_S, VideoInfo, next_due_s, turned
 
 __all__ = ["FrameSource"]
 
@@ -30,6 +30,8 @@ class FrameSource:
         Read one frame in so many seconds; all by default.
     start_s, end_s : float, optional
         Yield only the frames from `start_s` on and before `end_s`, in seconds.
+    rotate_deg : int
+        Turn each image clockwise by 90, 180 or 270 degrees.
     max_megapixels : float
         Files that would decode to more are refused.
 
@@ -54,6 +56,7 @@ class FrameSource:
         every_s: float | None = None,
         start_s: float = 0.0,
         end_s: float | None = None,
+        rotate_deg: int = 0,
         max_megapixels: float = DEFAULT_MAX_MEGAPIXELS,
     ) -> None:
         self._images = iter(images)
@@ -61,6 +64,7 @@ class FrameSource:
         self._every_s = every_s
         self._start_s = start_s
         self._end_s = math.inf if end_s is None else end_s
+        self._rotate_deg = rotate_deg
         self._max_megapixels = max_megapixels
         self._started = False
         try:
@@ -106,4 +110,5 @@ class FrameSource:
             raise InputError(_NAME, f"frame {index}: {error}") from error
         time_s = index / self._rate
         until_s = min(max(next_due_s(time_s, self._every_s), time_s + 1.0 / self._rate), self._end_s)
-        return dataclasses.replace(frame, source=_NAME, index=index, time_s=time_s, until_s=until_s)
+        upright = turned(frame.image, self._rotate_deg)
+        return dataclasses.replace(frame, image=upright, source=_NAME, index=index, time_s=time_s, until_s=until_s)

@@ -20,7 +20,7 @@ from mien.source.container import Container, read_container
 from mien.source.frame import Frame
 from mien.source.name import is_live_name, is_network, shown_name
 
-__all__ = ["EARLY_S", "VideoInfo", "VideoSource", "next_due_s"]
+__all__ = ["EARLY_S", "VideoInfo", "VideoSource", "next_due_s", "turned"]
 
 _BUFFER_BYTES = 48 << 20
 _BUFFER_FRAMES = 16
@@ -77,6 +77,8 @@ class VideoSource:
     start_s, end_s : float, optional
         Yield only the frames from `start_s` on and before `end_s`, in seconds. Numbers and times stay those of the
         whole video.
+    rotate_deg : int
+        Turn each picture clockwise by 90, 180 or 270 degrees.
     give_up_s : float
         How long a broken network stream is tried again, in seconds.
     opener : callable
@@ -105,6 +107,7 @@ class VideoSource:
         every_s: float | None = None,
         start_s: float = 0.0,
         end_s: float | None = None,
+        rotate_deg: int = 0,
         give_up_s: float = 30.0,
         opener: Callable[[str], Capture] = open_capture,
     ) -> None:
@@ -112,6 +115,7 @@ class VideoSource:
         self._every_s = every_s
         self._start_s = start_s
         self._end_s = math.inf if end_s is None else end_s
+        self._rotate_deg = rotate_deg
         self._give_up_s = give_up_s
         self._opener = opener
         self._started = False
@@ -319,7 +323,7 @@ class VideoSource:
         if (aspect := self._pixel_aspect_ratio()) != 1.0:
             height, width = image.shape[:2]
             image = cv2.resize(image, (max(1, round(width * aspect)), height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(image, np.uint8)
+        return turned(np.asarray(image, np.uint8), self._rotate_deg)
 
     def _pixel_aspect_ratio(self) -> float:
         """Width over height of the upright picture's pixels: 1 for square ones; DV and DVD have others."""
@@ -328,6 +332,11 @@ class VideoSource:
             return 1.0
         lies = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
         return high / wide if lies else wide / high
+
+
+def turned(image: npt.NDArray[np.uint8], clockwise_deg: int) -> npt.NDArray[np.uint8]:
+    """The picture turned by a multiple of 90 degrees; `image` itself where that is 0."""
+    return np.ascontiguousarray(np.rot90(image, -clockwise_deg // 90)) if clockwise_deg else image
 
 
 def next_due_s(time_s: float, every_s: float | None) -> float:
