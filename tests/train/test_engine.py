@@ -239,11 +239,6 @@ def test_the_network_is_settled_before_it_is_validated_and_kept(tmp_path, optimi
     assert len(settled) == 2  # Once an epoch: it may take long.
 
 
-def test_too_few_images_for_a_batch(tmp_path):
-    with pytest.raises(UsageError, match="fewer training images than a batch has"):
-        train(tmp_path / "run", points=16)
-
-
 def test_no_gpu_where_one_was_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="finds no GPU; use --accelerator cpu"):

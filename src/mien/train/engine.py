@@ -154,11 +154,6 @@ class _Run:
             compiled = torch.compile(network, mode="reduce-overhead" if recipe.run.compile == "graphs" else None)
         self._network, self._optimizer = self._fabric.setup(compiled, optimizer)
         self._steps = self._task.steps_per_epoch
-        if self._steps < 1:
-            raise UsageError(
-                f"there are fewer training images than a batch has (batch_size {recipe.optimizer.batch_size}); "
-                "use a smaller one"
-            )
         self._log = StepLog(self._steps, device)
         self._budget = Budget(recipe.schedule, self._steps)
         self._rate = LearningRate(recipe.schedule, recipe.optimizer.rate, self._steps)

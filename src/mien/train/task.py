@@ -114,10 +114,11 @@ class Task(Protocol):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch, the same in every process; known after `setup`.
+        """Steps of an epoch, at least 1, the same in every process; known after `setup`.
 
         All batches have the same shape (drop the last, incomplete one, or fill it up), so that graphs can be
-        captured. ``recipe.optimizer.batch_size`` counts the images of all processes together.
+        captured. ``recipe.optimizer.batch_size`` counts the images of all processes together, and is a multiple of
+        their number.
         """
         ...
 

@@ -141,8 +141,6 @@ def test_processes_learn_from_different_rows_and_validate_all(dataset: Path) -> 
     assert isinstance(total, torch.Tensor)
     assert total[:-1].sum().item() == 40
     assert total[:-1].reshape(2, 7, 7).sum(dim=0).trace().item() / 40 == pytest.approx(alone["accuracy"])
-    with pytest.raises(UsageError, match="batch_size 17 cannot be shared by 2"):
-        ready(recipe(dataset, batch_size=17), Place(torch.device("cpu"), 0, 2))
 
 
 def test_a_row_counts_the_same_in_whichever_process(dataset: Path) -> None:

@@ -67,10 +67,6 @@ class DetectorTask:
         data = self._recipe.data
         if data.photos is None:
             raise UsageError("no photos to learn from; give --photos FILE.parquet, which 'mien data photos' writes")
-        if self._recipe.optimizer.batch_size % place.world_size:
-            raise UsageError(
-                f"batch_size {self._recipe.optimizer.batch_size} cannot be shared by {place.world_size} processes"
-            )
         self._place = place
         dataset = PhotoDataset(data.photos)
         if data.choose_on == "train" or data.choose_on not in dataset.splits:

@@ -70,12 +70,7 @@ class ExpressionTask:
         """Read the data, bring it to the device, load the teachers and build the network."""
         recipe = self.recipe
         self._place = place
-        self._batch_size, over = divmod(recipe.optimizer.batch_size, place.world_size)
-        if over or not self._batch_size:
-            raise UsageError(
-                f"batch_size {recipe.optimizer.batch_size} cannot be shared by {place.world_size} processes; "
-                f"expected a multiple of {place.world_size}"
-            )
+        self._batch_size = recipe.optimizer.batch_size // place.world_size
         self._training, self._validation = open_rows(recipe.data, recipe.run.seed)
         self._network_spec = make_network_spec(recipe, self._training)
         network = self._make_network()
