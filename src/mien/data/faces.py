@@ -55,6 +55,8 @@ class Faces:
         Those of them with an exact copy there; None where that is not known.
     leaked_by : str
         How that is known.
+    rows : int64 array of shape (N,)
+        Where each face is in the dataset, from 0.
     attributes : dict of str to str array of shape (N,)
         What else is known of each face, by the names that were asked for; empty texts where nothing is.
     groups : int64 array of shape (N,) or None
@@ -75,7 +77,7 @@ class Faces:
     leaked_exactly: npt.NDArray[np.bool_] | None
     leaked_by: str
     _fetch: Callable[[IntArray], list[Stored]] = dataclasses.field(repr=False)
-    _rows: IntArray = dataclasses.field(repr=False)
+    rows: IntArray = dataclasses.field(repr=False)
     attributes: Mapping[str, npt.NDArray[np.str_]] = dataclasses.field(default_factory=dict)
     groups: IntArray | None = None
     part: str = ""
@@ -96,7 +98,7 @@ class Faces:
             votes=None if self.votes is None else self.votes[kept],
             leaked=None if self.leaked is None else self.leaked[kept],
             leaked_exactly=None if self.leaked_exactly is None else self.leaked_exactly[kept],
-            _rows=self._rows[kept],
+            rows=self.rows[kept],
             attributes={name: values[kept] for name, values in self.attributes.items()},
             groups=None if self.groups is None else self.groups[kept],
         )
@@ -110,7 +112,7 @@ class Faces:
             If an image is damaged; it is named.
         """
         with _readable(self.source):
-            stored = self._fetch(self._rows[index])
+            stored = self._fetch(self.rows[index])
         return [cut_face(_decode(pixels, where, color), box) for pixels, box, where in stored]
 
     def squares(self, side_px: int = 48, progress: Progress | None = None) -> Image:
@@ -139,7 +141,7 @@ class Faces:
     def digests(self, index: IntArray) -> list[bytes]:
         """A checksum of what is stored of each of some rows: a file's bytes, or pixels."""
         with _readable(self.source):
-            stored = self._fetch(self._rows[index])
+            stored = self._fetch(self.rows[index])
         return [
             hashlib.blake2b(pixels if isinstance(pixels, bytes) else pixels.tobytes(), digest_size=16).digest()
             for pixels, _, _ in stored
@@ -148,7 +150,7 @@ class Faces:
     def names(self, index: IntArray) -> list[str]:
         """What to call some rows."""
         with _readable(self.source):
-            return [where for _, _, where in self._fetch(self._rows[index])]
+            return [where for _, _, where in self._fetch(self.rows[index])]
 
 
 def open_faces(
@@ -290,7 +292,7 @@ def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str], attrib
         leaked_exactly=None,
         leaked_by="the dataset's column 'leaked'" if known else "",
         _fetch=_DatasetRows(dataset),
-        _rows=rows,
+        rows=rows,
         attributes={name: dataset.attributes[name][rows] for name in attributes},
         groups=dataset.row_groups()[rows],
     )
@@ -338,7 +340,7 @@ def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str], attribu
         leaked_exactly=None,
         leaked_by="",
         _fetch=_ItemRows(items),
-        _rows=np.arange(len(items)),
+        rows=np.arange(len(items)),
         attributes={
             name: np.array([(item.attributes or {}).get(name, "") for item in items], np.str_) for name in attributes
         },

@@ -51,7 +51,7 @@ def face_columns(
     """
     columns: dict[str, list[Any]] = {}
     if is_dataset(Path(faces.source)):
-        columns["index"] = faces._rows.tolist()
+        columns["index"] = faces.rows.tolist()
     # A part at a time: the images are read with the names.
     parts = np.split(np.arange(len(faces)), range(_CHUNK, len(faces), _CHUNK))
     columns["name"] = [utf8_text(name) for part in parts for name in faces.names(part)]

@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
 _CHUNK = 256
 _UPSCALE = 2
+_PREFIX = "probability_"
+"""Of the columns that `mien evaluate --faces` writes, among labels, names and attributes."""
 
 
 def model_outputs(
@@ -124,9 +126,9 @@ def read_probabilities(path: str | os.PathLike[str], rows: int, labels: Sequence
     ----------
     path : path
         ``.npy``: an array of shape (N, K), classes in the dataset's order. ``.csv`` or ``.parquet``: one column a
-        class, by its name in any spelling (``happy`` or ``p_happy``); with a column ``index`` the rows may be some of
-        the dataset's in any order, without it they are all of them in order. In Parquet also one list column
-        ``probabilities``.
+        class, by its name in any spelling (``happy`` or ``p_happy``), or a table of `mien evaluate --faces`; with a
+        column ``index`` the rows may be some of the dataset's in any order, without it they are all of them in order.
+        In Parquet also one list column ``probabilities``.
     rows : int
         Rows of the dataset.
     labels : sequence of str
@@ -169,6 +171,8 @@ def _from_columns(columns: dict[str, list[Any]], labels: Sequence[str]) -> tuple
     index = [int(value) for value in columns.pop("index")] if "index" in columns else None
     if "probabilities" in columns:
         return index, columns["probabilities"]
+    if own := {name: column for name, column in columns.items() if name.startswith(_PREFIX)}:
+        columns = {name.removeprefix(_PREFIX): column for name, column in own.items()}
     named = {}
     for name, column in columns.items():
         plain = name.strip().lower().removeprefix("p_")
