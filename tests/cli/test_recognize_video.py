@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -331,6 +332,7 @@ def test_a_network_camera_until_ctrl_c():
     server.stop()
     assert [json.loads(line)["faces"] for line in lines] == [0, 0, 0]
     assert child.returncode == 0
+    assert re.search(r"note: .*/live: times count from 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC", said)
     assert "Traceback" not in said
 
 

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
@@ -77,6 +78,15 @@ def test_a_quick_reader_loses_nothing():
     assert [item.index for item in items[:-1]] == list(range(50))
     assert source.dropped == 0
     assert "stopped giving pictures after 50 frames" in items[-1].problem
+
+
+def test_the_clock_of_a_live_source_can_be_told_from_its_times():
+    before = datetime.now(timezone.utc)
+    source = VideoSource("camera:0", opener=lambda _: FakeCamera(count=20))
+    last_s = [item.time_s for item in source if not isinstance(item, InputError)][-1]
+    assert (
+        before <= source.info.started <= source.info.started + timedelta(seconds=last_s) <= datetime.now(timezone.utc)
+    )
 
 
 def test_live_sources_are_thinned_by_the_clock():

@@ -118,6 +118,8 @@ class VideoRun(RecognizeRun):
 
     def _tell(self, readings: VideoReadings, frames: int, seconds: float) -> None:
         parts = []
+        if (started := readings.info.started) is not None:
+            parts.append(f"times count from {started:%Y-%m-%d %H:%M:%S}.{started.microsecond // 1000:03} UTC")
         if readings.dropped:
             share = readings.dropped / max(1, readings.dropped + frames)
             parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import cv2
@@ -52,6 +53,8 @@ class VideoInfo:
         Length in seconds, as the file says; None for live sources and where the file does not tell.
     live : bool
         True for cameras and streams without an end: frames that come too fast are dropped.
+    started : datetime or None
+        Of a live source the clock time, in UTC, from which its times are counted; None for files.
     """
 
     source: str
@@ -59,6 +62,7 @@ class VideoInfo:
     frame_rate: float
     duration_s: float | None
     live: bool
+    started: datetime | None = None
 
 
 class VideoSource:
@@ -126,7 +130,7 @@ class VideoSource:
         # An address may name a file: it has an end, and nothing of it is dropped.
         live = is_live_name(name) and not (is_network(name) and count)
         self._container = Container("") if is_live_name(name) else read_container(name)
-        self._opened_s = time.monotonic()
+        self._opened_s, now = time.monotonic(), datetime.now(timezone.utc)
         first = self._retrieve() if self._capture.grab() else None
         if first is None:
             hint = "" if is_live_name(name) or not count else self._why_no_frame()
@@ -139,7 +143,9 @@ class VideoSource:
         if problem := self._why_no_part(live, duration_s):
             self._capture.release()
             raise problem
-        self.info = VideoInfo(shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live)
+        self.info = VideoInfo(
+            shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live, now if live else None
+        )
         room = max(2, min(_BUFFER_FRAMES, _BUFFER_BYTES // first.nbytes))
         self._buffer: Buffer[Frame | InputError] = Buffer(_LIVE_FRAMES if live else room, live)
 
