@@ -160,7 +160,9 @@ def test_nothing_leaks_to_the_user(
     assert logging.root.manager.disable == 0
 
 
+@pytest.mark.parametrize("error", [0.1, float("nan")])
 def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
+    error: float,
     network: ExpressionNetwork,
     images: np.ndarray,
     faces: LabelledFaces,
@@ -169,7 +171,7 @@ def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
     right = ExpressionNetwork.normalise
-    monkeypatch.setattr(ExpressionNetwork, "normalise", lambda self, pixels: right(self, pixels) + 0.1)
+    monkeypatch.setattr(ExpressionNetwork, "normalise", lambda self, pixels: right(self, pixels) + error)
     with pytest.raises(ModelError, match="differs from torch"):
         export_expression_model(
             tmp_path / "tiny.safetensors",

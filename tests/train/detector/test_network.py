@@ -81,6 +81,20 @@ def test_what_is_no_checkpoint_of_a_detector(tmp_path: Path) -> None:
     assert is_detector_checkpoint(CHECKPOINT)
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = FaceDetectorNetwork().eval()
+    with torch.no_grad():
+        network.get_parameter("o.0.weight")[5, 0] = float("nan")
+    save_detector(network, tmp_path / "nan.safetensors")
+    with pytest.raises(ModelError, match=r"NaN or infinity: \['o\.0\.weight'\]"):
+        export_detector(tmp_path / "nan.safetensors", tmp_path / "nan.onnx")
+    # Nor does an export agree with torch where both give NaN.
+    monkeypatch.setattr("mien.export.detector.load_detector", lambda path: network)
+    with pytest.raises(ModelError, match="differs from torch by nan"):
+        export_detector(tmp_path / "nan.safetensors", tmp_path / "nan.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["nan.safetensors"]
+
+
 def test_save_and_load(tmp_path: Path) -> None:
     network = FaceDetectorNetwork()
     save_detector(network, tmp_path / "new.safetensors", {"epoch": "3"})

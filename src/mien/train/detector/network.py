@@ -136,7 +136,7 @@ def load_detector(path: Path) -> FaceDetectorNetwork:
     Raises
     ------
     ModelError
-        If it cannot be read, or holds another network.
+        If it cannot be read, holds another network, or holds NaN.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -156,5 +156,8 @@ def load_detector(path: Path) -> FaceDetectorNetwork:
             f"{path}: is no checkpoint of the face detector: {len(wrong)} tensors missing, unknown or of another "
             f"shape, such as {json.dumps(wrong[:3])}"
         )
+    broken = sorted(name for name, value in tensors.items() if not bool(torch.isfinite(value).all()))
+    if broken:
+        raise ModelError(f"{path}: weights hold NaN or infinity: {broken[:5]}")
     network.load_state_dict(tensors, strict=False)
     return network
