@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import signal
 import threading
+import weakref
+from collections.abc import Iterator
+from multiprocessing import active_children, resource_tracker
+from multiprocessing.process import BaseProcess
 from types import FrameType, TracebackType
 from typing import Any
 
 from mien.errors import warn
 
-__all__ = ["StopRequest"]
+__all__ = ["StopRequest", "deaf_workers", "ignore_stops"]
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -60,3 +66,41 @@ class StopRequest:
     def _restore(self) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+
+
+_deaf: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+
+
+@contextlib.contextmanager
+def deaf_workers() -> Iterator[None]:
+    """Processes that are started in here go on at Ctrl-C and SIGTERM, which come to all processes of a group alike.
+
+    They have to work until the step under way is done; whoever started them ends them. Give them `ignore_stops`, too.
+    """
+    known = set(active_children())
+    # A signal that is held back comes afterwards, and is held back in new processes from their first moment on.
+    # Windows cannot.
+    holds = hasattr(signal, "pthread_sigmask")
+    if holds:
+        # Its own start would end the holding.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        if holds:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _deaf.update(set(active_children()) - known)
+
+
+def ignore_stops() -> None:
+    """In a worker process: leave Ctrl-C and SIGTERM to whoever started it."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_the_deaf() -> None:
+    """End workers that are still there, before `multiprocessing` sends them SIGTERM and waits."""
+    for process in list(_deaf):
+        process.kill()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from mien.train.detector.task import DetectorTask
 from mien.train.detector.validate import detector_of
 from mien.train.options import ExpressionRecipe
 from mien.train.options.detector import DetectorRecipe
-from mien.train.recipe import change_recipe, read_recipe
+from mien.train.recipe import change_recipe, read_recipe, write_recipe
 from mien.train.run import make_task, train_model
 from mien.train.task import Place, Step
 from tests.photos_on_disk import make_photos
+from tests.train.signalled import run_alone
 
 ROOT = Path(__file__).parents[3]
 CPU = Place(torch.device("cpu"))
@@ -82,6 +84,38 @@ def test_other_systems_start_fresh_processes(recipe: DetectorRecipe, monkeypatch
     monkeypatch.setattr("mien.train.detector.task.sys.platform", "darwin")
     step = Step(0, 1, 0.0, 7)
     assert same(ahead.batch(step), here.batch(step))
+
+
+MAKING = """
+import os, signal, sys, time
+import torch
+from pathlib import Path
+from mien.train.detector.task import DetectorTask
+from mien.train.recipe import read_recipe
+from mien.train.stop import StopRequest
+from mien.train.task import Place, Step
+
+task = DetectorTask(read_recipe(Path(sys.argv[1])))
+task.setup(Place(torch.device("cpu")))
+with StopRequest() as stop:
+    for index in range(20):
+        task.batch(Step(0, index, 0.0, 7))
+        if index == 3:
+            os.killpg(0, int(sys.argv[2]))
+            time.sleep(0.2)
+print(stop.requested)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_go_on_where_a_signal_comes_to_all_processes(
+    recipe: DetectorRecipe, tmp_path: Path, number: signal.Signals
+) -> None:
+    """And they end with the program, also in the middle of an epoch."""
+    write_recipe(change_recipe(recipe, {"mosaic_workers": 2, "mosaics_an_epoch": 80}), tmp_path / "recipe.yaml")
+    done = run_alone(MAKING, tmp_path / "recipe.yaml", int(number))
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    assert done.stderr.count("stopping after") == 1
 
 
 def test_train_export_find(recipe: DetectorRecipe, tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from mien.errors import InputError
 from mien.train.expression.images import ResidentImages, StreamedImages, open_images
 from mien.zoo.card import InputSpec
 from tests.sets import smooth_faces, write_class_folders, write_dataset
+from tests.train.signalled import run_alone
 
 CPU = torch.device("cpu")
 ORDER = np.array([[3, 0, 8], [5, 5, 1]])
@@ -78,6 +80,31 @@ def test_damage_that_a_worker_process_finds_is_named(tmp_path: Path) -> None:
     streamed = StreamedImages(open_faces(path), input_spec(), CPU, workers=1)
     with pytest.raises(InputError, match=r"002\.png"):
         list(streamed.batches(np.array([[0, 1, 2]])))
+
+
+READING = """
+import os, signal, sys
+import numpy as np, torch
+from mien.data.faces import open_faces
+from mien.train.expression.images import StreamedImages
+from mien.train.stop import StopRequest
+from mien.zoo.card import InputSpec
+
+spec = InputSpec("image", (24, 24), "gray", "uint8", 0.5, 0.25)
+streamed = StreamedImages(open_faces(sys.argv[1]), spec, torch.device("cpu"), workers=1)
+with StopRequest() as stop:
+    for count, _ in enumerate(streamed.batches(np.zeros((30, 2), np.int64)), 1):
+        if count == 3:
+            os.killpg(0, int(sys.argv[2]))
+print(count, stop.requested)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_go_on_where_a_signal_comes_to_all_processes(tmp_path: Path, number: signal.Signals) -> None:
+    done = run_alone(READING, write_dataset(tmp_path / "a.parquet", smooth_faces(3)), int(number))
+    assert (done.returncode, done.stdout) == (0, "30 True\n"), done.stderr
+    assert done.stderr.count("stopping after") == 1
 
 
 def test_colour_comes_as_rgb(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from mien.train.detector.photos import CroppedFaces, PhotoStore, find_in_crops, 
 from mien.train.detector.validate import ChoosingPhotos
 from mien.train.options import Recipe
 from mien.train.options.detector import DetectorRecipe
+from mien.train.stop import deaf_workers, ignore_stops
 from mien.train.task import Place, Step, derived_seed
 
 __all__ = ["DetectorTask", "collate"]
@@ -118,17 +119,18 @@ class DetectorTask:
             # A forked process has OpenCV's settings but not its threads, and would wait for them for ever.
             threads = cv2.getNumThreads()
             cv2.setNumThreads(1)
-            self._ahead = iter(
-                DataLoader(
-                    self._mosaics,
-                    batch_sampler=keys,
-                    num_workers=workers,
-                    collate_fn=list,
-                    prefetch_factor=4,
-                    # Forked processes share the decoded photos; others would each be sent a copy of them all.
-                    multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
-                )
+            loader = DataLoader(
+                self._mosaics,
+                batch_sampler=keys,
+                num_workers=workers,
+                collate_fn=list,
+                prefetch_factor=4,
+                worker_init_fn=_begin_work,
+                # Forked processes share the decoded photos; others would each be sent a copy of them all.
+                multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
             )
+            with deaf_workers():
+                self._ahead = iter(loader)
             cv2.setNumThreads(threads)
         images = next(self._ahead)
         last = step.index + 1 == self.steps_per_epoch
@@ -158,6 +160,11 @@ class DetectorTask:
         """The same rate for every parameter."""
         del name
         return 1.0
+
+
+def _begin_work(worker: int) -> None:
+    del worker
+    ignore_stops()
 
 
 class _StepKeys:

@@ -7,7 +7,7 @@ batches, and both come through `mien.classify.preprocess.whole_batch`.
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +20,7 @@ from mien.classify.preprocess import whole_batch
 from mien.data.faces import Faces
 from mien.errors import InputError
 from mien.parallel import usable_cores
+from mien.train.stop import deaf_workers, ignore_stops
 from mien.zoo.card import InputSpec
 
 __all__ = ["ImageBatches", "ResidentImages", "StreamedImages", "open_images"]
@@ -126,17 +127,16 @@ class StreamedImages:
         self._order = _Order()
         options: dict[str, Any] = {}
         if workers:
-            # A process that is forked while other threads run may hang; a fresh one cannot.
-            known = multiprocessing.get_all_start_methods()
-            method = "forkserver" if "forkserver" in known else "spawn"
-            options = {"multiprocessing_context": method, "persistent_workers": True, "prefetch_factor": 4}
+            # A process that is forked while other threads run may hang; a fresh one cannot. (A server that forks would
+            # end at SIGTERM, and its processes with it.)
+            options = {"multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4}
         self._loader: Any = torch.utils.data.DataLoader(
             _Decoder(faces, spec),
             batch_size=None,
             sampler=self._order,
             num_workers=workers,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin_work,
             # Otherwise a seed for the workers, which draw nothing, is taken from torch's global generator.
             generator=torch.Generator().manual_seed(0),
             **options,
@@ -145,7 +145,9 @@ class StreamedImages:
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`."""
         self._order.batches = list(order)
-        for images in self._loader:
+        with deaf_workers() if self._loader.num_workers else contextlib.nullcontext():
+            loaded = iter(self._loader)
+        for images in loaded:
             if isinstance(images, _Damaged):
                 raise InputError(images.source, images.problem)
             yield images.to(self._device, non_blocking=True)
@@ -186,8 +188,9 @@ class _Decoder(torch.utils.data.Dataset[torch.Tensor | _Damaged]):
         return torch.from_numpy(np.asarray(whole_batch(faces, self._spec), np.uint8))
 
 
-def _one_thread(worker: int) -> None:
+def _begin_work(worker: int) -> None:
     del worker
+    ignore_stops()
     import cv2
 
     cv2.setNumThreads(1)
