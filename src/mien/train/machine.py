@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -15,13 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import mien
 from mien.errors import MienError, MissingExtraError, UsageError
 from mien.train.options import RunOptions
 from mien.train.single import SingleDevice
 
-__all__ = ["computes_in_bf16", "describe_machine", "open_fabric", "process_group", "silent_beside", "torch_settings"]
+__all__ = [
+    "compiled_too",
+    "computes_in_bf16",
+    "describe_machine",
+    "open_fabric",
+    "process_group",
+    "silent_beside",
+    "torch_settings",
+]
 
 # The memory of cuBLAS, whose usual layout makes results vary.
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -77,6 +87,8 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+    limit = _version_limit() if options.compile != "none" else None
+    versions = None if limit is None else getattr(*limit)
     workspace = os.environ.get(_WORKSPACE)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -97,6 +109,26 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[3], warn_only=before[4])
         if workspace is None:
             os.environ.pop(_WORKSPACE, None)
+        if limit is not None:
+            setattr(*limit, versions)
+
+
+def compiled_too(network: nn.Module) -> Any:
+    """Compile one more network beside the one that is trained; within `torch_settings`.
+
+    Networks of one class have one code, of which torch keeps some eight versions and then silently runs uncompiled. So
+    each makes room for its own.
+    """
+    limit = _version_limit()
+    setattr(*limit, getattr(*limit) + 1)
+    return torch.compile(network, dynamic=False)
+
+
+def _version_limit() -> tuple[Any, str]:
+    """Where torch keeps how many versions of a function it compiles; loaded here, because that takes a second."""
+    config = importlib.import_module("torch._dynamo.config")
+    # Torch 2.4 and 2.5 only know the second name.
+    return config, "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
 
 
 @contextlib.contextmanager

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional
 
 from mien.classify import OnnxClassifier, take_views
@@ -17,6 +19,8 @@ from mien.train.architectures import FER7_HEAD, FERPLUS_HEAD, HeadSpec
 from mien.train.checkpoint import load_checkpoint, save_checkpoint
 from mien.train.classifier import TorchClassifier
 from mien.train.expression.distill import Teachers, distillation_loss, fitted, teacher_file, ten_views
+from mien.train.machine import torch_settings
+from mien.train.options import RunOptions
 from mien.zoo import find_model
 from tests.sets import smooth_faces
 from tests.train.networks import plain_network
@@ -56,6 +60,24 @@ def test_the_ensemble_is_the_mean_of_its_members(tmp_path: Path) -> None:
         assert not torch.allclose(one, two, atol=0.01)
         np.testing.assert_allclose(mean.numpy(), ((one + two) / 2).numpy(), atol=1e-6)
         np.testing.assert_allclose(mean.sum(dim=1).numpy(), 1.0, atol=1e-5)
+
+
+def test_many_teachers_are_all_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch gives up on the ninth version of a function, and all teachers' code is the same function."""
+    config = torch._dynamo.config
+    limit = config.cache_size_limit
+    paths = [saved(tmp_path / str(number), widths=(4 + number,)) for number in range(limit + 1)]
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    torch.compiler.reset()
+    with torch_settings(RunOptions(compile="network"), CPU):
+        got = Teachers(paths, BOTH, CPU, compiled=True)(pictures(), 2.0)[0]
+    wanted = Teachers(paths, BOTH, CPU)(pictures(), 2.0)[0]
+    assert got is not None
+    assert wanted is not None
+    np.testing.assert_allclose(got.numpy(), wanted.numpy(), atol=1e-6)
+    assert counter.frame_count == len(paths)
+    assert config.cache_size_limit == limit
 
 
 def test_ten_views_are_averaged(tmp_path: Path) -> None:
