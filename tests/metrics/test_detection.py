@@ -85,6 +85,15 @@ def test_equal_scores_are_cut_together() -> None:
     assert (recall[0], threshold[0]) == (0.0, 1.0)
 
 
+def test_finds_of_equal_score_have_one_precision_whichever_photo_comes_first() -> None:
+    hit, false = (0, 0, 40, 40), (300, 0, 340, 40)
+    photos = [finds((0.9, *hit)), finds((0.8, *false)), finds((0.8, *hit))]
+    for order in ((0, 1, 2), (0, 2, 1)):
+        pooled = pool([photos[i] for i in order], [truth(hit)] * 3, iou_threshold=0.5, min_face_px=20)
+        # Two of three finds are right from 0.8 on.
+        assert average_precision(pooled) == pytest.approx((1 + 2 / 3) / 3)
+
+
 def test_no_face_and_no_find() -> None:
     pooled = pool([Detections.empty()], [truth()], iou_threshold=0.5, min_face_px=20)
     assert average_precision(pooled) is None

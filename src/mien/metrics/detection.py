@@ -215,12 +215,13 @@ def landmark_errors(landmarks_xy: FloatArray, truth: Truth, face: npt.NDArray[np
 
 
 def average_precision(finds: Finds) -> float | None:
-    """Area under precision over recall, every point of it; None without a face that counts."""
+    """Area under precision over recall, at every score that there is; None without a face that counts."""
     faces = int(finds.counts.sum())
     if not faces:
         return None
-    hits = np.cumsum(finds.hit == 1)
-    false = np.cumsum(finds.hit == 0)
+    last = _last_of_equal(finds.score)
+    hits = np.cumsum(finds.hit == 1)[last]
+    false = np.cumsum(finds.hit == 0)[last]
     precision = hits / np.maximum(hits + false, 1)
     # At each recall the best precision at that recall or beyond.
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -248,10 +249,10 @@ def recall_at_false_finds(
     if weights is None:
         weights = np.ones((1, finds.photos))
     faces = weights[:, finds.face_photo[finds.counts]].sum(axis=1)
-    # Neutral finds change nothing. A cut cannot lie between equal scores: the last of them decides.
+    # Neutral finds change nothing.
     own = finds.hit >= 0
     score, photo, hit = finds.score[own], finds.photo[own], finds.hit[own]
-    last = np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else np.zeros(0, np.intp)
+    last = _last_of_equal(score)
     recall = np.zeros(len(weights))
     threshold = np.ones(len(weights))
     for row, weight in enumerate(weights):
@@ -263,6 +264,11 @@ def recall_at_false_finds(
             recall[row] = np.sum((each * (hit == 1))[: cut + 1])
             threshold[row] = score[cut]
     return np.where(faces > 0, recall / np.maximum(faces, 1e-9), np.nan), threshold
+
+
+def _last_of_equal(score: FloatArray) -> npt.NDArray[np.intp]:
+    """Where finds can be cut, by their scores in order: a cut cannot lie between equal ones."""
+    return np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else np.zeros(0, np.intp)
 
 
 def share_found(finds: Finds, threshold: float, of: npt.NDArray[np.bool_]) -> tuple[int, int]:
