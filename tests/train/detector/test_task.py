@@ -12,6 +12,8 @@ import torch
 from mien.detect import open_detector
 from mien.errors import UsageError
 from mien.export.detector import export_detector
+from mien.train.detector import photos
+from mien.train.detector.photos import PhotoStore, TrainingPhoto
 from mien.train.detector.task import DetectorTask
 from mien.train.detector.validate import detector_of
 from mien.train.options import ExpressionRecipe
@@ -189,3 +191,18 @@ def test_processes_share_the_photos_that_choose(recipe: DetectorRecipe) -> None:
     seen = task.validate(network)
     assert set(seen) == set(expected)
     assert len(rows[1]) == int(counts.sum())
+
+
+def test_decoding_ahead_stops_at_the_first_photo_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def decode(data: bytes, name: str) -> np.ndarray:
+        read.append(name)
+        return np.zeros((10, 10), np.uint8)
+
+    monkeypatch.setattr(photos, "decode_gray", decode)
+    monkeypatch.setattr(photos, "_KEPT_PIXELS", 250)
+    nobody = TrainingPhoto(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, bool),
+                           np.zeros((0, 4), np.float32))  # fmt: skip
+    PhotoStore([b""] * 10, [nobody] * 10, np.ones(10)).decode()
+    assert read == ["photo 0", "photo 1", "photo 2"]

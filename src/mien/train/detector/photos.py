@@ -124,11 +124,11 @@ class PhotoStore:
         return min(int(np.searchsorted(self._cumulative, rng.random())), len(self) - 1)
 
     def decode(self) -> None:
-        """Decode all photos that are kept."""
+        """Decode photos as long as they are kept."""
         for index in range(len(self)):
-            if self._kept_pixels >= _KEPT_PIXELS:
-                break
             self.gray(index)
+            if index not in self._gray:
+                break
 
     def gray(self, index: int) -> GrayImage:
         """A photo's pixels, uint8 (H, W)."""
