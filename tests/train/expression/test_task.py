@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from mien.data.faces import open_faces
 from mien.errors import MienWarning, UsageError
 from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import LEARNED_KEY, load_checkpoint, read_checkpoint, save_checkpoint
-from mien.train.expression.task import Batch, ExpressionTask
+from mien.train.expression.images import ResidentImages
+from mien.train.expression.task import Batch, ExpressionTask, _copies
 from mien.train.options import (
     AugmentOptions,
     DataOptions,
@@ -199,6 +201,19 @@ def task_input(image: np.ndarray) -> np.ndarray:
 
     small = cv2.resize(image, (16, 16), interpolation=cv2.INTER_AREA)
     return ((small / 255 - 0.5077) / 0.255).astype(np.float32)
+
+
+def test_copies_are_looked_for_without_a_copy_of_all_pixels() -> None:
+    pixels = torch.randint(0, 256, (4000, 1, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    other = torch.cat([pixels[7:9], 255 - pixels[:1]])
+    tracemalloc.start()
+    try:
+        found = _copies(ResidentImages(other), ResidentImages(pixels), 3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.tolist() == [True, True, False]
+    assert peak < pixels.numel() / 4
 
 
 def test_copies_are_counted_apart(tmp_path: Path) -> None:
