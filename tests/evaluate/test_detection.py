@@ -14,8 +14,8 @@ from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame,
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import detection_page
 from mien.evaluate.detection_run import MeasuredPhotos
-from mien.evaluate.detection_scores import landmark_scores
-from mien.metrics.detection import Truth, pool
+from mien.evaluate.detection_scores import landmark_scores, overall_scores
+from mien.metrics.detection import Truth, bootstrap_weights, pool
 from mien.train.detector.network import FaceDetectorNetwork, save_detector
 from tests.metrics.test_detection import POINTS, boxes, truth
 from tests.photos_on_disk import astronaut_photo, make_photos
@@ -99,6 +99,14 @@ def test_landmarks_of_faces_that_do_not_count_are_left_out() -> None:
     scores = landmark_scores(finds, 0.5)
     assert (scores["faces"], scores["mean"]) == (1, 0.1)
     assert landmark_scores(finds, 0.5, finds.size_px < 20)["faces"] == 1
+
+
+def test_no_face_gives_no_interval() -> None:
+    """And numpy does not warn, which is an error here."""
+    none = Truth(boxes(), np.zeros((0, 5, 2), np.float32), boxes())
+    finds = pool([Detections.empty()] * 3, [none] * 3, iou_threshold=0.5, min_face_px=20)
+    scores = overall_scores(finds, bootstrap_weights(3, 50))
+    assert (scores["ap"], scores["recall"], scores["recall_interval_95"]) == (None, None, [None, None])
 
 
 def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

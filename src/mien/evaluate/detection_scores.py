@@ -36,8 +36,10 @@ def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any
     """
     (recall,), (threshold,) = recall_at_false_finds(finds)
     sampled, _ = recall_at_false_finds(finds, weights=weights)
-    interval = [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))]
     faces = int(finds.counts.sum())
+    interval: list[float | None] = [None, None]
+    if faces:
+        interval = [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))]
     if faces and recall in (0.0, 1.0):
         # The bootstrap has no width here, for three faces as for three thousand.
         interval = [round(bound, 4) for bound in share_interval(np.full(faces, bool(recall)))]
