@@ -14,7 +14,7 @@ from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame,
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import detection_page
 from mien.evaluate.detection_run import MeasuredPhotos
-from mien.evaluate.detection_scores import landmark_scores, overall_scores
+from mien.evaluate.detection_scores import landmark_scores, mean_interval, overall_scores
 from mien.metrics.detection import Truth, bootstrap_weights, pool
 from mien.train.detector.network import FaceDetectorNetwork, save_detector
 from tests.metrics.test_detection import POINTS, boxes, truth
@@ -107,6 +107,19 @@ def test_no_face_gives_no_interval() -> None:
     finds = pool([Detections.empty()] * 3, [none] * 3, iou_threshold=0.5, min_face_px=20)
     scores = overall_scores(finds, bootstrap_weights(3, 50))
     assert (scores["ap"], scores["recall"], scores["recall_interval_95"]) == (None, None, [None, None])
+
+
+def test_several_faces_of_one_photo_tell_no_more_of_landmarks_than_one() -> None:
+    errors = np.random.default_rng(0).random(40)
+    alone = mean_interval(errors, np.arange(40), 40)
+    assert alone[0] < errors.mean() < alone[1]
+    crowds = mean_interval(np.repeat(errors, 10), np.repeat(np.arange(40), 10), 40)
+    assert crowds == alone
+    # Photos without a face change little; some samples have more faces than others.
+    low, high = mean_interval(errors, np.arange(40), 80)
+    assert low == pytest.approx(alone[0], abs=0.03)
+    assert high == pytest.approx(alone[1], abs=0.03)
+    assert mean_interval(np.array([0.5]), np.array([1]), 3) == [0.5, 0.5]
 
 
 def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos, Scored, score_detectors
 from mien.evaluate.detection_scores import IOUS, SAMPLES, mean_interval
 from mien.evaluate.models import distinct_names
-from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, bootstrap_weights, recall_at_false_finds
+from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, Finds, bootstrap_weights, recall_at_false_finds
 from mien.progress import Progress
 
 __all__ = ["DetectorComparison", "compare_detectors"]
@@ -53,8 +53,8 @@ def compare_detectors(
     """Measure face detectors side by side on the same photos, with paired intervals.
 
     They take turns on each photo. Recall is taken at one false find in ten photos, by each detector's own score. The
-    interval of a difference of recalls comes from samples of the photos (bootstrap), the same for both; that of
-    landmark errors from samples of the faces that both found.
+    intervals of differences come from samples of the photos (bootstrap), the same for both; landmark errors are those
+    of the faces that both found.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _pairs(scored: Sequence[Scored], photos: int) -> list[dict[str, Any]]:
             "first": scored[a].values["model"]["name"],
             "second": scored[b].values["model"]["name"],
             **{f"iou_{iou:g}": _recall_difference(recalls[a][iou], recalls[b][iou]) for iou in IOUS},
-            "landmarks": _error_difference(errors[a], errors[b]),
+            "landmarks": _error_difference(errors[a], errors[b], scored[a].pooled[IOUS[0]]),
         }
         for a, b in combinations(range(len(scored)), 2)
     ]
@@ -142,13 +142,13 @@ def _recall_difference(first: Doubles, second: Doubles) -> dict[str, Any]:
     }
 
 
-def _error_difference(first: Doubles, second: Doubles) -> dict[str, Any]:
-    difference = first - second
-    difference = difference[np.isfinite(difference)]
+def _error_difference(first: Doubles, second: Doubles, finds: Finds) -> dict[str, Any]:
+    both = np.isfinite(first - second)
+    difference = (first - second)[both]
     if not len(difference):
         return {"faces": 0, "difference": None, "interval_95": None}
     return {
         "faces": len(difference),
         "difference": round(float(difference.mean()), 4),
-        "interval_95": mean_interval(difference),
+        "interval_95": mean_interval(difference, finds.face_photo[both], finds.photos),
     }

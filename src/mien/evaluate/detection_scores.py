@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from mien.metrics.classification import share_interval
-from mien.metrics.detection import SIZES_PX, Finds, average_precision, recall_at_false_finds, share_found
+from mien.metrics.detection import (
+    SIZES_PX,
+    Finds,
+    average_precision,
+    bootstrap_weights,
+    recall_at_false_finds,
+    share_found,
+)
 
 __all__ = [
     "IOUS",
@@ -108,22 +115,37 @@ def landmark_scores(
     of = finds.counts if of is None else of
     own = (finds.face >= 0) & (finds.score >= threshold)
     own[own] = of[finds.face[own]]
-    errors = finds.landmark_error[own]
-    errors = errors[np.isfinite(errors)].astype(np.float64)
+    own[own] = np.isfinite(finds.landmark_error[own])
+    errors = finds.landmark_error[own].astype(np.float64)
     if not len(errors):
         return {"faces": 0, "mean": None, "mean_interval_95": None, "median": None}
     return {
         "faces": len(errors),
         "mean": round(float(errors.mean()), 4),
-        "mean_interval_95": mean_interval(errors),
+        "mean_interval_95": mean_interval(errors, finds.photo[own], finds.photos),
         "median": round(float(np.median(errors)), 4),
     }
 
 
-def mean_interval(values: np.ndarray[Any, Any]) -> list[float]:
-    """The 95 % interval of a mean, by samples of its values (bootstrap)."""
-    drawn = np.random.default_rng(0).integers(len(values), size=(SAMPLES, len(values)))
-    return [round(float(bound), 4) for bound in np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))]
+def mean_interval(values: np.ndarray[Any, Any], photo: np.ndarray[Any, Any], photos: int) -> list[float]:
+    """The 95 % interval of a mean over faces, by samples of the photos (bootstrap).
+
+    Faces of one photo are alike: as many faces of other photos would tell more.
+
+    Parameters
+    ----------
+    values : float array of shape (F,)
+        At least one.
+    photo : int array of shape (F,)
+        The photo of each.
+    photos : int
+        How many there are, those without a face too.
+    """
+    weights = bootstrap_weights(photos, SAMPLES)
+    totals = weights @ np.bincount(photo, values, photos)
+    faces = weights @ np.bincount(photo, minlength=photos)
+    means = totals[faces > 0] / faces[faces > 0]
+    return [round(float(bound), 4) for bound in np.quantile(means, (0.025, 0.975))]
 
 
 def _number(value: float) -> float | None:
