@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import torch
 from mien.detect import open_detector
 from mien.errors import UsageError
 from mien.export.detector import export_detector
+from mien.metrics.detection import Truth
 from mien.train.detector import photos
-from mien.train.detector.photos import PhotoStore, TrainingPhoto
-from mien.train.detector.task import DetectorTask
-from mien.train.detector.validate import detector_of
+from mien.train.detector.photos import CroppedFaces, PhotoStore, TrainingPhoto
+from mien.train.detector.task import DetectorTask, _checksum
+from mien.train.detector.validate import ChoosingPhotos, detector_of
 from mien.train.options import ExpressionRecipe
 from mien.train.options.detector import DetectorRecipe
 from mien.train.recipe import change_recipe, read_recipe, write_recipe
@@ -191,6 +193,46 @@ def test_processes_share_the_photos_that_choose(recipe: DetectorRecipe) -> None:
     seen = task.validate(network)
     assert set(seen) == set(expected)
     assert len(rows[1]) == int(counts.sum())
+
+
+def test_the_checksum_is_of_all_that_decides_the_run(tmp_path: Path) -> None:
+    """So that a run goes on with other data never unnoticed."""
+    box, points, none = np.float32([[0, 0, 50, 50]]), np.zeros((1, 5, 2), np.float32), np.zeros((0, 4), np.float32)
+    photo = TrainingPhoto(box, points, np.ones(1, bool), none)
+    crops = CroppedFaces(np.zeros((1, 48, 48), np.uint8), box, points)
+    truth = Truth(box, points, none)
+    choosing = ChoosingPhotos(["a"], [np.zeros((8, 8), np.uint8)], [truth])
+    for number in range(2):
+        (tmp_path / str(number)).write_bytes(bytes([number]))
+    init = tmp_path / "0"
+    one = np.ones(1)
+
+    def store(photo: TrainingPhoto = photo, image: bytes = b"x", weights: np.ndarray = one) -> PhotoStore:
+        return PhotoStore([image], [photo], weights)
+
+    def choose(**changed: np.ndarray) -> ChoosingPhotos:
+        return replace(choosing, truth=[replace(truth, **changed)])
+
+    every = [
+        *((store(replace(photo, **other)), crops, choosing, init) for other in (
+            {"box_xyxy": box + 1}, {"landmarks_xy": points + 1}, {"by_person": np.zeros(1, bool)}, {"ignore_xyxy": box},
+        )),
+        (store(image=b"y"), crops, choosing, init),
+        (store(weights=2 * one), crops, choosing, init),
+        *((store(), other, choosing, init) for other in (
+            None, replace(crops, images=crops.images + 1), replace(crops, box_xyxy=box + 1),
+            replace(crops, landmarks_xy=points + 1),
+        )),
+        *((store(), crops, other, init) for other in (
+            replace(choosing, names=["b"]), replace(choosing, images=[choosing.images[0] + 1]),
+            choose(box_xyxy=box + 1), choose(landmarks_xy=points + 1), choose(ignore_xyxy=box),
+        )),
+        (store(), crops, choosing, None),
+        (store(), crops, choosing, tmp_path / "1"),
+    ]  # fmt: skip
+    sums = {_checksum(*parts) for parts in [(store(), crops, choosing, init), *every]}
+    assert len(sums) == 1 + len(every)
+    assert _checksum(store(), crops, choosing, init) in sums
 
 
 def test_decoding_ahead_stops_at_the_first_photo_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ class PhotoStore:
     """
 
     def __init__(self, encoded: list[bytes], photos: list[TrainingPhoto], weights: npt.NDArray[np.float64]) -> None:
-        self._encoded, self.photos = encoded, photos
+        self.encoded, self.photos, self.weights = encoded, photos, weights
         self._gray: dict[int, GrayImage] = {}
         self._kept_pixels = 0
         self._cumulative = np.cumsum(weights / weights.sum())
@@ -134,7 +134,7 @@ class PhotoStore:
         """A photo's pixels, uint8 (H, W)."""
         image = self._gray.get(index)
         if image is None:
-            image = decode_gray(self._encoded[index], f"photo {index}")
+            image = decode_gray(self.encoded[index], f"photo {index}")
             if self._kept_pixels + image.size <= _KEPT_PIXELS:
                 self._kept_pixels += image.size
                 self._gray[index] = image

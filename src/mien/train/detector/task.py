@@ -82,20 +82,21 @@ class DetectorTask:
         crops = _crops(data.crops, data.most_crops) if data.crops is not None else None
         self._choosing = ChoosingPhotos.read(dataset, data.choose_on, data.choose_photos)
         self._mosaics = _Mosaics(store, crops, self._recipe)
+        side = data.mosaic_px
+        self._cells: Cells = make_cells(side, side, place.device)
+        init = self._recipe.model.init
+        network = FaceDetectorNetwork() if init is None else load_detector(init)
         self._facts = {
             "photos": len(store),
             "faces": sum(len(photo.box_xyxy) for photo in store.photos),
             "crops": 0 if crops is None else len(crops),
             "choosing_photos": len(self._choosing),
-            "checksum": _checksum(store, self._choosing.names),
+            "checksum": _checksum(store, crops, self._choosing, init),
         }
-        side = data.mosaic_px
-        self._cells: Cells = make_cells(side, side, place.device)
-        init = self._recipe.model.init
-        return FaceDetectorNetwork() if init is None else load_detector(init)
+        return network
 
     def facts(self) -> Mapping[str, Any]:
-        """Numbers of photos and faces."""
+        """Numbers of photos and faces, and a checksum of all that the run is made of."""
         return self._facts
 
     @property
@@ -224,10 +225,23 @@ def _crops(path: Path, most: int) -> CroppedFaces:
     return find_in_crops([fit_square(np.asarray(image, np.uint8), _CROP_PX) for image in faces.images(index)])
 
 
-def _checksum(store: PhotoStore, choosing: list[str]) -> str:
+def _checksum(store: PhotoStore, crops: CroppedFaces | None, choosing: ChoosingPhotos, init: Path | None) -> str:
+    """Of all that decides the run beside its recipe: what is learned from, what chooses, what is started from."""
     digest = hashlib.sha256()
-    for photo in store.photos:
-        digest.update(photo.box_xyxy.tobytes())
-        digest.update(photo.ignore_xyxy.tobytes())
-    digest.update("\n".join(choosing).encode())
+
+    def add(*parts: bytes | np.ndarray[Any, Any]) -> None:
+        for part in parts:
+            # With its length: it says where a part ends.
+            digest.update(f"{len(part) if isinstance(part, bytes) else part.shape};".encode())
+            digest.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
+
+    for encoded, photo in zip(store.encoded, store.photos, strict=True):
+        add(encoded, photo.box_xyxy, photo.landmarks_xy, photo.by_person, photo.ignore_xyxy)
+    add(store.weights)
+    if crops is not None:
+        add(crops.images, crops.box_xyxy, crops.landmarks_xy)
+    for name, image, truth in zip(choosing.names, choosing.images, choosing.truth, strict=True):
+        add(name.encode(), image, truth.box_xyxy, truth.landmarks_xy, truth.ignore_xyxy)
+    if init is not None:
+        add(init.read_bytes())
     return digest.hexdigest()
