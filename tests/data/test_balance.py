@@ -111,10 +111,22 @@ def test_photos_that_are_repeated_are_stored_a_few_at_a_time(tmp_path):
     info = DatasetInfo(labels=FER7)
     with DatasetWriter(tmp_path / "a.parquet", info) as writer:
         for row in range(3):
-            writer.write(Row(bytes([row]) * (25 << 20), row, "train", "a.jpg"))
+            writer.write(Row(bytes([row]) * (3 << 19), row, "train", "a.jpg"))
     repeated = Dataset(tmp_path / "a.parquet").write_rows(tmp_path / "b.parquet", [0, 0, 0, 1, 2, 2], info)
     assert np.bincount(repeated.row_groups()).tolist() == [2, 2, 2], "a group is read as a whole"
     assert [data[0] for _, data in repeated.each_encoded(range(6))] == [0, 0, 0, 1, 2, 2]
+
+
+def test_a_row_group_of_large_pictures_is_small(tmp_path):
+    """Faces in random order come from many groups, each of which is read as a whole."""
+    info = DatasetInfo(labels=FER7)
+    with DatasetWriter(tmp_path / "a.parquet", info) as writer:
+        for row in range(100):
+            writer.write(Row(bytes([row]) * 100_000, row % 7, "train", "a.jpg"))
+    dataset = Dataset(tmp_path / "a.parquet")
+    assert np.bincount(dataset.row_groups()).tolist() == [42, 42, 16]
+    order = [99, 3, 42, 41]
+    assert {row: data[0] for row, data in dataset.encoded(order).items()} == {row: row for row in order}
 
 
 def test_few_rows_of_many_are_one_group(tmp_path):

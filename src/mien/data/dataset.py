@@ -158,6 +158,10 @@ class Dataset:
 
         Rows of one group are read together, so it is cheap to ask for several of them.
         """
+        return self._row_groups.copy()
+
+    @functools.cached_property
+    def _row_groups(self) -> IntArray:
         counts = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         return np.repeat(np.arange(len(counts)), counts)
 
@@ -238,7 +242,7 @@ class Dataset:
     def each_encoded(self, index: Sequence[int] | IntArray) -> Iterator[tuple[int, bytes]]:
         """As `encoded`, ascending and each once, where all of them may be more than fit into memory."""
         wanted = np.unique(np.asarray(index, np.int64))
-        groups = self.row_groups()
+        groups = self._row_groups
         for part in np.split(wanted, np.flatnonzero(np.diff(groups[wanted])) + 1):
             if len(part):
                 group = int(groups[part[0]])

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["DatasetWriter", "Row"]
 
 ROW_GROUP_ROWS = 2048
-ROW_GROUP_BYTES = 64 << 20
+# A group is read as a whole, and faces in random order come from many of them.
+ROW_GROUP_BYTES = 4 << 20
 
 
 @dataclass
