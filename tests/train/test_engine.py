@@ -1,10 +1,12 @@
 import csv
+import gc
 import json
 import math
 import signal
 import sys
 import types
 import warnings
+import weakref
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -92,6 +94,21 @@ def test_a_run_leaves_torch_as_it_was(tmp_path):
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     train(tmp_path / "run", threads=1, deterministic=True, epochs=1)
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_a_finished_run_leaves_memory_at_once(tmp_path):
+    """And not when garbage happens to be collected: its images and networks would stay on the device till then."""
+    recipe = toy_recipe(epochs=1)
+    gc.collect()
+    gc.disable()
+    try:
+        task = ToyTask(recipe)
+        gone = weakref.ref(task)
+        fit(task, recipe, tmp_path / "run")
+        del task
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

@@ -93,7 +93,8 @@ class _Run:
         self._recipe = recipe
         self._progress = progress
         self._many: bool = fabric.world_size > 1
-        self._place = Place(fabric.device, fabric.global_rank, fabric.world_size, self._sum)
+        where = (fabric.device, fabric.global_rank, fabric.world_size)
+        self._place = Place(*where, _sum) if self._many else Place(*where)
         self._keeper = Keeper(fabric, task, recipe, files)
         self._pace = Pace(recipe.optimizer.batch_size)
         # The position: the next epoch, and the next step in it; steps done in all.
@@ -261,11 +262,6 @@ class _Run:
 
     # --- What needs the host to look at the device, and processes to agree ---
 
-    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self._many:  # Fabric's own would make the host wait at a barrier first.
-            torch.distributed.all_reduce(tensor)
-        return tensor
-
     def _clock(self) -> float:
         """Seconds of the run. Processes go by the first one's clock, as they last agreed on it."""
         if not self._many:
@@ -279,7 +275,7 @@ class _Run:
             return
         seconds = self._pace.now() if self._place.rank == 0 else 0.0
         said = torch.tensor([seconds, float(self._stop.requested)], device=self._place.device, dtype=torch.float64)
-        agreed = self._sum(said).tolist()
+        agreed = self._place.sum(said).tolist()
         self._pace.seconds = agreed[0]
         self._stop.requested = agreed[1] > 0
 
@@ -291,7 +287,7 @@ class _Run:
         TrainingError
             If one is no number.
         """
-        rows = (self._sum(self._log.rows()) / self._place.world_size).cpu()
+        rows = (self._place.sum(self._log.rows()) / self._place.world_size).cpu()
         self._log.check(rows, self._epoch + 1)
         self._agree()
         self._pace.looked(self._steps_done)
@@ -390,3 +386,12 @@ class _Run:
         if self._average is not None:
             restore_network(self._average.network, tensors, "average")
         restore_optimizer(self._optimizer, tensors)
+
+
+def _sum(tensor: torch.Tensor) -> torch.Tensor:
+    """Over processes. No method: a run that the task's place refers to stays on the device until garbage is collected.
+
+    Fabric's own would make the host wait at a barrier first.
+    """
+    torch.distributed.all_reduce(tensor)
+    return tensor
