@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tests.clips import head_of, moving, write_clip
 
+CAMERAS = ("VideoCapture(0)", "picamera2")
+"""What tells the snippets that need a camera."""
 PAGE = Path(__file__).parent.parent / "docs" / "video.md"
 
 
@@ -14,8 +16,9 @@ def test_the_snippets_run(tmp_path, monkeypatch, astronaut_bgr, capsys):
         tmp_path / "clip.mp4", moving(head_of(astronaut_bgr), 30, lambda share: (200 + 200 * share, 180)), sound="aac"
     )
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(snippets) == 3
-    exec("\n".join(snippets), {})
+    here = [snippet for snippet in snippets if not any(need in snippet for need in CAMERAS)]
+    assert (len(snippets), len(here)) == (5, 3)
+    exec("\n".join(here), {})
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "(640, 360) 30.0 1.0"
     assert [line.split()[:4:3] for line in printed[1:3]] == [["0", "happy"], ["15", "happy"]]
