@@ -23,6 +23,7 @@ __all__ = [
     "FER7",
     "NOT_FACE",
     "NO_EXPRESSION",
+    "PROBABILITY_PREFIX",
     "SCHEMES",
     "UNKNOWN",
     "LabelScheme",
@@ -40,6 +41,9 @@ EXPRESSIONS = (*FER7, "contempt")
 NOT_FACE, UNKNOWN = "not_face", "unknown"
 NO_EXPRESSION = (NOT_FACE, UNKNOWN)
 """What a model may answer, or an annotator vote, that is no expression: no label scheme has it."""
+
+PROBABILITY_PREFIX = "probability_"
+"""Of the column of each label in tables of faces."""
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "angry": ("anger", "ang"),

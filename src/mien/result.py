@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtraError
+from mien.labels import PROBABILITY_PREFIX
 
 if TYPE_CHECKING:
     import pandas
@@ -310,7 +311,7 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """The columns of `Reading.to_rows` for a label scheme."""
     empty = Face((0, 0, 0, 0), None, (), {label: 1 / len(labels) for label in labels} or {"": 1.0})
     row = Reading("", (0, 0), [empty]).to_rows()[0]
-    return tuple(name for name in row if name != "probability_")
+    return tuple(name for name in row if name != PROBABILITY_PREFIX)
 
 
 def _flat(record: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
@@ -324,7 +325,7 @@ def _flat(record: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
                 row[f"{point}_x"], row[f"{point}_y"] = x, y
         elif name == "probabilities":
             named = value or dict.fromkeys(labels)
-            row.update({f"probability_{label}": probability for label, probability in named.items()})
+            row.update({f"{PROBABILITY_PREFIX}{label}": probability for label, probability in named.items()})
         else:
             row[name] = value
     return row

@@ -15,6 +15,7 @@ from mien.data.faces import Faces, is_dataset
 from mien.data.info import load_pyarrow, parquet_writer
 from mien.errors import UsageError
 from mien.files import check_destination, replaced_file, utf8_text
+from mien.labels import PROBABILITY_PREFIX
 
 __all__ = ["check_face_rows", "face_columns", "write_face_rows"]
 
@@ -59,7 +60,7 @@ def face_columns(
     columns["answer"] = [labels[label] for label in probabilities.argmax(axis=1)]
     columns["confidence"] = probabilities.max(axis=1).tolist()
     for label, column in zip(labels, probabilities.T, strict=True):
-        columns[f"probability_{label}"] = column.tolist()
+        columns[f"{PROBABILITY_PREFIX}{label}"] = column.tolist()
     for name, known in zip(_TRUTH, (faces.leaked, faces.leaked_exactly), strict=True):
         if known is not None:
             columns[name] = known.tolist()

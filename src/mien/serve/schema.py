@@ -161,7 +161,8 @@ UPLOAD_BODY: dict[str, Any] = {
                         "type": "array",
                         "minItems": 1,
                         "items": {"type": "string", "format": "binary"},
-                        "description": "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC files, one part each.",
+                        "description": "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF files, one part each; "
+                        "HEIC where pillow-heif is installed.",
                     }
                 },
             },

@@ -20,7 +20,7 @@ from mien.opencv import quiet_opencv
 from mien.source.container import container_kind
 from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
-from mien.source.name import why_unreadable
+from mien.source.name import camera_hint, why_unreadable
 
 __all__ = ["ImageLike", "decode_image", "load_image", "own_image"]
 
@@ -132,8 +132,7 @@ def read_file(name: str, most_bytes: int = _MOST_BYTES) -> bytes:
         with Path(name).open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISCHR(status.st_mode):  # a link to one that never ends, such as /dev/zero
-                hint = "; a camera is camera:0" if name.startswith("/dev/video") else ""
-                raise InputError(name, f"is a device; expected an image file{hint}")
+                raise InputError(name, f"is a device; expected an image file{camera_hint(name)}")
             if status.st_size > most_bytes:
                 raise InputError(name, f"has {status.st_size / 1e6:,.0f} MB; expected an image file")
             return file.read()
@@ -204,7 +203,8 @@ def _decode_heic(data: bytes, source: str, max_megapixels: float) -> Frame:
             source, 'HEIC photos need a further library: pip install "mien[heic]"; or save it as JPEG or PNG'
         ) from error
     try:
-        image: Any = HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]  # the header; pixels are decoded when they are asked for
+        # Reads the header; pixels are decoded when they are asked for.
+        image: Any = HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
     except Exception as error:  # libheif's remarks come as errors of several kinds
         raise InputError(source, f"the HEIC file is damaged or of a kind that cannot be decoded ({error})") from error
     _check_size(image.size, source, max_megapixels)

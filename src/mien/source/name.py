@@ -16,6 +16,7 @@ __all__ = [
     "HIDDEN",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "camera_hint",
     "camera_number",
     "ffmpeg_name",
     "is_live_name",
@@ -49,7 +50,7 @@ _NETWORK = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "sr
 _LONG = 1000
 """Letters; no name of a file has as many."""
 _CAMERA = re.compile(r"camera:(.*)", re.IGNORECASE)
-_LIKE_A_CAMERA = re.compile(r"(?:/dev/video|video=|camera|webcam|cam)?_?([0-9]*)", re.IGNORECASE)
+_LIKE_A_CAMERA = re.compile(r"(?:/dev/video|camera|webcam|cam|(?=[0-9]))([0-9]{0,2})", re.IGNORECASE)
 """What people type for a camera, from what other programs take."""
 
 
@@ -136,6 +137,10 @@ def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str
         return f"is an address; mien fetches nothing: download it first{stream}"
     if glob.has_magic(name):
         hint = "; in Python list what a pattern names with glob.glob"
-    if like_a_camera := _LIKE_A_CAMERA.fullmatch(name):
-        hint = f"; a camera is camera:{like_a_camera[1] or 0}"
-    return f"no such file or folder{hint}"
+    return f"no such file or folder{hint}{camera_hint(name)}"
+
+
+def camera_hint(name: str) -> str:
+    """What to say of a name that other programs take for a camera; nothing of others."""
+    found = _LIKE_A_CAMERA.fullmatch(name)
+    return f"; a camera is camera:{found[1] or 0}" if found else ""

@@ -93,8 +93,9 @@ def deaf_workers() -> Iterator[None]:
         _deaf.update(set(active_children()) - known)
 
 
-def ignore_stops() -> None:
-    """In a worker process: leave Ctrl-C and SIGTERM to whoever started it."""
+def ignore_stops(worker: int = 0) -> None:
+    """In a worker process: leave Ctrl-C and SIGTERM to whoever started it. Torch's loaders give its number."""
+    del worker
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

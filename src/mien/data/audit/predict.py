@@ -18,7 +18,7 @@ from mien.classify.calibration import softmax
 from mien.data.info import open_parquet
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
-from mien.labels import NOT_FACE, UNKNOWN, canonical_name, scheme_of
+from mien.labels import NOT_FACE, PROBABILITY_PREFIX, UNKNOWN, canonical_name, scheme_of
 from mien.progress import Progress
 from mien.zoo import find_model
 
@@ -28,8 +28,6 @@ Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
 _CHUNK = 256
 _UPSCALE = 2
-_PREFIX = "probability_"
-"""Of the columns that `mien evaluate --faces` writes, among labels, names and attributes."""
 
 
 def model_outputs(
@@ -171,8 +169,9 @@ def _from_columns(columns: dict[str, list[Any]], labels: Sequence[str]) -> tuple
     index = [int(value) for value in columns.pop("index")] if "index" in columns else None
     if "probabilities" in columns:
         return index, columns["probabilities"]
-    if own := {name: column for name, column in columns.items() if name.startswith(_PREFIX)}:
-        columns = {name.removeprefix(_PREFIX): column for name, column in own.items()}
+    # `mien evaluate --faces` writes them among labels, names and attributes.
+    if own := {name: column for name, column in columns.items() if name.startswith(PROBABILITY_PREFIX)}:
+        columns = {name.removeprefix(PROBABILITY_PREFIX): column for name, column in own.items()}
     named = {}
     for name, column in columns.items():
         plain = name.strip().lower().removeprefix("p_")

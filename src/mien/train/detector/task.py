@@ -126,7 +126,7 @@ class DetectorTask:
                 num_workers=workers,
                 collate_fn=list,
                 prefetch_factor=4,
-                worker_init_fn=_begin_work,
+                worker_init_fn=ignore_stops,
                 # Forked processes share the decoded photos; others would each be sent a copy of them all.
                 multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
             )
@@ -161,11 +161,6 @@ class DetectorTask:
         """The same rate for every parameter."""
         del name
         return 1.0
-
-
-def _begin_work(worker: int) -> None:
-    del worker
-    ignore_stops()
 
 
 class _StepKeys:

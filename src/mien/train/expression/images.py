@@ -189,8 +189,7 @@ class _Decoder(torch.utils.data.Dataset[torch.Tensor | _Damaged]):
 
 
 def _begin_work(worker: int) -> None:
-    del worker
-    ignore_stops()
+    ignore_stops(worker)
     import cv2
 
     cv2.setNumThreads(1)
