@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -148,13 +149,17 @@ class ToyTask:
 
 
 if __name__ == "__main__":
-    # python -m tests.train.toy FOLDER [--resume] [FIELD=VALUE ...]
+    # python -m tests.train.toy FOLDER [--resume] [--term-at-step | --term-at-epoch] [FIELD=VALUE ...]
     from mien.errors import MienError
     from mien.train import Interrupted, train_model
 
     changes = dict(argument.split("=", 1) for argument in sys.argv[2:] if "=" in argument)
 
     def show(report):
+        # Just after the processes agreed on whether to stop: in the middle of the first epoch, or at its end.
+        word = "--term-at-epoch" if report.metrics else "--term-at-step"
+        if word in sys.argv and report.epoch == 1 and not report.validating:
+            signal.raise_signal(signal.SIGTERM)
         print("epoch" if report.metrics else "step", report.epoch, report.step, flush=True)
 
     try:

@@ -104,6 +104,7 @@ class _Run:
         self._history: list[dict[str, float]] = []
         self._best, self._best_epoch = math.nan, 0
         self._stopped_by = ""
+        self._agreed_to_stop = False
 
     def run(self, resume: bool) -> RunResult:
         self._build()
@@ -183,7 +184,7 @@ class _Run:
                 break
             self._step(done)
             due = self._pace.look_is_due(self._steps_done)
-            if self._index < self._steps and (due or (self._stop.requested and not self._many)):
+            if self._index < self._steps and (due or self._stopping):
                 rows = self._look()
                 self._report(self._log.means(rows)["loss"], None)
                 self._pause(mid_epoch=True)
@@ -268,6 +269,11 @@ class _Run:
             self._pace.seconds = self._pace.now()
         return self._pace.seconds
 
+    @property
+    def _stopping(self) -> bool:
+        """Whether Ctrl-C was heard. Processes go by what they last agreed on: a signal comes to each when it likes."""
+        return self._agreed_to_stop if self._many else self._stop.requested
+
     def _agree(self) -> None:
         """One clock, and one answer to Ctrl-C, in all processes."""
         if not self._many:
@@ -277,7 +283,7 @@ class _Run:
         said = torch.tensor([seconds, float(self._stop.requested)], device=self._place.device, dtype=torch.float64)
         agreed = self._place.sum(said).tolist()
         self._pace.seconds = agreed[0]
-        self._stop.requested = agreed[1] > 0
+        self._agreed_to_stop = agreed[1] > 0
 
     def _look(self) -> torch.Tensor:
         """Look at the losses since the epoch began; returns them, averaged over processes, on the CPU.
@@ -341,9 +347,9 @@ class _Run:
 
     def _pause(self, mid_epoch: bool) -> None:
         """Save where it is time to, and stop where that was asked for."""
-        if self._stop.requested or self._keeper.is_due(mid_epoch):
+        if self._stopping or self._keeper.is_due(mid_epoch):
             self._save()
-        if self._stop.requested and not self._stopped_by:
+        if self._stopping and not self._stopped_by:
             raise Interrupted(self._keeper.files.path, self._epoch + 1, self._index)
 
     def _save(self) -> None:
