@@ -108,8 +108,7 @@ def test_steps_repeat_from_anywhere(dataset: Path, data: dict[str, Any]) -> None
 
 
 def test_streaming_gives_the_same_faces(dataset: Path) -> None:
-    names = ("mirror", "rotation_deg", "scale", "aspect", "shift", "brightness", "contrast", "gamma", "erasing")
-    plain = dict.fromkeys((*names, "mix_share"), 0.0)
+    plain = dict.fromkeys(AugmentOptions.names(), 0.0)
     resident, _ = ready(recipe(dataset, batch_size=80, augment=plain))
     stream = {"feeding": "stream", "workers": 0}
     streamed, _ = ready(recipe(dataset, batch_size=80, augment=plain, data=stream))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,12 +22,7 @@ from mien.train.options import AugmentOptions, ExpressionRecipe
 __all__ = ["augmentation_sheet", "write_augmentation_sheet"]
 
 Image = npt.NDArray[np.uint8]
-_SWITCHES = (
-    "mirror", "rotation_deg", "scale", "aspect", "shift", "crop", "brightness", "contrast", "gamma", "invert",
-    "color_jitter", "blur", "low_resolution", "noise", "erasing", "mixup", "cutmix",
-)  # fmt: skip
 _MIXING = ("mixup", "cutmix")
-_SHARES = ("mirror", "invert", "blur", "low_resolution", "erasing")
 _MARGIN_PX, _GAP_PX, _SHOWN_PX = 150, 2, 72
 _PAPER, _INK = 245, 40
 
@@ -49,14 +43,12 @@ def augmentation_sheet(images: torch.Tensor, options: AugmentOptions, seed: int 
     uint8 array of shape (H, W, 3)
         BGR.
     """
-    off: dict[str, Any] = dict.fromkeys(_SWITCHES, 0.0)
-    rows: list[tuple[str, AugmentOptions]] = [("as they are", dataclasses.replace(options, **off))]
-    for name in _SWITCHES:
+    rows = [("as they are", options.only())]
+    for name in options.names():
         value = getattr(options, name)
         if value and not (name in _MIXING and not options.mix_share):
-            shown = 1.0 if name in _SHARES else value
-            alone = dataclasses.replace(options, **{**off, name: shown, "mix_share": 1.0})
-            rows.append((f"{name} {value:g}", alone))
+            shown = 1.0 if name in options.SHARES else value
+            rows.append((f"{name} {value:g}", options.only(**{name: shown, "mix_share": 1.0})))
     rows += [("all together", options)] * 4
     last = dataclasses.replace(options)
     rows.append((f"at the end ({options.final_strength:g})", last))

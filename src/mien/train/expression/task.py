@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -272,10 +272,7 @@ class ExpressionTask:
     def _plain_batches(self) -> Iterator[torch.Tensor]:
         """The same training faces each time, from all over the set; of augmentation they have the small ones only."""
         augment, spec = self.recipe.augment, self._network_spec
-        # Sizes of what is off are left, as they cannot be 0.
-        left = {"low_resolution", "low_resolution_px", "blur_sigma_px", "erasing_area"}
-        off: dict[str, Any] = {item.name: 0.0 for item in fields(augment) if item.name not in left}
-        options = replace(augment, **off)
+        options = augment.only(low_resolution=augment.low_resolution)
         augmenter = Augmenter(options, spec.size_px, spec.in_channels, self._place.device)
         generator = torch.Generator(self._place.device).manual_seed(0)
         count = min(self.recipe.model.fresh_norms, len(self._training))

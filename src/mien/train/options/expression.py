@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mien.errors import UsageError
 from mien.options import check_options, option
@@ -138,6 +138,13 @@ class DataOptions:
 class AugmentOptions:
     """How training faces are augmented, differently in every epoch. 0 switches an augmentation off."""
 
+    SHARES: ClassVar = ("mirror", "invert", "blur", "low_resolution", "erasing")
+    """Augmentations of which a share of the faces is told; of the others it is how strong they are."""
+    DETAILS: ClassVar = (
+        "blur_sigma_px", "low_resolution_px", "erasing_area", "mix_share", "final_share", "final_strength",
+    )  # fmt: skip
+    """Fields that say more of others, and are no augmentations."""
+
     mirror: float = option(0.5, "Share of the faces that are mirrored.", minimum=0.0, maximum=1.0)
     rotation_deg: float = option(15.0, "Rotate by up to this many degrees.", minimum=0.0, maximum=180.0)
     scale: float = option(0.18, "Scale by a factor of exp(-s) to exp(s), for a value s.", minimum=0.0, maximum=1.0)
@@ -192,6 +199,15 @@ class AugmentOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The augmentations."""
+        return [item.name for item in fields(cls) if item.name not in cls.DETAILS]
+
+    def only(self, **kept: Any) -> AugmentOptions:
+        """The same with all augmentations off but those that are given here."""
+        return replace(self, **{**dict.fromkeys(self.names(), 0.0), **kept})
 
 
 @dataclass(frozen=True, kw_only=True)
