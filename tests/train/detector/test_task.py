@@ -83,9 +83,9 @@ def test_a_batch_depends_on_its_step_only(recipe: DetectorRecipe) -> None:
 def test_other_systems_start_fresh_processes(recipe: DetectorRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """To which all of it must be sent: of macOS and Windows none can be forked."""
     here, ahead = (DetectorTask(change_recipe(recipe, {"mosaic_workers": workers})) for workers in (0, 1))
+    monkeypatch.setattr("mien.train.detector.task.sys.platform", "darwin")
     for task in (here, ahead):
         task.setup(CPU)
-    monkeypatch.setattr("mien.train.detector.task.sys.platform", "darwin")
     step = Step(0, 1, 0.0, 7)
     assert same(ahead.batch(step), here.batch(step))
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from mien.data.faces import open_training
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import fit_square
 from mien.errors import UsageError
+from mien.train.ahead import MadeAhead, StepReader
 from mien.train.detector.assign import Cells, make_cells
 from mien.train.detector.loss import Targets, detector_losses
 from mien.train.detector.mosaic import TrainingImage, make_mosaic
@@ -26,24 +26,12 @@ from mien.train.detector.photos import CroppedFaces, PhotoStore, find_in_crops, 
 from mien.train.detector.validate import ChoosingPhotos
 from mien.train.options import Recipe
 from mien.train.options.detector import DetectorRecipe
-from mien.train.stop import deaf_workers, ignore_stops
 from mien.train.task import Place, Step, derived_seed
 
 __all__ = ["DetectorTask", "collate"]
 
 _MIDDLE, _SPREAD = 127.5, 63.75
 _CROP_PX = 48
-
-
-class _Mosaics(Dataset[TrainingImage]):
-    """Training images by seed: the same key makes the same image, in any process."""
-
-    def __init__(self, store: PhotoStore, crops: CroppedFaces | None, recipe: DetectorRecipe) -> None:
-        self._store, self._crops, self._recipe = store, crops, recipe
-
-    def __getitem__(self, key: int) -> TrainingImage:
-        recipe = self._recipe
-        return make_mosaic(self._store, recipe.augment, recipe.data.mosaic_px, np.random.default_rng(key), self._crops)
 
 
 class DetectorTask:
@@ -60,8 +48,7 @@ class DetectorTask:
         if not isinstance(recipe, DetectorRecipe):
             raise UsageError(f"a recipe of kind '{recipe.kind}' came to the detector; expected kind 'detector'")
         self._recipe = recipe
-        self._ahead: Iterator[list[TrainingImage]] | None = None
-        self._next: tuple[int, int] | None = None
+        self._reader: StepReader[list[TrainingImage]] = StepReader()
 
     def setup(self, place: Place) -> nn.Module:
         """Read the photos and build the network."""
@@ -81,7 +68,12 @@ class DetectorTask:
             store.decode()
         crops = _crops(data.crops, data.most_crops) if data.crops is not None else None
         self._choosing = ChoosingPhotos.read(dataset, data.choose_on, data.choose_photos)
-        self._mosaics = _Mosaics(store, crops, self._recipe)
+        self._mosaics = MadeAhead(
+            functools.partial(_make_mosaics, store, crops, self._recipe),
+            data.mosaic_workers,
+            # Forked processes share the decoded photos; others would each be sent a copy of them all.
+            fork=sys.platform == "linux",
+        )
         side = data.mosaic_px
         self._cells: Cells = make_cells(side, side, place.device)
         init = self._recipe.model.init
@@ -110,35 +102,16 @@ class DetectorTask:
 
     def batch(self, step: Step) -> Targets:
         """The training images of one step, made here or ahead of time by worker processes."""
-        own = self._recipe.optimizer.batch_size // self._place.world_size
-        workers = self._recipe.data.mosaic_workers
-        keys = _StepKeys(self._recipe.run.seed, self._place.rank, step, self.steps_per_epoch, own)
-        if not workers:
-            images = [self._mosaics[key] for key in next(iter(keys))]
-            return collate(images, self._place.device, self._recipe.loss.teacher_landmarks)
-        if self._ahead is None or self._next != (step.epoch, step.index):
-            # A forked process has OpenCV's settings but not its threads, and would wait for them for ever.
-            threads = cv2.getNumThreads()
-            cv2.setNumThreads(1)
-            loader = DataLoader(
-                self._mosaics,
-                batch_sampler=keys,
-                num_workers=workers,
-                collate_fn=list,
-                prefetch_factor=4,
-                worker_init_fn=ignore_stops,
-                # Forked processes share the decoded photos; others would each be sent a copy of them all.
-                multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
-            )
-            with deaf_workers():
-                self._ahead = iter(loader)
-            cv2.setNumThreads(threads)
-        images = next(self._ahead)
-        last = step.index + 1 == self.steps_per_epoch
-        self._next = (step.epoch, step.index + 1)
-        if last:
-            self._ahead = None
+        images = self._reader.read(step, self._images_from)
         return collate(images, self._place.device, self._recipe.loss.teacher_landmarks)
+
+    def _images_from(self, epoch: int, index: int) -> Iterator[list[TrainingImage]]:
+        """The images of each step to the end of the epoch."""
+        own, origin = self._recipe.optimizer.batch_size // self._place.world_size, (self._recipe.run.seed, "mosaic")
+        return self._mosaics.items(
+            [derived_seed(*origin, self._place.rank, epoch, step, number) for number in range(own)]
+            for step in range(index, self.steps_per_epoch)
+        )
 
     def losses(self, network: nn.Module, batch: Targets) -> Mapping[str, Tensor]:
         """One pass, and what it says."""
@@ -163,19 +136,12 @@ class DetectorTask:
         return 1.0
 
 
-class _StepKeys:
-    """The keys of the training images of each step from one on, to the end of its epoch."""
-
-    def __init__(self, seed: int, rank: int, step: Step, steps: int, own: int) -> None:
-        self._origin = (seed, "mosaic", rank, step.epoch)
-        self._steps, self._own = range(step.index, steps), own
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for index in self._steps:
-            yield [derived_seed(*self._origin, index, number) for number in range(self._own)]
-
-    def __len__(self) -> int:
-        return len(self._steps)
+def _make_mosaics(
+    store: PhotoStore, crops: CroppedFaces | None, recipe: DetectorRecipe, seeds: list[int]
+) -> list[TrainingImage]:
+    """A training image of each seed: the same in any process."""
+    side_px = recipe.data.mosaic_px
+    return [make_mosaic(store, recipe.augment, side_px, np.random.default_rng(seed), crops) for seed in seeds]
 
 
 def collate(images: list[TrainingImage], device: torch.device, teacher_landmarks: float) -> Targets:

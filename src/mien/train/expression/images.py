@@ -1,16 +1,17 @@
 """Where the pixels of a split are while a network trains on it: all on the device, or streamed from disk.
 
 Small sets are brought to the model's input size once and kept on the device as one uint8 tensor; a batch is then a
-look-up. Sets that are larger than a limit are decoded by worker processes as they are needed. Both give the same
-batches, and both come through `mien.classify.preprocess.whole_batch`.
+look-up. Sets that are larger than a limit are decoded by worker processes as they are needed. For the same rows both
+give the same batches, by `mien.classify.preprocess.whole_batch`; but rows are drawn in another order where those that
+are stored together are only cheap to read together (`mien.train.expression.order`).
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,8 @@ import torch
 
 from mien.classify.preprocess import whole_batch
 from mien.data.faces import Faces
-from mien.errors import InputError
 from mien.parallel import usable_cores
-from mien.train.stop import deaf_workers, ignore_stops
+from mien.train.ahead import MadeAhead
 from mien.zoo.card import InputSpec
 
 __all__ = ["ImageBatches", "ResidentImages", "StreamedImages", "open_images"]
@@ -95,13 +95,11 @@ class ResidentImages:
         """
         starts = range(0, len(faces), _CHUNK)
 
-        def decode(start: int) -> npt.NDArray[np.uint8]:
-            index = np.arange(start, min(start + _CHUNK, len(faces)))
-            return np.asarray(whole_batch(faces.images(index, color=spec.channels == "rgb"), spec), np.uint8)
+        def decode(start: int) -> torch.Tensor:
+            return _decode(faces, spec, np.arange(start, min(start + _CHUNK, len(faces))))
 
         with ThreadPoolExecutor(usable_cores()) as pool:
-            parts = [torch.from_numpy(part) for part in pool.map(decode, starts)]
-        return cls(torch.cat(parts).to(device))
+            return cls(torch.cat(list(pool.map(decode, starts))).to(device))
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`. The order is sent to the device once, so that no step waits for it."""
@@ -124,73 +122,14 @@ class StreamedImages:
 
     def __init__(self, faces: Faces, spec: InputSpec, device: torch.device, workers: int = 0) -> None:
         self._device = device
-        self._order = _Order()
-        options: dict[str, Any] = {}
-        if workers:
-            # A process that is forked while other threads run may hang; a fresh one cannot. (A server that forks would
-            # end at SIGTERM, and its processes with it.)
-            options = {"multiprocessing_context": "spawn", "persistent_workers": True, "prefetch_factor": 4}
-        self._loader: Any = torch.utils.data.DataLoader(
-            _Decoder(faces, spec),
-            batch_size=None,
-            sampler=self._order,
-            num_workers=workers,
-            pin_memory=device.type == "cuda",
-            worker_init_fn=_begin_work,
-            # Otherwise a seed for the workers, which draw nothing, is taken from torch's global generator.
-            generator=torch.Generator().manual_seed(0),
-            **options,
-        )
+        self._ahead = MadeAhead(functools.partial(_decode, faces, spec), workers, pinned=device.type == "cuda")
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`."""
-        self._order.batches = list(order)
-        with deaf_workers() if self._loader.num_workers else contextlib.nullcontext():
-            loaded = iter(self._loader)
-        for images in loaded:
-            if isinstance(images, _Damaged):
-                raise InputError(images.source, images.problem)
+        for images in self._ahead.items(order):
             yield images.to(self._device, non_blocking=True)
 
 
-class _Order(torch.utils.data.Sampler[IntArray]):
-    """What the loader reads next: one element a batch."""
-
-    def __init__(self) -> None:
-        self.batches: list[IntArray] = []
-
-    def __iter__(self) -> Iterator[IntArray]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-class _Damaged(NamedTuple):
-    """An `InputError` on its way out of a worker process: torch would make a RuntimeError of it."""
-
-    source: str
-    problem: str
-
-
-class _Decoder(torch.utils.data.Dataset[torch.Tensor | _Damaged]):
-    """Rows to a batch of pixels; travels to the worker processes without its open files."""
-
-    def __init__(self, faces: Faces, spec: InputSpec) -> None:
-        self._faces = faces
-        self._spec = spec
-
-    def __getitem__(self, rows: IntArray) -> torch.Tensor | _Damaged:
-        try:
-            faces = self._faces.images(rows, color=self._spec.channels == "rgb")
-        except InputError as error:
-            return _Damaged(error.source, error.problem)
-        return torch.from_numpy(np.asarray(whole_batch(faces, self._spec), np.uint8))
-
-
-def _begin_work(worker: int) -> None:
-    ignore_stops(worker)
-    import cv2
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+def _decode(faces: Faces, spec: InputSpec, rows: IntArray) -> torch.Tensor:
+    """Rows to a batch of pixels; `faces` travel to the worker processes without their open files."""
+    return torch.from_numpy(np.asarray(whole_batch(faces.images(rows, color=spec.channels == "rgb"), spec), np.uint8))

@@ -17,6 +17,7 @@ from torch.nn import functional
 from mien.data.balance import class_weights
 from mien.data.held_out import held_out_otherwise
 from mien.errors import UsageError, warn
+from mien.train.ahead import StepReader
 from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
@@ -115,7 +116,7 @@ class ExpressionTask:
 
     def batch(self, step: Step) -> Batch:
         """Look up or decode the images of a step, augment them, and ask the teachers."""
-        images, rows = self._read(step)
+        images, rows = self._reader.read(step, self._read_from)
         generator = self._generator.manual_seed(derived_seed(step.seed, "augment"))
         draws = self._augmenter.draw(len(images), generator)
         strength = torch.full((), strength_at(step.progress, self.recipe.augment), device=self._place.device)
@@ -246,8 +247,7 @@ class ExpressionTask:
         self._change = self._augmenter.changed
         if self._compiled:
             self._change = torch.compile(self._augmenter.changed, dynamic=False)
-        self._reading: Iterator[tuple[torch.Tensor, torch.Tensor]] | None = None
-        self._next: tuple[int, int] | None = None
+        self._reader: StepReader[tuple[torch.Tensor, torch.Tensor]] = StepReader()
 
     def _prepare_validation(self) -> None:
         place, device, rows = self._place, self._place.device, self._validation
@@ -328,17 +328,8 @@ class ExpressionTask:
             workers=data.workers,
         )
 
-    def _read(self, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images of a step and their rows; steps come one after the other, or anew from any of them."""
-        if self._reading is None or self._next != (step.epoch, step.index):
-            self._reading = self._read_from(step.epoch, step.index)
-        images, rows = next(self._reading)
-        self._next = (step.epoch, step.index + 1)
-        if step.index + 1 == self.steps_per_epoch:
-            self._next, self._reading = (step.epoch + 1, 0), None
-        return images, rows
-
     def _read_from(self, epoch: int, index: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The images of each step to the end of the epoch, and their rows."""
         order = epoch_order(
             len(self._training),
             self._batch_size,
