@@ -46,8 +46,6 @@ def _find_list(path: Path) -> Path | None:
 
 
 def _items(lines: list[str], name: str, roots: list[Path]) -> Iterator[Item | InputError]:
-    # The faces of one photo follow each other: its bytes are read once.
-    read = lru_cache(maxsize=4)(_load)
     for row, line in enumerate(lines):
         if not line.strip():
             continue
@@ -64,7 +62,7 @@ def _items(lines: list[str], name: str, roots: list[Path]) -> Iterator[Item | In
             continue
         yield Item(
             where=f"{where}, {cells[0]}",
-            load=partial(read, cells[0], tuple(roots)),
+            load=partial(_load, cells[0], tuple(roots)),
             label=label,
             split="train",
             source=cells[0],
@@ -83,6 +81,8 @@ def _box(cells: list[str], where: str) -> tuple[float, float, float, float]:
     return top, left, right, bottom
 
 
+# The faces of one photo follow each other: its bytes are read once.
+@lru_cache(maxsize=4)
 def _load(name: str, roots: tuple[Path, ...]) -> bytes:
     for root in roots:
         if (root / name).is_file():
