@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 
@@ -171,4 +173,82 @@ def write_expw(root):
     (root / "label" / "label.lst").write_text(
         "two_faces.jpg 0 5 10 80 85 57.5 3\ntwo_faces.jpg 1 0 95 175 88 40.1 6\none.jpg 0 1 2 88 89 33.0 0\n"
     )
+    return root
+
+
+BOXED = {
+    "train": [("a", [("Anger", (8, 16, 40, 56)), ("happiness", (48, 8, 88, 48))]), ("b", [])],
+    "valid": [("c", [("happiness", (10, 20, 50, 60))])],
+}
+"""Photos of 96 x 80 pixels by their splits, and the classes and boxes of the faces in them."""
+BOXED_CLASSES = ("Anger", "happiness", "sad")
+
+
+def photo(seed, width=96, height=80):
+    image = cv2.resize(pattern(seed), (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))[1].tobytes()
+
+
+def write_photo(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(photo(seed))
+    return path
+
+
+def yolo_line(label, box, classes=BOXED_CLASSES):
+    left, top, right, bottom = box
+    shares = ((left + right) / 192, (top + bottom) / 160, (right - left) / 96, (bottom - top) / 80)
+    return f"{classes.index(label)} {' '.join(map(str, shares))}"
+
+
+def write_yolo(root, place="{split}/{kind}", names=None):
+    """As Roboflow writes it, or with `place` ``{kind}/{split}`` as others do."""
+    for split, name, faces in ((split, *photo) for split, photos in BOXED.items() for photo in photos):
+        write_photo(root / place.format(split=split, kind="images") / f"{name}_jpg.rf.1.jpg", ord(name))
+        listing = root / place.format(split=split, kind="labels") / f"{name}_jpg.rf.1.txt"
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("\n".join(yolo_line(label, box) for label, box in faces))
+    (root / "data.yaml").write_text(
+        "train: ../train/images\nval: ../valid/images\n\nnc: 3\n"
+        + (names or f"names: {list(BOXED_CLASSES)}")
+        + "\n\nroboflow:\n  workspace: w\n  license: CC BY 4.0\n"
+    )
+    return root
+
+
+def write_coco(root, place="{split}/_annotations.coco.json", images="{split}"):
+    """As Roboflow writes it, with the collection's name as category 0."""
+    for split, photos in BOXED.items():
+        files = [{"id": i, "file_name": f"{name}.jpg", "width": 96, "height": 80} for i, (name, _) in enumerate(photos)]
+        faces = [(i, label, box) for i, (_, found) in enumerate(photos) for label, box in found]
+        annotations = [
+            {"id": n, "image_id": i, "category_id": 1 + BOXED_CLASSES.index(label), "iscrowd": 0, "area": 1,
+             "bbox": [left, top, right - left, bottom - top], "segmentation": []}
+            for n, (i, label, (left, top, right, bottom)) in enumerate(faces)
+        ]  # fmt: skip
+        names = ("emotions", *BOXED_CLASSES)
+        categories = [{"id": n, "name": name, "supercategory": "emotions"} for n, name in enumerate(names)]
+        values = {"info": {}, "licenses": [], "categories": categories, "images": files, "annotations": annotations}
+        for name, _ in photos:
+            write_photo(root / images.format(split=split) / f"{name}.jpg", ord(name))
+        listing = root / place.format(split=split)
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text(json.dumps(values))
+    return root
+
+
+def write_voc(root, place="{split}", images="{split}"):
+    for split, name, faces in ((split, *photo) for split, photos in BOXED.items() for photo in photos):
+        write_photo(root / images.format(split=split) / f"{name}.jpg", ord(name))
+        objects = "".join(
+            f"<object><name>{label}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
+            f"<bndbox><xmin>{left}</xmin><ymin>{top}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax></bndbox></object>"
+            for label, (left, top, right, bottom) in faces
+        )
+        listing = root / place.format(split=split) / f"{name}.xml"
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text(
+            f"<annotation><folder></folder><filename>{name}.jpg</filename><size><width>96</width><height>80</height>"
+            f"<depth>3</depth></size><segmented>0</segmented>{objects}</annotation>"
+        )
     return root

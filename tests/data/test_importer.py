@@ -944,12 +944,16 @@ def test_every_layout_is_told_from_all_others(tmp_path):
         "jaffe": disk.write_jaffe(tmp_path / "j"),
         "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),
         "table": disk.write_table(tmp_path / "g.csv", ["sad", "happy"]),
+        "yolo": disk.write_yolo(tmp_path / "y"),
+        "coco": disk.write_coco(tmp_path / "o"),
+        "voc": disk.write_voc(tmp_path / "v"),
         "own-folders": disk.write_folders(tmp_path / "h", ["train"], ["engaged", "bored"]),
     }
     brought_in(sources["fer2013"], tmp_path)
     sources["parquet"] = tmp_path / "out.parquet"
     assert set(sources) == set(LAYOUTS)
-    assert list(LAYOUTS)[-4:] == ["table", "kdef", "jaffe", "own-folders"], "what says least is tried last"
+    assert list(LAYOUTS)[-7:-4] == ["table", "kdef", "jaffe"]
+    assert list(LAYOUTS)[-4:] == ["yolo", "coco", "voc", "own-folders"], "what says least is tried last"
     assert list(LAYOUTS).index("folders") > list(LAYOUTS).index("parquet")
     for name, source in sources.items():
         assert find_layout(source).name == name

@@ -195,7 +195,7 @@ def test_yolo_with_folders_of_splits_outside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["0 32 24 16 12", "0 0.5 0.5 -0.1 0.1", "0 0.5 nan 0.1 0.1", "0 0.5 0.5", "0 .1 .1 .2 .1 .2 .2 .1 .2"]
+    "line", ["0 32 24 16 12", "0 0.5 0.5 -0.1 0.1", "0 0.5 nan 0.1 0.1", "0 0.5 0.5", "0 .1 .1 .2 .1 .2 .2 .1"]
 )
 def test_lines_that_are_no_boxes_of_yolo(tmp_path: Path, line: str) -> None:
     save(tmp_path / "images" / "a.png", 0)
@@ -206,8 +206,17 @@ def test_lines_that_are_no_boxes_of_yolo(tmp_path: Path, line: str) -> None:
         import_photos(tmp_path, tmp_path / "out.parquet")
     (tmp_path / "images" / "c.png").write_bytes(b"no image")
     dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet", on_error="skip")
-    assert [one.name for one in dataset.photos()] == ["b.png"]
-    assert [error.source for error in summary.damaged] == ["a.txt line 1", "c.png"]
+    assert [one.name for one in dataset.photos()] == ["images/b.png"]
+    assert [error.source for error in summary.damaged] == ["labels/a.txt line 1", "images/c.png"]
+
+
+def test_polygons_of_yolo_are_boxed(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "a.png", 0)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.txt").write_text("0 .25 .25 .5 .25 .75 .5 .5 .75\n")
+    (own,) = LAYOUTS["yolo"](tmp_path)
+    assert isinstance(own, Photo)
+    assert own.box_xyxy.tolist() == [[16, 12, 48, 36]]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +306,8 @@ def test_voc_beside_the_photos_in_folders_of_splits(tmp_path: Path) -> None:
 def test_damaged_files_of_voc_are_named(tmp_path: Path, text: str, problem: str) -> None:
     save(tmp_path / "a.png", 0)
     voc(tmp_path, "a", ("face", ""))
+    if "<object>" in text:
+        save(tmp_path / "z.png", 1)
     (tmp_path / "z.xml").write_text(text)
     dataset, summary = import_photos(tmp_path, tmp_path / "out.parquet", on_error="skip")
     assert (len(dataset), summary.layout, summary.damaged_rows) == (1, "voc", 1)

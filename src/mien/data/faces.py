@@ -354,7 +354,15 @@ class _ItemRows:
         self._items = items
 
     def __call__(self, index: IntArray) -> list[Stored]:
-        return [(item.load(), item.box_xyxy, item.where) for item in map(self._items.__getitem__, index.tolist())]
+        return [_stored(self._items[row]) for row in index.tolist()]
+
+
+def _stored(item: Item) -> Stored:
+    pixels = item.load()
+    if item.box_shares is None:
+        return pixels, item.box_xyxy, item.where
+    image = _decode(pixels, item.where, color=False)
+    return pixels, item.box_on(image), item.where
 
 
 def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str, option: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.data import ferplus
 from mien.data.dataset import Dataset
@@ -41,9 +42,9 @@ __all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
 # Some chunks are under way at a time: of photos of 5 MB each that is 0.4 GB on two cores, and 1.4 GB on eight.
 _CHUNK_ITEMS = 16
 _MOST_NAMED = 1000
-_OWN_CLASSES = ("folders", "own-folders", "parquet", "table")
+_OWN_CLASSES = ("folders", "own-folders", "parquet", "table", "yolo", "coco", "voc")
 _OWN_COLUMNS = ("parquet", "table")
-_LISTS = ("rafdb", "affectnet", "expw", "table")
+_LISTS = ("rafdb", "affectnet", "expw", "table", "coco")
 _PROTOCOLS = {
     "keep": "",
     "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "
@@ -188,7 +189,7 @@ def _write_rows(
 ) -> None:
     """Write the rows that can be read, and count in the summary what became of each."""
     done = 0
-    for rows in _encoded(_chunks(contents.items), info, options):
+    for rows in _encoded(_chunks(contents.items), options):
         for row in rows:
             count = row.rows if isinstance(row, DamagedFolderError) else 1
             done += count
@@ -246,17 +247,17 @@ def _chunks(items: Iterable[Item | InputError]) -> Iterator[list[Item | InputErr
 
 
 def _encoded(
-    chunks: Iterator[list[Item | InputError]], info: DatasetInfo, options: ImportOptions
+    chunks: Iterator[list[Item | InputError]], options: ImportOptions
 ) -> Iterator[list[Row | InputError | str]]:
     """Fetch, check and encode the images in threads; results in order, a few chunks under way.
 
     For each item a row, the error of one that is damaged, or the reason why it is left out.
     """
     threads = max(2, min(usable_cores(), 8))
-    yield from ordered_map(partial(_rows, info=info, options=options), chunks, threads)
+    yield from ordered_map(partial(_rows, options=options), chunks, threads)
 
 
-def _rows(chunk: list[Item | InputError], info: DatasetInfo, options: ImportOptions) -> list[Row | InputError | str]:
+def _rows(chunk: list[Item | InputError], options: ImportOptions) -> list[Row | InputError | str]:
     rows: list[Row | InputError | str] = []
     for item in chunk:
         if isinstance(item, InputError):
@@ -267,7 +268,7 @@ def _rows(chunk: list[Item | InputError], info: DatasetInfo, options: ImportOpti
             if label < 0:
                 rows.append(f"left out by FER+ {options.ferplus}")
                 continue
-            rows.append(_row(item, label, distribution, info, options))
+            rows.append(_row(item, label, distribution, options))
         except InputError as error:
             rows.append(error if error.source == item.where else InputError(item.where, str(error)))
     return rows
@@ -286,31 +287,35 @@ def _target(item: Item, options: ImportOptions) -> tuple[int, Any]:
     return (int(distribution[0].argmax()) if kept[0] else -1), distribution[0].tolist()
 
 
-def _row(item: Item, label: int, distribution: Any, info: DatasetInfo, options: ImportOptions) -> Row:
+def _row(item: Item, label: int, distribution: Any, options: ImportOptions) -> Row:
     pixels = item.load()
     row = Row(b"", label, utf8_text(item.split), utf8_text(item.source), item.row, item.votes, distribution)
     row.valence, row.arousal, row.attributes = item.valence, item.arousal, item.attributes
+    # Decoded once in any case, so that no damaged image enters the dataset.
+    image = _decoded(pixels, item) if isinstance(pixels, bytes) else pixels
+    box_xyxy = item.box_on(image)
+    _check_box(box_xyxy, image, item.where)
     if options.face_px is not None:
-        gray = decode_gray(pixels, item.where) if isinstance(pixels, bytes) else pixels
-        row.image = encode_png(fit_square(cut_face(gray, item.box_xyxy), options.face_px))
+        row.image = encode_png(fit_square(cut_face(image, box_xyxy), options.face_px))
         return row
-    row.box_xyxy, row.landmarks_xy = item.box_xyxy, item.landmarks_xy
-    if isinstance(pixels, bytes):
-        _check_image(pixels, item, info)
-        row.image = pixels
-    else:
-        row.image = encode_png(pixels)
+    row.box_xyxy, row.landmarks_xy = box_xyxy, item.landmarks_xy
+    row.image = pixels if isinstance(pixels, bytes) else encode_png(pixels)
     return row
 
 
-def _check_image(data: bytes, item: Item, info: DatasetInfo) -> None:
-    """Decode once, so that no damaged image enters the dataset; a box must lie on the image."""
+def _decoded(data: bytes, item: Item) -> npt.NDArray[np.uint8]:
     header = read_header(data)
     if header.truncated:
         raise InputError(item.where, f"the {header.format} file is truncated: its end is missing")
-    height, width = decode_gray(data, item.where).shape[:2]
-    if "box_xyxy" in info.columns and item.box_xyxy is not None:
-        left, top, right, bottom = item.box_xyxy
-        if right <= 0 or bottom <= 0 or left >= width or top >= height or right <= left or bottom <= top:
-            box = ", ".join(f"{value:g}" for value in item.box_xyxy)
-            raise InputError(item.where, f"box ({box}) does not lie on the image of {width} x {height} pixels")
+    return decode_gray(data, item.where)
+
+
+def _check_box(box_xyxy: Sequence[float] | None, image: npt.NDArray[np.uint8], where: str) -> None:
+    """A box must lie on the image."""
+    if box_xyxy is None:
+        return
+    height, width = image.shape[:2]
+    left, top, right, bottom = box_xyxy
+    if not (left < right and top < bottom and left < width and top < height and right > 0 and bottom > 0):
+        box = ", ".join(f"{value:g}" for value in box_xyxy)
+        raise InputError(where, f"box ({box}) does not lie on the image of {width} x {height} pixels")

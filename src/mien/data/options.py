@@ -22,7 +22,7 @@ class ImportOptions:
     layout: str | None = option(
         None,
         "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, cohn-kanade, kdef, jaffe, parquet, "
-        "folders, own-folders, table.",
+        "folders, own-folders, table, yolo, coco, voc.",
     )
     classes: str | None = option(
         None,

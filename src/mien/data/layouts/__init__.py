@@ -1,6 +1,20 @@
 """Readers of the field's layouts, one file a layout; importing this registers them, in the order of recognition."""
 
-from mien.data.layouts import pixels_csv, rafdb, affectnet, expw, cohn_kanade, parquet, folders, table, lab, own_folders  # noqa: I001 - order of recognition
+from mien.data.layouts import (  # noqa: I001 - order of recognition
+    pixels_csv,
+    rafdb,
+    affectnet,
+    expw,
+    cohn_kanade,
+    parquet,
+    folders,
+    table,
+    lab,
+    yolo,
+    coco,
+    voc,
+    own_folders,
+)
 from mien.data.layouts.base import (
     LAYOUTS,
     Contents,
@@ -21,6 +35,7 @@ __all__ = [
     "Layout",
     "ReadOptions",
     "affectnet",
+    "coco",
     "cohn_kanade",
     "expw",
     "find_layout",
@@ -34,4 +49,6 @@ __all__ = [
     "rafdb",
     "register",
     "table",
+    "voc",
+    "yolo",
 ]

@@ -41,6 +41,8 @@ class Item:
         The row or path, for errors.
     load : callable
         Gives an image file's bytes, or a uint8 array; raises InputError.
+    box_shares : sequence of float or None
+        The box in shares of the width and height of the upright photo, where that must be decoded to tell `box_xyxy`.
     attributes : mapping of str to str or None
         What is known of the face besides its expression, by `Contents.attribute_names`.
     """
@@ -54,10 +56,18 @@ class Item:
     votes: Sequence[int] | None = None
     distribution: Sequence[float] | None = None
     box_xyxy: Sequence[float] | None = None
+    box_shares: Sequence[float] | None = None
     landmarks_xy: Sequence[Sequence[float]] | None = None
     valence: float | None = None
     arousal: float | None = None
     attributes: Mapping[str, str] | None = None
+
+    def box_on(self, image: npt.NDArray[np.uint8]) -> Sequence[float] | None:
+        """The box in pixels of the decoded photo; None where the photo is the face."""
+        if self.box_shares is None:
+            return self.box_xyxy
+        height, width = image.shape[:2]
+        return [share * side for share, side in zip(self.box_shares, (width, height) * 2, strict=True)]
 
 
 class DamagedFolderError(InputError):

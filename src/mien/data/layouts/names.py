@@ -21,6 +21,7 @@ __all__ = [
     "parse_classes",
     "split_name",
     "split_of_file",
+    "spoken_split",
 ]
 
 _SPLITS = {
@@ -102,7 +103,9 @@ def known_class(text: str, classes: Mapping[str, str]) -> str | None:
 
 
 def own_classes(names: Iterable[str]) -> dict[str, str]:
-    """What the class names of a source mean where no two of them are names of expressions: classes of their own.
+    """What the class names of a source mean where no two of them are names of expressions, nor its only one.
+
+    They are classes of their own.
 
     Returns
     -------
@@ -111,7 +114,8 @@ def own_classes(names: Iterable[str]) -> dict[str, str]:
     """
     own = {name.strip().lower() for name in names} - {""}
     numbers = any(name.replace(".", "", 1).removeprefix("-").isdigit() for name in own)
-    if numbers or sum(known_class(name, {}) is not None for name in own) > 1:
+    known = sum(known_class(name, {}) is not None for name in own)
+    if numbers or known > 1 or known == len(own):
         return {}
     return {name: utf8_text(name) for name in own}
 
@@ -129,10 +133,15 @@ def split_name(name: str) -> str:
     return _SPLITS.get(key.replace(" ", "").replace("-", "_"), key)
 
 
+def spoken_split(name: str) -> str | None:
+    """The split that a name speaks of (``val2017``, ``train-00000-of-00002``); None if it speaks of none."""
+    words = map(split_name, re.split(r"[^a-z]+", name.lower()))
+    return next((word for word in words if word in ("train", "validation", "test")), None)
+
+
 def split_of_file(path: Path) -> str:
-    """The split that a file's name speaks of (``val2017.json``, ``train-00000-of-00002.parquet``), else ``train``."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((split_name(word) for word in words if split_name(word) in ("train", "validation", "test")), "train")
+    """The split that a file's name speaks of (``val2017.json``), else ``train``."""
+    return spoken_split(path.stem) or "train"
 
 
 def known_columns(wanted: Sequence[str], columns: Sequence[str], where: str) -> dict[str, str]:

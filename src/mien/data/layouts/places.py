@@ -14,6 +14,7 @@ from mien.source.name import HIDDEN, IMAGE_SUFFIXES
 
 __all__ = [
     "PASSED_OVER",
+    "beside",
     "folders_in",
     "images_below",
     "images_in",
@@ -40,6 +41,27 @@ def load_image(file: Path, where: str) -> bytes:
         return read_file(os.fspath(file))
     except InputError as error:
         raise InputError(where, error.problem) from error
+
+
+def beside(listing: Path, name: str) -> Path:
+    """The photo that a list names: beside the list or one level up, there also in ``images`` or a folder named alike.
+
+    Raises
+    ------
+    InputError
+        If it is in none of these places.
+    """
+    own = listing.stem.removeprefix("instances_")
+    # As the archives of WIDER FACE are unpacked: wider_face_split/wider_face_train_bbx_gt.txt, WIDER_train/images/.
+    wider = f"WIDER_{own.removeprefix('wider_face_').removesuffix('_bbx_gt')}/images"
+    folders = (".", "images", own, wider, f"images/{own}")
+    places = (base / folder / name for base in (listing.parent, listing.parent.parent) for folder in folders)
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(
+        f"{listing.name}: {name}", "no such photo beside the list, in images/ there, or in either place one level up"
+    )
 
 
 def folders_in(path: Path) -> list[Path]:

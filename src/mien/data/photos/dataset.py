@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ __all__ = [
     "Photo",
     "PhotoDataset",
     "boxes_array",
-    "is_face",
     "labelled_photo",
     "landmarks_array",
     "write_photos",
@@ -268,11 +266,6 @@ def _photo(row: dict[str, Any]) -> Photo:
         ignore_score=np.asarray(row["ignore_score"], np.float32),
         ignore_landmarks_xy=landmarks_array(row["ignore_landmarks_xy"]),
     )
-
-
-def is_face(name: str) -> bool:
-    """Whether a class of several is that of faces, by its name: ``face``, ``Faces``, ``Human face``, ..."""
-    return re.sub(r"[^a-z]", "", name.lower()).removeprefix("human").removesuffix("s") == "face"
 
 
 def labelled_photo(image: bytes, name: str, split: str, source: str, box_xyxy: Any, ignore_xyxy: Any) -> Photo:
