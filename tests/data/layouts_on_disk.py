@@ -96,6 +96,19 @@ def write_rafdb(root, aligned=True):
     return root
 
 
+def write_rafdb_folders(root):
+    """As Kaggle has it: numbered folders, and tables beside the folder of all that say the same."""
+    for split, first in (("train", "00001"), ("test", "0001")):
+        for label in range(1, 8):
+            name = f"{split}_{int(first) + label:0{len(first)}d}_aligned.jpg"
+            image = root / "DATASET" / split / str(label) / name
+            image.parent.mkdir(parents=True)
+            image.write_bytes(jpeg(label, 100))
+            with (root / f"{split}_labels.csv").open("a") as table:
+                table.write(("image,label\n" if label == 1 else "") + f"{name},{label}\n")
+    return root
+
+
 def write_affectnet(root, header_of_validation=True):
     images = root / "Manually_Annotated_Images"
     (images / "1").mkdir(parents=True)

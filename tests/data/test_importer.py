@@ -362,6 +362,26 @@ def test_rafdb_counts_from_one_and_takes_the_aligned_images(tmp_path):
     assert dataset.info.columns == ()
 
 
+@pytest.mark.parametrize("given", [".", "DATASET"])
+def test_rafdb_in_numbered_folders(tmp_path, given):
+    """The tables beside them were read, and no image was found."""
+    source = disk.write_rafdb_folders(tmp_path / "raf-db-dataset") / given
+    dataset, summary = brought_in(source, tmp_path)
+    assert (summary.layout, dataset.splits) == ("rafdb", {"train": 7, "test": 7})
+    told = {
+        name.split("/")[1]: dataset.labels[n] for name, n in zip(dataset.column("source"), dataset.label, strict=True)
+    }
+    assert [told[str(number)] for number in range(1, 8)] == [
+        "surprise", "fear", "disgust", "happy", "sad", "angry", "neutral",
+    ]  # fmt: skip
+
+
+def test_other_numbered_folders_are_not_rafdb(tmp_path):
+    disk.write_folders(tmp_path / "set", ["train", "test"], map(str, range(1, 8)))
+    with pytest.raises(InputError, match="its layout is not recognised"):
+        find_layout(tmp_path / "set")
+
+
 def test_rafdb_originals_bring_landmarks_and_boxes(tmp_path):
     dataset, _ = brought_in(disk.write_rafdb(tmp_path / "raf", aligned=False) / "basic", tmp_path)
     assert dataset.column("landmarks_xy")[0][:2] == [[30, 40], [60, 41]]

@@ -1,14 +1,21 @@
-"""RAF-DB, basic set: ``list_patition_label.txt`` (its own spelling) with classes counted from 1."""
+"""RAF-DB, basic set: ``list_patition_label.txt`` (its own spelling) with classes counted from 1, or folders of these.
+
+The folders are those of https://www.kaggle.com/datasets/shuvoalok/raf-db-dataset: ``DATASET/train/5/`` holds
+``train_00001_aligned.jpg``, and tables beside ``DATASET`` say the same.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, read_listing, register
+from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, read_listing, register
 from mien.data.layouts.names import class_index, split_name
+from mien.data.layouts.places import folders_in, images_below
 from mien.errors import InputError
 from mien.source.image import read_file
 
@@ -16,6 +23,7 @@ __all__ = ["RafDb"]
 
 _LIST = "list_patition_label.txt"
 _CLASSES = ("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+_NAME = re.compile(r"(train|test)_\d+_aligned\.jpg")
 _LANDMARKS = 5
 # After five lines of landmarks a line each, as the readme of the dataset says.
 _ATTRIBUTES = {
@@ -30,17 +38,23 @@ class RafDb:
 
     The five landmarks and the box belong to the original photos, and are only kept with these. Gender, race and age, as
     annotators saw them, are kept with both.
+
+    Or the folder with ``train/1`` to ``test/7``, or the one around it.
     """
 
     name = "rafdb"
-    summary = f"RAF-DB's {_LIST}, or the folder that holds it"
+    summary = f"RAF-DB's {_LIST}, or the folder that holds it, or train/1 to test/7 with its aligned images"
 
     def matches(self, path: Path) -> bool:
-        """The list, or a folder with the list in it or in EmoLabel/."""
-        return _find_list(path) is not None
+        """The list, or a folder with the list in it or in EmoLabel/; or folders of the classes with images so named."""
+        return _find_list(path) is not None or _find_numbered(path) is not None
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
-        """Read the images in the order of the list."""
+        """Read the images in the order of the list, or of the folders."""
+        numbered = _find_numbered(path)
+        if numbered is not None:
+            classes = {str(number): name for number, name in enumerate(_CLASSES, 1)}
+            return LAYOUTS["folders"].read(numbered, dataclasses.replace(options, classes=classes))
         listing = _find_list(path) or path
         lines = read_listing(listing, f"RAF-DB's {_LIST}")
         base = listing.parent.parent if listing.parent.name == "EmoLabel" else listing.parent
@@ -61,6 +75,16 @@ def _find_list(path: Path) -> Path | None:
         return path if path.name == _LIST else None
     places = (".", "EmoLabel", "basic/EmoLabel", "basic")
     return next((path / place / _LIST for place in places if (path / place / _LIST).is_file()), None)
+
+
+def _find_numbered(path: Path) -> Path | None:
+    """The folder of the splits with the numbered classes inside, this one or in it."""
+    for base in (path, path / "DATASET"):
+        names = {folder.name for split in ("train", "test") for folder in folders_in(base / split)}
+        if names == {str(number) for number in range(1, len(_CLASSES) + 1)}:
+            first = next(images_below(base), None)
+            return base if first is not None and _NAME.fullmatch(first.name) else None
+    return None
 
 
 def _find_images(base: Path, given: Path | None) -> tuple[Path, bool]:
