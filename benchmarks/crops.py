@@ -1,10 +1,10 @@
-"""What a face's answer owes to its landmarks, and to standing upright: other crops of the same faces.
+"""What a face's answer owes to its landmarks: other crops of the same faces.
 
     python benchmarks/crops.py PHOTOS [--model base]
 
 PHOTOS is a folder of photos. Each face is read as mien reads it, and again as programs do that have only its box: with
-landmarks guessed from the box, as a square around the box's centre, and as the box itself. Then the photos are turned
-upside down. What is counted is how often the label stays.
+landmarks guessed from the box, as a square around the box's centre, and as the box itself. What is counted is how often
+the label stays.
 """
 
 from __future__ import annotations
@@ -53,13 +53,6 @@ def cut(image: np.ndarray, box_xyxy: np.ndarray, factor: float, square: bool) ->
     return image[top:bottom, left:right]
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float(np.prod(np.maximum(high - low, 0)))
-    return shared / (float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -71,7 +64,7 @@ def main() -> None:
     cropped = Recognizer(model=arguments.model, detector="none")
     same: Counter[tuple[str, float, bool]] = Counter()
     faces_of: Counter[bool] = Counter()
-    found, kept, photos = 0, 0, 0
+    photos = 0
     for path in sorted(arguments.photos.iterdir()):
         try:
             image = load_image(path).bgr
@@ -95,19 +88,12 @@ def main() -> None:
             ):
                 for face, answer, is_large in zip(faces, answers, large, strict=True):
                     same[way, factor, is_large] += face.expression == answer.expression
-        turned = usual.recognize(np.ascontiguousarray(image[::-1, ::-1])).faces
-        end = np.array(image.shape[1::-1] * 2, np.float32)
-        for face, box, is_large in zip(faces, boxes.box_xyxy, large, strict=True):
-            there = [other for other in turned if overlap((end - box)[[2, 3, 0, 1]], np.array(other.box_xyxy)) > 0.3]
-            found += bool(is_large and there)
-            kept += bool(is_large and there and there[0].expression == face.expression)
     print(f"{photos} photos; faces with the same label as by mien's landmarks:\n")
     print(f"| side | of {faces_of[True]} faces of {LARGE_PX} px and more | of {faces_of[False]} smaller ones |")
     print("| --- | --- | --- |")
     for way in ("guessed landmarks", "squares", "boxes"):
         for factor in FACTORS:
             print(f"| {way}, {factor:g} | {same[way, factor, True]} | {same[way, factor, False]} |")
-    print(f"\nupside down: {found} of the {faces_of[True]} larger faces found, {kept} of these with the same label")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from mien.classify import OnnxClassifier, take_views
 from mien.classify.calibration import softmax
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
+from mien.opencv import turned
 from mien.recognizer import Recognizer
 from mien.recognizer_options import RecognizerKeywords
 from mien.source import Frame, load_image
@@ -64,6 +65,34 @@ def test_no_face_is_an_empty_list_and_never_the_whole_frame():
     assert reading.faces == []
     assert reading.size_wh == (60, 50)
     assert reading.labels == FER7
+
+
+def test_a_photo_on_its_side_is_read_as_an_upright_one(astronaut_bgr):
+    (upright,) = mien.recognize(astronaut_bgr).faces
+    for clockwise_deg in (90, 180, 270):
+        photo = turned(astronaut_bgr, clockwise_deg)
+        reading = mien.recognize(photo)
+        (face,) = reading.faces
+        assert face.probabilities == pytest.approx(upright.probabilities, abs=0.02)
+        assert reading.note == f"upright when turned by {360 - clockwise_deg} degrees clockwise"
+        assert reading.size_wh == photo.shape[1::-1]
+        assert mien.recognize(photo, upright=True).note is None
+    assert mien.recognize(astronaut_bgr).note is None
+
+
+def test_the_frames_of_a_video_are_taken_as_they_stand(astronaut_bgr):
+    """All of a video lies the same way, and is turned by `rotate_deg`; a look at each turn would take its time."""
+    frames = [turned(astronaut_bgr, 90)] * 2
+    for reading in Recognizer().stream(frames, frame_rate=1):
+        assert (reading.faces, reading.note) == ([], None)
+
+
+def test_what_else_is_to_be_said_of_a_turned_photo_stays(astronaut_bgr):
+    kinds = [Image.fromarray(turned(astronaut_bgr, 90)[..., ::-1]), Image.new("RGB", (512, 512))]
+    file = io.BytesIO()
+    kinds[0].save(file, "GIF", save_all=True, append_images=kinds[1:])
+    reading = mien.recognize(file.getvalue())
+    assert reading.note == "animated GIF: read the first of 2 frames; upright when turned by 270 degrees clockwise"
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -1,4 +1,4 @@
-"""What several rooms do with OpenCV: keep it quiet, encode PNG."""
+"""What several rooms do with OpenCV: keep it quiet, turn pictures, encode PNG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["encode_png", "quiet_opencv"]
+__all__ = ["encode_png", "quiet_opencv", "turned"]
 
 _lock = threading.Lock()
 _users = 0
@@ -37,6 +37,11 @@ def quiet_opencv() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 logging.setLogLevel(_level_before)
+
+
+def turned(image: npt.NDArray[np.uint8], clockwise_deg: int) -> npt.NDArray[np.uint8]:
+    """The picture turned by a multiple of 90 degrees; `image` itself where that is 0."""
+    return np.ascontiguousarray(np.rot90(image, -clockwise_deg // 90)) if clockwise_deg else image
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify import Classifier, face_batch, face_sides_px, mean_probabilities, take_views, whole_batch
-from mien.detect import Detections, Detector
+from mien.detect import Detections, Detector, detect_any_way_up
 from mien.errors import InputError, ModelError
 from mien.labels import NO_EXPRESSION, NOT_FACE, UNKNOWN, LabelScheme
 from mien.result import Face, Reading
@@ -68,7 +68,13 @@ class Prepared:
 
 
 def prepare_image(
-    image: ImageLike | Frame | InputError, detector: Detector | None, spec: InputSpec, max_megapixels: float, keep: bool
+    image: ImageLike | Frame | InputError,
+    detector: Detector | None,
+    spec: InputSpec,
+    *,
+    max_megapixels: float,
+    upright: bool,
+    keep: bool,
 ) -> Prepared:
     """Decode an image, find its faces, and align them.
 
@@ -80,6 +86,8 @@ def prepare_image(
     spec : InputSpec
         Of the classifier's card.
     max_megapixels : float
+    upright : bool
+        Whether photos are known to stand upright. Frames of a video are, or all of them lie the same way.
     keep : bool
         Whether the image itself is wanted later.
     """
@@ -89,13 +97,20 @@ def prepare_image(
         frame = image if isinstance(image, Frame) else load_image(image, max_megapixels)
     except InputError as error:
         return Prepared(error.source, error=error)
+    note = frame.note
     pixels = frame.gray if spec.channels == "gray" else frame.image
     if detector is None:
         detections = None
         batch = whole_batch([pixels], spec)
         sides_px = np.array([max(frame.size_wh)], np.float64)
     else:
-        detections = detector.detect(frame.gray if detector.wants_gray else frame.image)
+        searched = frame.gray if detector.wants_gray else frame.image
+        if upright or frame.index is not None:
+            detections = detector.detect(searched)
+        else:
+            detections, upright_deg = detect_any_way_up(detector, searched)
+            if upright_deg:
+                note = "; ".join(filter(None, (note, f"upright when turned by {upright_deg} degrees clockwise")))
         batch = face_batch(pixels, detections.landmarks_xy, spec)
         sides_px = face_sides_px(detections.landmarks_xy, spec)
     return Prepared(
@@ -107,7 +122,7 @@ def prepare_image(
         sides_px=sides_px,
         index=frame.index,
         time_s=frame.time_s,
-        note=frame.note,
+        note=note,
     )
 
 

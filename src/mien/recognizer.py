@@ -327,7 +327,14 @@ class Recognizer(RecognizerOptions):
         return list(self._read(prepared, 1))
 
     def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> Prepared:
-        return prepare_image(image, self._detector(threads), self.card.input, self.max_megapixels, keep)
+        return prepare_image(
+            image,
+            self._detector(threads),
+            self.card.input,
+            max_megapixels=self.max_megapixels,
+            upright=self.upright,
+            keep=keep,
+        )
 
     def _read(self, group: list[Prepared], threads: int) -> Iterator[Reading]:
         return read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face, self.views)

@@ -63,6 +63,11 @@ class RecognizerOptions:
         minimum=0.01,
         maximum=0.99,
     )
+    upright: bool = option(
+        False,
+        "All photos stand upright. Else those in which no face is sure are searched turned by 90, 180 and 270 degrees, "
+        "too, which takes its time where most have none.",
+    )
     views: int = option(
         1,
         "Average the answer over this many views of each face: 1, 2 (with its mirror image) or 10 (also "
@@ -114,6 +119,7 @@ class RecognizerKeywords(TypedDict, total=False):
     labels: str | Sequence[str] | LabelScheme
     min_face_px: float | None
     min_score: float | None
+    upright: bool
     views: int
     max_not_face: float
     max_megapixels: float

@@ -29,7 +29,8 @@ class Detections:
         The detector's confidence that this is a face, in [0, 1].
     landmarks_xy : float32 array of shape (N, 5, 2)
         Eye, eye, nose tip, mouth corner, mouth corner, in pixels, from the image's left to its right
-        within each pair (for an upright face: the person's right eye comes first).
+        within each pair, for an upright face: the person's right eye comes first. It does so in a photo that stands on
+        its head, too.
     """
 
     box_xyxy: FloatArray
@@ -68,6 +69,9 @@ class Detector(Protocol):
     ----------
     wants_gray : bool
         True where colour is of no use: photos are then handed over in gray, which is made once for all stages.
+
+    An implementation may have a `sure_score` as well: photos in which no face reaches it are shown to it turned by 90,
+    180 and 270 degrees, too (`mien.detect.any_way_up`).
     """
 
     @property

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mien.errors import InputError, UsageError
+from mien.opencv import turned
 from mien.source.frame import Frame
 from mien.source.image import DEFAULT_MAX_MEGAPIXELS, load_image, own_image
-from mien.source.video import EARLY_S, VideoInfo, next_due_s, turned
+from mien.source.video import EARLY_S, VideoInfo, next_due_s
 
 __all__ = ["FrameSource"]
 

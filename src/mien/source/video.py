@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
+from mien.opencv import turned
 from mien.source.buffer import Buffer
 from mien.source.capture import CONVERT, Capture, open_capture
 from mien.source.container import Container, read_container
 from mien.source.frame import Frame
 from mien.source.name import is_live_name, is_network, shown_name
 
-__all__ = ["EARLY_S", "VideoInfo", "VideoSource", "next_due_s", "turned"]
+__all__ = ["EARLY_S", "VideoInfo", "VideoSource", "next_due_s"]
 
 _BUFFER_BYTES = 48 << 20
 _BUFFER_FRAMES = 16
@@ -338,11 +339,6 @@ class VideoSource:
             return 1.0
         lies = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
         return high / wide if lies else wide / high
-
-
-def turned(image: npt.NDArray[np.uint8], clockwise_deg: int) -> npt.NDArray[np.uint8]:
-    """The picture turned by a multiple of 90 degrees; `image` itself where that is 0."""
-    return np.ascontiguousarray(np.rot90(image, -clockwise_deg // 90)) if clockwise_deg else image
 
 
 def next_due_s(time_s: float, every_s: float | None) -> float:

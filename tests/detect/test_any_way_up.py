@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.detect import Detections, detect_any_way_up
+from mien.detect.mien import MienDetector
+from mien.opencv import turned
+from tests.fakes import FakeDetector
+from tests.photos_on_disk import FACE_XYXY, LANDMARKS_XY
+
+
+@pytest.mark.parametrize("clockwise_deg", [0, 90, 180, 270])
+def test_faces_come_back_to_their_places(detector: MienDetector, astronaut_bgr: np.ndarray, clockwise_deg: int) -> None:
+    """Turned by any quarter, the photo of 512 x 512 and a cut of it give what they give upright."""
+    photo = astronaut_bgr[:300, 60:]
+    expected = detector.detect(photo)
+    found, upright_deg = detect_any_way_up(detector, turned(photo, clockwise_deg))
+    assert (clockwise_deg + upright_deg) % 360 == 0
+    assert found.score[0] == pytest.approx(expected.score[0])
+    # Where the face lies in the turned photo, whose sides change places at a quarter.
+    height, width = turned(photo, clockwise_deg).shape[:2]
+    x, y = found.landmarks_xy[0].T
+    places = {0: (x, y), 90: (y, width - x), 180: (width - x, height - y), 270: (height - y, x)}
+    np.testing.assert_allclose(np.stack(places[clockwise_deg], axis=1), expected.landmarks_xy[0], atol=1e-3)
+    if not clockwise_deg:
+        np.testing.assert_allclose(found.landmarks_xy[0] + (60, 0), LANDMARKS_XY, atol=12)
+    left, top, right, bottom = found.box_xyxy[0]
+    assert left < x.min() < x.max() < right
+    assert top < y.min() < y.max() < bottom
+    sides = np.sort([right - left, bottom - top])
+    np.testing.assert_allclose(sides, np.sort(expected.box_xyxy[0, 2:] - expected.box_xyxy[0, :2]), atol=1e-3)
+    assert sides[0] > (FACE_XYXY[2] - FACE_XYXY[0]) / 2
+
+
+class Scripted:
+    """Gives one face of the next score at each call, wherever it looks; 0 is no face."""
+
+    wants_gray = True
+
+    def __init__(self, *scores: float, sure_score: float | None = 0.7) -> None:
+        self.sure_score = sure_score
+        self.scores = list(scores)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def detect(self, image: np.ndarray) -> Detections:
+        self.shapes.append(image.shape)
+        score = self.scores[len(self.shapes) - 1]
+        if not score:
+            return Detections.empty()
+        return Detections(np.float32([[10, 20, 30, 50]]), np.float32([score]), np.zeros((1, 5, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("scores", "upright_deg", "best"),
+    [
+        ((0.9,), 0, 0.9),  # sure: one look
+        ((0.6, 0.0, 0.0, 0.0), 0, 0.6),
+        ((0.6, 0.65, 0.69, 0.0), 0, 0.6),  # no turn is sure
+        ((0.0, 0.0, 0.0, 0.0), 0, 0.0),
+        ((0.6, 0.8, 0.9, 0.75), 180, 0.9),  # the surest
+        ((0.0, 0.0, 0.5, 0.71), 270, 0.71),
+    ],
+)
+def test_a_photo_is_turned_only_for_a_sure_face(scores, upright_deg, best):
+    scripted = Scripted(*scores)
+    found, turned_deg = detect_any_way_up(scripted, np.zeros((100, 200), np.uint8))
+    assert turned_deg == upright_deg
+    assert found.score.max(initial=0) == pytest.approx(best)
+    assert len(scripted.shapes) == len(scores)
+    assert scripted.shapes[1:2] in ([], [(200, 100)])
+
+
+@pytest.mark.parametrize(
+    ("scores", "box_xyxy"),
+    [
+        # The finds lie at 10 to 30 from the left and 20 to 50 from the top of the turned photo.
+        ((0, 0.9, 0, 0), (20, 70, 50, 90)),
+        ((0, 0, 0.9, 0), (170, 50, 190, 80)),
+        ((0, 0, 0, 0.9), (150, 10, 180, 30)),
+    ],
+)
+def test_boxes_are_those_of_the_photo_as_it_was_given(scores, box_xyxy):
+    found, _ = detect_any_way_up(Scripted(*scores), np.zeros((100, 200), np.uint8))
+    assert found.box_xyxy.tolist() == [list(map(float, box_xyxy))]
+
+
+def test_a_detector_that_names_no_sure_score_looks_once():
+    detector = FakeDetector()
+    found, upright_deg = detect_any_way_up(detector, np.zeros((20, 30, 3), np.uint8))
+    assert (len(found), upright_deg, detector.calls) == (0, 0, 1)
