@@ -103,5 +103,8 @@ def ignore_stops(worker: int = 0) -> None:
 @atexit.register
 def _end_the_deaf() -> None:
     """End workers that are still there, before `multiprocessing` sends them SIGTERM and waits."""
+    if _deaf and hasattr(signal, "SIGCHLD"):
+        # Torch takes the end of a worker for a failure, and raises an error wherever the program is.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in list(_deaf):
         process.kill()
