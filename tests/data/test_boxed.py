@@ -262,3 +262,24 @@ def test_names_that_are_not_utf8_are_read(tmp_path):
         pytest.skip("no such names here")
     (source / "valid" / "labels" / "c_jpg.rf.1.txt").rename(source / "valid" / "labels" / f"{name}.txt")
     assert faces_of(import_dataset(source, tmp_path / "out.parquet")[0]) == FACES
+
+
+def test_tables_with_boxes(tmp_path):
+    """As Roboflow writes them: the boxes were passed over, and each whole photo was a face."""
+    for split, photos in disk.BOXED.items():
+        rows = [
+            f"{name}.jpg,96,80,{label},{','.join(map(str, box))}\n" for name, faces in photos for label, box in faces
+        ]
+        for name, _ in photos:
+            disk.write_photo(tmp_path / "set" / split / f"{name}.jpg", ord(name))
+        (tmp_path / "set" / split / "_annotations.csv").write_text(
+            "filename,width,height,class,xmin,ymin,xmax,ymax\n" + "".join(rows)
+        )
+    dataset, summary = import_dataset(tmp_path / "set", tmp_path / "out.parquet")
+    assert (summary.layout, faces_of(dataset)) == ("table", FACES)
+    table = tmp_path / "set" / "valid" / "_annotations.csv"
+    dataset, _ = import_dataset(table, tmp_path / "out.parquet")
+    assert [face[2] for face in faces_of(dataset)] == [FACES[2][2]]
+    table.write_text(table.read_text().replace(",10,", ",ten,"))
+    with pytest.raises(InputError, match=r"row 0 \(line 2\): box ten, 20, 50, 60; expected numbers in xmin, ymin"):
+        import_dataset(table, tmp_path / "out.parquet")

@@ -31,11 +31,14 @@ _PATH = ("path", "file", "filename", "file_name", "filepath", "file_path", "imag
          "pth")  # fmt: skip
 _LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
 _SPLIT = ("split", "usage", "set")
+# As TensorFlow's object detection has them, and Roboflow writes them.
+_BOX = ("xmin", "ymin", "xmax", "ymax")
 _DELIMITERS = ",;\t"
 _MOST_LINES = 200
 """Of a row: texts of several lines may be in a column that is not read, but hardly of as many."""
 _PLACES = (".", "images", "imgs")
-_METADATA = "metadata"
+_OF_A_SPLIT = ("metadata", "_annotations")
+"""Tables in the folder of a split, beside its images: those of Hugging Face's image folders, and Roboflow's."""
 _SUFFIXES = (".csv", ".tsv", *JSON_LINES)
 # What a folder of a split's images may be called.
 _SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -51,6 +54,7 @@ class _Row(NamedTuple):
     label: str
     split: str
     number: int
+    box: list[str]
     attributes: dict[str, str]
 
 
@@ -60,7 +64,8 @@ class Table:
     It is CSV, with commas, semicolons or tabs between its cells, or has a JSON object on each line
     (``metadata.jsonl``). Files are meant from the folder of the table or from its ``images``, or from a folder there
     that is named by split or class (``train/``, ``train/5/``); Windows' separators are understood. The text is UTF-8,
-    or UTF-16 with its mark. The split is a column, or what the table's name says.
+    or UTF-16 with its mark. The split is a column, or what the table's name says. With the columns ``xmin, ymin, xmax,
+    ymax`` a row is a face in its image, in pixels.
     """
 
     name = "table"
@@ -92,6 +97,7 @@ class Table:
             labels=labels,
             items=_items(rows, labels, roots, classes),
             total=len(rows),
+            columns=("box_xyxy",) if any(row.box for row in rows if isinstance(row, _Row)) else (),
             attribute_names=options.attributes,
         )
 
@@ -99,8 +105,7 @@ class Table:
 def _tables(path: Path) -> list[Path]:
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES and _columns(file)]
-        # As the image folders of Hugging Face have them: train/metadata.csv beside its images.
-        names = (_METADATA + suffix for suffix in _SUFFIXES)
+        names = (stem + suffix for stem in _OF_A_SPLIT for suffix in _SUFFIXES)
         inner = [folder / name for name in names for folder in folders_in(path)] if not found else []
         found += [file for file in inner if _columns(file)]
         return sorted(found, key=lambda file: _split(file) != "train")
@@ -108,7 +113,7 @@ def _tables(path: Path) -> list[Path]:
 
 
 def _split(table: Path) -> str:
-    return split_of_file(table.resolve().parent if table.stem == _METADATA else table)
+    return split_of_file(table.resolve().parent if table.stem in _OF_A_SPLIT else table)
 
 
 def _columns(path: Path) -> tuple[str, list[str]] | None:
@@ -165,7 +170,8 @@ def _rows(table: Path, root: Path, attributes: tuple[str, ...]) -> Iterator[_Row
     known = known_columns(attributes, names, called)
     split_column = _first(_SPLIT, names)
     image, label = _first(_PATH, names) or "", _first(_LABEL, names) or ""
-    read = [names.index(name) for name in (image, label, split_column) if name]
+    box_columns = _BOX if set(_BOX) <= set(names) else ()
+    read = [names.index(name) for name in (image, label, split_column, *box_columns) if name]
     lines = _csv_rows(table, called, delimiter, names, read) if delimiter else json_rows(table, called, names)
     for number, (where, cells) in enumerate(lines):
         if isinstance(cells, InputError):
@@ -174,7 +180,8 @@ def _rows(table: Path, root: Path, attributes: tuple[str, ...]) -> Iterator[_Row
         row = dict(zip(names, cells, strict=True))
         split = split_name(row[split_column]) if split_column else _split(table)
         told = {name: row[column].strip() for name, column in known.items() if row[column].strip()}
-        yield _Row(called, where, row[image], row[label], split, number, told)
+        box = [row[column] for column in box_columns]
+        yield _Row(called, where, row[image], row[label], split, number, box, told)
 
 
 def _csv_rows(
@@ -256,6 +263,7 @@ def _items(
             index = labels.index(class_name(row.label, classes, where))
             if not row.split:
                 raise InputError(where, "no split; expected a name such as train")
+            box_xyxy = _box(row.box, where)
         except InputError as error:
             yield error
             continue
@@ -266,8 +274,16 @@ def _items(
             row.split,
             name,
             row.number,
+            box_xyxy=box_xyxy,
             attributes=row.attributes,
         )
+
+
+def _box(cells: list[str], where: str) -> list[float] | None:
+    try:
+        return [float(cell) for cell in cells] or None
+    except ValueError:
+        raise InputError(where, f"box {', '.join(cells)}; expected numbers in {', '.join(_BOX)}") from None
 
 
 def _find(row: _Row, roots: list[Path]) -> Path | None:
