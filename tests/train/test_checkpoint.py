@@ -21,13 +21,13 @@ from mien.train.architectures import (
     make_spec,
 )
 from mien.train.checkpoint import (
-    KIND_KEY,
     SPEC_KEY,
     load_checkpoint,
     read_checkpoint,
     save_checkpoint,
     start_from,
 )
+from mien.train.weights import KIND_KEY
 from tests.train.networks import plain_network
 
 

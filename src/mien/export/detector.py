@@ -27,6 +27,7 @@ from mien.files import check_destination, write_atomically
 from mien.progress import Progress
 from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector
 from mien.train.detector.validate import DETECTOR_INPUT
+from mien.train.weights import weights_of
 from mien.zoo.card import ModelCard, TrainingData
 
 __all__ = [
@@ -52,7 +53,7 @@ def is_detector_checkpoint(path: Path) -> bool:
             names = set(file.keys())
     except Exception:  # noqa: BLE001 - whatever it is, it is none
         return False
-    return names == {name for name in FaceDetectorNetwork().state_dict() if not name.endswith("num_batches_tracked")}
+    return names == set(weights_of(FaceDetectorNetwork()))
 
 
 def export_detector(

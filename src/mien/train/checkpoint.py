@@ -10,12 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 
 from mien.errors import MienError, ModelError, UsageError
-from mien.files import write_atomically
 from mien.train.architectures import (
     FER7_HEAD,
     FERPLUS_HEAD,
@@ -27,10 +24,10 @@ from mien.train.architectures import (
     make_spec,
 )
 from mien.train.narrow import can_narrow, narrowed
+from mien.train.weights import KIND_KEY, fill, read_weights, write_weights
 from mien.zoo.card import LearnedFrom
 
 __all__ = [
-    "KIND_KEY",
     "LEARNED_KEY",
     "SPEC_KEY",
     "Checkpoint",
@@ -42,13 +39,12 @@ __all__ = [
     "start_from",
 ]
 
-KIND_KEY, SPEC_KEY, LEARNED_KEY = "mien.kind", "mien.network", "mien.learned_from"
-"""Metadata: what a file holds (``"expression"``), the specification of the network as JSON, what it was trained on."""
+SPEC_KEY, LEARNED_KEY = "mien.network", "mien.learned_from"
+"""Metadata: the specification of the network as JSON, and what it was trained on."""
 
 _OLD_INPUT = re.compile(r"1x(\d+)x(\d+) gray in \[0,1\], then \(x-([0-9.e-]+)\)/([0-9.e-]+)")
 _OLD_NAMES = {"features.": "backbone.features.", "fer_head.": "heads.0.", "ferplus_head.": "heads.1."}
-# Batch norm counts its batches for a momentum that these networks do not use; the files leave it out.
-_COUNTER = ".num_batches_tracked"
+_ITS_OWN = "the network that the metadata tell of"
 
 
 @dataclass(frozen=True)
@@ -86,16 +82,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     ModelError
         If the file cannot be read, is no checkpoint of an expression network, or holds NaN.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot read the checkpoint as safetensors ({error})") from error
-    weights = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if broken:
-        raise ModelError(f"{path}: weights hold NaN or infinity: {broken}")
+    weights, metadata = read_weights(path)
     kind = metadata.pop(KIND_KEY, None)
     if kind not in (None, "expression"):
         raise ModelError(f"{path}: this is a checkpoint of kind '{kind}'; expected 'expression'")
@@ -145,7 +132,7 @@ def make_network(found: Checkpoint, path: Path) -> ExpressionNetwork:
         network = build_network(found.spec)
     except UsageError as error:
         raise ModelError(f"{path}: its network cannot be built: {error}") from error
-    _fill(network, found.weights, path)
+    fill(network, found.weights, path, _ITS_OWN)
     return network.eval()
 
 
@@ -189,7 +176,7 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
         own = {name: value for name, value in mine.items() if name.startswith(f"heads.{number}.")}
         known[head.output], tensors = _known_rows(head, f"heads.{number}.", own, found)
         copied |= tensors
-    _fill(network, {name: value for name, value in mine.items() if name.startswith("heads.")} | copied, path)
+    fill(network, {name: value for name, value in mine.items() if name.startswith("heads.")} | copied, path, _ITS_OWN)
     return Start(known, found.learned_from)
 
 
@@ -241,42 +228,8 @@ def save_checkpoint(
     OutputError
         If the file cannot be written.
     """
-    trained = {name for name, _ in network.named_parameters()}
-    weights = {}
-    for name, value in network.state_dict().items():
-        if name.endswith(_COUNTER):
-            continue
-        dtype = torch.float16 if half and name in trained else torch.float32
-        # A copy: safetensors refuses tensors that share memory.
-        weights[name] = value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype, copy=True)
-        weights[name] = weights[name].contiguous()
-        if not bool(torch.isfinite(weights[name]).all()):
-            raise UsageError(f"{path}: weight '{name}' is not finite in {dtype}; nothing was written")
     metadata = {**(extra or {}), KIND_KEY: "expression", SPEC_KEY: json.dumps(network.spec.to_dict())}
-    write_atomically(path, _sorted_header(safetensors.torch.save(weights, metadata=metadata)))
-
-
-def _fill(network: ExpressionNetwork, weights: dict[str, torch.Tensor], path: Path) -> None:
-    try:
-        missing, unexpected = network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: the weights do not fit the network that the metadata tell of") from error
-    missing = [name for name in missing if not name.endswith(_COUNTER)]
-    if missing or unexpected:
-        raise ModelError(
-            f"{path}: the weights do not fit the network that the metadata tell of: "
-            f"missing {missing[:5]}, unexpected {unexpected[:5]}"
-        )
-
-
-def _sorted_header(content: bytes) -> bytes:
-    """The same safetensors file with sorted metadata: the library writes them in random order."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+    write_weights(network, path, metadata, half=half)
 
 
 def _old(path: Path, metadata: dict[str, str], weights: dict[str, torch.Tensor]) -> Checkpoint:

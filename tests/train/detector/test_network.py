@@ -7,15 +7,18 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mien.detect import open_detector
 from mien.detect.mien import MienDetector
-from mien.errors import ModelError
+from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.export.detector import export_detector, is_detector_checkpoint
+from mien.train.checkpoint import read_checkpoint
 from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector, save_detector
 from mien.train.detector.validate import detector_of
+from mien.train.weights import weights_of
 from mien.zoo.store import StoredModel, find_model
 from tests.photos_on_disk import make_photos
 
@@ -70,11 +73,9 @@ def test_int8_still_finds_the_face(tmp_path: Path, astronaut_bgr: np.ndarray) ->
 
 
 def test_what_is_no_checkpoint_of_a_detector(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     (tmp_path / "text.safetensors").write_text("no")
     save_file({"stem.c.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    for name, expected in (("none", "cannot be read"), ("text", "cannot be read"), ("other", "no checkpoint of the")):
+    for name, expected in (("none", "cannot read"), ("text", "cannot read"), ("other", "do not fit the face detector")):
         with pytest.raises(ModelError, match=expected):
             load_detector(tmp_path / f"{name}.safetensors")
         assert not is_detector_checkpoint(tmp_path / f"{name}.safetensors")
@@ -85,7 +86,9 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, monkeypatch: py
     network = FaceDetectorNetwork().eval()
     with torch.no_grad():
         network.get_parameter("o.0.weight")[5, 0] = float("nan")
-    save_detector(network, tmp_path / "nan.safetensors")
+    with pytest.raises(UsageError, match=r"'o\.0\.weight' is not finite"):
+        save_detector(network, tmp_path / "nan.safetensors")
+    save_file(weights_of(network), tmp_path / "nan.safetensors")
     with pytest.raises(ModelError, match=r"NaN or infinity: \['o\.0\.weight'\]"):
         export_detector(tmp_path / "nan.safetensors", tmp_path / "nan.onnx")
     # Nor does an export agree with torch where both give NaN.
@@ -99,6 +102,8 @@ def test_save_and_load(tmp_path: Path) -> None:
     network = FaceDetectorNetwork()
     save_detector(network, tmp_path / "new.safetensors", {"epoch": "3"})
     again = load_detector(tmp_path / "new.safetensors")
+    with pytest.raises(ModelError, match="of kind 'detector'; expected 'expression'"):
+        read_checkpoint(tmp_path / "new.safetensors")
     for (name, before), after in zip(network.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(before, after), name
     # A new network calls next to nothing a face.

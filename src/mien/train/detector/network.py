@@ -6,25 +6,21 @@ checkpoint ``weights/face-detector.safetensors``, so that it loads as it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.detect.mien import STRIDES_PX
-from mien.errors import ModelError
-from mien.files import write_atomically
+from mien.train.weights import KIND_KEY, fill, read_weights, write_weights
 
 __all__ = ["OUTPUTS", "FaceDetectorNetwork", "export_view", "load_detector", "save_detector"]
 
 OUTPUTS = 15
 """Score; dx, dy; log w, log h; five points: see `mien.detect.mien.decode`."""
 
-ARCHITECTURE = "mien-detector"
 _PRIOR = -4.0
 _EPSILON, _MOMENTUM = 1e-3, 0.03
 _STAGES = ((16, 32, 1, 3), (32, 48, 2, 3), (48, 64, 3, 5), (64, 96, 2, 5))
@@ -118,46 +114,19 @@ def export_view(network: FaceDetectorNetwork) -> nn.Module:
 
 
 def save_detector(network: FaceDetectorNetwork, path: Path, extra: Mapping[str, str] | None = None) -> None:
-    """Write the weights as safetensors, float32; whole or not at all."""
-    from safetensors.torch import save
-
-    tensors = {
-        name: value.detach().float().cpu().contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    metadata = {"architecture": ARCHITECTURE, "kind": "detector", **(extra or {})}
-    write_atomically(path, save(tensors, metadata))
+    """Write the weights, float32; see `mien.train.weights.write_weights`."""
+    write_weights(network, path, {**(extra or {}), KIND_KEY: "detector"})
 
 
 def load_detector(path: Path) -> FaceDetectorNetwork:
-    """Read a checkpoint of a detector, as `save_detector` wrote it or as it was given.
+    """Read a checkpoint of a detector. Its tensors tell what it is: in older files the metadata are others.
 
     Raises
     ------
     ModelError
         If it cannot be read, holds another network, or holds NaN.
     """
-    from safetensors import SafetensorError, safe_open
-
+    weights, _ = read_weights(path)
     network = FaceDetectorNetwork()
-    try:
-        with safe_open(path, "pt") as file:
-            names = set(file.keys())
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot be read as a checkpoint ({error})") from error
-    own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    wrong = sorted(
-        {name for name in own if name not in names or tensors[name].shape != own[name].shape} | (names - set(own))
-    )
-    if wrong:
-        raise ModelError(
-            f"{path}: is no checkpoint of the face detector: {len(wrong)} tensors missing, unknown or of another "
-            f"shape, such as {json.dumps(wrong[:3])}"
-        )
-    broken = sorted(name for name, value in tensors.items() if not bool(torch.isfinite(value).all()))
-    if broken:
-        raise ModelError(f"{path}: weights hold NaN or infinity: {broken[:5]}")
-    network.load_state_dict(tensors, strict=False)
+    fill(network, weights, path, "the face detector")
     return network
