@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mien.data.layouts.base import LAYOUTS, Contents, DamagedFolderError, Item, ReadOptions, register
-from mien.data.layouts.names import class_name, known_class, ordered_classes, split_name
+from mien.data.layouts.names import class_name, known_class, ordered_classes, split_name, spoken_split
 from mien.data.layouts.places import (
     PASSED_OVER,
     folders_in,
@@ -74,13 +74,14 @@ def _splits(root: Path, parents: list[Path]) -> dict[Path, str]:
     """What to call the split of each folder that holds class folders.
 
     A usual name may stand anywhere (``images/train``, ``A/train`` and ``B/train``, ``train/images``); others are taken
-    where there are several.
+    where there are several, as splits that they speak of if each speaks of another (``Train_Aligned_Faces``).
     """
     leaves = [parent.name for parent in parents]
     if len(parents) == 1:
         own = ["train"]
     elif len(set(leaves)) == len(leaves):
-        own = leaves
+        spoken = [name for name in map(spoken_split, leaves) if name]
+        own = spoken if len(set(spoken)) == len(leaves) else leaves
     else:
         own = [parent.relative_to(root).as_posix() for parent in parents]
     return {parent: named_split(root, parent) or name for parent, name in zip(parents, own, strict=True)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.data.layouts.base import Contents, ReadOptions, register
 from mien.data.layouts.folders import DEEPEST, ClassFolders
-from mien.data.layouts.names import split_name
+from mien.data.layouts.names import split_name, spoken_split
 from mien.data.layouts.places import folders_in, images_below, images_in, named_split
 from mien.files import utf8_text
 
@@ -31,6 +31,9 @@ class OwnFolders(ClassFolders):
         parents = [_names(own) for own in folders]
         # For numbers somebody has to say what they mean.
         if any(name.isdigit() for own in parents for name in own):
+            return False
+        # Nor are splits classes that are called in other ways, as train2017 and val2017.
+        if all(spoken_split(name) for own in parents for name in own):
             return False
         # Without splits engaged/anna and anna/engaged look the same.
         told = sum(any(images_in(child)) or named_split(path, child) is not None for own in folders for child in own)
