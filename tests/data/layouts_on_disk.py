@@ -53,6 +53,21 @@ def write_ferplus(path, votes, usages=None):
     return path
 
 
+def write_ferplus_folders(root, images=True):
+    """As FER+'s repository has the tables, and its generate_training_data.py writes the images."""
+    rows = {
+        "FER2013Valid": [("fer0028638.png", "4,0,0,0,1,0,0,4,1,0")],
+        "FER2013Train": [("fer0000000.png", "0,0,0,0,4,0,0,1,5,0"), ("fer0000001.png", "0,9,0,1,0,0,0,0,0,0")],
+        "FER2013Test": [("fer0032220.png", "1,0,0,1,0,2,0,6,0,0")],
+    }
+    for folder, faces in rows.items():
+        (root / folder).mkdir(parents=True)
+        (root / folder / "label.csv").write_text("".join(f'{name},"(0, 0, 48, 48)",{votes}\n' for name, votes in faces))
+        for name, _ in faces if images else ():
+            (root / folder / name).write_bytes(jpeg(int(name[3:-4]), 48, extension=".png"))
+    return root
+
+
 def write_folders(root, splits, classes, extension=".png"):
     """`splits` as paths below the root ('' for none), two images a class."""
     for s, split in enumerate(splits):
@@ -150,6 +165,13 @@ def write_jaffe(root):
     root.mkdir()
     for i, name in enumerate(("KA.AN1.39.tiff", "KA.FE2.46.tiff", "YM.NE3.51.tiff")):
         (root / name).write_bytes(jpeg(i, extension=".tiff"))
+    return root
+
+
+def write_rafd(root):
+    root.mkdir()
+    for i, name in enumerate(("090_28_Caucasian_male_angry_frontal", "045_01_Caucasian_female_contemptuous_left")):
+        (root / f"Rafd{name}.jpg").write_bytes(jpeg(i))
     return root
 
 

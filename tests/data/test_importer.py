@@ -133,6 +133,9 @@ def test_votes_of_another_file_are_refused(tmp_path):
         (["images/train", "images/validation"], {"train": 6, "validation": 6}),  # jonathanoheix
         ([""], {"train": 6}),
         (["first", "second"], {"first": 6, "second": 6}),
+        (["Train/Train_Aligned_Faces", "Val/Val_Aligned_Faces_new"], {"train": 6, "validation": 6}),  # SFEW
+        (["Train_Aligned_Faces", "Val_Aligned_Faces"], {"train": 6, "validation": 6}),
+        (["val_easy", "val_hard"], {"val_easy": 6, "val_hard": 6}),
         (["wrapped/deeply"], {"train": 6}),
         (["A/train", "A/test", "B/Training"], {"train": 12, "test": 6}),
         (["train/images", "valid/images"], {"train": 6, "validation": 6}),
@@ -188,6 +191,7 @@ def test_classes_of_other_names_are_their_own(tmp_path):
     "folders",
     [
         ["photos/train", "photos/val"],  # splits without classes
+        ["train2017", "val2017"],
         ["train/1", "train/2"],  # what do they mean?
         ["2019/rome", "2019/paris", "2020/berlin"],  # other names in each
         ["holidays"],
@@ -433,6 +437,44 @@ def test_kdef_and_jaffe_tell_the_expression_in_their_names(tmp_path):
     assert dataset.attributes["person"].tolist() == ["KA", "KA", "YM"]
     with pytest.raises(InputError, match="has no photos as KDEF names them"):
         brought_in(tmp_path / "j", tmp_path, layout="kdef")
+
+
+def test_rafd_tells_more_in_its_names(tmp_path):
+    dataset, summary = brought_in(disk.write_rafd(tmp_path / "RafD"), tmp_path)
+    assert (summary.layout, dataset.labels, dataset.label.tolist()) == ("rafd", ("angry", "contempt"), [1, 0])
+    assert {name: values.tolist() for name, values in dataset.attributes.items()} == {
+        "view": ["045", "090"], "person": ["01", "28"], "ethnicity": ["Caucasian", "Caucasian"],
+        "gender": ["female", "male"], "gaze": ["left", "frontal"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [".", "data"])
+def test_ferplus_as_its_program_writes_it(tmp_path, place):
+    """The folders were taken for three classes of faces."""
+    disk.write_ferplus_folders(tmp_path / "FERPlus" / place)
+    dataset, summary = brought_in(tmp_path / "FERPlus", tmp_path)
+    assert (summary.layout, dataset.splits) == ("ferplus", {"train": 1, "validation": 1, "test": 1})
+    assert [dataset.labels[n] for n in dataset.label] == ["happy", "contempt", "neutral"]
+    assert dataset.votes.tolist()[2] == [4, 0, 0, 0, 1, 0, 0, 4, 1, 0]
+    assert summary.excluded_lines() == ["1 row left out as unknown or not a face, by most votes"]
+    dataset, summary = brought_in(tmp_path / "FERPlus", tmp_path, ferplus="majority")
+    assert [dataset.labels[n] for n in dataset.label] == ["happy", "contempt"]
+    assert "1 row left out by FER+ majority" in summary.excluded_lines()
+
+
+def test_ferplus_with_its_images_elsewhere(tmp_path):
+    tables = disk.write_ferplus_folders(tmp_path / "labels", images=False)
+    with pytest.raises(
+        InputError, match=r"FER2013Train/label.csv line 2: no image fer0000001.png beside it; .*--images"
+    ):
+        brought_in(tables, tmp_path)
+    disk.write_ferplus_folders(tmp_path / "images")
+    assert len(brought_in(tables, tmp_path, images=tmp_path / "images")[0]) == 3
+    (tables / "FER2013Test" / "label.csv").write_text(
+        'fer0032220.png,"(0, 0, 48, 48)",1,0,0,1,0,2,0,6,0,0\na.png,"",1\n'
+    )
+    _, summary = brought_in(tables, tmp_path, images=tmp_path / "images", on_error="skip")
+    assert [error.source for error in summary.damaged] == ["FER2013Test/label.csv line 2"]
 
 
 def test_expw_has_several_faces_a_photo(tmp_path):
@@ -762,7 +804,7 @@ def test_classes_of_a_layout_that_has_its_own(tmp_path):
 
 def test_a_folder_of_images_must_make_sense(tmp_path):
     root = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
-    with pytest.raises(UsageError, match="--images is for rafdb, .*; .* has the layout 'folders'"):
+    with pytest.raises(UsageError, match="--images is for ferplus, rafdb, .*; .* has the layout 'folders'"):
         brought_in(root, tmp_path, images=root)
     with pytest.raises(UsageError, match="--images is .*nowhere, which is no folder"):
         brought_in(disk.write_expw(tmp_path / "e"), tmp_path, images=tmp_path / "nowhere")
@@ -956,12 +998,14 @@ def test_every_layout_is_told_from_all_others(tmp_path):
     sources = {
         "fer2013": disk.write_icml(tmp_path / "a.csv"),
         "ckplus": disk.write_fer2013(tmp_path / "b.csv", [0, 1, 2, 3, 4, 5, 6, 7]),
+        "ferplus": disk.write_ferplus_folders(tmp_path / "p"),
         "rafdb": disk.write_rafdb(tmp_path / "c"),
         "affectnet": disk.write_affectnet(tmp_path / "d"),
         "expw": disk.write_expw(tmp_path / "e"),
         "cohn-kanade": disk.write_cohn_kanade(tmp_path / "s"),
         "kdef": disk.write_kdef(tmp_path / "k"),
         "jaffe": disk.write_jaffe(tmp_path / "j"),
+        "rafd": disk.write_rafd(tmp_path / "r"),
         "folders": disk.write_folders(tmp_path / "f", ["train"], ["sad", "happy"]),
         "table": disk.write_table(tmp_path / "g.csv", ["sad", "happy"]),
         "yolo": disk.write_yolo(tmp_path / "y"),
@@ -972,7 +1016,7 @@ def test_every_layout_is_told_from_all_others(tmp_path):
     brought_in(sources["fer2013"], tmp_path)
     sources["parquet"] = tmp_path / "out.parquet"
     assert set(sources) == set(LAYOUTS)
-    assert list(LAYOUTS)[-7:-4] == ["table", "kdef", "jaffe"]
+    assert list(LAYOUTS)[-8:-4] == ["table", "kdef", "jaffe", "rafd"]
     assert list(LAYOUTS)[-4:] == ["yolo", "coco", "voc", "own-folders"], "what says least is tried last"
     assert list(LAYOUTS).index("folders") > list(LAYOUTS).index("parquet")
     for name, source in sources.items():

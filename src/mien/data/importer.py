@@ -44,7 +44,7 @@ _CHUNK_ITEMS = 16
 _MOST_NAMED = 1000
 _OWN_CLASSES = ("folders", "own-folders", "parquet", "table", "yolo", "coco", "voc")
 _OWN_COLUMNS = ("parquet", "table")
-_LISTS = ("rafdb", "affectnet", "expw", "table", "coco")
+_LISTS = ("ferplus", "rafdb", "affectnet", "expw", "table", "coco")
 _PROTOCOLS = {
     "keep": "",
     "majority": "FER+ majority voting (arXiv:1608.01041): single votes dropped, more than half of the rest; "

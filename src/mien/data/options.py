@@ -21,8 +21,8 @@ class ImportOptions:
 
     layout: str | None = option(
         None,
-        "Layout, if it is not recognised: fer2013, ckplus, rafdb, affectnet, expw, cohn-kanade, kdef, jaffe, parquet, "
-        "folders, own-folders, table, yolo, coco, voc.",
+        "Layout, if it is not recognised: fer2013, ckplus, ferplus, rafdb, affectnet, expw, cohn-kanade, kdef, jaffe, "
+        "rafd, parquet, folders, own-folders, table, yolo, coco, voc.",
     )
     classes: str | None = option(
         None,

@@ -2,6 +2,7 @@
 
 from mien.data.layouts import (  # noqa: I001 - order of recognition
     pixels_csv,
+    ferplus_folders,
     rafdb,
     affectnet,
     expw,
@@ -38,6 +39,7 @@ __all__ = [
     "coco",
     "cohn_kanade",
     "expw",
+    "ferplus_folders",
     "find_layout",
     "folders",
     "lab",

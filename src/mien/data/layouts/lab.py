@@ -1,4 +1,7 @@
-"""Photos taken in a lab, whose names tell who shows what: KDEF and JAFFE."""
+"""Photos taken in a lab, whose names tell who shows what: KDEF, JAFFE and RaFD.
+
+https://kdef.se/home/aboutKDEF, https://zenodo.org/records/3451524 and https://rafd.socsci.ru.nl/FAQ.html describe them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from mien.data.layouts.base import Contents, Item, ReadOptions, register
 from mien.data.layouts.names import ordered_classes, split_name
 from mien.data.layouts.places import images_below, load_image, named_split
 from mien.errors import InputError
+from mien.labels import canonical_name
 
 __all__ = ["NamedPhotos"]
 
@@ -57,7 +61,7 @@ class NamedPhotos:
             raise InputError(str(path), f"has no photos as {self.name.upper()} names them; expected {self.summary}")
         others = len(files) - len(told)
         return Contents(
-            labels=ordered_classes(_CODES[groups["code"].upper()] for _, groups in told),
+            labels=ordered_classes(_expression(groups) for _, groups in told),
             items=self._items(path, told),
             total=len(told),
             attribute_names=tuple(name for name in self._pattern.groupindex if name != "code"),
@@ -65,17 +69,22 @@ class NamedPhotos:
         )
 
     def _items(self, root: Path, told: list[tuple[Path, dict[str, str]]]) -> Iterator[Item | InputError]:
-        labels = ordered_classes(_CODES[groups["code"].upper()] for _, groups in told)
+        labels = ordered_classes(_expression(groups) for _, groups in told)
         for file, groups in told:
             relative = file.relative_to(root).as_posix()
             yield Item(
                 where=relative,
                 load=partial(load_image, file, relative),
-                label=labels.index(_CODES[groups["code"].upper()]),
+                label=labels.index(_expression(groups)),
                 split=split_name(named_split(root, file.parent) or "train"),
                 source=relative,
                 attributes=_attributes(groups),
             )
+
+
+def _expression(groups: Mapping[str, str]) -> str:
+    code = groups["code"]
+    return _CODES.get(code.upper()) or canonical_name(code)
 
 
 def _attributes(groups: Mapping[str, str]) -> dict[str, str]:
@@ -92,5 +101,13 @@ register(
 register(
     NamedPhotos(
         "jaffe", "JAFFE's photos (KA.AN1.39.tiff)", r"(?P<person>[A-Z]{2})\.(?P<code>AN|DI|FE|HA|NE|SA|SU)\d\.\d+\.\w+"
+    )
+)
+register(
+    NamedPhotos(
+        "rafd",
+        "RaFD's photos (Rafd090_28_Caucasian_male_angry_frontal.jpg)",
+        r"Rafd(?P<view>\d{3})_(?P<person>\d+)_(?P<ethnicity>[a-z]+)_(?P<gender>female|male)_"
+        r"(?P<code>angry|contemptuous|disgusted|fearful|happy|neutral|sad|surprised)_(?P<gaze>left|frontal|right)\.jpe?g",
     )
 )
