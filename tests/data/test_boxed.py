@@ -69,14 +69,16 @@ def test_boxes_that_are_cut_out(tmp_path):
 
 
 @pytest.mark.parametrize("face_px", [None, 24])
-def test_a_box_beside_its_photo_is_damaged(tmp_path, face_px):
+@pytest.mark.parametrize("sides", [("100", "140"), ("nan", "50"), ("10", "inf"), ("10.1", "10.4")])
+def test_a_box_that_holds_nothing_of_its_photo_is_damaged(tmp_path, sides, face_px):
     """The whole photo was stored as a face where it was to be cut out."""
     source = disk.write_voc(tmp_path / "set")
     listing = source / "valid" / "c.xml"
-    listing.write_text(listing.read_text().replace("<xmin>10", "<xmin>100").replace("<xmax>50", "<xmax>140"))
+    text = listing.read_text().replace("<xmin>10<", f"<xmin>{sides[0]}<").replace("<xmax>50<", f"<xmax>{sides[1]}<")
+    listing.write_text(text)
     dataset, summary = import_dataset(source, tmp_path / "out.parquet", on_error="skip", face_px=face_px)
     assert (len(dataset), [error.source for error in summary.damaged]) == (2, ["valid/c.xml object 0"])
-    assert "does not lie on the image of 96 x 80 pixels" in summary.damaged[0].problem
+    assert "holds nothing of the image of 96 x 80 pixels" in summary.damaged[0].problem
 
 
 def test_splits_of_voc_in_lists(tmp_path):
@@ -114,6 +116,21 @@ def test_damaged_lines_of_yolo_cost_only_themselves(tmp_path, line):
     dataset, summary = import_dataset(source, tmp_path / "out.parquet", on_error="skip")
     assert faces_of(dataset) == FACES
     assert [error.source for error in summary.damaged] == ["train/labels/a_jpg.rf.1.txt line 1"]
+
+
+def test_label_files_of_yolo_without_a_photo_or_without_text_are_named(tmp_path):
+    source = disk.write_yolo(tmp_path / "set")
+    labels = source / "train" / "labels"
+    (labels / "b_jpg.rf.1.txt").write_bytes(b"\xff\xfe\xff")
+    (labels / "d.txt").write_text("0 0.5 0.5 0.1 0.1")
+    (labels / "e.txt").write_text("")
+    (labels / "classes.txt").write_text("Anger\nhappiness\nsad\n")
+    dataset, summary = import_dataset(source, tmp_path / "out.parquet", on_error="skip")
+    assert faces_of(dataset) == FACES
+    assert [str(error).split(";")[0] for error in summary.damaged] == [
+        f"{labels / 'b_jpg.rf.1.txt'}: is no text",
+        "train/labels/d.txt: no photo of this name in images/",
+    ]
 
 
 def test_damaged_parts_of_coco_and_voc_cost_only_themselves(tmp_path):

@@ -945,7 +945,7 @@ def test_a_missing_image_and_a_box_beside_it_are_named(tmp_path):
         brought_in(root, tmp_path)
     listing = root / "label" / "label.lst"
     listing.write_text("two_faces.jpg 0 500 510 580 585 57.5 3\n")
-    with pytest.raises(InputError, match="does not lie on the image of 180 x 90 pixels"):
+    with pytest.raises(InputError, match="holds nothing of the image of 180 x 90 pixels"):
         brought_in(root, tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -311,11 +312,13 @@ def _decoded(data: bytes, item: Item) -> npt.NDArray[np.uint8]:
 
 
 def _check_box(box_xyxy: Sequence[float] | None, image: npt.NDArray[np.uint8], where: str) -> None:
-    """A box must lie on the image."""
+    """Some of the image must be in a box: what is cut out by an empty one would be the whole image."""
     if box_xyxy is None:
         return
     height, width = image.shape[:2]
-    left, top, right, bottom = box_xyxy
-    if not (left < right and top < bottom and left < width and top < height and right > 0 and bottom > 0):
-        box = ", ".join(f"{value:g}" for value in box_xyxy)
-        raise InputError(where, f"box ({box}) does not lie on the image of {width} x {height} pixels")
+    if all(map(math.isfinite, box_xyxy)):
+        left, top, right, bottom = (round(float(value)) for value in box_xyxy)
+        if max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height):
+            return
+    box = ", ".join(f"{value:g}" for value in box_xyxy)
+    raise InputError(where, f"box ({box}) holds nothing of the image of {width} x {height} pixels")

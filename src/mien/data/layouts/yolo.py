@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from mien.data.layouts.base import Contents, ReadOptions, read_listing, register
 from mien.data.layouts.boxed import Box, BoxedPhoto, read_boxed
 from mien.data.layouts.names import split_of_file, spoken_split
-from mien.data.layouts.places import folders_in, images_below, load_image
+from mien.data.layouts.places import folders_in, images_below, load_image, walk
 from mien.errors import InputError, MissingExtraError
 
 __all__ = ["Yolo", "yolo_folders", "yolo_photos"]
@@ -60,16 +60,22 @@ def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
     """The photos of a folder; the class of a box is its name, or its number where it has none."""
     for folders in yolo_folders(path):
         names = _class_names(folders)
+        read = {folders.labels / "classes.txt"}
         for file in images_below(folders.images):
             inner = file.relative_to(folders.images)
             called = file.relative_to(folders.base).as_posix()
             listing = (folders.labels / inner).with_suffix(".txt")
+            read.add(listing)
             try:
                 boxes = list(_boxes(listing, folders.base, names)) if listing.is_file() else []
             except InputError as error:
                 yield error
                 continue
             yield BoxedPhoto(called, _split(folders, inner), partial(load_image, file, called), boxes, in_shares=True)
+        for file in (parent / name for parent, files in walk(folders.labels) for name in files):
+            if file.suffix == ".txt" and file not in read and file.stat().st_size:
+                called = file.relative_to(folders.base).as_posix()
+                yield InputError(called, f"no photo of this name in {folders.images.name}/")
 
 
 def yolo_folders(path: Path) -> list[_Folders]:
