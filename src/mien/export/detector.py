@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import logging
-import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from torch.nn import functional
 
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import decode_gray
@@ -22,11 +19,11 @@ from mien.detect.base import FloatArray, ImageArray
 from mien.detect.mien import MienSettings
 from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
-from mien.export.graph import OPSET, canonical_bytes
+from mien.export.graph import canonical_bytes, trace
+from mien.export.quantize import choose_calibration_rows, quantize
 from mien.files import check_destination, write_atomically
 from mien.progress import Progress
-from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector
-from mien.train.detector.validate import DETECTOR_INPUT
+from mien.train.detector.network import DETECTOR_INPUT, FaceDetectorNetwork, export_view, load_detector
 from mien.train.weights import weights_of
 from mien.zoo.card import ModelCard, TrainingData
 
@@ -60,14 +57,11 @@ def export_detector(
     checkpoint: Path,
     out: Path,
     *,
-    name: str | None = None,
     summary: str = "",
     licence: str = "",
     training_data: Sequence[TrainingData] = (),
-    made_by: str = "",
     scores: dict[str, Any] | None = None,
     settings: MienSettings | None = None,
-    notes: Sequence[str] = (),
     calibration: Sequence[ImageArray] | None = None,
 ) -> ModelCard:
     """Write the ONNX file and, beside it, its card.
@@ -78,9 +72,7 @@ def export_detector(
         A ``.safetensors`` file of a detector.
     out : Path
         The ``.onnx`` file.
-    name : str, optional
-        On the card; by default the file's.
-    summary, licence, training_data, made_by, scores, settings, notes
+    summary, licence, training_data, scores, settings
         For the card.
     calibration : sequence of gray uint8 images, optional
         Quantise to int8, with the ranges that these photos give.
@@ -102,7 +94,7 @@ def export_detector(
         model = quantize_detector(model, calibration)
     data = canonical_bytes(model)
     card = ModelCard(
-        name=name or out.stem,
+        name=out.stem,
         kind="detector",
         summary=summary or "Faces with five landmarks: anchor-free, on gray, at any size.",
         file=out.name,
@@ -113,10 +105,9 @@ def export_detector(
         heads=(),
         parameters=network.parameter_count(),
         precision="float32" if calibration is None else "int8",
-        made_by=made_by or f"mien export {checkpoint.name}",
+        made_by=f"mien export {checkpoint.name}",
         scores={**(scores or {}), "torch_to_onnx_max_difference": float(f"{difference:.2g}")},
         settings=dataclasses.asdict(settings or MienSettings()),
-        notes=tuple(notes),
     )
     write_atomically(out, data)
     card.write(out.with_suffix(".json"))
@@ -157,8 +148,7 @@ def export_measured(
     training = "train" if "train" in dataset.splits else values["data"]["split"]
     calibration = None
     if precision == "int8":
-        count = dataset.splits[training]
-        wanted = set(np.linspace(0, count - 1, _CALIBRATION_PHOTOS).round().astype(int).tolist())
+        wanted = set(choose_calibration_rows(dataset.splits[training], _CALIBRATION_PHOTOS).tolist())
         calibration = [
             decode_gray(photo.image, photo.name)
             for number, photo in enumerate(dataset.photos(training))
@@ -185,23 +175,8 @@ def settings_at(threshold: float) -> MienSettings:
 
 def to_onnx(network: FaceDetectorNetwork) -> onnx.ModelProto:
     """Convert to float32 ONNX: input ``input`` (1, 1, H, W), output ``output`` (1, 15, A); H and W multiples of 32."""
-    buffer = io.BytesIO()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                export_view(network),
-                (torch.zeros(1, 1, *_EXAMPLE_PX),),
-                buffer,  # type: ignore[arg-type, unused-ignore]
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["input"],
-                output_names=["output"],
-                dynamic_axes={"input": {2: "H", 3: "W"}, "output": {2: "A"}},
-            )
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise ModelError(f"torch cannot convert the detector to ONNX: {error}") from error
-    return onnx.load_from_string(buffer.getvalue())
+    axes = {"input": {2: "H", 3: "W"}, "output": {2: "A"}}
+    return trace(export_view(network), torch.zeros(1, 1, *_EXAMPLE_PX), axes, "the detector")
 
 
 def _difference(network: FaceDetectorNetwork, model: onnx.ModelProto) -> float:
@@ -228,51 +203,20 @@ def quantize_detector(model: onnx.ModelProto, images: Sequence[ImageArray]) -> o
     model : onnx.ModelProto
         From `to_onnx`.
     images : sequence of gray uint8 arrays
-        Photos like those to come; a few dozen.
+        Photos like those to come; a few dozen. Every one of them is used.
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     if not len(images):
         raise UsageError("no photos to calibrate with; expected a few dozen")
+    return quantize(model, map(_network_input, images), ["Conv", "Relu", "Add"], _last_ones)
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            chosen = np.unique(np.linspace(0, len(images) - 1, _CALIBRATION_PHOTOS).round().astype(int))
-            self._inputs = iter([{"input": _network_input(images[i])} for i in chosen])
 
-        def get_next(self) -> dict[str, FloatArray] | None:  # type: ignore[override, unused-ignore]
-            return next(self._inputs, None)
-
-    last = [node.name for node in model.graph.node if node.op_type == "Conv" and "/o." in node.name]
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with tempfile.TemporaryDirectory(prefix="mien-export-") as folder:
-            raw, ready, done = (Path(folder) / name for name in ("raw.onnx", "ready.onnx", "int8.onnx"))
-            onnx.save(model, raw)
-            quant_pre_process(str(raw), str(ready), skip_symbolic_shape=True)
-            quantize_static(
-                str(ready),
-                str(done),
-                Reader(),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "Relu", "Add"],
-                nodes_to_exclude=last,
-                per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-            return onnx.load(done)
-    except Exception as error:
-        raise ModelError(f"onnxruntime cannot quantise the detector: {error}") from error
-    finally:
-        logging.disable(before)
+def _last_ones(model: onnx.ModelProto) -> list[str]:
+    return [node.name for node in model.graph.node if node.op_type == "Conv" and "/o." in node.name]
 
 
 def _network_input(gray: ImageArray) -> FloatArray:
-    height, width = (-(-side // 32) * 32 for side in gray.shape)
-    values = np.zeros((1, 1, height, width), np.float32)
-    values[0, 0, : gray.shape[0], : gray.shape[1]] = (gray.astype(np.float32) - 127.5) / 63.75
-    return values
+    """One photo as the network takes it, padded on the right and below with zeros, as in recognition."""
+    down, right = (-side % DETECTOR_INPUT.multiple_of_px for side in gray.shape)
+    values = FaceDetectorNetwork.normalise(torch.from_numpy(gray)[None, None])
+    padded: FloatArray = functional.pad(values, (0, right, 0, down)).numpy()
+    return padded

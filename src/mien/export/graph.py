@@ -1,10 +1,10 @@
-"""torch to ONNX: one float32 graph with uint8 pixels in and named logits out."""
+"""torch to ONNX: float32 graphs; that of an expression model has uint8 pixels in and named logits out."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from mien.errors import ModelError
 from mien.train.architectures import ExpressionNetwork
 from mien.train.architectures.spec import INPUT_NAME
 
-__all__ = ["canonical_bytes", "head_name", "to_onnx"]
+__all__ = ["canonical_bytes", "head_name", "to_onnx", "trace"]
 
 # Both are old enough for onnxruntime 1.19 and hold everything that quantisation per channel needs.
 OPSET, IR_VERSION = 17, 8
@@ -60,8 +60,34 @@ def to_onnx(network: ExpressionNetwork) -> onnx.ModelProto:
     """
     spec = network.spec
     outputs = [head.output for head in spec.heads]
-    wrapped = _FromPixels(network).eval()
     example = torch.zeros(2, spec.in_channels, spec.size_px, spec.size_px, dtype=torch.uint8)
+    axes = {name: {0: "N"} for name in (INPUT_NAME, *outputs)}
+    model = trace(_FromPixels(network).eval(), example, axes, spec.architecture)
+    _rename(model, outputs)
+    return model
+
+
+def trace(
+    network: nn.Module, example: torch.Tensor, axes: Mapping[str, Mapping[int, str]], name: str
+) -> onnx.ModelProto:
+    """Convert a network to a graph by following an example through it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In evaluation mode, with one input.
+    example : tensor
+        Of the input.
+    axes : mapping of str to mapping of int to str
+        What to call the input and the outputs, in this order; of each the axes that may have any length, with a name.
+    name : str
+        Of the network, for the error.
+
+    Raises
+    ------
+    ModelError
+        If torch cannot convert the network.
+    """
     buffer = io.BytesIO()
     try:
         # The exporter that traces: the newer one (dynamo=True) needs one more package, takes ten seconds instead of
@@ -69,20 +95,18 @@ def to_onnx(network: ExpressionNetwork) -> onnx.ModelProto:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                wrapped,
+                network,
                 (example,),
                 buffer,  # type: ignore[arg-type, unused-ignore]
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=[INPUT_NAME],
-                output_names=outputs,
-                dynamic_axes={name: {0: "N"} for name in (INPUT_NAME, *outputs)},
+                input_names=list(axes)[:1],
+                output_names=list(axes)[1:],
+                dynamic_axes=axes,
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise ModelError(f"torch cannot convert {spec.architecture} to ONNX: {error}") from error
-    model = onnx.load_from_string(buffer.getvalue())
-    _rename(model, outputs)
-    return model
+        raise ModelError(f"torch cannot convert {name} to ONNX: {error}") from error
+    return onnx.load_from_string(buffer.getvalue())
 
 
 def head_name(output: str) -> str:

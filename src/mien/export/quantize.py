@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,24 +38,21 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mien.errors import ModelError, UsageError
 from mien.export.graph import head_name
-from mien.train.architectures.spec import INPUT_NAME
 
-__all__ = ["choose_calibration_images", "choose_calibration_rows", "quantize_int8"]
+__all__ = ["choose_calibration_images", "choose_calibration_rows", "quantize", "quantize_int8"]
 
 _BATCH = 64
 _QUANTIZED_OPERATORS = ["Conv", "Relu", "Clip", "MaxPool", "AveragePool", "Gemm", "MatMul"]
 
 
-class _Batches(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
-    """Calibration images in the form that the quantiser asks for."""
+class _Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
+    """Inputs of a graph in the form that the quantiser asks for."""
 
-    def __init__(self, images: npt.NDArray[np.uint8]) -> None:
-        step = max(1, min(_BATCH, _BATCH * 64**2 // images[0, 0].size))
-        self._batches = (images[i : i + step] for i in range(0, len(images), step))
+    def __init__(self, name: str, inputs: Iterable[npt.NDArray[Any]]) -> None:
+        self._feeds = ({name: values} for values in inputs)
 
-    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:  # type: ignore[override, unused-ignore]
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT_NAME: batch}
+    def get_next(self) -> dict[str, npt.NDArray[Any]] | None:  # type: ignore[override, unused-ignore]
+        return next(self._feeds, None)
 
 
 def choose_calibration_rows(total: int, count: int = 512) -> npt.NDArray[np.intp]:
@@ -96,6 +94,34 @@ def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uin
             f"calibration images are {calibration_images.dtype}{calibration_images.shape}; "
             "expected uint8 (N, C, S, S) with at least one image"
         )
+    step = max(1, min(_BATCH, _BATCH * 64**2 // calibration_images[0, 0].size))
+    batches = (calibration_images[i : i + step] for i in range(0, len(calibration_images), step))
+    return quantize(model, batches, _QUANTIZED_OPERATORS, _kept_in_float)
+
+
+def quantize(
+    model: onnx.ModelProto,
+    inputs: Iterable[npt.NDArray[Any]],
+    operators: list[str],
+    kept: Callable[[onnx.ModelProto], list[str]],
+) -> onnx.ModelProto:
+    """Quantise a float32 graph with one input to int8, in the way that is told above.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    inputs : iterable of arrays
+        What sets the ranges: inputs of the graph, at least one.
+    operators : list of str
+        The kinds of nodes that are quantised.
+    kept : callable
+        Names the nodes that are not, of the graph that is ready to be quantised.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime cannot quantise the graph.
+    """
     with tempfile.TemporaryDirectory(prefix="mien-export-") as folder, _quiet_logging():
         raw, prepared, quantized = (Path(folder) / name for name in ("float.onnx", "ready.onnx", "int8.onnx"))
         onnx.save(model, raw)
@@ -104,10 +130,10 @@ def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uin
             quantize_static(
                 str(prepared),
                 str(quantized),
-                _Batches(calibration_images),
+                _Reader(model.graph.input[0].name, inputs),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=_QUANTIZED_OPERATORS,
-                nodes_to_exclude=_kept_in_float(onnx.load(prepared)),
+                op_types_to_quantize=operators,
+                nodes_to_exclude=kept(onnx.load(prepared)),
                 per_channel=True,
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,

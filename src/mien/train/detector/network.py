@@ -15,12 +15,19 @@ from torch.nn import functional
 
 from mien.detect.mien import STRIDES_PX
 from mien.train.weights import KIND_KEY, fill, read_weights, write_weights
+from mien.zoo.card import InputSpec
 
-__all__ = ["OUTPUTS", "FaceDetectorNetwork", "export_view", "load_detector", "save_detector"]
+__all__ = ["DETECTOR_INPUT", "OUTPUTS", "FaceDetectorNetwork", "export_view", "load_detector", "save_detector"]
+
+DETECTOR_INPUT = InputSpec(
+    name="input", size_wh=None, channels="gray", dtype="float32", mean=0.5, std=0.25, multiple_of_px=32
+)
+"""What the network takes, as its card says it."""
 
 OUTPUTS = 15
 """Score; dx, dy; log w, log h; five points: see `mien.detect.mien.decode`."""
 
+_MEAN, _STD = (float(value.item()) for value in DETECTOR_INPUT.mean_and_std)
 _PRIOR = -4.0
 _EPSILON, _MOMENTUM = 1e-3, 0.03
 _STAGES = ((16, 32, 1, 3), (32, 48, 2, 3), (48, 64, 3, 5), (64, 96, 2, 5))
@@ -61,9 +68,8 @@ def _stage(inputs: int, outputs: int, more: int, kernel: int) -> nn.Sequential:
 class FaceDetectorNetwork(nn.Module):
     """The detector.
 
-    `forward` takes float (N, 1, H, W), gray as ``(pixel - 127.5) / 63.75``, H and W multiples of 32, and gives float
-    (N, 15, A): A runs over strides 8, 16 and 32, each row by row, as `mien.detect.mien.decode` takes it, with the score
-    as a logit.
+    `forward` takes float (N, 1, H, W), as `normalise` gives it, H and W multiples of 32, and gives float (N, 15, A): A
+    runs over strides 8, 16 and 32, each row by row, as `mien.detect.mien.decode` takes it, with the score as a logit.
     """
 
     def __init__(self) -> None:
@@ -91,6 +97,11 @@ class FaceDetectorNetwork(nn.Module):
             output(head(values)).flatten(2) for values, head, output in zip((p8, p16, p32), self.h, self.o, strict=True)
         ]
         return torch.cat(levels, dim=2)
+
+    @staticmethod
+    def normalise(pixels: Tensor) -> Tensor:
+        """Gray uint8 pixels as float32 input of the network."""
+        return (pixels.float() - 255 * _MEAN) / (255 * _STD)
 
     def parameter_count(self) -> int:
         """Trained weights once normalisations are folded into the convolutions, as the card says it."""

@@ -30,7 +30,6 @@ from mien.train.task import Place, Step, derived_seed
 
 __all__ = ["DetectorTask", "collate"]
 
-_MIDDLE, _SPREAD = 127.5, 63.75
 _CROP_PX = 48
 
 
@@ -171,7 +170,7 @@ def collate(images: list[TrainingImage], device: torch.device, teacher_landmarks
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
     return Targets(
-        (pixels.to(device, non_blocking=True).float() - _MIDDLE) / _SPREAD,
+        FaceDetectorNetwork.normalise(pixels.to(device, non_blocking=True)),
         send(boxes), send(known), send(landmarks), send(weight), send(ignore),
     )  # fmt: skip
 

@@ -24,15 +24,10 @@ from mien.metrics.detection import (
     share_found,
     truth_of,
 )
+from mien.train.detector.network import DETECTOR_INPUT
 from mien.train.task import Place
-from mien.zoo.card import InputSpec
 
-__all__ = ["DETECTOR_INPUT", "ChoosingPhotos", "detector_of"]
-
-DETECTOR_INPUT = InputSpec(
-    name="input", size_wh=None, channels="gray", dtype="float32", mean=0.5, std=0.25, multiple_of_px=32
-)
-"""What the network takes."""
+__all__ = ["ChoosingPhotos", "detector_of"]
 
 MIN_FACE_PX = 20.0
 _LOWEST_SCORE = 0.1
