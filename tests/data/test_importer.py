@@ -313,6 +313,7 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
     except OSError:
         pytest.skip("no links here")
     (root / "sad" / "around").symlink_to(root, target_is_directory=True)
+    (root / "itself").symlink_to(root / "itself")
     (root / "happy" / "again").symlink_to(root / "happy" / "a", target_is_directory=True)
     (tmp_path / "elsewhere" / "anna" / "back").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     assert brought_in(root, tmp_path)[1].counts == {"train": {"happy": 4, "sad": 2}}

@@ -67,10 +67,19 @@ def beside(listing: Path, name: str) -> Path:
 def folders_in(path: Path) -> list[Path]:
     """The folders in a folder, by name; those that are hidden are left out."""
     try:
-        children = sorted(path.iterdir())
+        with os.scandir(path) as entries:
+            # Of most entries the list itself says what they are: a hundred thousand images are not asked one by one.
+            names = sorted(entry.name for entry in entries if _is_folder(entry))
     except OSError:
         return []
-    return [child for child in children if child.is_dir() and not child.name.startswith(PASSED_OVER)]
+    return [path / name for name in names]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not entry.name.startswith(PASSED_OVER) and entry.is_dir()
+    except OSError:  # a link to itself, or nothing to look into
+        return False
 
 
 def images_in(folder: Path) -> Iterator[Path]:
