@@ -52,7 +52,7 @@ def here(tmp_path, monkeypatch):
     for kind, name, data in (("images", "jpg", cv2.imencode(".jpg", picture)[1].tobytes()), ("labels", "txt", YOLO)):
         (tmp_path / "yolo" / "train" / kind).mkdir(parents=True)
         (tmp_path / "yolo" / "train" / kind / f"astronaut.{name}").write_bytes(data)
-    (tmp_path / "yolo" / "data.yaml").write_text("names: [angry, disgust, fear, happy, neutral, sad, surprise]\n")
+    (tmp_path / "yolo" / "data.yaml").write_text("names: [angry, fear, sad, happy]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # a page registers a network
     return tmp_path

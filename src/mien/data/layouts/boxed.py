@@ -55,6 +55,8 @@ class BoxedPhoto:
         An InputError in the place of a box that cannot be read.
     in_shares : bool
         True where boxes are in shares of the photo's width and height, else they are in pixels.
+    classes : set of str
+        The classes that boxes of its collection may have, where they are listed.
     """
 
     name: str
@@ -62,6 +64,7 @@ class BoxedPhoto:
     load: Callable[[], bytes]
     boxes: Sequence[Box | InputError] = field(default_factory=list)
     in_shares: bool = False
+    classes: frozenset[str] = frozenset()
 
 
 def is_face(name: str) -> bool:
@@ -79,11 +82,13 @@ def read_boxed(path: Path, photos: Iterable[BoxedPhoto | InputError], options: R
     """
     rows: list[tuple[BoxedPhoto, int, Box] | InputError] = []
     excluded = {_NO_BOX: 0, _DOUBTFUL: 0}
+    listed: set[str] = set()
     for photo in photos:
         if isinstance(photo, InputError):
             rows.append(photo)
             continue
         excluded[_NO_BOX] += not photo.boxes
+        listed |= photo.classes
         for number, box in enumerate(photo.boxes):
             if isinstance(box, InputError):
                 rows.append(box)
@@ -92,8 +97,11 @@ def read_boxed(path: Path, photos: Iterable[BoxedPhoto | InputError], options: R
             else:
                 rows.append((photo, number, box))
     names = {box.label for _, _, box in (row for row in rows if not isinstance(row, InputError))}
-    classes = {**own_classes(names), **options.classes}
-    labels = ordered_classes(known_class(name, classes) for name in names)
+    own = own_classes(names | listed)
+    classes = {**own, **options.classes}
+    # Expressions that are listed, as a part of the dataset may lack one. Of other classes only those that occur: COCO's
+    # lists hold names of groups, too.
+    labels = ordered_classes(known_class(name, classes) for name in (names if own else names | listed))
     _require_classes(path, names, labels)
     return Contents(
         labels=labels,

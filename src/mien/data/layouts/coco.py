@@ -113,9 +113,9 @@ def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[
         kind = str(annotation.get("category_id", ""))
         xyxy = (left, top, left + width, top + height)
         boxes[photo].append(Box(where, names.get(kind, kind), xyxy, bool(annotation.get("iscrowd"))))
-    split = coco_split(file)
+    split, listed = coco_split(file), frozenset(names.values())
     for number, name in photos.items():
-        yield BoxedPhoto(name, split, partial(_load, file, name, images), boxes[number])
+        yield BoxedPhoto(name, split, partial(_load, file, name, images), boxes[number], classes=listed)
 
 
 def _is_coco(file: Path) -> bool:

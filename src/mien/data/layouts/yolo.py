@@ -60,6 +60,7 @@ def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
     """The photos of a folder; the class of a box is its name, or its number where it has none."""
     for folders in yolo_folders(path):
         names = _class_names(folders)
+        listed = frozenset(names.values())
         read = {folders.labels / "classes.txt"}
         for file in images_below(folders.images):
             inner = file.relative_to(folders.images)
@@ -71,7 +72,8 @@ def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
             except InputError as error:
                 yield error
                 continue
-            yield BoxedPhoto(called, _split(folders, inner), partial(load_image, file, called), boxes, in_shares=True)
+            load = partial(load_image, file, called)
+            yield BoxedPhoto(called, _split(folders, inner), load, boxes, in_shares=True, classes=listed)
         for file in (parent / name for parent, files in walk(folders.labels) for name in files):
             if file.suffix == ".txt" and file not in read and file.stat().st_size:
                 called = file.relative_to(folders.base).as_posix()
