@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data.ferplus import VOTE_LABELS, majority, read_votes_csv, vote_distribution, vote_entropy_bits
+from mien.data.ferplus import (
+    VOTE_LABELS,
+    ferplus_votes,
+    majority,
+    read_votes_csv,
+    scheme_shares,
+    vote_distribution,
+    vote_entropy_bits,
+    vote_shares,
+)
 from mien.errors import InputError
-from mien.labels import EXPRESSIONS
+from mien.labels import EXPRESSIONS, SCHEMES
 
 votes = st.lists(st.integers(0, 9), min_size=10, max_size=10).flatmap(
     # Ten annotators: each votes for one of ten.
@@ -75,3 +84,27 @@ def test_votes_file_names_its_damage(tmp_path):
     path.write_text(header + "Training,,1,2,3\n")
     with pytest.raises(InputError, match=r"row 0 \(line 2\): votes \['1', '2', '3'\]; expected ten"):
         read_votes_csv(path)
+
+
+def test_votes_go_by_name():
+    votes = np.array([[3, 1, 0, 6], [0, 0, 0, 0], [0, 0, 0, 10]])
+    shares, known = vote_shares(votes, ("happy", "sad", "fear", "not_face"), ("sad", "happy", "angry"))
+    np.testing.assert_allclose(shares, [[0.25, 0.75, 0], [0, 0, 0], [0, 0, 0]])
+    assert known.tolist() == [True, False, False]
+    assert vote_shares(np.array([[1, 0]]), ("happy", "sad"), ("happy",))[1].tolist() == [True], "one vote is a vote"
+
+
+def test_votes_of_several_classes_add_up():
+    votes = np.array([[2, 1, 3, 4]])
+    shares, known = scheme_shares(votes, ("happy", "angry", "sad", "surprise"), SCHEMES["valence3"])
+    np.testing.assert_allclose(shares, [[2 / 6, 0, 4 / 6]])
+    assert known.tolist() == [True]
+
+
+def test_the_order_of_the_choices_is_by_name():
+    order = np.random.default_rng(0).permutation(10)
+    votes = np.arange(20, dtype=np.uint8).reshape(2, 10)
+    names = [VOTE_LABELS[i] for i in order]
+    np.testing.assert_array_equal(ferplus_votes(votes[:, order], names), votes)
+    assert ferplus_votes(None, VOTE_LABELS) is None
+    assert ferplus_votes(votes[:, :7], EXPRESSIONS[:7]) is None

@@ -1,17 +1,29 @@
-"""FER+ (Barsoum et al., 2016, arXiv:1608.01041): ten annotators' votes a face, and labels made of them."""
+"""Annotators' votes, and labels made of them; first of all those of FER+ (Barsoum et al., 2016, arXiv:1608.01041)."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
-from mien.labels import EXPRESSIONS
+from mien.labels import EXPRESSIONS, NOT_FACE, LabelScheme
 
-__all__ = ["VOTES_HEADER", "VOTE_LABELS", "majority", "read_votes_csv", "vote_distribution", "vote_entropy_bits"]
+__all__ = [
+    "VOTES_HEADER",
+    "VOTE_LABELS",
+    "ferplus_votes",
+    "majority",
+    "not_face_share",
+    "read_votes_csv",
+    "scheme_shares",
+    "vote_distribution",
+    "vote_entropy_bits",
+    "vote_shares",
+]
 
 VOTE_LABELS = (
     "neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_face",
@@ -63,6 +75,13 @@ def read_votes_csv(path: Path) -> list[tuple[str, tuple[int, ...]]]:
             ) from None
         rows.append((cells[0].strip(), counts))
     return rows
+
+
+def ferplus_votes(votes: npt.NDArray[np.uint8] | None, vote_labels: Sequence[str]) -> npt.NDArray[np.uint8] | None:
+    """Votes of shape (N, V) in the order of `VOTE_LABELS`; None without any, or where annotators chose among others."""
+    if votes is None or set(vote_labels) != set(VOTE_LABELS):
+        return None
+    return votes[:, [list(vote_labels).index(name) for name in VOTE_LABELS]]
 
 
 def _without_outliers(votes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
@@ -141,3 +160,54 @@ def vote_entropy_bits(votes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
     return np.asarray(np.abs((share * logs).sum(axis=1)))
+
+
+def not_face_share(votes: npt.NDArray[np.integer] | None, vote_labels: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Which share of each row's votes, of shape (N, V), is for "not a face"; None where nobody could say so."""
+    if votes is None or NOT_FACE not in vote_labels:
+        return None
+    against = votes[:, list(vote_labels).index(NOT_FACE)]
+    return np.asarray(against / np.maximum(votes.sum(axis=1, dtype=np.float64), 1.0))
+
+
+def vote_shares(
+    votes: npt.NDArray[np.integer], vote_labels: Sequence[str], labels: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Annotators' votes as probabilities of some classes.
+
+    Votes for other classes are left out, and what remains is renormalised.
+
+    Parameters
+    ----------
+    votes : int array of shape (N, V)
+        Zeros where a row has none.
+    vote_labels : sequence of V str
+    labels : sequence of K str
+        The classes that are wanted; one that nobody could vote for has no votes.
+
+    Returns
+    -------
+    shares : float64 array of shape (N, K)
+        Rows sum to 1, or to 0 where nothing remains.
+    known : bool array of shape (N,)
+        Where something remains.
+    """
+    names = list(vote_labels)
+    counts = np.zeros((len(votes), len(labels)))
+    for index, label in enumerate(labels):
+        if label in names:
+            counts[:, index] = votes[:, names.index(label)]
+    total = counts.sum(axis=1)
+    return counts / np.maximum(total, 1.0)[:, None], np.asarray(total > 0)
+
+
+def scheme_shares(
+    votes: npt.NDArray[np.integer], vote_labels: Sequence[str], scheme: LabelScheme
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """As `vote_shares`, for labels of which each may be the sum of several classes."""
+    classes = [name for names in scheme.members.values() for name in names]
+    shares, known = vote_shares(votes, vote_labels, classes)
+    merged = np.zeros((len(shares), len(scheme.members)))
+    for index, names in enumerate(scheme.members.values()):
+        merged[:, index] = shares[:, [classes.index(name) for name in names]].sum(axis=1)
+    return merged, known

@@ -224,8 +224,8 @@ def _count_attributes(dataset: Dataset, report: Report) -> None:
 
 
 def _count_votes(dataset: Dataset, report: Report) -> None:
-    votes = dataset.votes
-    if votes is None or dataset.info.vote_labels != ferplus.VOTE_LABELS or not votes.any():
+    votes = ferplus.ferplus_votes(dataset.votes, dataset.info.vote_labels)
+    if votes is None or not votes.any():
         return
     entropy = ferplus.vote_entropy_bits(votes)
     majority = ferplus.majority(votes)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mien import __version__
 from mien.classify.calibration import softmax
 from mien.data.faces import Faces
+from mien.data.ferplus import ferplus_votes
 from mien.data.held_out import Measured, open_measured
 from mien.data.layouts import parse_attributes
 from mien.evaluate.face_rows import face_columns
@@ -248,12 +249,12 @@ def _confidently_wrong(confidence: npt.NDArray[np.float64], right: npt.NDArray[n
 def ferplus_scores(card: ModelCard, faces: Faces, outputs: Outputs) -> dict[str, Any] | None:
     """The FER+ protocols, by the first head that knows all eight expressions; None without votes or such a head."""
     head = next((head for head in card.heads if set(EXPRESSIONS) <= set(head.labels)), None)
-    if head is None or faces.votes is None:
+    votes = ferplus_votes(faces.votes, faces.vote_labels)
+    if head is None or votes is None:
         return None
-    one_pass = ferplus_protocols(outputs.logits[head.output], head.labels, faces.votes, faces.vote_labels)
-    if one_pass is None:
-        return None
-    found: dict[str, Any] = {"head": head.output, "one_pass": one_pass, "ten_views": None}
-    if outputs.views is not None:
-        found["ten_views"] = ferplus_protocols(outputs.views[head.output], head.labels, faces.votes, faces.vote_labels)
-    return found
+    views = None if outputs.views is None else outputs.views[head.output]
+    return {
+        "head": head.output,
+        "one_pass": ferplus_protocols(outputs.logits[head.output], head.labels, votes),
+        "ten_views": None if views is None else ferplus_protocols(views, head.labels, votes),
+    }

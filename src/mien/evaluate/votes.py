@@ -29,19 +29,20 @@ PROTOCOLS = {
 """What each protocol does, as a sentence."""
 
 
-def ferplus_plurality(logits: FloatArray, votes: ByteArray, expressions: int = 8) -> dict[str, Any]:
+def ferplus_plurality(scores: FloatArray, head_labels: tuple[str, ...], votes: ByteArray) -> dict[str, Any]:
     """Accuracy against the class that most annotators chose: the protocol ``plurality``.
 
     Rows are left out where two classes share the most votes or where the most votes went to "unknown" or "not a
-    face"; the answer is taken among the eight expressions.
+    face".
 
     Parameters
     ----------
-    logits : float array of shape (N, C)
-        The FER+ head, expressions first.
-    votes : uint8 array of shape (N, C)
-    expressions : int
-        How many of the first columns are expressions.
+    scores : float array of shape (N, K)
+        Logits or probabilities of a head; the answer is taken among the eight expressions.
+    head_labels : tuple of K str
+        All eight expressions are among them.
+    votes : uint8 array of shape (N, 10)
+        In the order of `mien.data.ferplus.VOTE_LABELS`; zeros where a row has none.
 
     Returns
     -------
@@ -50,10 +51,11 @@ def ferplus_plurality(logits: FloatArray, votes: ByteArray, expressions: int = 8
     """
     most = votes.max(axis=1, keepdims=True)
     best = votes.argmax(axis=1)
-    kept = ((votes == most).sum(axis=1) == 1) & (best < expressions)
+    kept = ((votes == most).sum(axis=1) == 1) & (best < len(EXPRESSIONS))
     if not kept.any():
         return {"images": 0}
-    right = logits[kept, :expressions].argmax(axis=1) == best[kept]
+    columns = [head_labels.index(name) for name in VOTE_LABELS[: len(EXPRESSIONS)]]
+    right = scores[kept][:, columns].argmax(axis=1) == best[kept]
     return {
         "images": int(kept.sum()),
         "plurality_accuracy": rounded(right.mean()),
@@ -61,37 +63,18 @@ def ferplus_plurality(logits: FloatArray, votes: ByteArray, expressions: int = 8
     }
 
 
-def ferplus_protocols(
-    scores: FloatArray, head_labels: tuple[str, ...], votes: ByteArray, vote_labels: tuple[str, ...]
-) -> dict[str, Any] | None:
-    """The accuracy under each of `PROTOCOLS`.
+def ferplus_protocols(scores: FloatArray, head_labels: tuple[str, ...], votes: ByteArray) -> dict[str, Any]:
+    """For each of `PROTOCOLS` what it does, the number of images and the accuracy with its interval.
 
-    Parameters
-    ----------
-    scores : float array of shape (N, K)
-        Logits or probabilities of a head; the answer is taken among the eight expressions.
-    head_labels : tuple of K str
-    votes : uint8 array of shape (N, len(vote_labels))
-        Zeros where a row has none.
-    vote_labels : tuple of str
-
-    Returns
-    -------
-    dict or None
-        For each protocol what it does, the number of images and the accuracy with its interval. None where the head
-        lacks an expression, or the votes are not those of FER+.
+    Parameters are those of `ferplus_plurality`.
     """
-    if not set(EXPRESSIONS) <= set(head_labels) or set(vote_labels) != set(VOTE_LABELS):
-        return None
-    votes = votes[:, [vote_labels.index(name) for name in VOTE_LABELS]]
     answers = scores[:, [head_labels.index(name) for name in EXPRESSIONS]].argmax(axis=1)
     truth = majority(votes)
     right = answers[truth >= 0] == truth[truth >= 0]
     found: dict[str, Any] = {"majority": {"protocol": PROTOCOLS["majority"], "images": len(right)}}
     if len(right):
         found["majority"] |= {"accuracy": rounded(right.mean()), "accuracy_interval_95": share_interval(right)}
-    by_vote = scores[:, [head_labels.index(name) for name in VOTE_LABELS[: len(EXPRESSIONS)]]]
-    plurality = ferplus_plurality(by_vote, votes, len(EXPRESSIONS))
+    plurality = ferplus_plurality(scores, head_labels, votes)
     found["plurality"] = {
         "protocol": PROTOCOLS["plurality"],
         **{key.removeprefix("plurality_"): value for key, value in plurality.items()},

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.classify.preprocess import whole_batch
 from mien.data.copies import COPY_KINDS, copied_rows
 from mien.data.faces import Faces, find_training
-from mien.data.ferplus import VOTE_LABELS
+from mien.data.ferplus import ferplus_votes
 from mien.data.held_out import open_measured
 from mien.errors import InputError, UsageError
 from mien.export.expression import ModelDescription, export_expression_model
@@ -122,15 +122,13 @@ def export_checkpoint(
 
 def _labelled(faces: Faces, training: Faces | None, spec: NetworkSpec, progress: Progress | None) -> LabelledFaces:
     """The faces as the network takes them, with the classes of its first head."""
-    votes = None
-    if faces.votes is not None and set(faces.vote_labels) == set(VOTE_LABELS):
-        votes = faces.votes[:, [faces.vote_labels.index(name) for name in VOTE_LABELS]]
     copied, leaked = np.zeros(len(faces), np.bool_), None
     if training is not None:
         kind = copied_rows(faces.squares(progress=progress), training.squares(progress=progress))
         copied, leaked = kind == COPY_KINDS.index("exact"), kind >= 0
     images = _prepared(faces, np.arange(len(faces)), spec, progress)
-    return LabelledFaces(images, _classes_of(spec.heads[0], faces.labels)[faces.label], votes, copied, leaked)
+    label = _classes_of(spec.heads[0], faces.labels)[faces.label]
+    return LabelledFaces(images, label, ferplus_votes(faces.votes, faces.vote_labels), copied, leaked)
 
 
 def _classes_of(head: HeadSpec, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
 from mien.classify.preprocess import whole_batch
 from mien.classify.views import take_views
-from mien.data.ferplus import VOTE_LABELS
+from mien.data.ferplus import VOTE_LABELS, vote_shares
 from mien.evaluate.votes import ferplus_plurality
 from mien.export.run import run_logits
 from mien.metrics.calibration import calibration_scores
@@ -99,7 +99,9 @@ def measure(
     scores: dict[str, Any] = {}
     for head in spec.heads[1:]:
         if takes_votes(head):
-            scores[head.output] = ferplus_plurality(*_in_vote_order(head, logits[head.output], faces))
+            scores[head.output] = {"images": 0}
+            if faces.votes is not None:
+                scores[head.output] = ferplus_plurality(logits[head.output], head.labels, faces.votes)
     calibrations = {}
     for output, target in targets.items():
         temperatures[output], calibrations[output] = calibration_scores(logits[output][target.rows], target.wanted)
@@ -143,18 +145,9 @@ def _targets(spec: NetworkSpec, faces: LabelledFaces) -> dict[str, _Target]:
     targets = {spec.heads[0].output: _Target(np.ones(len(faces.label), bool), faces.label)}
     for head in spec.heads[1:]:
         if faces.votes is not None and takes_votes(head) and faces.votes.any():
-            votes = faces.votes[:, [VOTE_LABELS.index(name) for name in head.labels]]
-            total = votes.sum(axis=1)
-            voted = total > 0
-            targets[head.output] = _Target(voted, votes[voted] / total[voted, None])
+            shares, voted = vote_shares(faces.votes, VOTE_LABELS, head.labels)
+            targets[head.output] = _Target(voted, shares[voted])
     return targets
-
-
-def _in_vote_order(
-    head: HeadSpec, logits: npt.NDArray[Any], faces: LabelledFaces
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    votes = np.zeros((len(logits), len(VOTE_LABELS)), np.uint8) if faces.votes is None else faces.votes
-    return logits[:, [head.labels.index(name) for name in VOTE_LABELS]], votes
 
 
 def _small_faces(

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from mien.labels import SCHEMES
 from mien.train.expression.losses import (
     class_balanced_weights,
     consistency_loss,
@@ -15,10 +14,8 @@ from mien.train.expression.losses import (
     hard_targets,
     mass_loss,
     relabelled,
-    scheme_shares,
     smoothed,
     vote_agreement,
-    vote_shares,
 )
 
 LABEL = np.array([0, 2, 1, 2, 2])
@@ -83,21 +80,6 @@ def test_effective_numbers_lie_between_none_and_balance() -> None:
     assert some.mean() == pytest.approx(1.0)
     assert 1 < some[-1] / some[0] < more[-1] / more[0] < 100
     assert some[-1] / some[0] == pytest.approx((1 - 0.99**1000) / (1 - 0.99**10))
-
-
-def test_votes_go_by_name() -> None:
-    votes = np.array([[3, 1, 0, 6], [0, 0, 0, 0], [0, 0, 0, 10]])
-    shares, known = vote_shares(votes, ("happy", "sad", "fear", "not_face"), ("sad", "happy", "angry"))
-    np.testing.assert_allclose(shares, [[0.25, 0.75, 0], [0, 0, 0], [0, 0, 0]])
-    assert known.tolist() == [True, False, False]
-    assert vote_shares(np.array([[1, 0]]), ("happy", "sad"), ("happy",))[1].tolist() == [True], "one vote is a vote"
-
-
-def test_votes_of_several_classes_add_up() -> None:
-    votes = np.array([[2, 1, 3, 4]])
-    shares, known = scheme_shares(votes, ("happy", "angry", "sad", "surprise"), SCHEMES["valence3"])
-    np.testing.assert_allclose(shares, [[2 / 6, 0, 4 / 6]])
-    assert known.tolist() == [True]
 
 
 def test_labels_give_way_to_votes_only_where_there_are_some() -> None:

@@ -15,7 +15,7 @@ from mien.data.balance import map_labels
 from mien.data.copies import COPY_KINDS, CopyPairs, copy_groups
 from mien.data.dataset import Dataset
 from mien.data.info import TRAIN
-from mien.labels import EXPRESSIONS, NOT_FACE, scheme_of
+from mien.labels import EXPRESSIONS, scheme_of
 
 __all__ = ["copy_findings", "face_findings", "flat_findings", "label_findings"]
 
@@ -159,7 +159,7 @@ def face_findings(
         score, listed, dropped = np.where(seen > 0, 0.0, 0.5), 0.5, 1.1
     else:
         score, listed, dropped = np.zeros(count), 1.1, 1.1
-    voted = _voted_not_face(dataset)
+    voted = ferplus.not_face_share(dataset.votes, dataset.info.vote_labels)
     majority = np.zeros(count, np.bool_) if voted is None else voted > 0.5
     found = np.flatnonzero((score >= listed) | majority)
     findings = []
@@ -174,15 +174,6 @@ def face_findings(
         finding.kind = "votes" if score[row] < listed else "model and votes" if majority[row] else "model"
         findings.append(finding)
     return findings, {} if voted is None else _against_votes(dataset, score, voted, listed, dropped)
-
-
-def _voted_not_face(dataset: Dataset) -> Floats | None:
-    """The share of the votes that are for "not a face"."""
-    if dataset.votes is None or NOT_FACE not in dataset.info.vote_labels:
-        return None
-    votes = dataset.votes.astype(np.float64)
-    share = votes[:, dataset.info.vote_labels.index(NOT_FACE)] / np.maximum(votes.sum(axis=1), 1.0)
-    return np.asarray(share)
 
 
 def _against_votes(dataset: Dataset, score: Floats, voted: Floats, listed: float, dropped: float) -> dict[str, Any]:
@@ -205,9 +196,9 @@ def label_findings(
     dataset: Dataset, issues: LabelIssues, probabilities: Floats, in_sample: npt.NDArray[np.bool_], known: set[int]
 ) -> list[Finding]:
     """Labels that contradict the probabilities; relabelled in the plan only where the votes' majority agrees."""
-    voted = None
-    if dataset.votes is not None and dataset.info.vote_labels == ferplus.VOTE_LABELS:
-        voted = ferplus.majority(dataset.votes)
+    voted, votes = None, ferplus.ferplus_votes(dataset.votes, dataset.info.vote_labels)
+    if votes is not None:
+        voted = ferplus.majority(votes)
         # Classes such as "positive" stand for several of those that were voted on.
         meant = map_labels(voted, EXPRESSIONS, scheme_of(dataset.labels))
     findings = []

@@ -9,14 +9,11 @@ images; and one loss reads them all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
-
-from mien.labels import LabelScheme
 
 __all__ = [
     "class_balanced_weights",
@@ -25,10 +22,8 @@ __all__ = [
     "hard_targets",
     "mass_loss",
     "relabelled",
-    "scheme_shares",
     "smoothed",
     "vote_agreement",
-    "vote_shares",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,49 +60,6 @@ def class_balanced_weights(label: IntArray, classes: int, beta: float) -> FloatA
     effective = (1.0 - np.power(beta, counts)) / (1.0 - beta)
     weights = 1.0 / np.maximum(effective, 1e-12)[label]
     return np.asarray(weights / weights.mean())
-
-
-def vote_shares(
-    votes: npt.NDArray[np.integer], vote_labels: Sequence[str], labels: Sequence[str]
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Annotators' votes as probabilities of some classes.
-
-    Votes for other classes are left out, and what remains is renormalised.
-
-    Parameters
-    ----------
-    votes : int array of shape (N, V)
-        Zeros where a row has none.
-    vote_labels : sequence of V str
-    labels : sequence of K str
-        The classes that are wanted; one that nobody could vote for has no votes.
-
-    Returns
-    -------
-    shares : float64 array of shape (N, K)
-        Rows sum to 1, or to 0 where nothing remains.
-    known : bool array of shape (N,)
-        Where something remains.
-    """
-    names = list(vote_labels)
-    counts = np.zeros((len(votes), len(labels)))
-    for index, label in enumerate(labels):
-        if label in names:
-            counts[:, index] = votes[:, names.index(label)]
-    total = counts.sum(axis=1)
-    return counts / np.maximum(total, 1.0)[:, None], np.asarray(total > 0)
-
-
-def scheme_shares(
-    votes: npt.NDArray[np.integer], vote_labels: Sequence[str], scheme: LabelScheme
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """As `vote_shares`, for labels of which each may be the sum of several classes."""
-    classes = [name for names in scheme.members.values() for name in names]
-    shares, known = vote_shares(votes, vote_labels, classes)
-    merged = np.zeros((len(shares), len(scheme.members)))
-    for index, names in enumerate(scheme.members.values()):
-        merged[:, index] = shares[:, [classes.index(name) for name in names]].sum(axis=1)
-    return merged, known
 
 
 def relabelled(targets: FloatArray, shares: FloatArray, known: npt.NDArray[np.bool_], amount: float) -> FloatArray:

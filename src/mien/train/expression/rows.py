@@ -12,11 +12,11 @@ import numpy.typing as npt
 from mien.data.balance import map_labels
 from mien.data.copies import copied_rows
 from mien.data.faces import Faces, open_faces, open_training
-from mien.data.ferplus import VOTE_LABELS
+from mien.data.ferplus import VOTE_LABELS, not_face_share
 from mien.data.held_out import dataset_column, fold_rows, remember, shared_rows
 from mien.data.info import TRAIN
 from mien.errors import InputError, UsageError
-from mien.labels import FER7, NOT_FACE, SCHEMES, LabelScheme, find_scheme
+from mien.labels import FER7, SCHEMES, LabelScheme, find_scheme
 from mien.train.architectures.spec import FERPLUS_HEAD, HeadSpec
 from mien.train.options import DataOptions
 from mien.train.task import derived_seed
@@ -209,10 +209,8 @@ def _without_leaks(what: str, training: Rows, validation: Rows) -> tuple[Rows, R
 
 def _not_faces(faces: Faces) -> BoolArray:
     """Rows that more than half of the annotators call no face."""
-    if faces.votes is None or NOT_FACE not in faces.vote_labels:
-        return np.zeros(len(faces), np.bool_)
-    against = faces.votes[:, faces.vote_labels.index(NOT_FACE)].astype(np.int64)
-    return np.asarray(2 * against > faces.votes.sum(axis=1, dtype=np.int64))
+    share = not_face_share(faces.votes, faces.vote_labels)
+    return np.zeros(len(faces), np.bool_) if share is None else np.asarray(share > 0.5)
 
 
 def _check(rows: Rows, purpose: str, *, every_label: bool) -> None:

@@ -8,16 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.balance import class_weights
+from mien.data.ferplus import scheme_shares, vote_shares
 from mien.errors import UsageError
 from mien.train.architectures.spec import HeadSpec
 from mien.train.expression.losses import (
     class_balanced_weights,
     hard_targets,
     relabelled,
-    scheme_shares,
     smoothed,
     vote_agreement,
-    vote_shares,
 )
 from mien.train.expression.rows import Rows
 from mien.train.options import LossOptions
