@@ -20,9 +20,9 @@ from mien.errors import UsageError
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.models import distinct_names, open_model
 from mien.evaluate.options import CompareOptions
-from mien.evaluate.predict import predict
+from mien.evaluate.predict import Outputs, predict
 from mien.evaluate.report import ferplus_scores, model_facts, probabilities_of, row_facts, wanted_rows
-from mien.evaluate.scheme import choose_task
+from mien.evaluate.scheme import EvaluationTask, choose_task
 from mien.evaluate.speed import ms_a_face
 from mien.metrics.classification import detailed_scores, rounded
 from mien.metrics.paired import holm, paired_test
@@ -30,6 +30,7 @@ from mien.options import given_options
 from mien.parallel import usable_cores
 from mien.progress import Progress
 from mien.zoo import StoredModel
+from mien.zoo.card import Head
 
 __all__ = ["Comparison", "compare_models"]
 
@@ -100,29 +101,16 @@ def compare_models(
     task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
-    kept = target >= 0
-    truth, labelled = target[kept], faces.take(kept)
+    labelled = faces.take(target >= 0)
     if options.leaks:
         labelled = mark_leaks(labelled, data, measured.training(options.training), options.threads)
     outputs = predict(classifiers, faces, views=options.ten_views, progress=progress)
-    rights: list[npt.NDArray[np.bool_]] = []
-    rows: list[dict[str, Any]] = []
+    rows, rights = [], []
     for model, name, head, output in zip(stored, names, task.heads, outputs, strict=True):
-        one_pass, views = probabilities_of(output, head, task)
-        answers = (one_pass if views is None else views)[kept].argmax(axis=1)
-        rights.append(answers == truth)
-        rows.append(
-            {
-                **model_facts(model, head),
-                "name": name,
-                "scores": detailed_scores(truth, answers, task.scheme.labels),
-                "one_pass_accuracy": rounded((one_pass[kept].argmax(axis=1) == truth).mean()),
-                "leaks": leak_scores(labelled, {"accuracy": rights[-1]}),
-                "ferplus": ferplus_scores(model.card, faces, output),
-                "ece": rounded(expected_calibration_error(one_pass[kept], truth)),
-                "ms_a_face": None,
-            }
-        )
+        scores, right = _scores(output, head, task, target, labelled)
+        ferplus = ferplus_scores(model.card, faces, output)
+        rows.append({**model_facts(model, head), "name": name, **scores, "ferplus": ferplus, "ms_a_face": None})
+        rights.append(right)
     if options.timed_faces:
         # Before there is a table to look at, and after the batches: caches are warm and nothing else of ours runs.
         for row, timing in zip(rows, _timed(models, stored, labelled, options.timed_faces), strict=True):
@@ -130,7 +118,7 @@ def compare_models(
     return Comparison(
         {
             "mien": __version__,
-            "data": row_facts(measured, task, len(truth), options.learned),
+            "data": row_facts(measured, task, len(labelled), options.learned),
             "read": "ten views" if options.ten_views else "one pass",
             "models": rows,
             "pairs": _pairs(names, rights),
@@ -140,6 +128,23 @@ def compare_models(
             "seconds": round(time.monotonic() - start_s, 1),
         }
     )
+
+
+def _scores(
+    output: Outputs, head: Head, task: EvaluationTask, target: npt.NDArray[np.int64], labelled: Faces
+) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
+    """What a model scores on the faces that have a label, and on which of them it is right."""
+    kept = target >= 0
+    truth = target[kept]
+    one_pass, views = probabilities_of(output, head, task)
+    answers = (one_pass if views is None else views)[kept].argmax(axis=1)
+    right = answers == truth
+    return {
+        "scores": detailed_scores(truth, answers, task.scheme.labels),
+        "one_pass_accuracy": rounded((one_pass[kept].argmax(axis=1) == truth).mean()),
+        "leaks": leak_scores(labelled, {"accuracy": right}),
+        "ece": rounded(expected_calibration_error(one_pass[kept], truth)),
+    }, right
 
 
 def _timed(
