@@ -61,6 +61,14 @@ def test_each_box_is_a_face_of_its_class(tmp_path, layout, form, wrapped):
     assert summary.excluded_lines() == ["1 file left out for having no box"]
 
 
+@pytest.mark.parametrize("write", [disk.write_yolo, disk.write_coco])
+def test_several_datasets_in_one_folder_are_all_read(tmp_path, write):
+    for name in ("a", "b"):
+        write(tmp_path / "set" / name)
+    dataset, _ = import_dataset(tmp_path / "set", tmp_path / "out.parquet")
+    assert sorted(faces_of(dataset)) == sorted(2 * FACES)
+
+
 def test_boxes_that_are_cut_out(tmp_path):
     dataset, _ = import_dataset(disk.write_yolo(tmp_path / "set"), tmp_path / "out.parquet", face_px=24)
     assert (dataset.images(24).shape, "box_xyxy" in dataset.info.columns) == ((3, 24, 24), False)

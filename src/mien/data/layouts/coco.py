@@ -56,18 +56,19 @@ class Coco:
 
 
 def coco_files(path: Path) -> list[Path]:
-    """The JSON files with photos and boxes in a folder or one inside it, those for training first."""
+    """The JSON files with photos and boxes in a folder, those for training first; else those of the folders inside."""
     if not path.is_dir():
         return [path] if path.suffix.lower() == ".json" and _is_coco(path) else []
-    for base in (path, *folders_in(path)):
-        found = [file for place in _PLACES for file in base.glob(place) if _is_coco(file)]
-        if found:
-            instances = [file for file in found if file.name.startswith(_INSTANCES)]
-            return sorted(set(instances or found), key=lambda file: (coco_split(file) != "train", file))
-    return []
+    found = _files_of(path) or {file for base in folders_in(path) for file in _files_of(base)}
+    return sorted(found, key=lambda file: (_split(file) != "train", file))
 
 
-def coco_split(file: Path) -> str:
+def _files_of(base: Path) -> set[Path]:
+    found = {file for place in _PLACES for file in base.glob(place) if _is_coco(file)}
+    return {file for file in found if file.name.startswith(_INSTANCES)} or found
+
+
+def _split(file: Path) -> str:
     """The split that the file's name speaks of, or the folder of one whose name says nothing."""
     return split_of_file(file.resolve().parent if file.name in _OF_A_SPLIT else file)
 
@@ -113,7 +114,7 @@ def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[
         kind = str(annotation.get("category_id", ""))
         xyxy = (left, top, left + width, top + height)
         boxes[photo].append(Box(where, names.get(kind, kind), xyxy, bool(annotation.get("iscrowd"))))
-    split, listed = coco_split(file), frozenset(names.values())
+    split, listed = _split(file), frozenset(names.values())
     for number, name in photos.items():
         yield BoxedPhoto(name, split, partial(_load, file, name, images), boxes[number], classes=listed)
 

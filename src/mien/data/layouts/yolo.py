@@ -28,7 +28,7 @@ _EXPECTED = "'class x y w h', the middle and the size of a box in shares of the 
 
 
 class _Folders(NamedTuple):
-    """Where the photos of a split are, and the labels; `base` is the folder that they are called from."""
+    """Where the photos of a split are, and the labels; `base` is the folder of the dataset."""
 
     base: Path
     images: Path
@@ -64,11 +64,11 @@ def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
         read = {folders.labels / "classes.txt"}
         for file in images_below(folders.images):
             inner = file.relative_to(folders.images)
-            called = file.relative_to(folders.base).as_posix()
+            called = file.relative_to(path).as_posix()
             listing = (folders.labels / inner).with_suffix(".txt")
             read.add(listing)
             try:
-                boxes = list(_boxes(listing, folders.base, names)) if listing.is_file() else []
+                boxes = list(_boxes(listing, path, names)) if listing.is_file() else []
             except InputError as error:
                 yield error
                 continue
@@ -76,22 +76,23 @@ def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
             yield BoxedPhoto(called, _split(folders, inner), load, boxes, in_shares=True, classes=listed)
         for file in (parent / name for parent, files in walk(folders.labels) for name in files):
             if file.suffix == ".txt" and file not in read and file.stat().st_size:
-                called = file.relative_to(folders.base).as_posix()
+                called = file.relative_to(path).as_posix()
                 yield InputError(called, f"no photo of this name in {folders.images.name}/")
 
 
 def yolo_folders(path: Path) -> list[_Folders]:
-    """The folders of photos and of their labels, those for training first; in a folder around them, too."""
+    """The folders of photos and of their labels, those for training first; else those of the folders inside."""
     if not path.is_dir():
         return []
-    for base in (path, *folders_in(path)):
-        if (base / "labels").is_dir():
-            return [_Folders(base, base / "images" if (base / "images").is_dir() else base, base / "labels")]
-        nested = [one for one in folders_in(base) if (one / "images").is_dir() and (one / "labels").is_dir()]
-        if nested:
-            found = [_Folders(base, one / "images", one / "labels") for one in nested]
-            return sorted(found, key=lambda own: (split_of_file(own.labels.parent) != "train", own.labels))
-    return []
+    found = _folders_of(path) or [own for base in folders_in(path) for own in _folders_of(base)]
+    return sorted(found, key=lambda own: (split_of_file(own.labels.parent) != "train", own.labels))
+
+
+def _folders_of(base: Path) -> list[_Folders]:
+    if (base / "labels").is_dir():
+        return [_Folders(base, base / "images" if (base / "images").is_dir() else base, base / "labels")]
+    nested = [one for one in folders_in(base) if (one / "images").is_dir() and (one / "labels").is_dir()]
+    return [_Folders(base, one / "images", one / "labels") for one in nested]
 
 
 def _class_names(folders: _Folders) -> dict[str, str]:
@@ -149,8 +150,8 @@ def _has_labels(folder: Path) -> bool:
     return False
 
 
-def _boxes(listing: Path, base: Path, names: Mapping[str, str]) -> Iterator[Box | InputError]:
-    called = listing.relative_to(base).as_posix()
+def _boxes(listing: Path, root: Path, names: Mapping[str, str]) -> Iterator[Box | InputError]:
+    called = listing.relative_to(root).as_posix()
     for number, line in enumerate(read_listing(listing, "a label file"), 1):
         if not line.strip():
             continue
