@@ -4,6 +4,7 @@ import builtins
 import json
 import os
 import pickle
+import re
 import struct
 
 import numpy as np
@@ -67,6 +68,16 @@ def test_several_datasets_in_one_folder_are_all_read(tmp_path, write):
         write(tmp_path / "set" / name)
     dataset, _ = import_dataset(tmp_path / "set", tmp_path / "out.parquet")
     assert sorted(faces_of(dataset)) == sorted(2 * FACES)
+
+
+@pytest.mark.parametrize("part", ["data.yaml", "train/images", "train/labels"])
+def test_the_whole_folder_is_asked_for(tmp_path, part):
+    source = disk.write_yolo(tmp_path / "set")
+    whole = (source / part).parent
+    with pytest.raises(
+        InputError, match=f"is a part of the layout 'yolo'; give the folder of all, {re.escape(str(whole))}"
+    ):
+        import_dataset(source / part, tmp_path / "out.parquet")
 
 
 def test_boxes_that_are_cut_out(tmp_path):
@@ -161,6 +172,15 @@ def test_damaged_parts_of_coco_and_voc_cost_only_themselves(tmp_path):
     dataset, summary = import_dataset(source, tmp_path / "out.parquet", on_error="skip")
     assert faces_of(dataset) == FACES
     assert [error.source for error in summary.damaged] == ["train/d.xml", "valid/e.xml"]
+
+
+def test_a_file_of_coco_that_is_cut_off_is_told(tmp_path):
+    """Else its split would be missing, and nobody be told."""
+    source = disk.write_coco(tmp_path / "set")
+    listing = source / "train" / "_annotations.coco.json"
+    listing.write_text(listing.read_text()[:200])
+    with pytest.raises(InputError, match=r"_annotations.coco.json: cannot be read as COCO's JSON"):
+        import_dataset(source, tmp_path / "out.parquet")
 
 
 def test_missing_photos_are_named(tmp_path):

@@ -199,9 +199,13 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
         return LAYOUTS["folders"]
     around = path.parent if path.name else path.resolve().parent
     is_class = path.is_dir() and not folders_in(path) and next(images_in(path), None) is not None
+    whole = around if around.name else around.resolve()
     if is_class and LAYOUTS["folders"].matches(around):
-        whole = around if around.name else around.resolve()
         raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {whole}")
+    for layout in (LAYOUTS[name] for name in ("yolo", "coco", "voc")):
+        # Programs that train on these are given data.yaml, or the folder of the images.
+        if layout.matches(around):
+            raise InputError(str(path), f"is a part of the layout '{layout.name}'; give the folder of all, {whole}")
     files = [file for file in sorted(path.iterdir()) if not is_image(file.name)] if path.is_dir() else []
     for layout, file in ((layout, file) for file in files if file.is_file() for layout in LAYOUTS.values()):
         if layout.matches(file):

@@ -120,6 +120,8 @@ def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[
 
 
 def _is_coco(file: Path) -> bool:
+    if file.name == _OF_A_SPLIT[0] or file.name.startswith(_INSTANCES):
+        return True  # even if it is damaged, which is told when it is read
     try:
         # Searched as a whole, which is far quicker than to parse it: the keys come in any order.
         data = b"" if file.name.startswith(".") else file.read_bytes()
