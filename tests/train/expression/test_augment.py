@@ -158,6 +158,11 @@ def test_low_resolution_shows_what_a_small_face_shows() -> None:
         np.testing.assert_allclose(255 * got[0].numpy(), wanted, atol=2.0)
 
 
+def test_what_is_off_takes_no_memory() -> None:
+    # Matrices for all sizes up to 512 px would be half a gigabyte.
+    assert Augmenter(AugmentOptions(), 512, 1)._bank.numel() == 0
+
+
 def test_one_rectangle_is_erased_in_about_half_of_the_faces() -> None:
     images = faces(1).expand(400, -1, -1, -1)
     out = pictures(only(erasing=0.5, erasing_area=0.2), images)

@@ -131,9 +131,10 @@ class Augmenter:
         self.channels = channels
         self.device = torch.device(device)
         self.mixes = bool(options.mix_share and (options.mixup or options.cutmix))
-        # The last row leaves an image as it is.
         self._smallest_px = min(options.low_resolution_px, size_px)
-        self._bank = resolution_bank(size_px, tuple(range(self._smallest_px, size_px + 1))).to(self.device)
+        # The last row leaves an image as it is. Of 512 px they take half a gigabyte.
+        sides_px = tuple(range(self._smallest_px, size_px + 1)) if options.low_resolution else ()
+        self._bank = resolution_bank(size_px, sides_px).to(self.device)
         self._alphas = torch.tensor([options.mixup or 1.0, options.cutmix or 1.0], device=self.device)
         widths = (
             math.radians(options.rotation_deg), options.scale, options.aspect, 2.0 * options.shift, 2.0 * options.shift,

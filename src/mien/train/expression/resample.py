@@ -44,14 +44,11 @@ def resolution_bank(size_px: int, sides_px: tuple[int, ...]) -> torch.Tensor:
         Rows sum to 1.
     """
     unit = np.eye(size_px, dtype=np.float32)
-    bank = []
-    for side in sides_px:
-        if side >= size_px:
-            bank.append(unit)
-            continue
+    bank = np.empty((len(sides_px), size_px, size_px), np.float32)
+    for number, side in enumerate(sides_px):
         down = cv2.resize(unit, (size_px, side), interpolation=cv2.INTER_AREA)
-        bank.append(np.asarray(cv2.resize(down, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.float32))
-    return torch.from_numpy(np.stack(bank))
+        bank[number] = cv2.resize(down, (size_px, size_px), interpolation=cv2.INTER_CUBIC) if side < size_px else unit
+    return torch.from_numpy(bank)
 
 
 def blur_matrices(sigma_px: torch.Tensor, size_px: int) -> torch.Tensor:
