@@ -33,7 +33,7 @@ from mien.metrics.detection import Finds, Truth, bootstrap_weights, pool, recall
 from mien.progress import Progress
 from mien.source.image import decode_image
 
-__all__ = ["LookedAt", "MeasuredPhotos", "Photo", "Scored", "score_detectors"]
+__all__ = ["LookedAt", "MeasuredPhotos", "Photo", "Scored", "choose_split", "score_detectors"]
 
 MIN_FACE_PX = 20.0
 """Smaller faces are neutral, unless smaller ones are asked for."""
@@ -70,7 +70,7 @@ class MeasuredPhotos:
     def open(cls, data: str | Path, split: str | None, options: DetectionOptions) -> MeasuredPhotos:
         """Read the photos of a split, of all collections or of some; errors as in `evaluate_detector`."""
         dataset = PhotoDataset(data)
-        split = _split(dataset, split)
+        split = choose_split(dataset, split)
         photos = _read_photos(dataset, split, options.sources)
         return cls(Path(data).name, split, photos, min(options.min_face_px or MIN_FACE_PX, MIN_FACE_PX))
 
@@ -276,7 +276,8 @@ def _opencv_threads(threads: int) -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _split(dataset: PhotoDataset, split: str | None) -> str:
+def choose_split(dataset: PhotoDataset, split: str | None) -> str:
+    """The split to measure on: by default the only one that is not for training, or the only one."""
     names = list(dataset.splits)
     if split is not None:
         if split not in names:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +19,7 @@ from mien.detect.base import FloatArray, ImageArray
 from mien.detect.mien import MienSettings
 from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
+from mien.evaluate.detection_run import choose_split
 from mien.export.graph import canonical_bytes, trace
 from mien.export.quantize import choose_calibration_rows, quantize
 from mien.files import check_destination, write_atomically
@@ -60,11 +61,9 @@ def export_detector(
     summary: str = "",
     licence: str = "",
     training_data: Sequence[TrainingData] = (),
-    scores: dict[str, Any] | None = None,
-    settings: MienSettings | None = None,
     calibration: Sequence[ImageArray] | None = None,
 ) -> ModelCard:
-    """Write the ONNX file and, beside it, its card.
+    """Write the ONNX file and, beside it, its card, which says nothing of how good it is.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ def export_detector(
         A ``.safetensors`` file of a detector.
     out : Path
         The ``.onnx`` file.
-    summary, licence, training_data, scores, settings
+    summary, licence, training_data
         For the card.
     calibration : sequence of gray uint8 images, optional
         Quantise to int8, with the ranges that these photos give.
@@ -92,13 +91,13 @@ def export_detector(
         raise ModelError(f"ONNX differs from torch by {difference:.2g}; expected at most {_MOST_DIFFERENCE:g}")
     if calibration is not None:
         model = quantize_detector(model, calibration)
-    data = canonical_bytes(model)
+    content = canonical_bytes(model)
     card = ModelCard(
         name=out.stem,
         kind="detector",
         summary=summary or "Faces with five landmarks: anchor-free, on gray, at any size.",
         file=out.name,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(content).hexdigest(),
         licence=licence or "Not said. The terms of the photos that it was trained on decide.",
         training_data=tuple(training_data),
         input=DETECTOR_INPUT,
@@ -106,10 +105,10 @@ def export_detector(
         parameters=network.parameter_count(),
         precision="float32" if calibration is None else "int8",
         made_by=f"mien export {checkpoint.name}",
-        scores={**(scores or {}), "torch_to_onnx_max_difference": float(f"{difference:.2g}")},
-        settings=dataclasses.asdict(settings or MienSettings()),
+        scores={"torch_to_onnx_max_difference": float(f"{difference:.2g}")},
+        settings=dataclasses.asdict(MienSettings()),
     )
-    write_atomically(out, data)
+    write_atomically(out, content)
     card.write(out.with_suffix(".json"))
     return card
 
@@ -125,7 +124,7 @@ def export_measured(
     licence: str = "",
     progress: Progress | None = None,
 ) -> ModelCard:
-    """Measure a checkpoint on photos, and export it with these scores on its card.
+    """Export a checkpoint, and measure the file on photos, for its card.
 
     The bar of the card is the score at which there is one false find every ten of these photos.
 
@@ -143,9 +142,10 @@ def export_measured(
     progress : callable, optional
         See `evaluate_detector`.
     """
+    check_destination(out, ".onnx")
     dataset = PhotoDataset(data)
-    values = evaluate_detector(checkpoint, data, split=split, progress=progress).to_dict()
-    training = "train" if "train" in dataset.splits else values["data"]["split"]
+    split = choose_split(dataset, split)
+    training = "train" if "train" in dataset.splits else split
     calibration = None
     if precision == "int8":
         wanted = set(choose_calibration_rows(dataset.splits[training], _CALIBRATION_PHOTOS).tolist())
@@ -155,16 +155,24 @@ def export_measured(
             if number in wanted
         ]
     names = sorted({photo.source or dataset.path.name for photo in dataset.photos(training)})
-    return export_detector(
-        checkpoint,
-        out,
-        summary=summary,
-        licence=licence,
-        training_data=[TrainingData(name, "see its own terms") for name in names],
-        scores={name: values[name] for name in ("data", "overall", "threshold", "sizes", "landmarks", "conditions")},
-        settings=settings_at(values["threshold"]),
-        calibration=calibration,
-    )
+    with tempfile.TemporaryDirectory(prefix="mien-export-") as folder:
+        made = Path(folder) / out.name
+        card = export_detector(
+            checkpoint,
+            made,
+            summary=summary,
+            licence=licence,
+            training_data=[TrainingData(name, "see its own terms") for name in names],
+            calibration=calibration,
+        )
+        values = evaluate_detector(made, data, split=split, progress=progress).to_dict()
+        content = made.read_bytes()
+    scores = {name: values[name] for name in ("data", "overall", "threshold", "sizes", "landmarks", "conditions")}
+    settings = dataclasses.asdict(settings_at(values["threshold"]))
+    card = dataclasses.replace(card, scores={**scores, **card.scores}, settings=settings)
+    write_atomically(out, content)
+    card.write(out.with_suffix(".json"))
+    return card
 
 
 def settings_at(threshold: float) -> MienSettings:

@@ -124,8 +124,8 @@ def quantize(
     """
     with tempfile.TemporaryDirectory(prefix="mien-export-") as folder, _quiet_logging():
         raw, prepared, quantized = (Path(folder) / name for name in ("float.onnx", "ready.onnx", "int8.onnx"))
-        onnx.save(model, raw)
         try:
+            onnx.save(model, raw)
             quant_pre_process(str(raw), str(prepared), skip_symbolic_shape=True)
             quantize_static(
                 str(prepared),

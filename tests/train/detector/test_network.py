@@ -14,11 +14,12 @@ from mien.detect.mien import MienDetector
 from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
 from mien.evaluate.detection_options import DetectionOptions
-from mien.export.detector import export_detector, is_detector_checkpoint
+from mien.export.detector import export_detector, export_measured, is_detector_checkpoint
 from mien.train.checkpoint import read_checkpoint
 from mien.train.detector.network import FaceDetectorNetwork, export_view, load_detector, save_detector
 from mien.train.detector.validate import detector_of
 from mien.train.weights import weights_of
+from mien.zoo.card import ModelCard
 from mien.zoo.store import StoredModel, find_model
 from tests.photos_on_disk import make_photos
 
@@ -70,6 +71,18 @@ def test_int8_still_finds_the_face(tmp_path: Path, astronaut_bgr: np.ndarray) ->
     found = open_detector(tmp_path / "small.onnx").detect(astronaut_bgr)
     assert len(found) == 1
     assert abs(float(found.box_xyxy[0, 0]) - 177) < 15
+
+
+def test_the_card_of_an_int8_file_says_what_that_file_finds(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:
+    make_photos(tmp_path / "photos.parquet", astronaut_bgr)
+    card = export_measured(CHECKPOINT, tmp_path / "a.onnx", tmp_path / "photos.parquet", precision="int8")
+    assert card == ModelCard.read(tmp_path / "a.json")
+    exact, found = (
+        evaluate_detector(model, tmp_path / "photos.parquet", options=DetectionOptions(conditions=False)).to_dict()
+        for model in (CHECKPOINT, tmp_path / "a.onnx")
+    )
+    assert card.scores["threshold"] == found["threshold"] != exact["threshold"]
+    assert card.scores["landmarks"] == found["landmarks"] != exact["landmarks"]
 
 
 def test_what_is_no_checkpoint_of_a_detector(tmp_path: Path) -> None:
