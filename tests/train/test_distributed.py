@@ -40,28 +40,35 @@ def epochs(stdout):
 EPOCHS = [f"epoch {number} 8" for number in (1, 2, 3, 4)]
 
 
-@pytest.fixture(scope="module")
-def two_machines(tmp_path_factory):
-    """A run of two processes that nothing disturbed: the folder of the first one. The second "machine" needs none."""
-    folder = tmp_path_factory.mktemp("two")
+def run_two_machines(first, second, *words):
+    """One process each; started by somebody else, as by torchrun or Slurm."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     place = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    words = [sys.executable, "-m", "tests.train.toy"]
     machines = [
         subprocess.Popen(
-            [*words, str(folder / name), "nodes=2"],
+            [sys.executable, "-m", "tests.train.toy", str(folder), "nodes=2", *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**place, "NODE_RANK": rank},
         )
-        for rank, name in (("0", "run"), ("1", "none"))
+        for rank, folder in (("0", first), ("1", second))
     ]
     said = [machine.communicate(timeout=LIMIT_S) for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], said
-    assert [epochs(stdout) for stdout, _ in said] == [EPOCHS, []]
+    return [
+        subprocess.CompletedProcess(one.args, one.returncode, *texts) for one, texts in zip(machines, said, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def two_machines(tmp_path_factory):
+    """A run of two processes that nothing disturbed: the folder of the first one. The second "machine" needs none."""
+    folder = tmp_path_factory.mktemp("two")
+    both = run_two_machines(folder / "run", folder / "none")
+    assert [one.returncode for one in both] == [0, 0], both
+    assert [epochs(one.stdout) for one in both] == [EPOCHS, []]
     assert not (folder / "none").exists()
     return folder / "run"
 
@@ -110,3 +117,58 @@ def test_an_error_is_said_once_and_ends_both(tmp_path):
     done = run(tmp_path / "run", "nan_at=3")
     assert done.returncode == 2
     assert done.stderr.count("TrainingError: the loss is nan in epoch 2 at step 3 of 8") == 1
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("1:bug", "TrainingError: process 1: KeyError: 'as it was told to'\n"),
+        ("1:kill", "TrainingError: process 1 of the run ended with signal 9\n"),
+        ("0:error", "TrainingError: as it was told to\n"),
+        ("1:error,0:stuck", "process 1: as it was told to\n"),
+    ],
+)
+def test_what_goes_wrong_in_one_process_ends_both_and_the_first_says_it(tmp_path, fails, said):
+    stuck = "stuck" in fails
+    done = run(tmp_path / "run", f"fails={fails}", *(["--impatient"] if stuck else []))
+    assert done.returncode == 2
+    if "bug" in fails:  # shown where it was
+        assert "in _fail" in done.stderr
+        assert done.stderr.endswith(said)
+    else:
+        assert done.stderr == said
+    assert epochs(done.stdout) == EPOCHS[:1]
+
+
+def test_where_the_first_process_is_killed_the_other_says_so(tmp_path):
+    child = subprocess.Popen(command(tmp_path / "run", "fails=0:kill"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    _, errors = child.communicate(timeout=LIMIT_S)  # till the other one has ended, too
+    assert child.returncode == -signal.SIGKILL
+    assert "TrainingError: the first process of the run is gone" in errors
+
+
+def test_what_the_first_finds_in_the_folder_is_told_to_those_who_wait(tmp_path, two_machines):
+    both = run_two_machines(two_machines, tmp_path)
+    assert [one.returncode for one in both] == [2, 0]
+    assert [one.stderr.count("holds a run; continue it with --resume") for one in both] == [1, 0]
+    both = run_two_machines(two_machines, tmp_path, "--resume")
+    assert [one.returncode for one in both] == [0, 0], both
+    assert [one.stdout for one in both] == [both[0].stdout] * 2
+    assert "done" in both[0].stdout
+    assert epochs(both[0].stdout) == []
+
+
+def test_a_program_can_train_twice_with_the_processes_of_its_first_run(tmp_path):
+    done = run(tmp_path / "1", str(tmp_path / "2"), "epochs=1", "warmup_epochs=0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert same_weights(tmp_path / "1" / "last.safetensors", tmp_path / "2" / "last.safetensors")
+
+
+def test_after_an_error_of_another_process_a_program_cannot_train_again(tmp_path):
+    done = run(tmp_path / "1", str(tmp_path / "2"), "fails=1:error")
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()
+    assert first == "TrainingError: process 1: as it was told to"
+    assert second.startswith(
+        "UsageError: devices is 2, and the 2 processes that an earlier run of this program started"
+    )

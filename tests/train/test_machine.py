@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, UsageError
 from mien.train.machine import computes_in_bf16, open_fabric, torch_settings
 from mien.train.options import RunOptions
 
@@ -60,6 +60,12 @@ def test_one_device_needs_no_lightning_and_several_say_so(monkeypatch):
     for several in ({"devices": 2}, {"nodes": 2}):
         with pytest.raises(MissingExtraError, match="Training on several devices needs .*lightning"):
             open_fabric(RunOptions(accelerator="cpu", **several))
+
+
+def test_several_devices_need_a_program_that_can_be_started_again(monkeypatch):
+    monkeypatch.setattr(sys, "argv", [""])  # from stdin, or in a notebook
+    with pytest.raises(UsageError, match="starts the program once for each"):
+        open_fabric(RunOptions(accelerator="cpu", devices=2))
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])

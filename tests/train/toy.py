@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from mien.errors import TrainingError
 from mien.files import write_atomically
 from mien.options import check_options, option
 from mien.train.options import Recipe
@@ -29,6 +31,7 @@ class ToyOptions:
     step_s: float = option(0.0, "Seconds that each step takes.")
     falling: bool = option(False, "Validation gets worse every epoch.")
     drawn: float = option(0.1, "Noise drawn for each batch.")
+    fails: str | None = option(None, "PROCESS:HOW, with commas: those that fail in a step of epoch 2.")
     settled: bool = option(False, "Batch norm's means are set from the weights that are kept.")
 
     def __post_init__(self):
@@ -79,6 +82,15 @@ class ToyTask:
         self.rates = {}
         self.seen = []
 
+    def _fail(self):
+        how = dict(one.split(":") for one in (self._options.fails or "").split(",") if one).get(str(self._place.rank))
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "stuck":
+            time.sleep(3600)
+        elif how is not None:
+            raise {"error": TrainingError, "bug": KeyError}[how]("as it was told to")
+
     def setup(self, place):
         self._place = place
         generator = torch.Generator().manual_seed(7)
@@ -112,6 +124,8 @@ class ToyTask:
         noise = torch.Generator(self._place.device).manual_seed(derived_seed(step.seed, "noise"))
         drawn = torch.randn(self._own_size, 2, generator=noise, device=self._place.device)
         time.sleep(self._options.step_s)
+        if (step.epoch, step.index) == (1, 2):
+            self._fail()
         broken = self._options.nan_at is not None and (step.epoch, step.index) == (1, self._options.nan_at - 1)
         factor = float("nan") if broken else self._options.loss_factor if step.epoch == 1 else 1.0
         return self._points[rows] + self._options.drawn * drawn, self._label[rows], factor
@@ -149,11 +163,14 @@ class ToyTask:
 
 
 if __name__ == "__main__":
-    # python -m tests.train.toy FOLDER [--resume] [--term-at-step | --term-at-epoch] [FIELD=VALUE ...]
+    # python -m tests.train.toy FOLDER... [--resume] [--impatient] [--term-at-step | --term-at-epoch] [FIELD=VALUE ...]
     from mien.errors import MienError
-    from mien.train import Interrupted, train_model
+    from mien.train import Interrupted, peers, train_model
 
-    changes = dict(argument.split("=", 1) for argument in sys.argv[2:] if "=" in argument)
+    folders = [argument for argument in sys.argv[1:] if not argument.startswith("--") and "=" not in argument]
+    changes = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
+    if "--impatient" in sys.argv:
+        peers._END_S = 1.0
 
     def show(report):
         # Just after the processes agreed on whether to stop: in the middle of the first epoch, or at its end.
@@ -162,12 +179,16 @@ if __name__ == "__main__":
             signal.raise_signal(signal.SIGTERM)
         print("epoch" if report.metrics else "step", report.epoch, report.step, flush=True)
 
-    try:
-        result = train_model(toy_recipe(**changes), Path(sys.argv[1]), resume="--resume" in sys.argv, progress=show)
-    except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        sys.exit(130)
-    except MienError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(2)
-    print("done", result.best_epoch, flush=True)
+    def train(folder):
+        try:
+            result = train_model(toy_recipe(**changes), Path(folder), resume="--resume" in sys.argv, progress=show)
+        except Interrupted as stopped:
+            print(stopped, file=sys.stderr)
+            return 130
+        except MienError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            return 2
+        print("done", result.best_epoch, flush=True)
+        return 0
+
+    sys.exit(max([train(folder) for folder in folders]))

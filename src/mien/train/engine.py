@@ -14,11 +14,11 @@ from mien.errors import TrainingError, UsageError, warn
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
-from mien.train.machine import open_fabric, process_group, silent_beside, torch_settings
+from mien.train.machine import open_fabric, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
 from mien.train.pace import Pace
-from mien.train.process import is_first_process
+from mien.train.peers import start_others, starts_others, together
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer
@@ -37,7 +37,8 @@ def fit(
 ) -> RunResult:
     """Train until the budget is used up; the best and the last weights are kept.
 
-    With more than one device this is called in a process for each: Lightning starts the same program again for them.
+    With more than one device this is called in a process for each: the same program is started again for them, unless
+    torchrun or Slurm has done so. All get the result.
 
     Parameters
     ----------
@@ -58,30 +59,29 @@ def fit(
     UsageError
         If the folder does not fit, or the device that was asked for is not there.
     TrainingError
-        If the loss is no number any more; epoch, step and learning rate are named.
+        If the loss is no number any more (epoch, step and learning rate are named), or another process has failed.
     OutputError
         If a file cannot be written (full disk, say); those written before are whole.
     Interrupted
         At Ctrl-C or SIGTERM; everything needed to go on is saved.
     """
     files = RunFolder(folder)
-    first = is_first_process(recipe.run)
     processes = recipe.run.devices * recipe.run.nodes
     if recipe.optimizer.batch_size % processes:
         raise UsageError(f"batch_size is {recipe.optimizer.batch_size}; expected a multiple of {processes} (processes)")
-    # All checks come before other processes are started, which would wait for this one.
     require_loggers(recipe.run.loggers)
     fabric = open_fabric(recipe.run)
-    if first and resume:
-        files.check_resume(recipe)
-        finished = files.finished_result()
+    if starts_others(fabric):
+        # On one machine nobody waits yet for what the first process finds.
+        ended = files.check(recipe, resume) if recipe.run.nodes == 1 else None
+        if ended is not None:
+            return ended
+        start_others(fabric, recipe.run)
+    with together(fabric, recipe.run), torch_settings(recipe.run, fabric.device):
+        finished: RunResult | None = fabric.broadcast(files.check(recipe, resume) if fabric.is_global_zero else None)
         if finished is not None:
             return finished
-    elif first:
-        files.check_new()
-    fabric.launch()
-    with silent_beside(first), process_group(fabric), torch_settings(recipe.run, fabric.device):
-        return _Run(fabric, task, recipe, files, progress if first else None).run(resume)
+        return _Run(fabric, task, recipe, files, progress if fabric.is_global_zero else None).run(resume)
 
 
 class _Run:
@@ -227,8 +227,7 @@ class _Run:
                 torch.distributed.broadcast(buffer, 0)
         with torch.no_grad(), self._fabric.autocast():
             measured = dict(self._task.validate(kept))
-        if self._many:
-            measured = self._fabric.broadcast(measured)
+        measured = self._fabric.broadcast(measured)
         value = measured[self._task.metric]
         if not math.isfinite(value):
             raise TrainingError(f"validation gave {value} as {self._task.metric} after epoch {self._epoch + 1}")

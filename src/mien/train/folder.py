@@ -48,6 +48,25 @@ class RunFolder:
         self.page = path / "run.html"
         self.tensorboard = path / "tensorboard"
 
+    def check(self, recipe: Recipe, resume: bool) -> RunResult | None:
+        """See that a run may begin here, or go on.
+
+        Returns
+        -------
+        RunResult or None
+            Of the run that is to go on, if it has come to its end.
+
+        Raises
+        ------
+        UsageError
+            If the folder does not fit.
+        """
+        if not resume:
+            self.check_new()
+            return None
+        self.check_resume(recipe)
+        return self.finished_result()
+
     def check_new(self) -> None:
         """See that a run may begin here (UsageError if the folder is there and not empty)."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):

@@ -107,9 +107,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
         """Whether it is time to save; by the first process's clock."""
         every_s = self._recipe.run.save_every_s
         due = time.monotonic() - self._saved_at_s >= every_s if every_s else not mid_epoch
-        if self._fabric.world_size > 1:
-            return bool(self._fabric.broadcast(due))
-        return due
+        return bool(self._fabric.broadcast(due))
 
     def save(
         self,
@@ -163,9 +161,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
 
         self._first_does(load)
         # The other machines need not see this one's folder.
-        loaded: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = (
-            self._fabric.broadcast(found[0]) if self._fabric.world_size > 1 else found[0]
-        )
+        loaded: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = self._fabric.broadcast(found[0])
         return loaded
 
     def finish(self, result: RunResult) -> RunResult:
@@ -197,7 +193,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
                 error.__cause__ = problem
             except MienError as problem:
                 error = problem
-        if self._fabric.world_size > 1 and self._fabric.broadcast(error is not None) and error is None:
+        if self._fabric.broadcast(error is not None) and error is None:
             raise OutputError("the first process could not continue")
         if error is not None:
             raise error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import importlib.metadata
 import logging
 import os
 import platform
 import subprocess
-import traceback
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 import mien
-from mien.errors import MienError, MissingExtraError, UsageError
+from mien.errors import MissingExtraError, UsageError
 from mien.train.options import RunOptions
 from mien.train.single import SingleDevice
 
@@ -28,8 +27,6 @@ __all__ = [
     "computes_in_bf16",
     "describe_machine",
     "open_fabric",
-    "process_group",
-    "silent_beside",
     "torch_settings",
 ]
 
@@ -43,7 +40,7 @@ def open_fabric(options: RunOptions) -> Any:
     Raises
     ------
     UsageError
-        If the device that was asked for is not there.
+        If the device that was asked for is not there, or several are asked for where Python is used interactively.
     MissingExtraError
         If several are asked for and Lightning is not installed.
     """
@@ -51,6 +48,12 @@ def open_fabric(options: RunOptions) -> Any:
     half = computes_in_bf16(options, accelerator)
     if options.devices * options.nodes == 1:
         return SingleDevice(torch.device(accelerator, 0) if accelerator == "cuda" else torch.device("cpu"), half=half)
+    # In a notebook, too. A program that came from stdin is gone.
+    if hasattr(sys, "ps1") or sys.flags.interactive or sys.argv[0] in ("", "-"):
+        raise UsageError(
+            "training on several devices starts the program once for each, and here is none to start; use 'mien train' "
+            "or a program in a file"
+        )
     try:
         from lightning.fabric import Fabric
         from lightning.fabric.strategies.ddp import DDPStrategy
@@ -129,36 +132,6 @@ def _version_limit() -> tuple[Any, str]:
     config = importlib.import_module("torch._dynamo.config")
     # Torch 2.4 and 2.5 only know the second name.
     return config, "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
-
-
-@contextlib.contextmanager
-def process_group(fabric: Any) -> Iterator[None]:
-    """Destroy the process group before the process ends: otherwise its threads abort the process at times."""
-    many = fabric.world_size > 1
-    try:
-        yield
-        if many:
-            fabric.barrier()
-    except BaseException as error:
-        if many:  # The frames hold the wrapped network, and with it the group.
-            traceback.clear_frames(error.__traceback__)
-        raise
-    finally:
-        if many and torch.distributed.is_initialized():
-            gc.collect()
-            torch.distributed.destroy_process_group()
-            gc.collect()
-
-
-@contextlib.contextmanager
-def silent_beside(first: bool) -> Iterator[None]:
-    """Let only the first process report an error that ends all of them."""
-    try:
-        yield
-    except (MienError, KeyboardInterrupt):
-        if first:
-            raise
-        raise SystemExit(0) from None
 
 
 def _accelerator(options: RunOptions) -> str:
