@@ -11,6 +11,7 @@ from mien.detect import Detections
 from mien.errors import InputError, ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector, is_detection
 from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame, in_low_light, tilt
+from mien.evaluate.detection_models import open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import detection_page
 from mien.evaluate.detection_run import MeasuredPhotos
@@ -19,6 +20,8 @@ from mien.metrics.detection import Truth, bootstrap_weights, pool
 from mien.train.detector.network import FaceDetectorNetwork, save_detector
 from tests.metrics.test_detection import POINTS, boxes, truth
 from tests.photos_on_disk import astronaut_photo, make_photos
+
+CHECKPOINT = Path(__file__).parents[2] / "weights" / "face-detector.safetensors"
 
 
 @pytest.mark.parametrize("angle", [-45.0, 15.0, 30.0])
@@ -136,6 +139,12 @@ def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarr
         evaluate_detector("nothing", path)
     with pytest.raises(InputError, match="no such file"):
         evaluate_detector("mien", tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize("model", ["mien", CHECKPOINT])
+def test_smaller_faces_than_asked_for_are_not_found(model: str | Path, astronaut_bgr: np.ndarray) -> None:
+    found = [len(open_measured_detector(model, 1, px).detector.detect(astronaut_bgr)) for px in (None, 60.0, 300.0)]
+    assert found[0] > found[1] > found[2]
 
 
 def test_small_faces_are_neutral_unless_they_are_asked_for(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

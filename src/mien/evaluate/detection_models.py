@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from mien.detect import Detector, open_detector
 from mien.detect.yunet import YuNetDetector, yunet_path
-from mien.errors import InputError
+from mien.errors import MissingExtraError
+from mien.evaluate.models import CHECKPOINT
 from mien.zoo import find_model
 
 __all__ = ["LOWEST_SCORE", "MeasuredDetector", "open_measured_detector"]
@@ -38,8 +39,8 @@ class MeasuredDetector(NamedTuple):
 def open_measured_detector(model: str | Path, threads: int, min_face_px: float | None) -> MeasuredDetector:
     """Open a detector to measure; parameters as in `mien.evaluate.detection.evaluate_detector`."""
     path = Path(model)
-    if path.suffix == ".safetensors":
-        return _open_checkpoint(path, threads)
+    if path.suffix.lower() == CHECKPOINT:
+        return _open_checkpoint(path, threads, min_face_px)
     detector = open_detector(model, threads, min_face_px, LOWEST_SCORE)
     facts = _facts_of_yunet(model) if isinstance(detector, YuNetDetector) else _facts_of_card(model, threads)
     return MeasuredDetector(detector, open_detector(model, threads, min_face_px), facts)
@@ -63,25 +64,20 @@ def _facts_of_yunet(model: str | Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _open_checkpoint(path: Path, threads: int) -> MeasuredDetector:
+def _open_checkpoint(path: Path, threads: int, min_face_px: float | None) -> MeasuredDetector:
     import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
 
     try:
         import torch
     except ImportError as error:
-        from mien.errors import MissingExtraError
-
         raise MissingExtraError("Evaluating checkpoints", "torch", "train") from error
     from mien.train.detector.network import load_detector
     from mien.train.detector.validate import detector_of
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from error
     torch.set_num_threads(threads)
-    network = load_detector(path).eval()
-    return MeasuredDetector(detector_of(network, torch.device("cpu"), LOWEST_SCORE), None, {
+    network, data = load_detector(path).eval(), path.read_bytes()
+    detector = detector_of(network, torch.device("cpu"), min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
+    return MeasuredDetector(detector, None, {
         "name": path.stem, "precision": "float32 (torch)", "parameters": network.parameter_count(),
         "sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data), "threads": threads,
         "score_threshold": None,

@@ -33,7 +33,13 @@ MIN_FACE_PX = 20.0
 _LOWEST_SCORE = 0.1
 
 
-def detector_of(network: nn.Module, device: torch.device, score_threshold: float | None = None) -> MienDetector:
+def detector_of(
+    network: nn.Module,
+    device: torch.device,
+    *,
+    min_face_px: float | None = None,
+    score_threshold: float | None = None,
+) -> MienDetector:
     """A detector around a network in torch, in evaluation mode, with the usual settings."""
 
     def run(values: FloatArray) -> FloatArray:
@@ -44,7 +50,7 @@ def detector_of(network: nn.Module, device: torch.device, score_threshold: float
         result: FloatArray = output.cpu().numpy()
         return result
 
-    return MienDetector.with_network(run, DETECTOR_INPUT, score_threshold=score_threshold)
+    return MienDetector.with_network(run, DETECTOR_INPUT, min_face_px=min_face_px, score_threshold=score_threshold)
 
 
 @contextlib.contextmanager
@@ -92,7 +98,7 @@ class ChoosingPhotos:
             a third of the landmark error. ``recall``, ``ap`` (overlap 0.5), ``recall_03`` (overlap 0.3),
             ``landmark_error``, ``threshold``, and ``recall_small`` (20 to 40 px), ``recall_large`` (from 160 px).
         """
-        detector = detector_of(network, place.device, _LOWEST_SCORE)
+        detector = detector_of(network, place.device, score_threshold=_LOWEST_SCORE)
         found = [Detections.empty()] * len(self)
         # Each process looks at its share; the sums put them together.
         own = range(place.rank, len(self), place.world_size)
