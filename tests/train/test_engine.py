@@ -2,7 +2,9 @@ import csv
 import gc
 import json
 import math
+import os
 import signal
+import subprocess
 import sys
 import types
 import warnings
@@ -16,6 +18,7 @@ from mien.errors import MienWarning, MissingExtraError, OutputError, TrainingErr
 from mien.train import Interrupted, fit
 from mien.train.optimizer import Average, make_optimizer
 from mien.train.options import OptimizerOptions
+from tests.conftest import ROOT
 from tests.train.toy import ToyTask, same_history, same_weights, toy_recipe, weights_of
 
 
@@ -109,6 +112,31 @@ def test_a_finished_run_leaves_memory_at_once(tmp_path):
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_where_the_memory_of_a_gpu_does_not_suffice_the_error_says_what_to_do(tmp_path):
+    message = (
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.78 GiB of which 1.01 GiB is "
+        "free. Including non-PyTorch memory, this process has 6.76 GiB memory in use."
+    )
+
+    class Task(ToyTask):
+        def losses(self, network, batch):
+            network(batch[0])
+            raise torch.cuda.OutOfMemoryError(message)
+
+    with pytest.raises(TrainingError, match=r"2.00 GiB.* 1.01 GiB is free\); try a smaller batch_size"):
+        train(tmp_path / "run", task=Task(toy_recipe()))
+
+
+def test_where_there_is_no_compiler_the_error_says_what_to_do(tmp_path):
+    place = {**os.environ, "CXX": str(tmp_path / "no-compiler")}
+    words = [sys.executable, "-m", "tests.train.toy", str(tmp_path / "run"), "compile=network"]
+    done = subprocess.run(words, cwd=ROOT, env=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("TrainingError: compile 'network' did not work (No working C++ compiler found")
+    assert "--compile none" in line
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

@@ -14,7 +14,7 @@ from mien.errors import TrainingError, UsageError, warn
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
-from mien.train.machine import open_fabric, torch_settings
+from mien.train.machine import lacks_explained, open_fabric, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
 from mien.train.pace import Pace
@@ -59,7 +59,8 @@ def fit(
     UsageError
         If the folder does not fit, or the device that was asked for is not there.
     TrainingError
-        If the loss is no number any more (epoch, step and learning rate are named), or another process has failed.
+        If the loss is no number any more (epoch, step and learning rate are named), the GPU's memory does not suffice,
+        nothing can be compiled, or another process has failed.
     OutputError
         If a file cannot be written (full disk, say); those written before are whole.
     Interrupted
@@ -81,7 +82,8 @@ def fit(
         finished: RunResult | None = fabric.broadcast(files.check(recipe, resume) if fabric.is_global_zero else None)
         if finished is not None:
             return finished
-        return _Run(fabric, task, recipe, files, progress if fabric.is_global_zero else None).run(resume)
+        with lacks_explained(recipe.run, fabric.device):
+            return _Run(fabric, task, recipe, files, progress if fabric.is_global_zero else None).run(resume)
 
 
 class _Run:

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 import mien
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import MissingExtraError, TrainingError, UsageError
 from mien.train.options import RunOptions
 from mien.train.single import SingleDevice
 
@@ -26,6 +27,7 @@ __all__ = [
     "compiled_too",
     "computes_in_bf16",
     "describe_machine",
+    "lacks_explained",
     "open_fabric",
     "torch_settings",
 ]
@@ -114,6 +116,39 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
             os.environ.pop(_WORKSPACE, None)
         if limit is not None:
             setattr(*limit, versions)
+
+
+@contextlib.contextmanager
+def lacks_explained(options: RunOptions, device: torch.device) -> Iterator[None]:
+    """Make a TrainingError of what torch raises where a GPU's memory does not suffice or a compiler is missing."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = _lack(options, device, error)
+        if words is None:
+            raise
+        # The frames hold what fills the memory.
+        traceback.clear_frames(error.__traceback__)
+        raise TrainingError(words) from error
+
+
+def _lack(options: RunOptions, device: torch.device, error: RuntimeError) -> str | None:
+    """What the machine lacks and what to do; None where an error says nothing of that kind."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        what, free, _ = str(error).partition(" is free")
+        return (
+            f"the memory of {device} does not suffice ({what}{free}); try a smaller batch_size, smaller images or a "
+            "smaller network; for expressions feeding 'stream' leaves the images out of it, too"
+        )
+    if options.compile != "none" and isinstance(
+        error, importlib.import_module("torch._dynamo.exc").BackendCompilerFailed
+    ):
+        reason = str(error.inner_exception).partition("\n")[0]
+        return (
+            f"compile '{options.compile}' did not work ({reason}); it needs a C++ compiler, g++ or what CXX "
+            "names, and on a GPU Triton; --compile none trains without"
+        )
+    return None
 
 
 def compiled_too(network: nn.Module) -> Any:
