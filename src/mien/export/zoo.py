@@ -87,6 +87,7 @@ CHECKPOINTS = {
             "wide",
             "The most accurate: four stages of two convolutions, 96 to 512 channels.",
             SMALL_FACES,
+            STEADY,
         ),
     )
 }
