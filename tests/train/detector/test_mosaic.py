@@ -116,6 +116,13 @@ def test_pasted_faces_are_found_where_the_boxes_say(astronaut_bgr: np.ndarray) -
     assert pasted >= 15
 
 
+def test_faces_are_pasted_as_large_as_they_may_be_where_only_larger_ones_count(store: PhotoStore) -> None:
+    crops = CroppedFaces(np.zeros((1, 48, 48), np.uint8), np.float32([[4, 4, 44, 44]]), np.zeros((1, 5, 2), np.float32))
+    settings = DetectorAugment(smallest_face_px=60.0, max_enlarge=1.0, paste=1.0, empty=0.9)
+    for seed in range(5):
+        assert len(make_mosaic(store, settings, 256, np.random.default_rng(seed), crops).ignore_xyxy)
+
+
 def test_the_rule_learns_where_boxes_lie_around_landmarks() -> None:
     rng = np.random.default_rng(0)
     shape = np.asarray([[-1, -1], [1, -1], [0, 0], [-0.8, 1], [0.8, 1]])

@@ -332,7 +332,9 @@ def _paste(canvas: _Canvas, crops: CroppedFaces, settings: DetectorAugment, rng:
     number = int(rng.integers(len(crops)))
     crop = crops.images[number]
     side = crop.shape[0]
-    size = int(math.exp(rng.uniform(math.log(1.6 * settings.smallest_face_px), math.log(settings.max_enlarge * side))))
+    largest = settings.max_enlarge * side
+    smallest = min(1.6 * settings.smallest_face_px, largest)
+    size = int(math.exp(rng.uniform(math.log(smallest), math.log(largest))))
     place = _free_place(canvas, size, rng)
     if place is None:
         return
