@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,25 @@ def test_the_shipped_detector_on_a_known_face(tmp_path: Path, astronaut_bgr: np.
     page = detection_page(found)
     assert "astronaut" in page
     assert "100.0 %" in page
+
+
+def test_photos_are_changed_one_at_a_time(
+    tmp_path: Path, astronaut_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a dataset's would take twice its memory once more."""
+    make_photos(tmp_path / "photos.parquet", astronaut_bgr)
+    made: list[weakref.ref[np.ndarray]] = []
+    there = []
+
+    def copied(image: np.ndarray, faces: Truth, number: int) -> tuple[np.ndarray, Truth]:
+        there.append(sum(one() is not None for one in made))
+        changed = image.copy()
+        made.append(weakref.ref(changed))
+        return changed, faces
+
+    monkeypatch.setattr("mien.evaluate.detection_run.CONDITIONS", {"copied": copied})
+    values = evaluate_detector("mien", tmp_path / "photos.parquet").to_dict()
+    assert (values["conditions"]["copied"]["photos"], max(there)) == (3, 1)
 
 
 def test_a_checkpoint_is_never_more_than_done(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

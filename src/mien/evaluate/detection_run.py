@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,15 +160,23 @@ def score_detectors(
             for one, seen in zip(detectors, looked, strict=True)
         ]
         for name in names:
-            changed = [CONDITIONS[name](photo.image, photo.truth, number) for number, photo in enumerate(on.photos)]
-            kept = [pair for pair in changed if pair is not None]  # where it makes sense
+            truths: list[Truth] = []
             with steps.part(name):
-                if kept:
-                    seen = _look([one.detector for one in detectors], [image for image, _ in kept], steps.step)
-                    for result, own_seen in zip(results, seen, strict=True):
-                        pooled = _pooled(own_seen.found, [truth for _, truth in kept], on.min_face_px)
-                        result.values["conditions"][name] = _condition_row(pooled, len(kept), result.threshold)
+                seen = _look([one.detector for one in detectors], _changed(on.photos, name, truths), steps.step)
+            if truths:
+                for result, own_seen in zip(results, seen, strict=True):
+                    pooled = _pooled(own_seen.found, truths, on.min_face_px)
+                    result.values["conditions"][name] = _condition_row(pooled, len(truths), result.threshold)
     return results
+
+
+def _changed(photos: Sequence[Photo], condition: str, truths: list[Truth]) -> Iterator[ImageArray]:
+    """The photos under a condition, one at a time, where it makes sense; their faces are added to `truths`."""
+    for number, photo in enumerate(photos):
+        changed = CONDITIONS[condition](photo.image, photo.truth, number)
+        if changed is not None:
+            truths.append(changed[1])
+            yield changed[0]
 
 
 def _scores(measured: MeasuredDetector, on: MeasuredPhotos, looked: LookedAt, shipped: LookedAt | None) -> Scored:
@@ -253,7 +261,7 @@ def _pooled(found: Sequence[Detections], truths: Sequence[Truth], min_face_px: f
     return {iou: pool(found, truths, iou_threshold=iou, min_face_px=min_face_px) for iou in IOUS}
 
 
-def _look(detectors: Sequence[Detector], images: Sequence[ImageArray], step: Callable[[], None]) -> list[LookedAt]:
+def _look(detectors: Sequence[Detector], images: Iterable[ImageArray], step: Callable[[], None]) -> list[LookedAt]:
     """Run detectors over photos, in turns; `step` is called after each photo."""
     looked = [LookedAt([], []) for _ in detectors]
     for image in images:
