@@ -286,6 +286,7 @@ def test_what_teachers_see(dataset: Path, tmp_path: Path) -> None:
         assert not torch.allclose(one, other)
     with pytest.raises(UsageError, match="'other' shows teachers the same face moved otherwise"):
         ready(recipe(dataset, distill={"teachers": (teacher,), "teachers_see": "other"}))
+    ready(recipe(dataset, distill={"teachers_see": "other"}))
 
 
 def test_a_checkpoint_starts_another_set_of_classes(dataset: Path, tmp_path: Path) -> None:

@@ -284,13 +284,13 @@ class ExpressionTask:
 
     def _open_teachers(self) -> Teachers | None:
         distill, place = self.recipe.distill, self._place
+        if not distill.teachers or not distill.distill_weight:
+            return None
         if distill.teachers_see == "other" and self._augmenter.mixes:
             raise UsageError(
                 "teachers_see 'other' shows teachers the same face moved otherwise, which mixed faces have none of; "
                 "set mixup and cutmix to 0, or teachers_see to 'same' or 'clear'"
             )
-        if not distill.teachers or not distill.distill_weight:
-            return None
         return Teachers(
             distill.teachers,
             self._network_spec.heads,
