@@ -19,7 +19,8 @@ from mien.errors import MienError, ModelError
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_images
-from mien.zoo.card import InputSpec, ModelCard, TrainingData
+from mien.train.detector.network import DETECTOR_INPUT
+from mien.zoo.card import ModelCard, TrainingData
 
 __all__ = ["CHECKPOINTS", "main", "make_detector_card", "make_expression_models"]
 
@@ -170,15 +171,7 @@ def make_detector_card(models: Path, cards: Path) -> ModelCard:
                 "YuNet 2023mar as teacher of boxes and landmarks", "Apache-2.0; itself trained on WIDER FACE (research)"
             ),
         ),
-        input=InputSpec(
-            name="input",
-            size_wh=None,
-            channels="gray",
-            dtype="float32",
-            mean=0.5,
-            std=0.25,
-            multiple_of_px=32,
-        ),
+        input=DETECTOR_INPUT,
         heads=(),
         parameters=95_341,
         precision="float32",
