@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 import warnings
 import weakref
@@ -112,6 +113,16 @@ def test_a_finished_run_leaves_memory_at_once(tmp_path):
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_the_pace_is_that_of_the_steps_and_not_of_saving(tmp_path):
+    class Task(ToyTask):
+        def save_checkpoint(self, network, path, extra):
+            time.sleep(1.0)
+            super().save_checkpoint(network, path, extra)
+
+    result = train(tmp_path / "run", task=Task(toy_recipe()), epochs=2)
+    assert result.history[1]["images_per_s"] > 256 / 1.0  # as if its steps took no time
 
 
 def test_where_the_memory_of_a_gpu_does_not_suffice_the_error_says_what_to_do(tmp_path):

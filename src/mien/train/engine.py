@@ -350,6 +350,9 @@ class _Run:
         """Save where it is time to, and stop where that was asked for."""
         if self._stopping or self._keeper.is_due(mid_epoch):
             self._save()
+            # What it took is no step's.
+            self._agree()
+            self._pace.restart_looks(self._steps_done)
         if self._stopping and not self._stopped_by:
             raise Interrupted(self._keeper.files.path, self._epoch + 1, self._index)
 
