@@ -82,7 +82,7 @@ class MadeAhead(Generic[Key, Item]):
     def items(self, keys: Iterable[Key]) -> Iterator[Item]:
         """The items of these keys, in their order; what was left of those before is given up."""
         self._order.keys = list(keys)
-        with deaf_workers(), _without_threads() if self._loader.num_workers else contextlib.nullcontext():
+        with _starting() if self._loader.num_workers else contextlib.nullcontext():
             loaded = iter(self._loader)
         for item in loaded:
             if isinstance(item, MienError):
@@ -121,11 +121,13 @@ def _begin_work(worker: int) -> None:
 
 
 @contextlib.contextmanager
-def _without_threads() -> Iterator[None]:
-    """A forked process has OpenCV's settings but not its threads, and would wait for them for ever."""
+def _starting() -> Iterator[None]:
+    """Workers may be started in here."""
+    # A forked process has OpenCV's settings but not its threads, and would wait for them for ever.
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with deaf_workers():
+            yield
     finally:
         cv2.setNumThreads(before)
