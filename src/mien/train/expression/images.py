@@ -95,11 +95,12 @@ class ResidentImages:
         """
         starts = range(0, len(faces), _CHUNK)
 
-        def decode(start: int) -> torch.Tensor:
-            return _decode(faces, spec, np.arange(start, min(start + _CHUNK, len(faces))))
+        def decode(start: int) -> npt.NDArray[np.uint8]:
+            return _pixels(faces, spec, np.arange(start, min(start + _CHUNK, len(faces))))
 
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return cls(torch.cat(list(pool.map(decode, starts))).to(device))
+            parts = [torch.from_numpy(part) for part in pool.map(decode, starts)]
+        return cls(torch.cat(parts).to(device))
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`. The order is sent to the device once, so that no step waits for it."""
@@ -122,7 +123,7 @@ class StreamedImages:
 
     def __init__(self, faces: Faces, spec: InputSpec, device: torch.device, workers: int = 0) -> None:
         self._device = device
-        self._ahead = MadeAhead(functools.partial(_decode, faces, spec), workers, pinned=device.type == "cuda")
+        self._ahead = MadeAhead(functools.partial(_batch, faces, spec), workers, pinned=device.type == "cuda")
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`."""
@@ -130,6 +131,10 @@ class StreamedImages:
             yield images.to(self._device, non_blocking=True)
 
 
-def _decode(faces: Faces, spec: InputSpec, rows: IntArray) -> torch.Tensor:
-    """Rows to a batch of pixels; `faces` travel to the worker processes without their open files."""
-    return torch.from_numpy(np.asarray(whole_batch(faces.images(rows, color=spec.channels == "rgb"), spec), np.uint8))
+def _pixels(faces: Faces, spec: InputSpec, rows: IntArray) -> npt.NDArray[np.uint8]:
+    return np.asarray(whole_batch(faces.images(rows, color=spec.channels == "rgb"), spec), np.uint8)
+
+
+def _batch(faces: Faces, spec: InputSpec, rows: IntArray) -> torch.Tensor:
+    """In a worker process, to which `faces` travel without their open files."""
+    return torch.from_numpy(_pixels(faces, spec, rows))
