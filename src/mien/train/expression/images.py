@@ -9,6 +9,7 @@ are stored together are only cheap to read together (`mien.train.expression.orde
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -63,11 +64,7 @@ def open_images(
     InputError
         If an image is damaged; it is named.
     """
-    if spec.size_wh is None:  # the card of an expression model refuses this
-        raise ValueError("an expression model has an input size")
-    width, height = spec.size_wh
-    channels = 1 if spec.channels == "gray" else 3
-    if len(faces) * channels * width * height <= limit_gb * 1e9:
+    if math.prod(_shape(faces, spec)) <= limit_gb * 1e9:
         return ResidentImages.read(faces, spec, device)
     return StreamedImages(faces, spec, device, workers)
 
@@ -93,14 +90,15 @@ class ResidentImages:
         InputError
             If an image is damaged; it is named.
         """
-        starts = range(0, len(faces), _CHUNK)
+        pixels = np.empty(_shape(faces, spec), np.uint8)
 
-        def decode(start: int) -> npt.NDArray[np.uint8]:
-            return _pixels(faces, spec, np.arange(start, min(start + _CHUNK, len(faces))))
+        def decode(start: int) -> None:
+            rows = np.arange(start, min(start + _CHUNK, len(faces)))
+            pixels[rows] = _pixels(faces, spec, rows)
 
         with ThreadPoolExecutor(usable_cores()) as pool:
-            parts = [torch.from_numpy(part) for part in pool.map(decode, starts)]
-        return cls(torch.cat(parts).to(device))
+            list(pool.map(decode, range(0, len(faces), _CHUNK)))  # raises what one of them did
+        return cls(torch.from_numpy(pixels).to(device))
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`. The order is sent to the device once, so that no step waits for it."""
@@ -129,6 +127,14 @@ class StreamedImages:
         """See `ImageBatches`."""
         for images in self._ahead.items(order):
             yield images.to(self._device, non_blocking=True)
+
+
+def _shape(faces: Faces, spec: InputSpec) -> tuple[int, int, int, int]:
+    """That of all pixels of a split: (N, C, H, W)."""
+    if spec.size_wh is None:  # the card of an expression model refuses this
+        raise ValueError("an expression model has an input size")
+    width, height = spec.size_wh
+    return len(faces), 1 if spec.channels == "gray" else 3, height, width
 
 
 def _pixels(faces: Faces, spec: InputSpec, rows: IntArray) -> npt.NDArray[np.uint8]:
