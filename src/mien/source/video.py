@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import InputError, UsageError
+from mien.errors import InputError, MienError, UsageError
 from mien.opencv import turned
 from mien.source.buffer import Buffer
 from mien.source.capture import CONVERT, Capture, open_capture
@@ -141,9 +141,11 @@ class VideoSource:
         duration_s = None if live or not count else count / self._rate
         if duration_s is not None and self._container.shown_s:
             duration_s = min(duration_s, self._container.shown_s)
-        if problem := self._why_no_part(live, duration_s):
+        try:
+            self._check_start(live, duration_s)
+        except MienError:
             self._capture.release()
-            raise problem
+            raise
         self.info = VideoInfo(
             shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live, now if live else None
         )
@@ -194,14 +196,13 @@ class VideoSource:
         codec = f" ({code.decode()})" if code.isalnum() and code.isascii() else ""
         return f": all of them are damaged, or OpenCV's FFmpeg lacks their codec{codec}; {CONVERT}"
 
-    def _why_no_part(self, live: bool, duration_s: float | None) -> InputError | UsageError | None:
-        """What is wrong with `start_s` for this video, if anything is."""
+    def _check_start(self, live: bool, duration_s: float | None) -> None:
+        """Refuse a `start_s` that this video does not have."""
         name = shown_name(self._name)
         if live and self._start_s:
-            return UsageError(f"{name}: a camera or stream begins when it is opened; only files have another start")
+            raise UsageError(f"{name}: a camera or stream begins when it is opened; only files have another start")
         if duration_s is not None and self._start_s >= duration_s:
-            return InputError(name, f"ends at {duration_s:.1f} s, and was to be read from {self._start_s:g} s on")
-        return None
+            raise InputError(name, f"ends at {duration_s:.1f} s, and was to be read from {self._start_s:g} s on")
 
     def _decode_file(self) -> str:
         image: npt.NDArray[np.uint8] | None
