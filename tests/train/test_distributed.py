@@ -149,7 +149,7 @@ def test_where_the_first_process_is_killed_the_other_says_so(tmp_path):
 
 def test_what_the_first_finds_in_the_folder_is_told_to_those_who_wait(tmp_path, two_machines):
     both = run_two_machines(two_machines, tmp_path)
-    assert [one.returncode for one in both] == [2, 0]
+    assert [one.returncode for one in both] == [2, 1]
     assert [one.stderr.count("holds a run; continue it with --resume") for one in both] == [1, 0]
     both = run_two_machines(two_machines, tmp_path, "--resume")
     assert [one.returncode for one in both] == [0, 0], both

@@ -65,9 +65,8 @@ def start_others(fabric: Any, options: RunOptions) -> None:
 def together(fabric: Any, options: RunOptions) -> Iterator[None]:
     """Let the processes of a run meet, and leave together: an error in one of them ends all.
 
-    The first one raises its own error, or another's as a TrainingError. The others end quietly, by SystemExit(0): at
-    another status torchrun would end the first one before it has spoken. Only what mien does not raise on purpose is
-    raised where it came from, for its traceback.
+    The first one raises its own error, or another's as a TrainingError. The others end quietly, by SystemExit. Only
+    what mien does not raise on purpose is raised where it came from, for its traceback.
 
     A process that does not come out of its work by itself, as where it waits for a GPU, is ended.
 
@@ -120,6 +119,9 @@ class _Peers:
         self._is_first = is_first_process(options)
         self._count = options.devices * options.nodes
         self._first_child = fabric.strategy.node_rank * options.devices + 1
+        # torchrun and Slurm tell the first one's status; at another's they would end it before it has spoken.
+        by_launcher = type(fabric.strategy.cluster_environment).__name__ != "LightningEnvironment"
+        self._quiet_status = 0 if by_launcher else 1
         self._run = next(_runs)
         self._store: Any = None
         self._failure = ""
@@ -166,7 +168,7 @@ class _Peers:
         if self._is_first or self._failure == _FIRST_IS_GONE:
             raise TrainingError(self._failure) from error
         if consequence or isinstance(error, MienError | KeyboardInterrupt):
-            raise SystemExit(0) from None
+            raise SystemExit(self._quiet_status) from None
         raise error
 
     def stop_watching(self) -> None:
