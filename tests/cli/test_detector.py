@@ -94,7 +94,9 @@ def test_train_export_recognize(run: Callable[..., Done], photos: Path, tmp_path
     out = tmp_path / "mine.onnx"
     done = run("export", tmp_path / "run" / "best.safetensors", "--data", photos, "--out", out)
     assert done.code == 0, done.err
-    assert "recall       100.0 %" in done.out
+    scores = ModelCard.read(out.with_suffix(".json")).scores
+    assert f"recall       100.0 % at 0.1 false detections a photo, from score {scores['threshold']:.2f} on" in done.out
+    assert "recognition takes faces from score 0.7 on" in done.out, "three photos raise the bar no further"
     done = run("export", tmp_path / "run" / "best.safetensors", "--data", photos, "--out", out, "--quick")
     assert done.code == 2
     assert "--quick can only be used with expression models" in done.err

@@ -128,12 +128,12 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_difference"]
     _fact(console, "parity", f"torch and float32 ONNX differ by at most {difference:.1e}")
+    threshold, bar = card.scores["threshold"], card.settings["score_threshold"]
     _fact(
-        console,
-        "recall",
-        f"{percent(strict['recall'])} at 0.1 false detections a photo, from score "
-        f"{card.settings['score_threshold']:g} on",
+        console, "recall", f"{percent(strict['recall'])} at 0.1 false detections a photo, from score {threshold:.2f} on"
     )
+    if bar != round(threshold, 2):  # kept within limits, whatever these photos say
+        _fact(console, "", f"recognition takes faces from score {bar:g} on")
     written(console, out)
     written(console, out.with_suffix(".json"))
     console.print(f"try it: mien recognize PHOTO --detector {shell_words(str(out))}", style="dim", soft_wrap=True)
