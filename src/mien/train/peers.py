@@ -174,7 +174,7 @@ class _Peers:
     def stop_watching(self) -> None:
         """The others may leave."""
         self._over.set()
-        self._watcher.join()
+        self._watcher.join(_END_S)  # it may be asking a machine that is gone
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_S):
@@ -188,7 +188,7 @@ class _Peers:
     def _look(self) -> str:
         """What has ended the run; empty while nothing has."""
         for rank, child in enumerate(_started, self._first_child):
-            if not self._failure and child.poll():
+            if not self._failure and child.poll() is not None:
                 how = f"signal {-child.returncode}" if child.returncode < 0 else f"status {child.returncode}"
                 self._fail(f"process {rank} of the run ended with {how}", rank)
         if not self._failure and self._store is not None:
