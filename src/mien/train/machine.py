@@ -134,7 +134,7 @@ def lacks_explained(options: RunOptions, device: torch.device) -> Iterator[None]
 
 def _lack(options: RunOptions, device: torch.device, error: RuntimeError) -> str | None:
     """What the machine lacks and what to do; None where an error says nothing of that kind."""
-    if isinstance(error, torch.cuda.OutOfMemoryError):
+    if "out of memory" in str(error):  # not all of them are of torch's class for it
         what, free, _ = str(error).partition(" is free")
         return (
             f"the memory of {device} does not suffice ({what}{free}); try a smaller batch_size, smaller images or a "

@@ -243,9 +243,7 @@ class _Search:
             return "out of time"
         except (InputError, OutputError, MissingExtraError):
             raise  # of the dataset or the machine, not of the recipe: no other trial would do better
-        except (MienError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "out of memory" not in str(error):
-                raise
+        except (MienError, MemoryError) as error:
             note = (str(error) or type(error).__name__).splitlines()[0]
             self._end(trial, folder, TrialState.FAIL, spent_s, scores, note)
             return "failed"
