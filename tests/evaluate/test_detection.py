@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import weakref
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from mien.data.photos import write_photos
 from mien.detect import Detections
-from mien.errors import InputError, ModelError, UsageError
+from mien.errors import InputError, MissingExtraError, ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector, is_detection
 from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame, in_low_light, tilt
 from mien.evaluate.detection_models import open_measured_detector
@@ -165,6 +166,13 @@ def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarr
 def test_smaller_faces_than_asked_for_are_not_found(model: str | Path, astronaut_bgr: np.ndarray) -> None:
     found = [len(open_measured_detector(model, 1, px).detector.detect(astronaut_bgr)) for px in (None, 60.0, 300.0)]
     assert found[0] > found[1] > found[2]
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_what_a_checkpoint_needs_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=rf"needs the library '{library}'"):
+        open_measured_detector(CHECKPOINT, 1, None)
 
 
 def test_small_faces_are_neutral_unless_they_are_asked_for(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from mien.detect import Detector, open_detector
 from mien.detect.yunet import YuNetDetector, yunet_path
-from mien.errors import MissingExtraError
-from mien.evaluate.models import CHECKPOINT
+from mien.evaluate.models import CHECKPOINT, require_torch
 from mien.zoo import find_model
 
 __all__ = ["LOWEST_SCORE", "MeasuredDetector", "open_measured_detector"]
@@ -65,12 +64,9 @@ def _facts_of_yunet(model: str | Path) -> dict[str, Any]:
 
 
 def _open_checkpoint(path: Path, threads: int, min_face_px: float | None) -> MeasuredDetector:
-    import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
+    require_torch()
+    import torch
 
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("Evaluating checkpoints", "torch", "train") from error
     from mien.train.detector.network import load_detector
     from mien.train.detector.validate import detector_of
 

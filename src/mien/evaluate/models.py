@@ -11,7 +11,7 @@ from mien.classify import Classifier, OnnxClassifier
 from mien.errors import MissingExtraError, ModelError
 from mien.zoo import StoredModel, find_model
 
-__all__ = ["CHECKPOINT", "distinct_names", "open_model"]
+__all__ = ["CHECKPOINT", "distinct_names", "open_model", "require_torch"]
 
 CHECKPOINT = ".safetensors"
 """How files end that hold a checkpoint."""
@@ -44,18 +44,24 @@ def open_model(
         return stored, OnnxClassifier(stored, threads)
     if not path.is_file():
         raise ModelError(f"{path}: no such file; expected a checkpoint that 'mien train' wrote")
-    import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
-
-    try:
-        import safetensors  # noqa: F401
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("Evaluating checkpoints", str(error.name), "train") from error
+    require_torch()
+    import torch
 
     from mien.train.classifier import TorchClassifier
 
     classifier = TorchClassifier(path, threads, gpu=torch.cuda.is_available() if gpu is None else gpu)
     return classifier.stored, classifier
+
+
+def require_torch() -> None:
+    """Refuse a checkpoint where the libraries are missing that it needs (MissingExtraError)."""
+    import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
+
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("Evaluating checkpoints", str(error.name), "train") from error
 
 
 def distinct_names(names: Sequence[str], files: Sequence[Path]) -> list[str]:
