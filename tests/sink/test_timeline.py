@@ -309,7 +309,7 @@ def test_the_summary_has_a_row_a_person():
 
 
 def test_a_summary_of_nobody_says_so():
-    assert summary_of([{}] * 20) == ["no face"]
+    assert summary_of([{}] * 20) == ["no face (if the picture lies on its side: --rotate 90, or 270)"]
     assert summary_of([{1: "happy"}, *[{}] * 19]) == ["no face for longer than a moment"]
 
 

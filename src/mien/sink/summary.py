@@ -47,7 +47,9 @@ class SummarySink:
         short = [person for person in persons if person.seen_s < min(_SHORT_S, self._history.span_s / 10)]
         shown = [person for person in persons if person not in short]
         if not shown:
-            self._print(Text("no face" if not persons else "no face for longer than a moment", "dim"))
+            # Unlike photos, videos are taken as they stand.
+            none = "no face (if the picture lies on its side: --rotate 90, or 270)"
+            self._print(Text("no face for longer than a moment" if persons else none, "dim"))
             return
         seen = [stretch(person, self._history.end_s) for person in shown[:_MOST_ROWS]]
         width = max(_SEEN_WIDTH, *map(len, seen))
