@@ -154,6 +154,14 @@ def test_leaked_rows_can_be_left_out_on_either_side(tmp_path: Path) -> None:
     assert validation.left_out == {"a copy in training": 3}
 
 
+def test_what_is_leaked_in_another_dataset_says_nothing_here(tmp_path: Path) -> None:
+    train = write_dataset(tmp_path / "a.parquet", FACES[:20], splits=("train",))
+    held = write_dataset(tmp_path / "b.parquet", FACES[19:], leaked=True)
+    _, validation = open_rows(options(train, validation_data=held, leaked="validation"), 0)
+    assert validation.left_out == {"a copy in training": 1}
+    assert validation.faces.leaked is None
+
+
 def test_the_column_of_leaked_rows_is_believed(tmp_path: Path) -> None:
     path = write_dataset(tmp_path / "a.parquet", FACES, splits=("train", "validation"), leaked=True)
     _, validation = open_rows(options(path, leaked="validation"), 0)

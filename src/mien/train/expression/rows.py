@@ -147,7 +147,10 @@ def _own_validation(options: DataOptions, training: Faces) -> Faces | None:
     if options.validation_data is not None or options.validation_split is not None:
         place = options.validation_data or options.dataset
         chosen = open_faces(place, options.validation_split, option=_VALIDATION_FLAG)
-        if chosen.split == training.split and place.resolve() == options.dataset.resolve():
+        if place.resolve() != options.dataset.resolve():
+            # The column 'leaked' of another dataset is of copies in that one's training split.
+            return dataclasses.replace(chosen, leaked=None, leaked_by="")
+        if chosen.split == training.split:
             raise UsageError(f"split '{training.split}' cannot be used for training and validation at the same time")
         return chosen
     try:
