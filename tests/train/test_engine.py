@@ -336,6 +336,18 @@ def test_a_full_disk_is_said_and_leaves_whole_files(tmp_path, monkeypatch, when)
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("when", ["add_scalar", "close"])
+def test_a_disk_that_is_full_for_tensorboard_is_said(tmp_path, monkeypatch, when):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, when, full)
+    with pytest.raises(OutputError, match="cannot write the run .No space left on device"):
+        train(tmp_path / "run", loggers=("tensorboard",), epochs=1)
+
+
 @pytest.mark.parametrize("name", ["mlflow", "wandb", "tensorboard"])
 def test_a_logger_without_its_library_is_said_before_the_run(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)

@@ -95,13 +95,21 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for logger in self._loggers.values():
-            logger.close()
+        try:
+            for logger in self._loggers.values():
+                logger.close()
+        except OSError as problem:
+            if error is None:
+                raise self._cannot_write(problem) from problem
 
     def log(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Give the metrics of an epoch, from 1, to the loggers."""
-        for logger in self._loggers.values():
-            logger.log(epoch, row)
+        """Give the metrics of an epoch, from 1, to the loggers (OutputError)."""
+
+        def log() -> None:
+            for logger in self._loggers.values():
+                logger.log(epoch, row)
+
+        self._first_does(log)
 
     def is_due(self, mid_epoch: bool) -> bool:
         """Whether it is time to save; by the first process's clock."""
@@ -186,10 +194,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             try:
                 what()
             except OSError as problem:
-                error = OutputError(
-                    f"{self.files.path}: cannot write the run ({problem.strerror or problem}); the files that are "
-                    "there are whole"
-                )
+                error = self._cannot_write(problem)
                 error.__cause__ = problem
             except MienError as problem:
                 error = problem
@@ -197,3 +202,9 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             raise OutputError("the first process could not continue")
         if error is not None:
             raise error
+
+    def _cannot_write(self, problem: OSError) -> OutputError:
+        return OutputError(
+            f"{self.files.path}: cannot write the run ({problem.strerror or problem}); the files that are there are "
+            "whole"
+        )
