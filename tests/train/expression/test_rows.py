@@ -145,6 +145,16 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         open_rows(options(train, validation_data=happy), 0)
 
 
+def test_classes_that_are_merged_already_are_taken_as_they_are(tmp_path: Path) -> None:
+    merged = write_dataset(tmp_path / "a.parquet", FACES[:12], labels=("negative", "happy", "neutral", "positive"),
+                           splits=("train", "train", "train", "train", "validation"))  # fmt: skip
+    training, _ = open_rows(options(merged, labels="valence3"), 0)
+    assert training.scheme.labels == ("positive", "neutral", "negative")
+    assert training.label.tolist() == [2, 1, 0, 1, 0, 2, 1, 0]
+    assert training.left_out == {"class happy": 2}
+    assert head_of(training.scheme).output == "valence3"
+
+
 def test_leaked_rows_can_be_left_out_on_either_side(tmp_path: Path) -> None:
     train = write_class_folders(tmp_path / "train", FACES[:20], ("happy", "sad"))
     held = write_class_folders(tmp_path / "held", np.concatenate([FACES[:3], FACES[40:50]]), ("happy", "sad"))

@@ -184,6 +184,8 @@ def _scheme(spec: str | None, classes: Sequence[str]) -> LabelScheme:
         return LabelScheme.of(FER7 if set(FER7) == set(classes) else tuple(classes))
     scheme = find_scheme(spec, classes)
     missing = [name for names in scheme.members.values() for name in names if name not in classes]
+    if missing and set(scheme.labels) <= set(classes):  # merged already, such as into positive and negative
+        return LabelScheme.of(scheme.labels)
     if missing:
         raise UsageError(
             f"labels '{spec}' need the classes {', '.join(missing)}, but the dataset has {', '.join(classes)}"
