@@ -176,6 +176,9 @@ def test_the_column_of_leaked_rows_is_believed(tmp_path: Path) -> None:
     path = write_dataset(tmp_path / "a.parquet", FACES, splits=("train", "validation"), leaked=True)
     _, validation = open_rows(options(path, leaked="validation"), 0)
     assert len(validation) == sum(1 for i in range(63) if i % 2 == 1 and i % 3)
+    # Where the copies are left out of training, nothing in validation is leaked any more.
+    _, validation = open_rows(options(path, leaked="train"), 0)
+    assert (len(validation), validation.faces.leaked) == (31, None)
 
 
 def test_some_faces_are_drawn_by_the_seed(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def _own_validation(options: DataOptions, training: Faces) -> Faces | None:
         chosen = open_faces(place, options.validation_split, option=_VALIDATION_FLAG)
         if place.resolve() != options.dataset.resolve():
             # The column 'leaked' of another dataset is of copies in that one's training split.
-            return dataclasses.replace(chosen, leaked=None, leaked_by="")
+            return _not_leaked(chosen)
         if chosen.split == training.split:
             raise UsageError(f"split '{training.split}' cannot be used for training and validation at the same time")
         return chosen
@@ -209,7 +209,13 @@ def _without_leaks(what: str, training: Rows, validation: Rows) -> tuple[Rows, R
             leaked = copied_rows(validation.faces.squares(), training.faces.squares()) >= 0
         return training, validation.take(~leaked, "a copy in training")
     copied = copied_rows(training.faces.squares(), validation.faces.squares()) >= 0
+    validation = dataclasses.replace(validation, faces=_not_leaked(validation.faces))
     return training.take(~copied, "a copy in validation"), validation
+
+
+def _not_leaked(faces: Faces) -> Faces:
+    """The same without what the dataset knows of leaks."""
+    return dataclasses.replace(faces, leaked=None, leaked_by="")
 
 
 def _not_faces(faces: Faces) -> BoolArray:
