@@ -19,7 +19,6 @@ import torch
 
 from mien.errors import MienError, TrainingError, UsageError
 from mien.train.options import RunOptions
-from mien.train.process import is_first_process
 
 __all__ = ["start_others", "starts_others", "together"]
 
@@ -116,7 +115,6 @@ class _Peers:
 
     def __init__(self, fabric: Any, options: RunOptions) -> None:
         self._fabric = fabric
-        self._is_first = is_first_process(options)
         self._count = options.devices * options.nodes
         self._first_child = fabric.strategy.node_rank * options.devices + 1
         # torchrun and Slurm tell the first one's status; at another's they would end it before it has spoken.
@@ -153,7 +151,7 @@ class _Peers:
             words = "the connection to another process of the run was lost"
         if not self._failure:
             self._fail(words)
-        if self._is_first and self._store is not None:
+        if self._fabric.is_global_zero and self._store is not None:
             # The store may end with this process's connections.
             _wait_for(lambda: self._store.check([_heard(rank) for rank in range(1, self._count)]), _GOODBYE_S)
 
@@ -163,9 +161,9 @@ class _Peers:
         for child in _started:
             child.kill()
         consequence = _is_lost_connection(error)
-        if self._store is None or (self._is_first and not consequence):
+        if self._store is None or (self._fabric.is_global_zero and not consequence):
             raise error
-        if self._is_first or self._failure == _FIRST_IS_GONE:
+        if self._fabric.is_global_zero or self._failure == _FIRST_IS_GONE:
             raise TrainingError(self._failure) from error
         if consequence or isinstance(error, MienError | KeyboardInterrupt):
             raise SystemExit(self._quiet_status) from None
@@ -179,7 +177,7 @@ class _Peers:
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_S):
             if self._look() and not self._over.wait(_END_S):
-                if self._is_first or self._failure == _FIRST_IS_GONE:
+                if self._fabric.is_global_zero or self._failure == _FIRST_IS_GONE:
                     print(self._failure, file=sys.stderr, flush=True)  # noqa: T201
                 for child in _started:
                     child.kill()
