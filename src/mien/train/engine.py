@@ -217,22 +217,12 @@ class _Run:
 
     def _end_epoch(self) -> None:
         rows = self._look()
-        self._check_weights()
+        self._log.check_weights(self._weights, self._epoch + 1)
         means = self._log.means(rows)
         self._report(means["loss"], None, validating=True)
         trained_s = self._pace.seconds
         kept = self._kept(settled=True).eval()
-        if self._many:
-            # Each process has taken the last steps' statistics of its own images into batch norm. What is measured, by
-            # all together, is what the first one saves.
-            for buffer in kept.buffers():
-                torch.distributed.broadcast(buffer, 0)
-        with torch.no_grad(), self._fabric.autocast():
-            measured = dict(self._task.validate(kept))
-        measured = self._fabric.broadcast(measured)
-        value = measured[self._task.metric]
-        if not math.isfinite(value):
-            raise TrainingError(f"validation gave {value} as {self._task.metric} after epoch {self._epoch + 1}")
+        measured = self._measure(kept)
         self._agree()
         self._budget.reserved_s = self._pace.seconds - trained_s
         self._epoch += 1
@@ -246,6 +236,7 @@ class _Run:
         }
         self._warn_of_divergence(row)
         self._history.append(row)
+        value = measured[self._task.metric]
         if not value <= self._best:
             self._best, self._best_epoch = value, self._epoch
             copy_weights(kept, self._best_network)
@@ -261,6 +252,20 @@ class _Run:
         self._index = 0
         self._log.restart()
         self._pace.restart_looks(self._steps_done)
+
+    def _measure(self, network: nn.Module) -> Mapping[str, float]:
+        """Validate a network; all processes do it together, and have the same scores."""
+        if self._many:
+            # Each process has taken the last steps' statistics of its own images into batch norm. What is measured is
+            # what the first one saves.
+            for buffer in network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        with torch.no_grad(), self._fabric.autocast():
+            measured: dict[str, float] = self._fabric.broadcast(dict(self._task.validate(network)))
+        value = measured[self._task.metric]
+        if not math.isfinite(value):
+            raise TrainingError(f"validation gave {value} as {self._task.metric} after epoch {self._epoch + 1}")
+        return measured
 
     # --- What needs the host to look at the device, and processes to agree ---
 
@@ -299,14 +304,6 @@ class _Run:
         self._agree()
         self._pace.looked(self._steps_done)
         return rows
-
-    def _check_weights(self) -> None:
-        norms = torch.stack(torch._foreach_norm(self._weights))
-        if not bool(torch.isfinite(norms).all()):
-            raise TrainingError(
-                f"the weights are no longer finite numbers after epoch {self._epoch + 1}, step {self._index}, at "
-                f"learning rate {self._log.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
-            )
 
     def _warn_of_divergence(self, row: Mapping[str, float]) -> None:
         """Say once in a run that an epoch was far worse than guessing."""

@@ -68,6 +68,21 @@ class StepLog:
             f"{self.rates[step]:.3g}; try a lower learning_rate, a smaller clip_norm or more warmup_epochs"
         )
 
+    def check_weights(self, weights: list[torch.Tensor], epoch: int) -> None:
+        """Check that the weights are finite after the last step: its loss is of those before.
+
+        Raises
+        ------
+        TrainingError
+            If one is not; `epoch` (from 1), step and learning rate are named.
+        """
+        norms = torch.stack(torch._foreach_norm(weights))
+        if not bool(torch.isfinite(norms).all()):
+            raise TrainingError(
+                f"the weights are no longer finite numbers after epoch {epoch}, step {len(self.rates)}, at "
+                f"learning rate {self.rates[-1]:.3g}; try a lower learning_rate or a smaller clip_norm"
+            )
+
     def restart(self) -> None:
         """Begin a new epoch."""
         self.rates = []
