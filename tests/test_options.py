@@ -42,6 +42,14 @@ def test_half_a_thing_is_refused(bad):
     assert type(Bake(tray=2.0).tray) is int
 
 
+@pytest.mark.parametrize("bad", ["no", "False", 0, 1.0])
+def test_what_is_neither_true_nor_false_is_refused(bad):
+    """Recognizer(upright="no") meant yes."""
+    with pytest.raises(UsageError, match="glaze is .*; expected True or False"):
+        Bake(glaze=bad)
+    assert Bake(glaze=np.bool_(True)).glaze is True
+
+
 def test_configuration_refuses_unknown_keys_with_a_hint():
     assert options_from_dict(Bake, {"minutes": 5}) == Bake(minutes=5)
     with pytest.raises(UsageError, match="did you mean 'minutes'"):

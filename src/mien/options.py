@@ -88,13 +88,13 @@ def option(
 def check_options(options: Any) -> None:
     """Check the values of an options dataclass against its declarations.
 
-    Numbers of numpy become Python's, and the names of files become paths.
+    Numbers and bools of numpy become Python's, and the names of files become paths.
 
     Raises
     ------
     UsageError
-        If a value is not among the choices or out of bounds, is None where that means nothing, or has a fraction where
-        things are counted.
+        If a value is not among the choices or out of bounds, is None where that means nothing, no bool where one is
+        meant, or has a fraction where things are counted.
     """
     for item in dataclasses.fields(options):
         declared: _Declaration | None = item.metadata.get(_KEY)
@@ -108,6 +108,10 @@ def check_options(options: Any) -> None:
             continue
         if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
             object.__setattr__(options, item.name, Path(value))
+        if _names_type(item, "bool") and not isinstance(value, bool):
+            if type(value).__name__ not in ("bool", "bool_"):  # numpy's; "no" would count as true
+                raise UsageError(f"{item.name} is {value!r}; expected True or False")
+            object.__setattr__(options, item.name, bool(value))
         if _is_number(value):
             whole = isinstance(value, numbers.Integral)
             if not whole and _names_type(item, "int") and not _names_type(item, "float"):
