@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.data import dataset_groups, make_folds, split_dataset
+from mien.data import balance_dataset, dataset_groups, make_folds, split_dataset
 from mien.data.split import cut_shares, join_groups
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 from tests.data.made import make_dataset
 from tests.data.test_copies import CHANGES, picture
 
@@ -74,6 +74,13 @@ def test_copies_stay_on_one_side(dataset, tmp_path):
     again = split_dataset(str(dataset.path), tmp_path / "c.parquet", validation=0.2, test=0.2)
     assert np.array_equal(new.split, again.split)
     assert new.info.history[-1]["step"] == "split"
+
+
+def test_repeated_rows_that_are_held_out_are_warned_of(dataset, tmp_path):
+    repeated = balance_dataset(dataset, tmp_path / "b.parquet", oversample=True)
+    with pytest.warns(MienWarning, match="held out of them are repeated too.*split first, then oversample"):
+        split_dataset(repeated, tmp_path / "c.parquet", validation=0.2)
+    split_dataset(repeated, tmp_path / "d.parquet", only="test", folds=2)  # of which none is repeated
 
 
 def test_pictures_of_one_person_stay_on_one_side(tmp_path):

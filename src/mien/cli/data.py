@@ -188,7 +188,8 @@ def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Split
 
     _require_other(dataset, dest)
     opened = Dataset(dataset)
-    done = split_dataset(opened, dest, options)
+    with warnings_shown():
+        done = split_dataset(opened, dest, options)
     _show_counts(done, json)
     if not json and options.folds is None and options.only is None and len(opened.splits) > 1:
         open_console().print(

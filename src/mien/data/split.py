@@ -14,7 +14,7 @@ from mien.data.copies import RowGroups, copy_groups, find_copies
 from mien.data.dataset import Dataset, as_dataset
 from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import MissingExtraError, UsageError, warn
 from mien.options import given_options
 
 __all__ = ["SplitOptions", "cut_shares", "dataset_groups", "join_groups", "make_folds", "split_dataset"]
@@ -108,6 +108,8 @@ def split_dataset(
 ) -> Dataset:
     """Write a dataset with new splits, or with a column of folds.
 
+    It warns where rows were repeated before, which would be held out as often.
+
     Parameters
     ----------
     dataset : Dataset, or path
@@ -128,6 +130,12 @@ def split_dataset(
         raise UsageError(f"there is no split '{options.only}'; expected one of {', '.join(dataset.splits)}")
     if options.folds is None:
         _require_room(dataset, options)
+    repeated = any(step["step"] == "balance" and step.get("oversample") for step in dataset.info.history)
+    if repeated and options.only in (None, TRAIN):
+        warn(
+            f"{dataset.path} holds rows that 'mien data balance --oversample' repeated: those that are held out of them "
+            "are repeated too, and a score on them means little; split first, then oversample"
+        )
     rows = np.flatnonzero(dataset.split == options.only) if options.only else np.arange(len(dataset))
     values = None if options.together is None else _values(dataset, options.together)
     groups = dataset_groups(dataset) if groups is None else groups
