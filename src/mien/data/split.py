@@ -133,8 +133,8 @@ def split_dataset(
     repeated = any(step["step"] == "balance" and step.get("oversample") for step in dataset.info.history)
     if repeated and options.only in (None, TRAIN):
         warn(
-            f"{dataset.path} holds rows that 'mien data balance --oversample' repeated: those that are held out of them "
-            "are repeated too, and a score on them means little; split first, then oversample"
+            f"{dataset.path} holds rows that 'mien data balance --oversample' repeated: those that are held out of "
+            "them are repeated too, and a score on them means little; split first, then oversample"
         )
     rows = np.flatnonzero(dataset.split == options.only) if options.only else np.arange(len(dataset))
     values = None if options.together is None else _values(dataset, options.together)
