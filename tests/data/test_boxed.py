@@ -137,6 +137,15 @@ def test_damaged_lines_of_yolo_cost_only_themselves(tmp_path, line):
     assert [error.source for error in summary.damaged] == ["train/labels/a_jpg.rf.1.txt line 1"]
 
 
+def test_boxes_of_yolo_that_are_in_pixels_are_told(tmp_path):
+    """That the layout was not recognised told nothing."""
+    source = disk.write_yolo(tmp_path / "set")
+    for listing in source.rglob("*/labels/*.txt"):
+        listing.write_text("1 48 40 10 10\n")
+    with pytest.raises(InputError, match=r"line 1: '1 48 40 10 10'; expected .* in shares of the photo"):
+        import_dataset(source, tmp_path / "out.parquet")
+
+
 def test_label_files_of_yolo_without_a_photo_or_without_text_are_named(tmp_path):
     source = disk.write_yolo(tmp_path / "set")
     labels = source / "train" / "labels"

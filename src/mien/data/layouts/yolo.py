@@ -46,7 +46,7 @@ class Yolo:
     summary = "images/ and labels/ with a .txt file a photo, and data.yaml or classes.txt with the classes"
 
     def matches(self, path: Path) -> bool:
-        """A folder, or one around it, with such folders in which a line is of the form."""
+        """A folder, or one around it, with such folders in which a line has as many numbers as a box."""
         return path.is_dir() and any(_has_labels(folders.labels) for folders in yolo_folders(path))
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
@@ -140,14 +140,17 @@ def _split(folders: _Folders, inner: Path) -> str:
 
 
 def _has_labels(folder: Path) -> bool:
-    """Whether a line in one of the first files that have some is of the form."""
-    for file in islice((file for file in folder.rglob("*.txt") if file.name != "classes.txt"), _LOOKED_AT):
-        try:
-            _box(file.read_text(encoding="utf-8-sig").split("\n", 1)[0].split(), "")
-        except (OSError, UnicodeDecodeError, InputError):
-            continue
-        return True
-    return False
+    """Whether one of the first files begins with numbers; those that fit no box are told when they are read."""
+    files = (file for file in folder.rglob("*.txt") if file.name != "classes.txt")
+    return any(map(_has_numbers, islice(files, _LOOKED_AT)))
+
+
+def _has_numbers(file: Path) -> bool:
+    try:
+        cells = file.read_text(encoding="utf-8-sig").split("\n", 1)[0].split()
+        return len([float(cell) for cell in cells]) >= min(_BOX_CELLS)
+    except (OSError, ValueError):  # also of what is no UTF-8
+        return False
 
 
 def _boxes(listing: Path, root: Path, names: Mapping[str, str]) -> Iterator[Box | InputError]:
