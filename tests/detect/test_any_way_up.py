@@ -38,8 +38,8 @@ class Scripted:
 
     wants_gray = True
 
-    def __init__(self, *scores: float, sure_score: float | None = 0.7) -> None:
-        self.sure_score = sure_score
+    def __init__(self, *scores: float, sure_score: float | None = 0.7, upright_score: float = 0.8) -> None:
+        self.sure_score, self.upright_score = sure_score, upright_score
         self.scores = list(scores)
         self.shapes: list[tuple[int, ...]] = []
 
@@ -60,6 +60,9 @@ class Scripted:
         ((0.0, 0.0, 0.0, 0.0), 0, 0.0),
         ((0.6, 0.8, 0.9, 0.75), 180, 0.9),  # the surest
         ((0.0, 0.0, 0.5, 0.71), 270, 0.71),
+        ((0.74, 0.0, 0.9, 0.0), 180, 0.9),  # sure, and yet on its head
+        ((0.74, 0.75, 0.78, 0.0), 0, 0.74),  # round, alike from all sides
+        ((0.74, 0.85, 0.9, 0.87), 180, 0.9),
     ],
 )
 def test_a_photo_is_turned_only_for_a_sure_face(scores, upright_deg, best):
@@ -83,6 +86,13 @@ def test_a_photo_is_turned_only_for_a_sure_face(scores, upright_deg, best):
 def test_boxes_are_those_of_the_photo_as_it_was_given(scores, box_xyxy):
     found, _ = detect_any_way_up(Scripted(*scores), np.zeros((100, 200), np.uint8))
     assert found.box_xyxy.tolist() == [list(map(float, box_xyxy))]
+
+
+def test_a_sure_face_of_a_detector_that_names_no_other_score_stands_upright():
+    scripted = Scripted(0.71)
+    del scripted.upright_score
+    assert detect_any_way_up(scripted, np.zeros((100, 200), np.uint8))[1] == 0
+    assert len(scripted.shapes) == 1
 
 
 def test_a_detector_that_names_no_sure_score_looks_once():

@@ -1,7 +1,7 @@
 """Photos that lie on their side or stand on their head, as scans do, and photos that lost their EXIF data.
 
-A face that stands on its head is often found, with a low score, and is then read wrongly. So where no face of a photo
-is sure, it is searched turned by 90, 180 and 270 degrees, too.
+A face that stands on its head is often found, with a lower score, and is then read wrongly. So where no face of a photo
+is clearly upright, it is searched turned by 90, 180 and 270 degrees, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from mien.opencv import turned
 __all__ = ["detect_any_way_up"]
 
 TURNS_DEG = (90, 180, 270)
+_SURER = 0.05
+"""By how much a turned face must outdo one that is sure as it is. Faces on their heads are outdone by 0.09 and more,
+round things that look alike from all sides by less."""
 
 
 def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections, int]:
@@ -31,15 +34,17 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
         In pixels of `image`. Turned ones have their landmarks in the order of an upright face.
     int
         By how many degrees `image` must be turned clockwise to stand upright: 0, unless no face as it is reaches the
-        detector's `sure_score`, and one does that is turned.
+        detector's `upright_score` (that of a detector without one is its `sure_score`), and one that is turned is sure,
+        and surer than all as they are.
     """
     found, upright_deg = detector.detect(image), 0
     sure = getattr(detector, "sure_score", None)
-    if sure is None or _best(found) >= sure:
+    if sure is None or _best(found) >= getattr(detector, "upright_score", sure):
         return found, upright_deg
+    needed = sure if _best(found) < sure else _best(found) + _SURER
     for clockwise_deg in TURNS_DEG:
         other = detector.detect(turned(image, clockwise_deg))
-        if _best(other) >= max(sure, _best(found)):
+        if _best(other) >= max(needed, _best(found)):
             found, upright_deg = _turned_back(other, clockwise_deg, image.shape), clockwise_deg
     return found, upright_deg
 

@@ -70,8 +70,8 @@ class Detector(Protocol):
     wants_gray : bool
         True where colour is of no use: photos are then handed over in gray, which is made once for all stages.
 
-    An implementation may have a `sure_score` as well: photos in which no face reaches it are shown to it turned by 90,
-    180 and 270 degrees, too (`mien.detect.any_way_up`).
+    An implementation may have a `sure_score` as well: photos in which no face reaches it, or its `upright_score` if it
+    has one, are shown to it turned by 90, 180 and 270 degrees, too (`mien.detect.any_way_up`).
     """
 
     @property

@@ -37,15 +37,19 @@ class MienSettings(PyramidSettings):
         Where no smallest face is asked for: faces well below this size, in pixels of the photo, are not
         reported, since nobody reads an expression from them.
     sure_score : float
-        A photo in which no face reaches it may lie on its side: see `mien.detect.any_way_up`. Of 1,121 photos with
-        faces 93 % reach it as they stand; turned by a quarter, 0.2 %; standing on their heads, 2 %
-        (benchmarks/turned_photos.py).
+        What a face must reach for its photo to be turned: see `mien.detect.any_way_up`. Of 1,121 photos with faces 93 %
+        reach it as they stand; turned by a quarter, 0.2 %; standing on their heads, 2 %, but of larger faces, as in
+        portraits, one in six (benchmarks/turned_photos.py).
+    upright_score : float
+        A photo with such a face is not searched turned. Of the 1,121 photos 85 % reach it as they stand, and none
+        standing on its head.
     """
 
     score_threshold: float = 0.5
     candidate_threshold: float = 0.3
     default_min_face_px: float = 20.0
     sure_score: float = 0.7
+    upright_score: float = 0.76
 
     @classmethod
     def from_card(cls, name: str, settings: dict[str, float]) -> MienSettings:
@@ -137,8 +141,13 @@ class MienDetector:
 
     @property
     def sure_score(self) -> float:
-        """The score from which a face shows that its photo stands upright."""
+        """The score that shows a face: a photo is turned to where it has one."""
         return self._settings.sure_score
+
+    @property
+    def upright_score(self) -> float:
+        """The score from which a face shows that its photo stands upright."""
+        return self._settings.upright_score
 
     def _prepare(
         self, settings: MienSettings, input_spec: InputSpec, min_face_px: float | None, score_threshold: float | None
