@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import re
@@ -329,8 +330,8 @@ def test_every_field_is_a_flag_and_help_loads_no_torch():
     for kind in RECIPES.values():
         for section, options in recipe_sections(kind).items():
             assert section in run.stdout
-            for name in options.__dataclass_fields__:
-                flag = "--data" if name == "dataset" else "--" + name.replace("_", "-")
+            for item in dataclasses.fields(options):
+                flag = "--data" if item.name == "dataset" else "--" + item.name.replace("_", "-")
                 assert flag in run.stdout, flag
 
 
