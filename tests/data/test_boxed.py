@@ -80,6 +80,20 @@ def test_the_whole_folder_is_asked_for(tmp_path, part):
         import_dataset(source / part, tmp_path / "out.parquet")
 
 
+@pytest.mark.parametrize("write", [disk.write_yolo, disk.write_coco, disk.write_voc])
+def test_what_lies_beside_a_dataset_is_no_part_of_it(tmp_path, write):
+    """Whose table had an unknown header was told to give the folder in which all datasets lay."""
+    write(tmp_path / "sets" / "a")
+    disk.write_folders(tmp_path / "sets" / "b", ["train"], ["happy", "sad"])
+    table = disk.write_table(tmp_path / "sets" / "c" / "list.csv", ["happy", "sad"], header="Bild{0}Art")
+    photos = tmp_path / "sets" / "photos"
+    photos.mkdir()
+    (photos / "1.jpg").write_bytes(disk.jpeg(1))
+    for given in (table.parent, photos, table):
+        with pytest.raises(InputError, match="its layout is not recognised"):
+            import_dataset(given, tmp_path / "out.parquet")
+
+
 def test_boxes_that_are_cut_out(tmp_path):
     dataset, _ = import_dataset(disk.write_yolo(tmp_path / "set"), tmp_path / "out.parquet", face_px=24)
     assert (dataset.images(24).shape, "box_xyxy" in dataset.info.columns) == ((3, 24, 24), False)

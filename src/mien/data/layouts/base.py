@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.ferplus import VOTES_HEADER
+from mien.data.layouts.names import known_class, spoken_split
 from mien.data.layouts.places import folders_in, images_in, is_image
 from mien.errors import InputError, UsageError
 from mien.files import text_encoding
@@ -29,6 +30,10 @@ __all__ = [
     "read_listing",
     "register",
 ]
+
+
+_PARTS = ("images", "labels", "annotations", "jpegimages")
+"""What folders are called of which a dataset with boxes consists."""
 
 
 @dataclass
@@ -200,11 +205,11 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
     around = path.parent if path.name else path.resolve().parent
     is_class = path.is_dir() and not folders_in(path) and next(images_in(path), None) is not None
     whole = around if around.name else around.resolve()
-    if is_class and LAYOUTS["folders"].matches(around):
+    if is_class and sum(known_class(folder.name, {}) is not None for folder in folders_in(around)) > 1:
         raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {whole}")
     for layout in (LAYOUTS[name] for name in ("yolo", "coco", "voc")):
         # Programs that train on these are given data.yaml, or the folder of the images.
-        if layout.matches(around):
+        if layout.matches(around) and not _beside_whole(layout, path, around):
             raise InputError(str(path), f"is a part of the layout '{layout.name}'; give the folder of all, {whole}")
     files = [file for file in sorted(path.iterdir()) if not is_image(file.name)] if path.is_dir() else []
     for layout, file in ((layout, file) for file in files if file.is_file() for layout in LAYOUTS.values()):
@@ -216,6 +221,16 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
         "of their own), a table with columns such as path and label, or Parquet with images. 'mien data import' reads "
         "more: with --classes folders that are named by numbers, with --layout own-folders persons inside of classes, "
         f"as in engaged/anna/, and with --layout NAME one of {', '.join(LAYOUTS)}",
+    )
+
+
+def _beside_whole(layout: Layout, path: Path, around: Path) -> bool:
+    """Whether a folder of a layout of its own lies beside the path, so that this need not be a part of anything."""
+    beside = (folder for folder in folders_in(around) if folder.name != path.name)
+    return any(
+        layout.matches(folder)
+        for folder in beside
+        if folder.name.lower() not in _PARTS and spoken_split(folder.name) is None
     )
 
 
