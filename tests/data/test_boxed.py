@@ -10,9 +10,10 @@ import struct
 import numpy as np
 import pytest
 
-from mien.data import import_dataset
+from mien.data import import_dataset, importer
 from mien.data.faces import open_training
 from mien.data.layouts import find_layout
+from mien.data.pixels import decode_gray
 from mien.errors import InputError, MissingExtraError
 from tests.data import layouts_on_disk as disk
 
@@ -99,6 +100,14 @@ def test_boxes_that_are_cut_out(tmp_path):
     assert (dataset.images(24).shape, "box_xyxy" in dataset.info.columns) == ((3, 24, 24), False)
     told, _ = import_dataset(disk.write_coco(tmp_path / "other"), tmp_path / "other.parquet")
     assert np.abs(dataset.images(24).astype(int) - told.images(24)).max() <= 1
+
+
+def test_a_photo_of_several_faces_is_decoded_once(tmp_path, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(importer, "decode_gray", lambda *given: decoded.append(given[1]) or decode_gray(*given))
+    dataset, _ = import_dataset(disk.write_yolo(tmp_path / "set"), tmp_path / "out.parquet")
+    assert faces_of(dataset) == FACES
+    assert len(decoded) == 2, "of three faces"
 
 
 @pytest.mark.parametrize("face_px", [None, 24])

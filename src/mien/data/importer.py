@@ -260,6 +260,7 @@ def _encoded(
 
 def _rows(chunk: list[Item | InputError], options: ImportOptions) -> list[Row | InputError | str]:
     rows: list[Row | InputError | str] = []
+    decoder = _Decoder()
     for item in chunk:
         if isinstance(item, InputError):
             rows.append(item)
@@ -269,7 +270,7 @@ def _rows(chunk: list[Item | InputError], options: ImportOptions) -> list[Row | 
             if label < 0:
                 rows.append(f"left out by FER+ {options.ferplus}")
                 continue
-            rows.append(_row(item, label, distribution, options))
+            rows.append(_row(item, label, distribution, options, decoder))
         except InputError as error:
             rows.append(error if error.source == item.where else InputError(item.where, str(error)))
     return rows
@@ -288,12 +289,12 @@ def _target(item: Item, options: ImportOptions) -> tuple[int, Any]:
     return (int(distribution[0].argmax()) if kept[0] else -1), distribution[0].tolist()
 
 
-def _row(item: Item, label: int, distribution: Any, options: ImportOptions) -> Row:
+def _row(item: Item, label: int, distribution: Any, options: ImportOptions, decoder: _Decoder) -> Row:
     pixels = item.load()
     row = Row(b"", label, utf8_text(item.split), utf8_text(item.source), item.row, item.votes, distribution)
     row.valence, row.arousal, row.attributes = item.valence, item.arousal, item.attributes
     # Decoded once in any case, so that no damaged image enters the dataset.
-    image = _decoded(pixels, item) if isinstance(pixels, bytes) else pixels
+    image = decoder.decode(pixels, item.where) if isinstance(pixels, bytes) else pixels
     box_xyxy = item.box_on(image)
     _check_box(box_xyxy, image, item.where)
     if options.face_px is not None:
@@ -304,11 +305,19 @@ def _row(item: Item, label: int, distribution: Any, options: ImportOptions) -> R
     return row
 
 
-def _decoded(data: bytes, item: Item) -> npt.NDArray[np.uint8]:
-    header = read_header(data)
-    if header.truncated:
-        raise InputError(item.where, f"the {header.format} file is truncated: its end is missing")
-    return decode_gray(data, item.where)
+class _Decoder:
+    """Decodes image files. The faces of one photo follow each other: it is decoded once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, npt.NDArray[np.uint8]] | None = None
+
+    def decode(self, data: bytes, where: str) -> npt.NDArray[np.uint8]:
+        if self._last is None or self._last[0] is not data:
+            header = read_header(data)
+            if header.truncated:
+                raise InputError(where, f"the {header.format} file is truncated: its end is missing")
+            self._last = data, decode_gray(data, where)
+        return self._last[1]
 
 
 def _check_box(box_xyxy: Sequence[float] | None, image: npt.NDArray[np.uint8], where: str) -> None:
