@@ -21,6 +21,7 @@ def test_help_at_80_columns_names_every_option(path, monkeypatch):
     assert shown.exit_code == 0, shown.output
     assert "…" not in shown.output
     assert not re.search("<(bool|list|str|int|float)", shown.output)
+    assert not re.search(r"\{[\w,-]+( [\w,-]+)*(?<!,)\s{2}", shown.output), "a choice is broken within a word"
     command = GROUP
     for name in path:
         command = command.commands[name]

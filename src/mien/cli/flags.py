@@ -161,7 +161,8 @@ def _spelling(given: str | None, field: str, wanted: Any) -> str:
 
 
 def _choices(choices: tuple[str, ...]) -> str | None:
-    return "{" + ",".join(choices) + "}" if choices else None
+    # With spaces, at which a narrow terminal breaks the line; else it would break within a word.
+    return "{" + ", ".join(choices) + "}" if choices else None
 
 
 def _default_text(default: Any) -> str:
