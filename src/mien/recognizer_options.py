@@ -66,7 +66,7 @@ class RecognizerOptions:
     upright: bool = option(
         False,
         "All photos stand upright. Else those in which no face is sure are searched turned by 90, 180 and 270 degrees, "
-        "too, which takes its time where most have none.",
+        "too; a photo without a face takes up to twice as long for it.",
     )
     views: int = option(
         1,

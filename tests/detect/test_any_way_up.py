@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from mien.detect import Detections, detect_any_way_up
 from mien.detect.mien import MienDetector
 from mien.opencv import turned
+from mien.zoo.store import StoredModel
 from tests.fakes import FakeDetector
 from tests.photos_on_disk import FACE_XYXY, LANDMARKS_XY
 
@@ -38,17 +40,24 @@ class Scripted:
 
     wants_gray = True
 
-    def __init__(self, *scores: float, sure_score: float | None = 0.7, upright_score: float = 0.8) -> None:
-        self.sure_score, self.upright_score = sure_score, upright_score
+    sure_score, upright_score = 0.7, 0.8
+
+    def __init__(self, *scores: float) -> None:
         self.scores = list(scores)
+        self.glances: list[tuple[int, ...]] = []
         self.shapes: list[tuple[int, ...]] = []
 
     def detect(self, image: np.ndarray) -> Detections:
+        score = self.scores[len(self.glances)]
+        assert score or not self.glances, "a turn without a face was searched"
         self.shapes.append(image.shape)
-        score = self.scores[len(self.shapes) - 1]
         if not score:
             return Detections.empty()
         return Detections(np.float32([[10, 20, 30, 50]]), np.float32([score]), np.zeros((1, 5, 2), np.float32))
+
+    def glance(self, image: np.ndarray) -> bool:
+        self.glances.append(image.shape)
+        return bool(self.scores[len(self.glances)])
 
 
 @pytest.mark.parametrize(
@@ -70,8 +79,8 @@ def test_a_photo_is_turned_only_for_a_sure_face(scores, upright_deg, best):
     found, turned_deg = detect_any_way_up(scripted, np.zeros((100, 200), np.uint8))
     assert turned_deg == upright_deg
     assert found.score.max(initial=0) == pytest.approx(best)
-    assert len(scripted.shapes) == len(scores)
-    assert scripted.shapes[1:2] in ([], [(200, 100)])
+    assert len(scripted.glances) == len(scores) - 1
+    assert len(scripted.shapes) == 1 + sum(map(bool, scores[1:]))
 
 
 @pytest.mark.parametrize(
@@ -88,14 +97,28 @@ def test_boxes_are_those_of_the_photo_as_it_was_given(scores, box_xyxy):
     assert found.box_xyxy.tolist() == [list(map(float, box_xyxy))]
 
 
-def test_a_sure_face_of_a_detector_that_names_no_other_score_stands_upright():
-    scripted = Scripted(0.71)
-    del scripted.upright_score
-    assert detect_any_way_up(scripted, np.zeros((100, 200), np.uint8))[1] == 0
-    assert len(scripted.shapes) == 1
+@pytest.mark.parametrize(
+    ("shape", "glance"),
+    [((3000, 4000), (480, 640)), ((750, 1000), (375, 500)), ((300, 400), (240, 320)), ((300, 200), (300, 200))],
+)
+def test_large_photos_are_glanced_at_in_small(shape, glance):
+    scripted = Scripted(0, 0, 0.9, 0)
+    detect_any_way_up(scripted, np.zeros(shape, np.uint8))
+    assert scripted.glances == [glance[::-1], glance, glance[::-1]]
+    assert scripted.shapes == [shape] * 2
 
 
-def test_a_detector_that_names_no_sure_score_looks_once():
+@pytest.mark.parametrize("clockwise_deg", [90, 180])
+def test_the_smallest_face_to_look_for_is_that_of_the_photo(
+    model: StoredModel, astronaut_bgr: np.ndarray, clockwise_deg: int
+) -> None:
+    """The face has 400 px of 2048: in what is glanced at, fewer than it must have in the photo."""
+    detector = MienDetector(model, min_face_px=300)
+    photo = cv2.resize(turned(astronaut_bgr, clockwise_deg), (2048, 2048))
+    assert detect_any_way_up(detector, photo)[1] == 360 - clockwise_deg
+
+
+def test_any_other_detector_looks_once():
     detector = FakeDetector()
     found, upright_deg = detect_any_way_up(detector, np.zeros((20, 30, 3), np.uint8))
     assert (len(found), upright_deg, detector.calls) == (0, 0, 1)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.detect.base import Detections, Detector, FloatArray, ImageArray
+from mien.detect.base import Detections, Detector, FloatArray, ImageArray, TurningDetector
+from mien.detect.image import resize
 from mien.opencv import turned
 
 __all__ = ["detect_any_way_up"]
 
 TURNS_DEG = (90, 180, 270)
+# A turn is searched only if a glance at a small version shows a face: otherwise photos without one would take four
+# times as long. It has half the photo's longer side, but no less and no more than this.
+_GLANCE_PX = (320, 640)
 _SURER = 0.05
 """By how much a turned face must outdo one that is sure as it is. Faces on their heads are outdone by 0.09 and more,
 round things that look alike from all sides by less."""
@@ -25,7 +29,7 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
     Parameters
     ----------
     detector : Detector
-        One without a `sure_score` only sees the photo as it is.
+        One that is no `mien.detect.base.TurningDetector` only sees the photo as it is.
     image : uint8 array of shape (H, W) or (H, W, 3)
 
     Returns
@@ -34,19 +38,28 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
         In pixels of `image`. Turned ones have their landmarks in the order of an upright face.
     int
         By how many degrees `image` must be turned clockwise to stand upright: 0, unless no face as it is reaches the
-        detector's `upright_score` (that of a detector without one is its `sure_score`), and one that is turned is sure,
-        and surer than all as they are.
+        detector's `upright_score`, and one that is turned is sure, and surer than all as they are.
     """
     found, upright_deg = detector.detect(image), 0
-    sure = getattr(detector, "sure_score", None)
-    if sure is None or _best(found) >= getattr(detector, "upright_score", sure):
+    if not isinstance(detector, TurningDetector) or _best(found) >= detector.upright_score:
         return found, upright_deg
-    needed = sure if _best(found) < sure else _best(found) + _SURER
+    needed = detector.sure_score if _best(found) < detector.sure_score else _best(found) + _SURER
+    small = _small(image)
     for clockwise_deg in TURNS_DEG:
+        if not detector.glance(turned(small, clockwise_deg)):
+            continue
         other = detector.detect(turned(image, clockwise_deg))
         if _best(other) >= max(needed, _best(found)):
             found, upright_deg = _turned_back(other, clockwise_deg, image.shape), clockwise_deg
     return found, upright_deg
+
+
+def _small(image: ImageArray) -> ImageArray:
+    height, width = image.shape[:2]
+    longer_px = max(height, width)
+    least_px, most_px = _GLANCE_PX
+    factor = min(1.0, min(max(longer_px / 2, least_px), most_px) / longer_px)
+    return resize(image, (max(1, round(factor * width)), max(1, round(factor * height))))
 
 
 def _best(found: Detections) -> float:

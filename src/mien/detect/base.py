@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector"]
+__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector", "TurningDetector"]
 
 MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
 """The order of the five landmarks of a mirrored face: left and right change places."""
@@ -69,9 +69,6 @@ class Detector(Protocol):
     ----------
     wants_gray : bool
         True where colour is of no use: photos are then handed over in gray, which is made once for all stages.
-
-    An implementation may have a `sure_score` as well: photos in which no face reaches it, or its `upright_score` if it
-    has one, are shown to it turned by 90, 180 and 270 degrees, too (`mien.detect.any_way_up`).
     """
 
     @property
@@ -85,5 +82,35 @@ class Detector(Protocol):
         ----------
         image : uint8 array of shape (H, W) or (H, W, 3)
             Gray, or colour in OpenCV's order (BGR).
+        """
+        ...
+
+
+@runtime_checkable
+class TurningDetector(Detector, Protocol):
+    """A detector to which photos are shown turned, too, where no face stands upright (`mien.detect.any_way_up`).
+
+    Attributes
+    ----------
+    sure_score : float
+        What a face must reach for its photo to be turned.
+    upright_score : float
+        A photo with such a face stands upright.
+    """
+
+    @property
+    def sure_score(self) -> float:  # noqa: D102 - described above
+        ...
+
+    @property
+    def upright_score(self) -> float:  # noqa: D102 - described above
+        ...
+
+    def glance(self, image: ImageArray) -> bool:
+        """Whether a face shows in a small version of a photo, whatever the smallest face that is looked for there.
+
+        Parameters
+        ----------
+        image : uint8 array of shape (H, W) or (H, W, 3)
         """
         ...

@@ -179,15 +179,23 @@ class MienDetector:
             If the array is no such image.
         """
         check_image(image)
+        return self._search(image, self._min_face_px)
+
+    def glance(self, image: ImageArray) -> bool:
+        """Whether a face shows in a small version of a photo: see `mien.detect.base.TurningDetector`."""
+        check_image(image)
+        return len(self._search(image, None)) > 0
+
+    def _search(self, image: ImageArray, min_face_px: float | None) -> Detections:
         gray = brighten_dark(as_gray(image))
         settings = self._settings
-        levels = plan_levels((gray.shape[1], gray.shape[0]), self._min_face_px, settings)
+        levels = plan_levels((gray.shape[1], gray.shape[0]), min_face_px, settings)
         found, seen_px = detect_in_levels(gray, levels, self._find, settings)
         well_seen = (seen_px >= settings.best_face_min_px) & (seen_px <= settings.best_face_max_px)
         found = look_again(gray, found, well_seen, self._find)
         found = look_upright(gray, found, self._find)
         # Below, a face is too small for what was asked; a third less, because sizes are uncertain.
-        smallest_px = (self._min_face_px or settings.default_min_face_px) * 0.7
+        smallest_px = (min_face_px or settings.default_min_face_px) * 0.7
         found = found.select((found.score >= settings.score_threshold) & (face_size_px(found.box_xyxy) >= smallest_px))
         keep = suppress(
             found.box_xyxy,

@@ -102,7 +102,7 @@ class YuNetDetector:
     """
 
     wants_gray = False
-    sure_score = SURE_SCORE
+    sure_score = upright_score = SURE_SCORE
 
     def __init__(
         self,
@@ -138,10 +138,18 @@ class YuNetDetector:
             If the array is no such image.
         """
         check_image(image)
+        return self._search(image, self._min_face_px)
+
+    def glance(self, image: ImageArray) -> bool:
+        """Whether a face shows in a small version of a photo: see `mien.detect.base.TurningDetector`."""
+        check_image(image)
+        return len(self._search(image, None)) > 0
+
+    def _search(self, image: ImageArray, min_face_px: float | None) -> Detections:
         bgr = as_bgr(image)
-        levels = plan_levels((bgr.shape[1], bgr.shape[0]), self._min_face_px, YUNET_SETTINGS)
+        levels = plan_levels((bgr.shape[1], bgr.shape[0]), min_face_px, YUNET_SETTINGS)
         found, _ = detect_in_levels(bgr, levels, self._find, YUNET_SETTINGS)
-        smallest_px = (self._min_face_px or DEFAULT_MIN_FACE_PX) * 0.7
+        smallest_px = (min_face_px or DEFAULT_MIN_FACE_PX) * 0.7
         found = found.select(face_size_px(found.box_xyxy) >= smallest_px)
         return found.select(np.argsort(-found.score, kind="stable"))
 
