@@ -28,18 +28,23 @@ def main() -> None:
     detector = open_detector(arguments.detector)
     measured = MeasuredPhotos.open(arguments.photos, None, DetectionOptions())
     photos = [photo.image for photo in measured.photos if len(photo.truth.size_px)]
-    print(f"{len(photos)} photos with faces; sure: a score of {detector.sure_score:g}\n")
-    print("| turned by | a face is sure as it is | taken for upright | turned upright | turned wrongly |")
-    print("| --- | --- | --- | --- | --- |")
+    print(f"{len(photos)} photos with faces")
+    print(f"sure: a score of {detector.sure_score:g}; upright beyond doubt: {detector.upright_score:g}\n")
+    print(
+        "| turned by | a face is sure as it is | upright beyond doubt | taken for upright | turned upright | wrongly |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     for clockwise_deg in (0, 90, 180, 270):
-        sure, upright, right = 0, 0, 0
+        sure, beyond_doubt, upright, right = 0, 0, 0, 0
         for image in photos:
             given = turned(as_gray(image) if detector.wants_gray else image, clockwise_deg)
-            sure += bool(detector.detect(given).score.max(initial=np.float32(0)) >= detector.sure_score)
+            best = detector.detect(given).score.max(initial=np.float32(0))
+            sure += bool(best >= detector.sure_score)
+            beyond_doubt += bool(best >= detector.upright_score)
             _, upright_deg = detect_any_way_up(detector, given)
             upright += upright_deg == 0
             right += upright_deg != 0 and (clockwise_deg + upright_deg) % 360 == 0
-        counts = (sure, upright, right, len(photos) - upright - right)
+        counts = (sure, beyond_doubt, upright, right, len(photos) - upright - right)
         shares = " | ".join(f"{100 * count / len(photos):.1f} %" for count in counts)
         print(f"| {clockwise_deg}° | {shares} |")
 

@@ -18,9 +18,9 @@ TURNS_DEG = (90, 180, 270)
 # A turn is searched only if a glance at a small version shows a face: otherwise photos without one would take four
 # times as long. It has half the photo's longer side, but no less and no more than this.
 _GLANCE_PX = (320, 640)
-_SURER = 0.05
-"""By how much a turned face must outdo one that is sure as it is. Faces on their heads are outdone by 0.09 and more,
-round things that look alike from all sides by less."""
+_SURER = 0.2
+"""How much a turned face must take away of what one that is sure as it is lacks to a score of 1. Faces on their heads
+are outdone by more, round things that look alike from all sides by less."""
 
 
 def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections, int]:
@@ -41,15 +41,17 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
         detector's `upright_score`, and one that is turned is sure, and surer than all as they are.
     """
     found, upright_deg = detector.detect(image), 0
-    if not isinstance(detector, TurningDetector) or _best(found) >= detector.upright_score:
+    best = _best(found)
+    if not isinstance(detector, TurningDetector) or best >= detector.upright_score:
         return found, upright_deg
-    needed = detector.sure_score if _best(found) < detector.sure_score else _best(found) + _SURER
+    needed = detector.sure_score if best < detector.sure_score else best + _SURER * (1.0 - best)
     small = _small(image)
     for clockwise_deg in TURNS_DEG:
         if not detector.glance(turned(small, clockwise_deg)):
             continue
         other = detector.detect(turned(image, clockwise_deg))
-        if _best(other) >= max(needed, _best(found)):
+        if _best(other) >= needed:
+            needed = _best(other)
             found, upright_deg = _turned_back(other, clockwise_deg, image.shape), clockwise_deg
     return found, upright_deg
 
