@@ -164,7 +164,9 @@ def _check_fit(
     if options.interval_s is not None and not videos:
         raise UsageError("--every and --fps thin out videos, and no input is one")
     if options.rotate_deg and not videos:
-        raise UsageError("--rotate turns videos, and no input is one; turn photos with another program")
+        raise UsageError(
+            "--rotate turns videos, and no input is one; photos on their sides are read as upright ones without it"
+        )
     if (options.start_s or options.end_s is not None) and not videos:
         raise UsageError("--start and --end are seconds of a video, and no input is one")
     if kind == "video" and (videos != 1 or photos):

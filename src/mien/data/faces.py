@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +17,14 @@ from mien.data.dataset import Dataset
 from mien.data.info import METADATA_KEY, TRAIN, open_parquet
 from mien.data.layouts import Item, ReadOptions, find_layout
 from mien.data.layouts.names import split_name
-from mien.data.pixels import cut_face, decode_gray, fit_square
+from mien.data.pixels import cut_face, fit_square
+from mien.data.stored import DatasetRows, Image, IntArray, ItemRows, Stored, decode_stored
 from mien.errors import InputError, UsageError
 from mien.progress import Progress
-from mien.source.image import decode_image
 
 __all__ = ["Faces", "find_training", "is_dataset", "open_faces", "open_training"]
 
 _CHUNK = 1024
-Image = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
-# What is stored of a face: an image file's bytes or pixels, its box there, and its name for errors.
-Stored = tuple[bytes | Image, Sequence[float] | None, str]
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ class Faces:
         """
         with _readable(self.source):
             stored = self._fetch(self.rows[index])
-        return [cut_face(_decode(pixels, where, color), box) for pixels, box, where in stored]
+        return [cut_face(decode_stored(pixels, where, color), box) for pixels, box, where in stored]
 
     def squares(self, side_px: int = 48, progress: Progress | None = None) -> Image:
         """All faces as gray squares, as `mien.data.copies` compares them: uint8 of shape (N, side_px, side_px).
@@ -291,29 +286,11 @@ def _open_dataset(path: Path, choose: Callable[[Mapping[str, int]], str], attrib
         leaked=leaked[rows] if known else None,
         leaked_exactly=None,
         leaked_by="the dataset's column 'leaked'" if known else "",
-        _fetch=_DatasetRows(dataset),
+        _fetch=DatasetRows(dataset),
         rows=rows,
         attributes={name: dataset.attributes[name][rows] for name in attributes},
         groups=dataset.row_groups()[rows],
     )
-
-
-class _DatasetRows:
-    """What is stored of some rows of a dataset; a copy in another process opens the file again."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self._boxes = dataset.column("box_xyxy")
-        self._names = dataset.names()
-        self._lock = threading.Lock()
-
-    def __call__(self, index: IntArray) -> list[Stored]:
-        with self._lock:  # pyarrow does not promise that several threads may read one file
-            encoded = self._dataset.encoded(index)
-        return [(encoded[row] or b"", self._boxes[row], self._names[row]) for row in index.tolist()]
-
-    def __reduce__(self) -> tuple[type[_DatasetRows], tuple[Dataset]]:
-        return _DatasetRows, (self._dataset,)
 
 
 def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tuple[str, ...]) -> Faces:
@@ -339,30 +316,12 @@ def _open_layout(path: Path, choose: Callable[[Mapping[str, int]], str], attribu
         leaked=None,
         leaked_exactly=None,
         leaked_by="",
-        _fetch=_ItemRows(items),
+        _fetch=ItemRows(items),
         rows=np.arange(len(items)),
         attributes={
             name: np.array([(item.attributes or {}).get(name, "") for item in items], np.str_) for name in attributes
         },
     )
-
-
-class _ItemRows:
-    """What is stored of some rows of a layout; can be sent to another process."""
-
-    def __init__(self, items: list[Item]) -> None:
-        self._items = items
-
-    def __call__(self, index: IntArray) -> list[Stored]:
-        return [_stored(self._items[row]) for row in index.tolist()]
-
-
-def _stored(item: Item) -> Stored:
-    pixels = item.load()
-    if item.box_shares is None:
-        return pixels, item.box_xyxy, item.where
-    image = _decode(pixels, item.where, color=False)
-    return pixels, item.box_on(image), item.where
 
 
 def _evaluation_split(counts: Mapping[str, int], wanted: str | None, source: str, option: str) -> str:
@@ -393,13 +352,3 @@ def _training_split(counts: Mapping[str, int], source: str) -> str:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({count:,} rows)" for name, count in counts.items())
-
-
-def _decode(pixels: bytes | Image, where: str, color: bool) -> Image:
-    if isinstance(pixels, bytes):
-        return decode_image(pixels, where).image if color else decode_gray(pixels, where)
-    if pixels.ndim == 3 and not color:
-        import cv2
-
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-    return pixels

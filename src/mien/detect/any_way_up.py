@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.detect.base import Detections, Detector, FloatArray, ImageArray, TurningDetector
+from mien.detect.base import Detections, Detector, FloatArray, ImageArray, UprightDetector
 from mien.detect.image import resize
 from mien.opencv import turned
 
@@ -29,7 +29,7 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
     Parameters
     ----------
     detector : Detector
-        One that is no `mien.detect.base.TurningDetector` only sees the photo as it is.
+        One that is no `mien.detect.base.UprightDetector` only sees the photo as it is.
     image : uint8 array of shape (H, W) or (H, W, 3)
 
     Returns
@@ -42,7 +42,7 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
     """
     found, upright_deg = detector.detect(image), 0
     best = _best(found)
-    if not isinstance(detector, TurningDetector) or best >= detector.upright_score:
+    if not isinstance(detector, UprightDetector) or best >= detector.upright_score:
         return found, upright_deg
     needed = detector.sure_score if best < detector.sure_score else best + _SURER * (1.0 - best)
     small = _small(image)

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector", "TurningDetector"]
+__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector", "UprightDetector"]
 
 MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
 """The order of the five landmarks of a mirrored face: left and right change places."""
@@ -87,8 +87,8 @@ class Detector(Protocol):
 
 
 @runtime_checkable
-class TurningDetector(Detector, Protocol):
-    """A detector to which photos are shown turned, too, where no face stands upright (`mien.detect.any_way_up`).
+class UprightDetector(Detector, Protocol):
+    """A detector whose scores tell upright photos; others are shown to it turned, too (`mien.detect.any_way_up`).
 
     Attributes
     ----------

@@ -182,7 +182,7 @@ class MienDetector:
         return self._search(image, self._min_face_px)
 
     def glance(self, image: ImageArray) -> bool:
-        """Whether a face shows in a small version of a photo: see `mien.detect.base.TurningDetector`."""
+        """Whether a face shows in a small version of a photo: see `mien.detect.base.UprightDetector`."""
         check_image(image)
         return len(self._search(image, None)) > 0
 

@@ -43,7 +43,7 @@ YUNET_SETTINGS = PyramidSettings(
     auto_max_area_px=1280.0 * 960.0,
 )
 SCORE_THRESHOLD = 0.7
-# See `mien.detect.base.TurningDetector`. The second is reached by 86 % of photos as they stand, by 2 % of those on
+# See `mien.detect.base.UprightDetector`. The second is reached by 86 % of photos as they stand, by 2 % of those on
 # their heads, by none of those on their sides (benchmarks/turned_photos.py).
 SURE_SCORE, UPRIGHT_SCORE = 0.85, 0.9
 DEFAULT_MIN_FACE_PX = 20.0
@@ -141,7 +141,7 @@ class YuNetDetector:
         return self._search(image, self._min_face_px)
 
     def glance(self, image: ImageArray) -> bool:
-        """Whether a face shows in a small version of a photo: see `mien.detect.base.TurningDetector`."""
+        """Whether a face shows in a small version of a photo: see `mien.detect.base.UprightDetector`."""
         check_image(image)
         return len(self._search(image, None)) > 0
 

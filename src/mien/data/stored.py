@@ -1,0 +1,76 @@
+"""What is stored of labelled faces: read row by row, from a dataset of mien's own or from any layout."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.data.layouts import Item
+from mien.data.pixels import decode_gray
+from mien.source.image import decode_image
+
+__all__ = ["DatasetRows", "Image", "IntArray", "ItemRows", "Stored", "decode_stored"]
+
+Image = npt.NDArray[np.uint8]
+IntArray = npt.NDArray[np.int64]
+# What is stored of a face: an image file's bytes or pixels, its box there, and its name for errors.
+Stored = tuple[bytes | Image, Sequence[float] | None, str]
+
+
+class DatasetRows:
+    """What is stored of some rows of a dataset; a copy in another process opens the file again."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._boxes = dataset.column("box_xyxy")
+        self._names = dataset.names()
+        self._lock = threading.Lock()
+
+    def __call__(self, index: IntArray) -> list[Stored]:
+        """Read rows of the dataset, by their numbers."""
+        with self._lock:  # pyarrow does not promise that several threads may read one file
+            encoded = self._dataset.encoded(index)
+        return [(encoded[row] or b"", self._boxes[row], self._names[row]) for row in index.tolist()]
+
+    def __reduce__(self) -> tuple[type[DatasetRows], tuple[Dataset]]:
+        return DatasetRows, (self._dataset,)
+
+
+class ItemRows:
+    """What is stored of some rows of a layout; can be sent to another process."""
+
+    def __init__(self, items: list[Item]) -> None:
+        self._items = items
+
+    def __call__(self, index: IntArray) -> list[Stored]:
+        """Read items, by their numbers."""
+        return [_stored(self._items[row]) for row in index.tolist()]
+
+
+def _stored(item: Item) -> Stored:
+    pixels = item.load()
+    if item.box_shares is None:
+        return pixels, item.box_xyxy, item.where
+    image = decode_stored(pixels, item.where, color=False)
+    return pixels, item.box_on(image), item.where
+
+
+def decode_stored(pixels: bytes | Image, where: str, color: bool) -> Image:
+    """The whole image: gray (H, W), or in colour BGR (H, W, 3) or gray, as it is stored.
+
+    Raises
+    ------
+    InputError
+        If it is damaged; `where` names it.
+    """
+    if isinstance(pixels, bytes):
+        return decode_image(pixels, where).image if color else decode_gray(pixels, where)
+    if pixels.ndim == 3 and not color:
+        import cv2
+
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
+    return pixels
