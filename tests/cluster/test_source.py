@@ -19,7 +19,7 @@ from mien.cluster import source as listed
 from mien.cluster.load import load_images
 from mien.cluster.options import BatchOptions
 from mien.cluster.source import Source, cut_parts, list_sources
-from mien.errors import UsageError
+from mien.errors import MienWarning, UsageError
 
 
 def plan(address, **options):
@@ -63,6 +63,21 @@ def test_a_folder_gives_its_photos_in_order_with_keys_below_it(album):
     assert keys[-1] == "sub/photo35.jpg"
     assert sources[0] == Source("photo", "photo01.jpg", str(album / "photo01.jpg"))
     assert len({*keys}) == len(keys)
+
+
+def test_the_clip_of_a_live_photo_is_no_video_of_its_own(tmp_path, memory):
+    """As for `mien recognize`; it was read as a video, and each of its frames gave rows."""
+    for name in ("deep/IMG_1.HEIC", "deep/IMG_1.MOV", "IMG_2.jpeg", "IMG_2.mov", "IMG_3.mov"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        memory.pipe(f"/album/{name}", b"")
+    expected = ["IMG_2.jpeg", "IMG_3.mov", "deep/IMG_1.HEIC"]
+    for address in (tmp_path, "memory://album", f"{tmp_path}/**", "memory://album/**"):
+        with pytest.warns(MienWarning, match=r"2 \.mov left out"):
+            assert sorted(source.key for source in plan(address)) == expected
+    assert [source.key for source in plan(tmp_path / "**" / "*.MOV")] == ["deep/IMG_1.MOV"]
+    (tmp_path / "list.txt").write_text("IMG_2.jpeg\nIMG_2.mov\n")
+    assert [source.key for source in plan(tmp_path / "list.txt")] == ["IMG_2.jpeg", "IMG_2.mov"]
 
 
 def test_a_pattern_and_a_single_photo(album):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mien.errors import InputError
+from mien.errors import InputError, MienWarning
 from mien.source import SourceFile, expand_inputs
 from mien.source.expand import OutputFolder, count_videos
 
@@ -32,6 +32,15 @@ def test_patterns(album):
     assert names(expand_inputs([f"{album}/*.jpg"])) == ["b.jpg", "ü.jpg"]
     assert names(expand_inputs([f"{album}/**/*.webp"])) == ["c.webp"]
     assert names(expand_inputs([f"{album}/*.gif"])) == ["the pattern matches no file"]
+
+
+def test_the_clip_of_a_live_photo_is_no_video_of_its_own(tmp_path):
+    for name in ("1.HEIC", "1.MOV", "2.jpg", "2.mov", "3.mov", "4.jpg", "4.mp4", "5.MOV", "5.png"):
+        (tmp_path / name).touch()
+    with pytest.warns(MienWarning, match=r"2 \.mov left out"):
+        found = names(expand_inputs([f"{tmp_path}/*"]))
+    assert found == ["1.HEIC", "2.jpg", "3.mov", "4.jpg", "4.mp4", "5.MOV", "5.png"]
+    assert names(expand_inputs([f"{tmp_path}/*.mov", f"{tmp_path}/1.MOV"])) == ["2.mov", "3.mov", "1.MOV"]
 
 
 def test_a_named_file_is_read_whatever_its_suffix(album):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.terminal import EXIT_INTERRUPTED, open_console, print_json, say
+from mien.cli.terminal import EXIT_INTERRUPTED, open_console, print_json, say, warnings_shown
 from mien.cluster.options import BatchOptions
 from mien.errors import UsageError
 from mien.shell import shell_words
@@ -69,7 +69,7 @@ def batch(
     from mien.cluster.page import summary_page
     from mien.cluster.run import run_batch
 
-    with _Progress(console, shown=not json) as progress:
+    with warnings_shown(), _Progress(console, shown=not json) as progress:
         try:
             destination = run_batch(source, dest, options, planned=progress.planned, part_done=progress.part_done)
         except KeyboardInterrupt:

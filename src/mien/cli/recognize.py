@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.terminal import counted, open_console, say, written
+from mien.cli.terminal import counted, open_console, say, warnings_shown, written
 from mien.errors import InputError, UsageError
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions
@@ -89,7 +89,9 @@ def recognize(
         raise UsageError("--include-empty adds rows to what is written; add --json or --out FILE")
     drawn, kind = (None, None) if draw is None else (Path(draw), drawn_kind(draw))
     output = None if draw is None or kind != "folder" else OutputFolder(draw)
-    photos, videos = _photos_and_videos(expand_inputs(inputs, recursive, output))
+    with warnings_shown():
+        found = expand_inputs(inputs, recursive, output)
+    photos, videos = _photos_and_videos(found)
     _check_fit(video_options, drawn, kind, timeline, len(videos), len(photos))
     if output is not None and output.left_out:
         say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mien.cluster.options import BatchOptions
 from mien.cluster.storage import forward, is_local, local_path, open_address, reason, split_address
 from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys, slashes
 from mien.errors import InputError, UsageError
-from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name
+from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name, without_live_clips
 
 __all__ = ["Source", "cut_parts", "list_sources"]
 
@@ -67,6 +68,11 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
     ------
     UsageError
         If it cannot be opened, or names nothing to read.
+
+    Warns
+    -----
+    MienWarning
+        If a folder or pattern gives Live Photos: their clips are left out.
     """
     suffix = address.rpartition(".")[2].lower()
     found: Iterable[Source]
@@ -75,6 +81,7 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
             found = _named_in_list(address, options)
         else:
             files = _files(address, tables=options.column is not None)
+            files = without_live_clips(files, itemgetter(1), address)
             found = (source for key, place in files for source in _of_file(key, place, options))
         # A folder names nothing twice; a list may, and is remembered as eight bytes a key.
         listed = suffix in ("txt", "csv", "tsv", "parquet")

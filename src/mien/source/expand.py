@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.errors import InputError
-from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name
+from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name, without_live_clips
 
 __all__ = ["OutputFolder", "SourceFile", "count_videos", "expand_inputs"]
 
@@ -75,6 +75,11 @@ def expand_inputs(
         Look into the subfolders of folders too.
     output : OutputFolder, optional
         Left out of what folders and patterns hold; what that cost is noted in it.
+
+    Warns
+    -----
+    MienWarning
+        If a pattern matches Live Photos: their clips are left out.
     """
     found: list[SourceFile | InputError] = []
     seen: set[str] = set()
@@ -98,6 +103,7 @@ def _expand(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
         if output is not None and output.is_below(_fixed_part(name)):
             output.left_out.extend(match for match in matches if output.holds(match))
             matches = [match for match in matches if not output.holds(match)]
+        matches = list(without_live_clips(matches, str, name))
         files: list[SourceFile | InputError] = [SourceFile(match, Path(match).name) for match in matches]
         return files or [InputError(name, "the pattern matches no file")]
     return [SourceFile(name, Path(name).name)]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import glob
+import itertools
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from mien.errors import UsageError
+from mien.errors import UsageError, warn
 from mien.source.container import read_container
 
 __all__ = [
@@ -24,7 +27,10 @@ __all__ = [
     "is_video",
     "shown_name",
     "why_unreadable",
+    "without_live_clips",
 ]
+
+_F = TypeVar("_F")
 
 HIDDEN = (".", "@eaDir")
 """How names begin that are passed over in folders: hidden ones, and the folders in which Synology's disks keep
@@ -45,6 +51,8 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 """Files of these suffixes are videos; others are told by their first bytes."""
+
+_LIVE_PHOTO_SUFFIXES = frozenset((".heic", ".heif", ".jpg", ".jpeg"))
 
 _NETWORK = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "http", "https"))
 _LONG = 1000
@@ -92,6 +100,38 @@ def is_video(name: str) -> bool:
         return True
     # A pipe must not be looked into: what is read from it here would be missing later.
     return suffix not in IMAGE_SUFFIXES and Path(name).is_file() and bool(read_container(name).kind)
+
+
+def without_live_clips(files: Iterable[_F], path_of: Callable[[_F], str], named: str) -> Iterator[_F]:
+    """What a folder or a pattern gives, without the clips of a second or two that iPhones keep with Live Photos.
+
+    They are told by their names: IMG_1.MOV beside IMG_1.HEIC. A `mien.errors.MienWarning` says how many there were;
+    where clips are named without their photos, as by ``*.mov``, they stay.
+
+    Parameters
+    ----------
+    files : iterable
+        Sorted by name within each folder.
+    path_of : callable
+        Gives the path of one of them.
+    named : str
+        The folder or pattern.
+    """
+    left_out = 0
+    for _, group in itertools.groupby(files, lambda file: os.path.splitext(path_of(file))[0]):  # noqa: PTH122
+        alike = list(group)
+        suffixes = [os.path.splitext(path_of(file))[1].lower() for file in alike]  # noqa: PTH122
+        has_photo = len(alike) > 1 and not _LIVE_PHOTO_SUFFIXES.isdisjoint(suffixes)
+        for file, suffix in zip(alike, suffixes, strict=True):
+            if has_photo and suffix == ".mov":
+                left_out += 1
+            else:
+                yield file
+    if left_out:
+        warn(
+            f"{shown_name(named)}: {left_out:,} .mov left out, each beside a photo of its name, as the clips of Live "
+            "Photos are; a pattern that ends in .mov names them"
+        )
 
 
 def ffmpeg_name(path: str | os.PathLike[str]) -> str:
