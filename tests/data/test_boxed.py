@@ -133,6 +133,29 @@ def test_splits_of_voc_in_lists(tmp_path):
         assert (summary.layout, faces_of(dataset)) == ("voc", FACES)
 
 
+@pytest.mark.parametrize(("folder", "line"), [("sub", '"sub/{name} 1"'), (".", "{name} 1.jpg"), (".", "{name} 1  1")])
+def test_splits_of_voc_as_cvat_lists_them(tmp_path, folder, line):
+    """Photos of its list for validation were training photos: only 'val' was read, and only names without blanks."""
+    source = disk.write_voc(tmp_path / "set", f"Annotations/{folder}", f"JPEGImages/{folder}")
+    for kind, ending in (("Annotations", "xml"), ("JPEGImages", "jpg")):
+        for name in "abc":
+            (source / kind / folder / f"{name}.{ending}").rename(source / kind / folder / f"{name} 1.{ending}")
+    lists = source / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for split, names in (("train", "ab"), ("validation", "c"), ("happy_train", "c"), ("trainval", "abc")):
+        (lists / f"{split}.txt").write_text("".join(line.format(name=name) + "\n" for name in names))
+    dataset, _ = import_dataset(source, tmp_path / "out.parquet")
+    assert faces_of(dataset) == FACES
+
+
+@pytest.mark.parametrize("place", ["{kind}/train/happy", "train/{kind}/happy", "train/happy"])
+def test_boxes_of_voc_in_class_folders_are_faces_and_not_their_photos(tmp_path, place):
+    source = disk.write_voc(tmp_path / "set", place.format(kind="annotations"), place.format(kind="images"))
+    disk.write_photo(source / place.format(kind="images").replace("happy", "sad") / "d.jpg", 1)
+    dataset, summary = import_dataset(source, tmp_path / "out.parquet")
+    assert (summary.layout, len(dataset), dataset.labels) == ("voc", 3, ("angry", "happy"))
+
+
 def test_polygons_and_scores_of_yolo(tmp_path):
     source = disk.write_yolo(tmp_path / "set")
     lines = [

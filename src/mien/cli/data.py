@@ -207,7 +207,7 @@ def photos(
         typer.Argument(
             metavar="SOURCE",
             help="Photos with boxed faces: .parquet, a .txt list as WIDER FACE has it, a .json file (or a folder of "
-            "some) as COCO has it, a folder with images/ and labels/ as YOLO has it, or one with .xml files as Pascal "
+            "some) as COCO has it, a folder with a .txt file a photo as YOLO has it, or one with .xml files as Pascal "
             "VOC has it.",
         ),
     ],

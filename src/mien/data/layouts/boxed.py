@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from mien.data.layouts.base import Contents, Item, ReadOptions
 from mien.data.layouts.names import class_name, known_class, ordered_classes, own_classes
 from mien.errors import InputError
 
-__all__ = ["Box", "BoxedPhoto", "is_face", "read_boxed"]
+__all__ = ["READERS", "Box", "BoxedPhoto", "is_face", "read_boxed"]
 
 _NO_BOX = "left out for having no box"
 _DOUBTFUL = "left out as crowds or difficult ones, as their labels say"
@@ -67,6 +67,10 @@ class BoxedPhoto:
     classes: frozenset[str] = frozenset()
 
 
+READERS: dict[str, Callable[[Path], Iterable[BoxedPhoto | InputError]]] = {}
+"""What reads the photos of a file or folder, by the name of the layout."""
+
+
 def is_face(name: str) -> bool:
     """Whether a class is that of faces, by its name: ``face``, ``Faces``, ``Human face``, ..."""
     return re.sub(r"[^a-z]", "", name.lower()).removeprefix("human").removesuffix("s") == "face"
@@ -102,7 +106,7 @@ def read_boxed(path: Path, photos: Iterable[BoxedPhoto | InputError], options: R
     # Expressions that are listed, as a part of the dataset may lack one. Of other classes only those that occur: COCO's
     # lists hold names of groups, too.
     labels = ordered_classes(known_class(name, classes) for name in (names if own else names | listed))
-    _require_classes(path, names, labels)
+    _require_classes(path, names, labels, {row[0].name for row in rows if not isinstance(row, InputError)})
     return Contents(
         labels=labels,
         items=_items(rows, labels, classes),
@@ -112,17 +116,22 @@ def read_boxed(path: Path, photos: Iterable[BoxedPhoto | InputError], options: R
     )
 
 
-def _require_classes(path: Path, names: set[str], labels: tuple[str, ...]) -> None:
+def _require_classes(path: Path, names: set[str], labels: tuple[str, ...], photos: Iterable[str]) -> None:
+    folders = {part for photo in photos for part in PurePath(photo).parts[:-1]}
+    named = sum(known_class(folder, {}) is not None for folder in folders) > 1
+    instead = ", and --layout folders takes the names of the folders for the classes of whole photos" if named else ""
     if names and all(is_face(name) for name in names):
         raise InputError(
             str(path),
-            "its boxes say where faces are, and no expressions; 'mien data photos' reads such photos, for detectors",
+            "its boxes say where faces are, and no expressions; 'mien data photos' reads such photos, for detectors"
+            f"{instead}",
         )
     if names and not labels:
         raise InputError(
             str(path),
             f"the classes of its boxes have no known names ({', '.join(sorted(names)[:8])}); say in their order what "
-            "they mean: 'mien data import --classes angry,disgust,...'",
+            "they mean: 'mien data import --classes angry,disgust,...'"
+            f"{instead}",
         )
 
 

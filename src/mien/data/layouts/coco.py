@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.layouts.base import Contents, ReadOptions, register
-from mien.data.layouts.boxed import Box, BoxedPhoto, read_boxed
+from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.names import split_of_file
 from mien.data.layouts.places import beside, folders_in
 from mien.errors import InputError
@@ -51,8 +51,7 @@ class Coco:
         if not files:
             raise InputError(str(path), f"has no .json file as COCO has it; expected {self.summary}")
         root = path if path.is_dir() else path.parent
-        photos = (photo for file in files for photo in coco_photos(file, root, options.images))
-        return read_boxed(path, photos, options)
+        return read_boxed(path, _photos(files, root, options.images), options)
 
 
 def coco_files(path: Path) -> list[Path]:
@@ -71,6 +70,10 @@ def _files_of(base: Path) -> set[Path]:
 def _split(file: Path) -> str:
     """The split that the file's name speaks of, or the folder of one whose name says nothing."""
     return split_of_file(file.resolve().parent if file.name in _OF_A_SPLIT else file)
+
+
+def _photos(files: list[Path], root: Path, images: Path | None = None) -> Iterator[BoxedPhoto | InputError]:
+    return (photo for file in files for photo in coco_photos(file, root, images))
 
 
 def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[BoxedPhoto | InputError]:
@@ -135,3 +138,4 @@ def _load(listing: Path, name: str, images: Path | None) -> bytes:
 
 
 register(Coco())
+READERS[Coco.name] = lambda root: _photos(coco_files(root), root)

@@ -6,11 +6,14 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from itertools import chain, islice
+from pathlib import Path, PurePath
 
 from mien.data.layouts.base import LAYOUTS, Contents, DamagedFolderError, Item, ReadOptions, register
+from mien.data.layouts.boxed import READERS, BoxedPhoto
 from mien.data.layouts.names import class_name, known_class, ordered_classes, split_name, spoken_split
 from mien.data.layouts.places import (
+    DEEPEST,
     PASSED_OVER,
     folders_in,
     images_below,
@@ -20,16 +23,15 @@ from mien.data.layouts.places import (
     unreadable,
     walk,
 )
-from mien.errors import InputError
+from mien.errors import InputError, MienError
 from mien.files import utf8_text
 from mien.labels import EXPRESSIONS
 
-__all__ = ["DEEPEST", "ClassFolders"]
+__all__ = ["ClassFolders"]
 
 _JUNK = ("Thumbs.db", "desktop.ini")
+_LOOKED_AT = 200
 _DISK_CHECK = "lost+found"  # at the root of a disk, and readable for few
-DEEPEST = 4
-"""How many levels down class folders are looked for."""
 
 
 class ClassFolders:
@@ -42,8 +44,11 @@ class ClassFolders:
     summary = "folders named by class, with train, test or other folders above them or not"
 
     def matches(self, path: Path) -> bool:
-        """A folder in which, four levels down at most, at least two folders are named by expressions."""
-        return path.is_dir() and bool(_class_parents(path, {}))
+        """A folder in which, four levels down at most, at least two folders are named by expressions.
+
+        Unless labels tell of boxes in the photos of these folders: then not the photo is a face, but what is in a box.
+        """
+        return path.is_dir() and bool(_class_parents(path, {})) and not _is_boxed(path)
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read all class folders in the order of their names."""
@@ -140,6 +145,21 @@ def _outside(root: Path, class_folders: Collection[Path]) -> Iterator[Path]:
             if not name.startswith(PASSED_OVER) and name != _DISK_CHECK and own / name not in class_folders
         )
         yield from (own / name for name in sorted(names) if not name.startswith(".") and is_image(name))
+
+
+def _is_boxed(root: Path) -> bool:
+    """Whether a class folder has one of the first photos of which YOLO's, COCO's or VOC's labels tell boxes."""
+    photos = (islice(read(root), _LOOKED_AT) for name, read in READERS.items() if LAYOUTS[name].matches(root))
+    try:
+        return any(map(_boxed_in_class_folder, chain.from_iterable(photos)))
+    except MienError:  # which the reader of this layout tells
+        return True
+
+
+def _boxed_in_class_folder(photo: BoxedPhoto | InputError) -> bool:
+    if isinstance(photo, InputError) or not photo.boxes:
+        return False
+    return any(known_class(part, {}) is not None for part in PurePath(photo.name).parts[:-1])
 
 
 def _class_parents(root: Path, classes: Mapping[str, str]) -> list[Path]:

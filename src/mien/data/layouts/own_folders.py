@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 
 from mien.data.layouts.base import Contents, ReadOptions, register
-from mien.data.layouts.folders import DEEPEST, ClassFolders
+from mien.data.layouts.folders import ClassFolders
 from mien.data.layouts.names import split_name, spoken_split
-from mien.data.layouts.places import folders_in, images_below, images_in, named_split
+from mien.data.layouts.places import DEEPEST, folders_in, images_below, images_in, named_split
 from mien.files import utf8_text
 
 __all__ = ["OwnFolders"]

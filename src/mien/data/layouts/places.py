@@ -13,6 +13,7 @@ from mien.source.image import read_file
 from mien.source.name import HIDDEN, IMAGE_SUFFIXES
 
 __all__ = [
+    "DEEPEST",
     "PASSED_OVER",
     "beside",
     "folders_in",
@@ -27,6 +28,9 @@ __all__ = [
 
 PASSED_OVER = (*HIDDEN, "__")
 """How the names of folders begin that are not looked into: hidden ones, and those that macOS packs into archives."""
+
+DEEPEST = 4
+"""How many levels down folders of classes, or of photos, are looked for."""
 
 
 def named_split(root: Path, folder: Path) -> str | None:

@@ -5,6 +5,7 @@ http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html describes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -12,19 +13,22 @@ from pathlib import Path, PurePath, PureWindowsPath
 from xml.etree import ElementTree
 
 from mien.data.layouts.base import Contents, ReadOptions, read_listing, register
-from mien.data.layouts.boxed import Box, BoxedPhoto, read_boxed
+from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.names import split_name
-from mien.data.layouts.places import load_image, named_split
+from mien.data.layouts.photo_lists import PhotoLists, path_parts
+from mien.data.layouts.places import is_image, load_image, named_split
 from mien.errors import InputError
 
 __all__ = ["Voc", "is_voc", "voc_photos"]
 
-_PLACES = ("*.xml", "*/*.xml", "*/*/*.xml")
-"""Beside the photos, in Annotations/, in folders of splits, or of years (VOCdevkit/VOC2012/Annotations)."""
+_PLACES = ("*.xml", "*/*.xml", "*/*/*.xml", "*/*/*/*.xml")
+"""Beside the photos, in Annotations/, in folders of splits or classes, or of years (VOCdevkit/VOC2012/Annotations)."""
 _PHOTOS = (".", "JPEGImages", "images", "Images")
 _ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _LOOKED_AT = 20
+_FLAG = re.compile(r"\s+-?[01]$")
+"""Behind names in some lists: whether the object that a list is of is in the photo."""
 
 
 class Voc:
@@ -38,7 +42,7 @@ class Voc:
     summary = "an .xml file a photo as Pascal VOC has them: beside the photos, or in Annotations/"
 
     def matches(self, path: Path) -> bool:
-        """A folder with XML files of annotations, two folders down at most."""
+        """A folder with XML files of annotations, three folders down at most."""
         return path.is_dir() and is_voc(path)
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
@@ -73,7 +77,8 @@ def voc_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
             yield InputError(called, error.problem)
             continue
         name = image.relative_to(path).as_posix() if image.is_relative_to(path) else image.name
-        split = splits.get(file.stem) or split_name(named_split(path, file.parent) or "train")
+        listed = splits.splits((*file.parent.relative_to(path).parts, file.stem))
+        split = listed.pop() if len(listed) == 1 else split_name(named_split(path, file.parent) or "train")
         yield BoxedPhoto(name, split, partial(load_image, image, name), list(_boxes(annotation, called)))
 
 
@@ -122,8 +127,9 @@ def _image(file: Path, annotation: ElementTree.Element) -> Path:
     home = file.parent
     bases = (home, home.parent, home.parent.parent)
     places = [base / name for base in bases for name in _PHOTOS]
-    # As annotations/train/1.xml and images/train/1.jpg.
-    places += [base / name / home.name for base in bases[1:] for name in _PHOTOS]
+    # As annotations/train/happy/1.xml and images/train/happy/1.jpg.
+    inner = [(base, home.parts[len(base.parts) + 1 :]) for base in home.parents[:3]]
+    places += [base.joinpath(name, *parts) for base, parts in inner for name in _PHOTOS]
     endings = dict.fromkeys((PurePath(told).suffix, *_ENDINGS))
     for name in (*(file.stem + ending for ending in endings if ending), told):
         for place in places:
@@ -134,15 +140,21 @@ def _image(file: Path, annotation: ElementTree.Element) -> Path:
     )
 
 
-def _listed(root: Path) -> dict[str, str]:
-    """The split of each photo that a list such as ``ImageSets/Main/val.txt`` names, by its name without an ending."""
-    found: dict[str, str] = {}
-    for name in ("train", "val", "test"):
-        for place in (f"ImageSets/Main/{name}.txt", f"*/ImageSets/Main/{name}.txt"):
-            for file in sorted(root.glob(place)):
-                lines = read_listing(file, "a list of photos")
-                found.update((line.split()[0], split_name(name)) for line in lines if line.strip())
+def _listed(root: Path) -> PhotoLists:
+    """The splits of photos, by their names without endings, of lists such as ``ImageSets/Main/val.txt``.
+
+    Those of single classes (``happy_val.txt``) name photos that have no such object, too.
+    """
+    found = PhotoLists()
+    for place in ("ImageSets/Main/*.txt", "*/ImageSets/Main/*.txt"):
+        for file in sorted(root.glob(place)):
+            split = split_name(file.stem)
+            for line in read_listing(file, "a list of photos") if split in ("train", "validation", "test") else ():
+                # CVAT puts names with blanks between quotation marks, and folders before names.
+                name = _FLAG.sub("", line.strip()).strip('"')
+                found.add(path_parts(name.rpartition(".")[0] if is_image(name) else name), split)
     return found
 
 
 register(Voc())
+READERS[Voc.name] = voc_photos

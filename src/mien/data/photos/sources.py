@@ -66,8 +66,8 @@ def find_layout(path: Path, name: str | None = None) -> str:
     raise InputError(
         str(path),
         "its layout is not recognised; expected a .parquet file with images and boxes, a .txt list as WIDER FACE has "
-        "it, a .json file as COCO has it (or a folder of such), a folder with images/ and labels/ as YOLO has it, or a "
-        "folder with an .xml file for each photo as Pascal VOC and LabelImg have it",
+        "it, a .json file as COCO has it (or a folder of such), a folder with a .txt file for each photo as YOLO has it "
+        "(in labels/ or beside the photos), or one with an .xml file for each as Pascal VOC and LabelImg have it",
     )
 
 
@@ -163,11 +163,10 @@ def read_coco(path: Path) -> Iterator[Photo | InputError]:
 
 
 def read_yolo(path: Path) -> Iterator[Photo | InputError]:
-    """Folders ``images/`` and ``labels/``: a text file a photo, ``class x y w h`` in shares of the photo a line.
+    """A text file a photo, in ``labels/`` or beside it: ``class x y w h`` in shares of the photo a line.
 
-    Splits are folders inside the two, or (as Roboflow writes it) folders that hold the two. Every class is a face,
-    unless ``data.yaml`` or ``classes.txt`` calls one of several "face": then only that is. A photo without a text file
-    has none.
+    Every class is a face, unless one of several is called "face": then only that is. A photo without a text file has
+    none.
     """
     some = False
     for photo in _labelled(yolo_photos(path), path.name):
