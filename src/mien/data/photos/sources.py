@@ -66,8 +66,8 @@ def find_layout(path: Path, name: str | None = None) -> str:
     raise InputError(
         str(path),
         "its layout is not recognised; expected a .parquet file with images and boxes, a .txt list as WIDER FACE has "
-        "it, a .json file as COCO has it (or a folder of such), a folder with a .txt file for each photo as YOLO has it "
-        "(in labels/ or beside the photos), or one with an .xml file for each as Pascal VOC and LabelImg have it",
+        "it, a .json file as COCO has it (or a folder of some), a folder with a .txt file for each photo as YOLO has "
+        "it (in labels/ or beside the photos), or one with an .xml file for each as Pascal VOC and LabelImg have it",
     )
 
 
