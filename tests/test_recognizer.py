@@ -74,17 +74,25 @@ def test_a_photo_on_its_side_is_read_as_an_upright_one(astronaut_bgr):
         reading = mien.recognize(photo)
         (face,) = reading.faces
         assert face.probabilities == pytest.approx(upright.probabilities, abs=0.02)
+        assert reading.turned_deg == 360 - clockwise_deg
         assert reading.note == f"upright when turned by {360 - clockwise_deg} degrees clockwise"
         assert reading.size_wh == photo.shape[1::-1]
-        assert mien.recognize(photo, upright=True).note is None
-    assert mien.recognize(astronaut_bgr).note is None
+        as_it_is = mien.recognize(photo, upright=True)
+        assert (as_it_is.note, as_it_is.turned_deg) == (None, 0)
+    as_it_is = mien.recognize(astronaut_bgr)
+    assert (as_it_is.note, as_it_is.turned_deg) == (None, 0)
+
+
+def test_what_is_dropped_as_no_face_shows_no_way_up(astronaut_bgr):
+    reading = mien.recognize(turned(astronaut_bgr, 90), max_not_face=0)
+    assert (reading.faces, reading.note, reading.turned_deg) == ([], None, 0)
 
 
 def test_the_frames_of_a_video_are_taken_as_they_stand(astronaut_bgr):
     """All of a video lies the same way, and is turned by `rotate_deg`; a look at each turn would take its time."""
     frames = [turned(astronaut_bgr, 90)] * 2
     for reading in Recognizer().stream(frames, frame_rate=1):
-        assert (reading.faces, reading.note) == ([], None)
+        assert (reading.faces, reading.note, reading.turned_deg) == ([], None, 0)
 
 
 def test_what_else_is_to_be_said_of_a_turned_photo_stays(astronaut_bgr):

@@ -41,13 +41,15 @@ def test_a_reading_that_makes_no_sense_cannot_be_built():
         make_reading(make_face(), error="broken")
     with pytest.raises(ValueError, match="else than Face"):
         Reading("x", (1, 1), ["happy"])
+    with pytest.raises(ValueError, match="turned_deg is 45; expected 0, 90"):
+        Reading("x", (1, 1), turned_deg=45)
 
 
 @pytest.mark.parametrize(
     "faces", [[], [make_face(track_id=3)], [make_face("sad", 0.9), make_face(score=None, landmarks_xy=())]]
 )
 def test_a_reading_comes_back_from_its_dict(faces):
-    reading = make_reading(*faces, frame=4, time_s=0.125, note="animated", labels=FER7 if faces else ())
+    reading = make_reading(*faces, frame=4, time_s=0.125, turned_deg=90, note="animated", labels=FER7 if faces else ())
     values = json.loads(json.dumps(reading.to_dict()))
     again = Reading.from_dict(values)
     assert again.to_dict() == values
@@ -76,9 +78,9 @@ def test_expression_is_the_most_probable(expression, probability):
 
 def test_dict_has_the_documented_keys_and_is_json():
     record = make_reading(make_face()).to_records()[0]
-    documented = ["source", "frame", "time_s", "track_id", "box_xyxy", "score", "landmarks_xy", "expression"]
+    documented = ["source", "frame", "time_s", "turned_deg", "face", "track_id", "box_xyxy", "score", "landmarks_xy"]
     assert list(record)[: len(documented)] == documented
-    assert {"confidence", "probabilities"} <= set(record)
+    assert {"expression", "confidence", "probabilities"} <= set(record)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
@@ -109,7 +111,7 @@ def test_an_image_without_a_face_has_a_row_only_when_asked():
     assert tuple(row) == columns(FER7)
     for values in (record, row):
         filled = {name: value for name, value in values.items() if value is not None}
-        assert filled == {"source": "photo.jpg", "frame": 4, "time_s": 0.125}
+        assert filled == {"source": "photo.jpg", "frame": 4, "time_s": 0.125, "turned_deg": 0}
     with pytest.raises(ValueError, match=r"Face.from_dict: it is of an image without a face; expected"):
         Face.from_dict(record)
     seen = make_reading(make_face())
@@ -131,6 +133,8 @@ def test_rows_have_the_same_columns_with_and_without_landmarks():
 def test_to_pandas_has_one_row_a_face():
     table = to_pandas([make_reading(make_face(), make_face("sad")), make_reading()])
     assert list(table["expression"]) == ["happy", "sad"]
+    assert list(table["face"]) == [1, 2]
+    assert (table["face"].dtype, table["turned_deg"].dtype) == ("int64", "int64")
     assert make_reading().to_pandas().empty
     one = make_reading(make_face(), make_face("sad"))
     assert to_pandas(one).equals(to_pandas([one]))
@@ -167,7 +171,7 @@ def test_the_table_has_a_row_for_an_image_without_a_face_when_asked():
     assert table.dtypes["expression"] == plain.dtypes["expression"]
     alone = clip[2].to_pandas(include_empty=True)
     assert tuple(alone.columns) == columns(FER7)
-    assert alone.notna().sum(axis=1).tolist() == [3]
+    assert alone.notna().sum(axis=1).tolist() == [4]
     assert clip[3].to_pandas(include_empty=True).empty
 
 

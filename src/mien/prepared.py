@@ -38,6 +38,8 @@ class Prepared:
     ----------
     source, size_wh, index, time_s, note
         Of the image's `Frame`.
+    turned_deg : int
+        As of a `Reading`.
     frame : Frame or None
         The image itself, where it is wanted later.
     detections : Detections or None
@@ -59,6 +61,7 @@ class Prepared:
     error: InputError | None = None
     index: int | None = None
     time_s: float | None = None
+    turned_deg: int = 0
     note: str | None = None
 
     @property
@@ -97,7 +100,7 @@ def prepare_image(
         frame = image if isinstance(image, Frame) else load_image(image, max_megapixels)
     except InputError as error:
         return Prepared(error.source, error=error)
-    note = frame.note
+    turned_deg = 0
     pixels = frame.gray if spec.channels == "gray" else frame.image
     if detector is None:
         detections = None
@@ -108,9 +111,7 @@ def prepare_image(
         if upright or frame.index is not None:
             detections = detector.detect(searched)
         else:
-            detections, upright_deg = detect_any_way_up(detector, searched)
-            if upright_deg:
-                note = "; ".join(filter(None, (note, f"upright when turned by {upright_deg} degrees clockwise")))
+            detections, turned_deg = detect_any_way_up(detector, searched)
         batch = face_batch(pixels, detections.landmarks_xy, spec)
         sides_px = face_sides_px(detections.landmarks_xy, spec)
     return Prepared(
@@ -122,7 +123,8 @@ def prepare_image(
         sides_px=sides_px,
         index=frame.index,
         time_s=frame.time_s,
-        note=note,
+        turned_deg=turned_deg,
+        note=frame.note,
     )
 
 
@@ -173,13 +175,18 @@ def read_prepared(
     for item in group:
         rows = {name: values[start : start + item.faces] for name, values in probabilities.items()}
         start += item.faces
+        faces = list(_faces(item, rows, classifier.card.heads, served, max_not_face)) if item.faces else []
+        # What is no face shows no photo's way up.
+        turned_deg = item.turned_deg if faces else 0
+        turned_note = f"upright when turned by {turned_deg} degrees clockwise" if turned_deg else None
         yield Reading(
             source=item.source,
             size_wh=item.size_wh,
-            faces=list(_faces(item, rows, classifier.card.heads, served, max_not_face)) if item.faces else [],
+            faces=faces,
             frame=item.index,
             time_s=item.time_s,
-            note=item.note,
+            turned_deg=turned_deg,
+            note="; ".join(filter(None, (item.note, turned_note))) or None,
             error=None if item.error is None else item.error.problem,
             labels=served[0].labels,
         )

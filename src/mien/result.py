@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Face", "Reading", "to_pandas"]
 
+WHOLE_COLUMNS = ("frame", "turned_deg", "face", "track_id")
+"""The columns of `Reading.to_rows` that hold whole numbers."""
+
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 """Names of the five landmarks in tables; left and right as one sees them in the image."""
 
@@ -139,6 +142,9 @@ class Reading:
         Number of the frame in its video, from 0; None for photos.
     time_s : float or None
         Time of the frame from the start of its video, in seconds; None for photos.
+    turned_deg : int
+        By how many degrees clockwise the photo was turned to be read upright: 0, 90, 180 or 270. What is said of its
+        faces is said in pixels of the photo as it lies.
     note : str or None
         Something to know about how the input was read, for example that it was animated.
     error : str or None
@@ -152,6 +158,7 @@ class Reading:
     faces: list[Face] = field(default_factory=list, hash=False)
     frame: int | None = None
     time_s: float | None = None
+    turned_deg: int = 0
     note: str | None = None
     error: str | None = None
     labels: tuple[str, ...] = ()
@@ -159,6 +166,8 @@ class Reading:
     def __post_init__(self) -> None:
         if len(self.size_wh) != 2 or min(self.size_wh) < 0:
             raise ValueError(f"Reading.size_wh is {self.size_wh}; expected width and height in pixels")
+        if self.turned_deg not in (0, 90, 180, 270):
+            raise ValueError(f"Reading.turned_deg is {self.turned_deg}; expected 0, 90, 180 or 270")
         if not all(isinstance(face, Face) for face in self.faces):
             raise ValueError("Reading.faces holds something else than Face")
         if self.error is not None and self.faces:
@@ -176,6 +185,7 @@ class Reading:
             "frame": self.frame,
             "time_s": _rounded(self.time_s),
             "size_wh": list(self.size_wh),
+            "turned_deg": self.turned_deg,
             "faces": [face.to_dict() for face in self.faces],
             "note": self.note,
             "error": self.error,
@@ -198,13 +208,16 @@ class Reading:
                 size_wh=tuple(values["size_wh"]),
                 faces=faces,
                 labels=tuple(faces[0].probabilities) if faces else (),
-                **{name: values[name] for name in ("source", "frame", "time_s", "note", "error")},
+                **{name: values[name] for name in ("source", "frame", "time_s", "turned_deg", "note", "error")},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"Reading.from_dict: {_wrong(error)}; expected what Reading.to_dict gives") from error
 
     def to_records(self, *, include_empty: bool = False) -> list[dict[str, Any]]:
-        """One plain dict per face, as in a JSON line: `source`, `frame`, `time_s`, then the face's own values.
+        """One plain dict per face, as in a JSON line.
+
+        First come `source`, `frame`, `time_s` and `turned_deg`; then `face`, its number within the image, from 1 in the
+        order of `faces`; then the face's own values.
 
         Parameters
         ----------
@@ -212,10 +225,15 @@ class Reading:
             Whether an image without a face gives one too, in which all of the face's values are None. An input that
             could not be read gives none.
         """
-        where = {"source": self.source, "frame": self.frame, "time_s": _rounded(self.time_s)}
+        where = {
+            "source": self.source,
+            "frame": self.frame,
+            "time_s": _rounded(self.time_s),
+            "turned_deg": self.turned_deg,
+        }
         if include_empty and not self.faces and self.error is None:
-            return [{**where, **_NO_FACE}]
-        return [{**where, **face.to_dict()} for face in self.faces]
+            return [{**where, "face": None, **_NO_FACE}]
+        return [{**where, "face": number, **face.to_dict()} for number, face in enumerate(self.faces, start=1)]
 
     def to_rows(self, *, include_empty: bool = False) -> list[dict[str, Any]]:
         """One flat dict per face, as in a CSV file: like `to_records`, with a column for each number."""
@@ -270,8 +288,8 @@ class Reading:
 def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = False) -> pandas.DataFrame:
     """A table of the faces of one reading or several, with one row per face.
 
-    The columns are those of `Reading.to_rows`: text, or numbers, with NaN where there is none. `frame` and `track_id`
-    are int64 where all rows have them, as those of videos.
+    The columns are those of `Reading.to_rows`: text, or numbers, with NaN where there is none. `turned_deg` and `face`
+    are int64, and `frame` and `track_id` where all rows have them, as those of videos.
 
     Parameters
     ----------
@@ -301,7 +319,7 @@ def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = Fa
     # What is None in all rows, as the times of photos, and tables without a row would else be of no type, and those of
     # other tables would lose theirs beside them (pandas.concat).
     kinds = {"source": "str", "expression": "str"}
-    kinds |= {name: "int64" for name in ("frame", "track_id") if table[name].notna().all()}
+    kinds |= {name: "int64" for name in WHOLE_COLUMNS if table[name].notna().all()}
     table = table.astype({name: kinds.get(name, "float64") for name in table.columns})
     table["expression"] = table["expression"].where(known)  # before pandas 3 no text became the text "None"
     return table

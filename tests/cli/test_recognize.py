@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.opencv import turned
 from tests.cli.mien_in_process import runner
 
 # As `-m mien`, but a moment's work is enough for a bar (how much it takes otherwise is in test_late_bar.py).
@@ -86,11 +87,25 @@ def test_json_lines_follow_the_contract(astronaut_path):
     done = run("recognize", astronaut_path, "--json")
     (record,) = map(json.loads, done.stdout.splitlines())
     assert {
-        "source", "frame", "time_s", "track_id", "box_xyxy", "score",
+        "source", "frame", "time_s", "turned_deg", "face", "track_id", "box_xyxy", "score",
         "landmarks_xy", "expression", "confidence", "probabilities",
     } <= set(record)  # fmt: skip
     assert record["expression"] == "happy"
     assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_photos_that_lie_on_their_sides_are_said_once(mien, astronaut_bgr, tmp_path):
+    """Each had a line on stderr: thousands of scans flooded it."""
+    for name, clockwise_deg in (("a", 90), ("b", 90), ("c", 0), ("d", 180)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), turned(astronaut_bgr, clockwise_deg))
+    done = mien("recognize", ".", "--json", cwd=tmp_path)
+    records = map(json.loads, done.out.splitlines())
+    assert [(record["source"][2], record["turned_deg"], record["face"]) for record in records] == [
+        ("a", 270, 1), ("b", 270, 1), ("c", 0, 1), ("d", 180, 1),
+    ]  # fmt: skip
+    first, other = done.err.replace("\\", "/").splitlines()
+    assert first == "mien: note: 2 photos, such as ./a.png: upright when turned by 270 degrees clockwise"
+    assert other == "mien: note: ./d.png: upright when turned by 180 degrees clockwise"
 
 
 def test_recursive_out_and_draw(album, tmp_path):

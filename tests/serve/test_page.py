@@ -136,7 +136,7 @@ def test_live_view(open_page):
     with page.expect_download() as download:
         page.locator("#live-csv").click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("source,frame,time_s,track_id,box_x1,")
+    assert lines[0].startswith("source,frame,time_s,turned_deg,face,track_id,box_x1,")
     assert len(lines) > 5
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Start the camera")).to_be_focused()
@@ -251,7 +251,7 @@ def test_photos_are_read_and_the_table_saved(open_page, astronaut_path, tmp_path
     from mien.result import columns
 
     assert head.split(",") == list(columns(FER7))
-    assert row.startswith("astronaut.jpg,,,,")
+    assert row.startswith("astronaut.jpg,,,0,1,,")
     with page.expect_download() as download:
         page.locator("#photo-json").click()
     (record,) = json.loads(download.value.path().read_text(encoding="utf-8"))

@@ -46,12 +46,12 @@ def test_an_image_without_a_face_has_a_row_only_when_asked(tmp_path):
     lines = write(tmp_path / "x.jsonl", include_empty=True).read_text(encoding="utf-8").splitlines()
     found = [json.loads(line) for line in lines]
     assert [record.get("faces") for record in found] == [None, None, 0, None]
-    assert {name for name, value in found[2].items() if value is not None} == {"source", "faces"}
+    assert {name for name, value in found[2].items() if value is not None} == {"source", "turned_deg", "faces"}
     assert list(found[2]) == [*found[0], "faces"]
     with write(tmp_path / "x.csv", include_empty=True).open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 4
-    assert {name: value for name, value in rows[2].items() if value} == {"source": "empty.jpg"}
+    assert {name: value for name, value in rows[2].items() if value} == {"source": "empty.jpg", "turned_deg": "0"}
     assert tuple(rows[2]) == columns(FER7)
     table = parquet.read_table(write(tmp_path / "x.parquet", include_empty=True))
     assert table.schema.remove_metadata() == face_schema(FER7)
@@ -81,6 +81,7 @@ def test_csv(tmp_path):
     assert tuple(rows[0]) == columns(FER7)
     assert [row["source"] for row in rows] == ['bild "ä", 1.jpg'] * 2 + ["clip.mp4"]
     assert [row["expression"] for row in rows] == ["happy", "sad", "fear"]
+    assert [row["face"] for row in rows] == ["1", "2", "1"]
     assert float(rows[2]["time_s"]) == 0.28
     assert rows[1]["score"] == ""
 
@@ -91,6 +92,7 @@ def test_parquet(tmp_path):
     assert tuple(table.column_names) == columns(FER7)
     assert table.column("frame").to_pylist() == [None, None, 7]
     assert table.column("expression").to_pylist() == ["happy", "sad", "fear"]
+    assert table.column("face").to_pylist() == [1, 2, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 

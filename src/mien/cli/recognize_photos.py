@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -28,15 +29,20 @@ class PhotoRun(RecognizeRun):
         """Read the photos; returns how many were read, and how many could not be.
 
         A photo that is known to be unreadable is given as its error. The totals are printed below the table. Where
-        there is no table, notes on single photos go to stderr.
+        there is no table, notes on photos go to stderr at the end, each once: thousands of photos may have the same.
         """
         sinks = [*self.sinks, *self._own_sinks([photo for photo in photos if isinstance(photo, SourceFile)])]
         images = (_image(photo, self.recognizer.max_megapixels) for photo in photos)
         # A single photo gets all threads inside each stage; of many, each gets one.
         threads = 1 if len(photos) == 1 else None
+        notes: dict[str, tuple[str, int]] = {}
         start_s = time.monotonic()
         read = unread = faces = 0
-        with LateBar(self.bar if len(photos) > 1 else None, len(photos), _columns) as bar:
+        with (
+            contextlib.ExitStack() as stack,
+            LateBar(self.bar if len(photos) > 1 else None, len(photos), _columns) as bar,
+        ):
+            stack.callback(_tell, notes)  # after an interruption, too
             for frame, reading in self.recognizer.stream_frames(
                 images, threads=threads, keep_frames=self.draw is not None
             ):
@@ -46,7 +52,8 @@ class PhotoRun(RecognizeRun):
                 else:
                     read += 1
                     if reading.note and self.table is None:
-                        say(f"note: {reading.source}: {reading.note}")
+                        first, count = notes.get(reading.note, (reading.source, 0))
+                        notes[reading.note] = first, count + 1
                 for sink in sinks:
                     sink.write(reading, frame)
                 faces += len(reading.faces)
@@ -79,6 +86,12 @@ def _image(photo: SourceFile | InputError, max_megapixels: float) -> str | Frame
         return decode_image(sys.stdin.buffer.read(), "-", max_megapixels)
     except InputError as error:
         return error
+
+
+def _tell(notes: dict[str, tuple[str, int]]) -> None:
+    """Tell each note once: of the photo it is of, or of how many, and the first."""
+    for note, (first, count) in notes.items():
+        say(f"note: {first}: {note}" if count == 1 else f"note: {count:,} photos, such as {first}: {note}")
 
 
 def _columns() -> list[str | ProgressColumn]:

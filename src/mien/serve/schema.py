@@ -28,8 +28,8 @@ _FACE_EXAMPLE: dict[str, Any] = {
     "unknown": 0.001863,
 }  # fmt: skip
 _READING_EXAMPLE: dict[str, Any] = {
-    "source": "astronaut.jpg", "frame": None, "time_s": None, "size_wh": [512, 512], "faces": [_FACE_EXAMPLE],
-    "note": None, "error": None,
+    "source": "astronaut.jpg", "frame": None, "time_s": None, "size_wh": [512, 512], "turned_deg": 0,
+    "faces": [_FACE_EXAMPLE], "note": None, "error": None,
 }  # fmt: skip
 
 
@@ -61,6 +61,9 @@ class ReadingAnswer(_Strict):
     frame: int | None = Field(description="Number of the frame in a live stream; null for photos.")
     time_s: float | None = Field(description="Seconds since the stream's first frame; null for photos.")
     size_wh: list[int] = Field(min_length=2, max_length=2, description="Width and height in pixels.")
+    turned_deg: Literal[0, 90, 180, 270] = Field(
+        description="By how many degrees clockwise the photo was turned to be read upright."
+    )
     faces: list[FaceAnswer] = Field(description="Empty where there is no face.")
     note: str | None = Field(description="What one should know about how the image was read.")
     error: str | None = Field(description="Why it could not be read; only where several images were sent.")

@@ -20,7 +20,7 @@ from typing import IO, Any
 from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.files import json_text, move_into_place
 from mien.labels import LabelScheme
-from mien.result import Reading, columns
+from mien.result import WHOLE_COLUMNS, Reading, columns
 from mien.shell import is_closed_pipe
 from mien.sink.base import Sink
 from mien.source import Frame
@@ -287,7 +287,7 @@ def face_schema(labels: Sequence[str]) -> Any:
     except ImportError as error:
         raise MissingExtraError("Writing Parquet", "pyarrow", "parquet") from error
     text, whole = pyarrow.string(), pyarrow.int64()
-    kinds = {"source": text, "expression": text, "frame": whole, "track_id": whole}
+    kinds = {"source": text, "expression": text, **dict.fromkeys(WHOLE_COLUMNS, whole)}
     return pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns(labels)])
 
 

@@ -3,8 +3,8 @@
 const POINTS = ["left_eye", "right_eye", "nose", "left_mouth", "right_mouth"];
 
 export function records(reading) {
-  const { source, frame, time_s } = reading;
-  return reading.faces.map((face) => ({ source, frame, time_s, ...face }));
+  const { source, frame, time_s, turned_deg } = reading;
+  return reading.faces.map((face, index) => ({ source, frame, time_s, turned_deg, face: index + 1, ...face }));
 }
 
 function flat(record) {
