@@ -134,9 +134,10 @@ def import_dataset(
     if path.exists() and dest.exists() and path.samefile(dest):
         raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
     classes, attributes = parse_classes(options.classes), parse_attributes(options.attributes)
-    layout = find_layout(path, options.layout, classes)
+    read = ReadOptions(options.votes, options.images, classes, attributes, options.columns)
+    layout = find_layout(path, options.layout, read)
     _require_fit(layout.name, path, dest, options)
-    contents = layout.read(path, ReadOptions(options.votes, options.images, classes, attributes))
+    contents = layout.read(path, read)
     if options.ferplus != "keep" and contents.vote_labels != ferplus.VOTE_LABELS:
         raise UsageError(f"--ferplus {options.ferplus} needs FER+ votes, which {path} has not; give --votes FILE")
     info = _info(path, contents, options)
@@ -151,6 +152,7 @@ def import_dataset(
             source=path.name,
             classes=classes or None,
             attributes=list(contents.attribute_names) or None,
+            columns=options.columns or None,
             ferplus=options.ferplus,
             face_px=options.face_px,
             rows=summary.rows,
@@ -171,6 +173,7 @@ def _require_fit(layout: str, path: Path, dest: Path, options: ImportOptions) ->
 
     require("--classes", options.classes, _OWN_CLASSES)
     require("--attributes", options.attributes, _OWN_COLUMNS)
+    require("--image-column, --label-column and --split-column", options.columns, _OWN_COLUMNS)
     require("--images", options.images, _LISTS)
     if options.images is not None and not options.images.is_dir():
         raise UsageError(f"--images is {options.images}, which is no folder; expected that of the images")

@@ -26,8 +26,8 @@ class ImportOptions:
     )
     classes: str | None = option(
         None,
-        "What the class numbers or names of the source mean: expressions in the order of the numbers "
-        "from 0, or pairs such as 1=surprise,2=fear or wut=angry.",
+        "What the class numbers or names of the source mean: expressions, or classes of your own, in the order of the "
+        "numbers from 0, or pairs such as 1=surprise,2=fear or wut=angry.",
     )
     attributes: str | None = option(
         None,
@@ -35,6 +35,13 @@ class ImportOptions:
         "is in the data, and 'mien evaluate --by' how well each group is read.",
         metavar="NAMES",
     )
+    image_column: str | None = option(
+        None,
+        "Column of images, or of their files, in a table or Parquet, if it is not recognised.",
+        metavar="NAME",
+    )
+    label_column: str | None = option(None, "Likewise the column of the labels.", metavar="NAME")
+    split_column: str | None = option(None, "Likewise the column of the splits.", metavar="NAME")
     votes: Path | None = option(None, "A file of FER+ votes (fer2013new.csv) to join.", metavar="FILE")
     ferplus: str = option(
         "keep",
@@ -50,6 +57,12 @@ class ImportOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that are named."""
+        named = {"image": self.image_column, "label": self.label_column, "split": self.split_column}
+        return {what: name for what, name in named.items() if name is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

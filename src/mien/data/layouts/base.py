@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.ferplus import VOTES_HEADER
+from mien.data.layouts.headers import header_columns
 from mien.data.layouts.names import known_class, spoken_split
 from mien.data.layouts.places import folders_in, images_in, is_image
 from mien.errors import InputError, UsageError
@@ -134,12 +135,15 @@ class ReadOptions:
     attributes : tuple of str
         Columns that tell of a face besides its expression, in small letters; for layouts that have columns of the
         user's own.
+    columns : mapping of str to str
+        The column of the ``image``, ``label`` or ``split``, where it has a name that readers do not know.
     """
 
     votes: Path | None = None
     images: Path | None = None
     classes: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Layout(Protocol):
@@ -174,15 +178,16 @@ def register(layout: Layout) -> None:
     LAYOUTS[layout.name] = layout
 
 
-def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] | None = None) -> Layout:
+def find_layout(path: Path, name: str | None = None, options: ReadOptions | None = None) -> Layout:
     """The layout of that name, or the one that the content looks like.
 
     Parameters
     ----------
     path : Path
     name : str, optional
-    classes : mapping of str to str, optional
-        As in `ReadOptions`: where there are some, a folder that looks like nothing else holds folders named by them.
+    options : ReadOptions, optional
+        Where columns are named, it is a table or Parquet. Where classes are, a folder that looks like nothing else
+        holds folders named by them.
 
     Raises
     ------
@@ -197,10 +202,12 @@ def find_layout(path: Path, name: str | None = None, classes: Mapping[str, str] 
         raise InputError(str(path), "no such file or folder")
     if name is not None:
         return LAYOUTS[name]
+    if options is not None and options.columns:
+        return LAYOUTS["parquet" if LAYOUTS["parquet"].matches(path) else "table"]
     for layout in LAYOUTS.values():
         if layout.matches(path):
             return layout
-    if classes and path.is_dir():
+    if options is not None and options.classes and path.is_dir():
         return LAYOUTS["folders"]
     around = path.parent if path.name else path.resolve().parent
     is_class = path.is_dir() and not folders_in(path) and next(images_in(path), None) is not None
@@ -237,6 +244,8 @@ def _beside_whole(layout: Layout, path: Path, around: Path) -> bool:
 def _what_is_there(path: Path) -> str:
     """In a few words, for the error of an unknown layout."""
     if path.is_file():
+        if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+            return "a spreadsheet; save it as 'CSV UTF-8'"
         if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
             return "an archive; unpack it, and give the folder"
         try:
@@ -250,6 +259,12 @@ def _what_is_there(path: Path) -> str:
             return "a file that is no text"
         if tuple(name.strip().lower() for name in line.split(",")) == VOTES_HEADER:
             return "FER+'s votes, and no faces; give fer2013.csv, with --votes and this file"
+        columns = header_columns(path)
+        if any(map(is_image, columns)):
+            return f"a table without a header; put a line with the names of its columns above '{line[:60]}'"
+        if columns:
+            named = "'mien data import --image-column NAME --label-column NAME' says which have images and labels"
+            return f"a table with the columns {', '.join(columns[:40])}; {named}"
         return f"it starts with '{line[:60]}'" if line else "an empty file"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
     names = [name for name in names if not name.startswith(".")]

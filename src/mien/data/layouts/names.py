@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from mien.errors import InputError, UsageError
@@ -42,7 +43,8 @@ def parse_classes(text: str | None) -> dict[str, str]:
     ----------
     text : str or None
         Expressions in the order of the source's numbers, from 0 (``"surprise,fear"``), or pairs of the source's own
-        name or number and an expression (``"1=surprise,2=fear"``, ``"wut=angry"``).
+        name or number and an expression (``"1=surprise,2=fear"``, ``"wut=angry"``). Or classes of the user's own, if
+        no two are expressions.
 
     Returns
     -------
@@ -58,10 +60,19 @@ def parse_classes(text: str | None) -> dict[str, str]:
     pairs = [part.split("=", 1) if "=" in part else [str(number), part] for number, part in enumerate(parts)]
     if any("=" in part for part in parts) and not all("=" in part for part in parts):
         raise UsageError(f"--classes is '{text}'; expected either names in order, or pairs such as 1=surprise,2=fear")
-    classes = {own.strip().lower(): canonical_name(name) for own, name in pairs}
+    meanings = _own_meanings(name for _, name in pairs)
+    classes = {own.strip().lower(): meanings.get(name.strip().lower()) or canonical_name(name) for own, name in pairs}
     if len(classes) < len(pairs):
         raise UsageError(f"--classes is '{text}', which names a class twice")
     return classes
+
+
+def _own_meanings(names: Iterable[str]) -> dict[str, str]:
+    """As `own_classes`, but stricter: what is hardly a class of the user's own is an expression that is misspelt."""
+    own = own_classes(names)
+    unknown = [name for name in own if known_class(name, {}) is None]
+    misspelt = any(get_close_matches(name, EXPRESSIONS, n=1, cutoff=0.7) for name in unknown)
+    return {} if misspelt or 2 * len(unknown) <= len(own) else own
 
 
 def parse_attributes(text: str | None) -> tuple[str, ...]:

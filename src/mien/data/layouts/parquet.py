@@ -14,6 +14,7 @@ from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
 from mien.data.layouts.base import Contents, Item, ReadOptions, register
 from mien.data.layouts.columnar import ColumnFile, column_files, open_columns, split_of
+from mien.data.layouts.headers import column_of, require_columns
 from mien.data.layouts.names import (
     class_name,
     known_class,
@@ -23,7 +24,7 @@ from mien.data.layouts.names import (
     split_name,
 )
 from mien.errors import InputError
-from mien.labels import EXPRESSIONS, canonical_name
+from mien.labels import canonical_name
 from mien.source.image import read_file
 
 __all__ = ["ParquetImages"]
@@ -114,13 +115,18 @@ def _open(path: Path, options: ReadOptions) -> _Source:
     pa = load_pyarrow()
     file = open_columns(path)
     schema, metadata = file.schema, file.metadata
-    image = next((name for name in _IMAGE if name in schema.names and _is_image(schema.field(name).type, pa)), None)
-    label = next((name for name in _LABEL if name in schema.names), None)
-    if image is None or label is None:
+    told = options.columns.get("image")  # which may also be one of paths
+    images = [name for name in schema.names if _is_image(schema.field(name).type, pa, with_paths=told is not None)]
+    image = column_of("image", _IMAGE, images, options.columns)
+    label = column_of("label", _LABEL, schema.names, options.columns)
+    split = column_of("split", _SPLIT, schema.names, options.columns)
+    if image is None or label is None or (split is None and "split" in options.columns):
+        require_columns(str(path), schema.names, options.columns)
         raise InputError(
             str(path),
-            f"its columns are {', '.join(schema.names)}; expected an image column ({', '.join(_IMAGE)}: bytes, or a "
-            f"struct of bytes and path) and a label column ({', '.join(_LABEL)})",
+            f"its columns are {', '.join(f'{name} ({schema.field(name).type})' for name in schema.names)}; expected "
+            f"one of images ({', '.join(_IMAGE)}: bytes, or a struct of bytes and path; or --image-column, of these or "
+            f"of paths) and one of labels ({', '.join(_LABEL)}, or --label-column)",
         )
     info = DatasetInfo.from_json(metadata[METADATA_KEY], str(path)) if METADATA_KEY in metadata else None
     votes = next((name for name in _VOTES if name in schema.names), None)
@@ -130,10 +136,10 @@ def _open(path: Path, options: ReadOptions) -> _Source:
         file=file,
         image=image,
         label=label,
-        labels=info.labels if info else _labels(file, label, metadata, path, options.classes),
+        labels=info.labels if info and label == "label" else _labels(file, label, metadata, path, options.classes),
         votes=votes,
         vote_labels=_vote_labels(metadata, info) if votes else (),
-        split=next((name for name in _SPLIT if name in schema.names), None),
+        split=split,
         split_of_file=split_name(usage.decode()) if usage else split_of(path),
         info=info,
         classes={} if info else options.classes,
@@ -148,7 +154,9 @@ def _attributes(wanted: tuple[str, ...], columns: list[str], info: DatasetInfo |
     return known_columns(wanted or info.attribute_names, info.attribute_names, path.name)
 
 
-def _is_image(kind: Any, pa: Any) -> bool:
+def _is_image(kind: Any, pa: Any, with_paths: bool) -> bool:
+    if with_paths and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return True
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
     return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
@@ -165,7 +173,7 @@ def _labels(
     if _is_text(file.schema.field(column).type):
         return ()  # known when all files are
     if classes:
-        return tuple(name for name in EXPRESSIONS if name in classes.values())
+        return ordered_classes(classes.values())
     names = None
     if HUGGINGFACE_KEY in metadata:
         features = json.loads(metadata[HUGGINGFACE_KEY]).get("info", {}).get("features", {})
@@ -262,9 +270,10 @@ def _votes(value: Any, source: _Source, where: str) -> list[int] | None:
 
 
 def _load(value: Any, folder: Path, where: str) -> bytes:
+    value = {"path": value} if isinstance(value, str) else value
     data = value.get("bytes") if isinstance(value, dict) else value
     if data is None and isinstance(value, dict) and value.get("path"):
-        return read_file(os.fspath(folder / value["path"]))
+        return read_file(os.fspath(folder / value["path"].replace("\\", "/")))
     if not data:
         raise InputError(where, "no image bytes; expected an encoded image")
     return bytes(data)

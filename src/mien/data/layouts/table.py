@@ -10,7 +10,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mien.data.layouts.base import Contents, Item, ReadOptions, register
-from mien.data.layouts.json_lines import JSON_LINES, json_columns, json_rows
+from mien.data.layouts.headers import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    TABLE_SUFFIXES,
+    find_header,
+    header_columns,
+    require_columns,
+)
+from mien.data.layouts.json_lines import json_rows
 from mien.data.layouts.names import (
     class_name,
     known_class,
@@ -21,25 +29,20 @@ from mien.data.layouts.names import (
     split_of_file,
 )
 from mien.data.layouts.places import folders_in
+from mien.data.pixels import parse_pixels
 from mien.errors import InputError
 from mien.files import text_encoding
 from mien.source.image import read_file
 
 __all__ = ["Table"]
 
-_PATH = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name", "img",
-         "pth")  # fmt: skip
-_LABEL = ("label", "labels", "emotion", "expression", "class", "class_name")
-_SPLIT = ("split", "usage", "set")
 # As TensorFlow's object detection has them, and Roboflow writes them.
 _BOX = ("xmin", "ymin", "xmax", "ymax")
-_DELIMITERS = ",;\t"
 _MOST_LINES = 200
 """Of a row: texts of several lines may be in a column that is not read, but hardly of as many."""
 _PLACES = (".", "images", "imgs")
 _OF_A_SPLIT = ("metadata", "_annotations")
 """Tables in the folder of a split, beside its images: those of Hugging Face's image folders, and Roboflow's."""
-_SUFFIXES = (".csv", ".tsv", *JSON_LINES)
 # What a folder of a split's images may be called.
 _SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
@@ -63,9 +66,9 @@ class Table:
 
     It is CSV, with commas, semicolons or tabs between its cells, or has a JSON object on each line
     (``metadata.jsonl``). Files are meant from the folder of the table or from its ``images``, or from a folder there
-    that is named by split or class (``train/``, ``train/5/``); Windows' separators are understood. The text is UTF-8,
-    or UTF-16 with its mark. The split is a column, or what the table's name says. With the columns ``xmin, ymin, xmax,
-    ymax`` a row is a face in its image, in pixels.
+    that is named by split or class (``train/``, ``train/5/``); Windows' separators are understood. A cell may also hold
+    the pixels, as numbers between blanks. The text is UTF-8, or UTF-16 with its mark. The split is a column, or what
+    the table's name says. With the columns ``xmin, ymin, xmax, ymax`` a row is a face in its image, in pixels.
     """
 
     name = "table"
@@ -73,21 +76,17 @@ class Table:
 
     def matches(self, path: Path) -> bool:
         """A file whose header names the columns, or a folder with such files."""
-        return bool(_tables(path))
+        return bool(_tables(path, {}))
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Read the tables one after the other; the labels are looked through first."""
-        tables = _tables(path)
+        tables = _tables(path, options.columns)
         for table in tables or ([path] if path.is_file() else []):
             _require_text(table)
         if not tables:
-            raise InputError(
-                str(path),
-                f"no CSV file, and no JSON lines, with a column of image files ({', '.join(_PATH)}) and one of labels "
-                f"({', '.join(_LABEL)}); columns of other names need to be renamed",
-            )
+            raise _no_table(path, options.columns)
         root = path if path.is_dir() else path.parent
-        rows = [row for table in tables for row in _rows(table, root, options.attributes)]
+        rows = [row for table in tables for row in _rows(table, root, options)]
         names = {row.label for row in rows if not isinstance(row, InputError)}
         classes = {**own_classes(names), **options.classes}
         labels = ordered_classes(known_class(name, classes) for name in names)
@@ -102,41 +101,35 @@ class Table:
         )
 
 
-def _tables(path: Path) -> list[Path]:
+def _tables(path: Path, columns: Mapping[str, str]) -> list[Path]:
     if path.is_dir():
-        found = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES and _columns(file)]
-        names = (stem + suffix for stem in _OF_A_SPLIT for suffix in _SUFFIXES)
+        found = [file for file in _candidates(path) if find_header(file, columns)]
+        names = (stem + suffix for stem in _OF_A_SPLIT for suffix in TABLE_SUFFIXES)
         inner = [folder / name for name in names for folder in folders_in(path)] if not found else []
-        found += [file for file in inner if _columns(file)]
+        found += [file for file in inner if find_header(file, columns)]
         return sorted(found, key=lambda file: _split(file) != "train")
-    return [path] if path.is_file() and _columns(path) else []
+    return [path] if path.is_file() and find_header(path, columns) else []
+
+
+def _candidates(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.iterdir()) if file.suffix.lower() in TABLE_SUFFIXES]
+
+
+def _no_table(path: Path, columns: Mapping[str, str]) -> InputError:
+    """Why there is none, with the columns of what there is."""
+    file = next((file for file in (_candidates(path) if path.is_dir() else [path]) if header_columns(file)), None)
+    if file is None:
+        return InputError(str(path), "no table: no CSV file, and no JSON lines")
+    require_columns(str(file), header_columns(file), columns)
+    return InputError(
+        str(file),
+        f"its columns are {', '.join(header_columns(file))}; expected one of image files ({', '.join(IMAGE_COLUMNS)}, "
+        f"or --image-column) and one of labels ({', '.join(LABEL_COLUMNS)}, or --label-column)",
+    )
 
 
 def _split(table: Path) -> str:
     return split_of_file(table.resolve().parent if table.stem in _OF_A_SPLIT else table)
-
-
-def _columns(path: Path) -> tuple[str, list[str]] | None:
-    """What stands between the cells, and the names in the header; None where this is no such table.
-
-    Nothing stands between them where each line is an object.
-    """
-    if path.suffix.lower() in JSON_LINES:
-        names = json_columns(path) or []
-        return ("", names) if _first(_PATH, names) and _first(_LABEL, names) else None
-    try:
-        # What is not text at all has no such names; a table in another encoding is told so when it is read.
-        with path.open(newline="", encoding=text_encoding(path), errors="replace") as file:
-            line = file.readline(4096)
-    except (OSError, UnicodeError):
-        return None
-    if "\0" in line:
-        return None
-    for delimiter in _DELIMITERS:
-        names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
-        if _first(_PATH, names) and _first(_LABEL, names):
-            return delimiter, names
-    return None
 
 
 def _require_text(table: Path) -> None:
@@ -160,16 +153,13 @@ def _require_text(table: Path) -> None:
         raise InputError(str(table), f"is not {_SPOKEN[encoding]}; save it as 'CSV UTF-8'")
 
 
-def _first(wanted: tuple[str, ...], names: list[str]) -> str | None:
-    return next((name for name in wanted if name in names), None)
-
-
-def _rows(table: Path, root: Path, attributes: tuple[str, ...]) -> Iterator[_Row | InputError]:
-    delimiter, names = _columns(table) or (",", [])
+def _rows(table: Path, root: Path, options: ReadOptions) -> Iterator[_Row | InputError]:
     called = table.relative_to(root).as_posix()
-    known = known_columns(attributes, names, called)
-    split_column = _first(_SPLIT, names)
-    image, label = _first(_PATH, names) or "", _first(_LABEL, names) or ""
+    header = find_header(table, options.columns)
+    if header is None:  # it had one a moment ago
+        raise InputError(str(table), "changed while it was read")
+    delimiter, names, image, label, split_column = header
+    known = known_columns(options.attributes, names, called)
     box_columns = _BOX if set(_BOX) <= set(names) else ()
     read = [names.index(name) for name in (image, label, split_column, *box_columns) if name]
     lines = _csv_rows(table, called, delimiter, names, read) if delimiter else json_rows(table, called, names)
@@ -229,7 +219,7 @@ def _require_once(rows: list[_Row | InputError], roots: list[Path]) -> None:
     """No image is in two of the tables, as where one has all rows and others have those of each split."""
     seen: dict[str, _Row] = {}
     for row in rows:
-        if isinstance(row, InputError):
+        if isinstance(row, InputError) or _is_pixels(row.image):
             continue
         first = seen.setdefault(_file_name(row), row)
         if first.table == row.table:
@@ -258,7 +248,8 @@ def _items(
             yield row
             continue
         where = row.where
-        name = _file_name(row)
+        pixels = _is_pixels(row.image)
+        name = row.table if pixels else _file_name(row)
         try:
             index = labels.index(class_name(row.label, classes, where))
             if not row.split:
@@ -268,8 +259,8 @@ def _items(
             yield error
             continue
         yield Item(
-            f"{where}, {name}",
-            partial(_load, row, roots),
+            where if pixels else f"{where}, {name}",
+            partial(parse_pixels, row.image, where, None) if pixels else partial(_load, row, roots),
             index,
             row.split,
             name,
@@ -284,6 +275,12 @@ def _box(cells: list[str], where: str) -> list[float] | None:
         return [float(cell) for cell in cells] or None
     except ValueError:
         raise InputError(where, f"box {', '.join(cells)}; expected numbers in {', '.join(_BOX)}") from None
+
+
+def _is_pixels(text: str) -> bool:
+    """Whether a cell holds the image itself, as numbers between blanks."""
+    first = text.split(maxsplit=16)
+    return len(first) > 16 and all(word.isdigit() for word in first[:16])
 
 
 def _find(row: _Row, roots: list[Path]) -> Path | None:
