@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -199,6 +201,16 @@ def test_a_stream_that_stays_away_is_given_up(camera):
     assert "did not come back within 1.2 s" in items[-1].problem
     assert not any(isinstance(item, InputError) for item in items[:-1])
     assert 1.0 < time.monotonic() - start_s < 8.0
+
+
+@pytest.mark.parametrize(("last", "status"), [("", 0), ("sys.exit('of the program')", 1)])
+def test_a_program_may_end_without_closing_its_stream(camera, last, status):
+    """Its decoding thread, within FFmpeg at that time, aborted the process."""
+    program = "import sys; from mien.source import VideoSource; frames = iter(VideoSource(sys.argv[1])); next(frames)"
+    address = f"http://127.0.0.1:{camera.port}/video"
+    done = subprocess.run([sys.executable, "-c", f"{program}; {last}", address], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == status
+    assert done.stderr.split() == (["of", "the", "program"] if last else [])
 
 
 def test_an_address_where_nobody_is():

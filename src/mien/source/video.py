@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 import time
@@ -169,13 +170,13 @@ class VideoSource:
             raise UsageError(f"{self.info.source}: a video source can be read once; open it again")
         self._started = True
         thread = threading.Thread(target=self._decode, name="mien-decode", daemon=True)
+        _decoding[thread] = self._buffer
         thread.start()
         try:
             while (item := self._buffer.get()) is not None:
                 yield item
         finally:
-            self._buffer.stop()
-            thread.join(timeout=10.0)
+            _end(thread)
 
     def _decode(self) -> None:
         """The thread: fills the buffer, and closes what it opened."""
@@ -340,6 +341,24 @@ class VideoSource:
             return 1.0
         lies = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
         return high / wide if lies else wide / high
+
+
+_decoding: dict[threading.Thread, Buffer[Any]] = {}
+"""The threads that decode, each with what it fills."""
+
+
+def _end(thread: threading.Thread) -> None:
+    """Let a thread that decodes end, and wait for it."""
+    if buffer := _decoding.pop(thread, None):
+        buffer.stop()
+        thread.join(timeout=10.0)
+
+
+@atexit.register
+def _end_all() -> None:
+    """Of streams that nobody closed: a thread that is within FFmpeg while Python ends aborts the process."""
+    for thread in list(_decoding):
+        _end(thread)
 
 
 def next_due_s(time_s: float, every_s: float | None) -> float:
