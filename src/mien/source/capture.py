@@ -131,7 +131,7 @@ def open_capture(name: str) -> Capture:
 def _no_stream(name: str) -> str:
     page = urlsplit(name).scheme in ("http", "https") and not Path(urlsplit(name).path).suffix
     hint = " A web page that shows a video is none: download it first." if page else ""
-    return f"cannot connect, or it sends no video; is the address right?{hint}"
+    return f"cannot connect, or it sends no video; are address, user and password right?{hint}"
 
 
 def _unreadable(name: str) -> str:
