@@ -55,7 +55,8 @@ def test_torch_is_left_as_it_was(monkeypatch, workspace):
 
 
 def test_one_device_needs_no_lightning_and_several_say_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lightning", None)
+    for name in ("lightning", "lightning.fabric"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert open_fabric(RunOptions(accelerator="cpu")).device == CPU
     for several in ({"devices": 2}, {"nodes": 2}):
         with pytest.raises(MissingExtraError, match="Training on several devices needs .*lightning"):
@@ -66,6 +67,14 @@ def test_several_devices_need_a_program_that_can_be_started_again(monkeypatch):
     monkeypatch.setattr(sys, "argv", [""])  # from stdin, or in a notebook
     with pytest.raises(UsageError, match="starts the program once for each"):
         open_fabric(RunOptions(accelerator="cpu", devices=2))
+
+
+@pytest.mark.parametrize("options", [{}, {"devices": 4, "nodes": 2}])
+def test_processes_that_torchrun_has_started_are_those_of_the_run(monkeypatch, options):
+    for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="torchrun has started 4 processes, .*; use --devices 2 --nodes 2"):
+        open_fabric(RunOptions(accelerator="cpu", **options))
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])

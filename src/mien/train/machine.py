@@ -42,10 +42,12 @@ def open_fabric(options: RunOptions) -> Any:
     Raises
     ------
     UsageError
-        If the device that was asked for is not there, or several are asked for where Python is used interactively.
+        If the device that was asked for is not there, several are asked for where Python is used interactively, or
+        torchrun has started more or fewer processes.
     MissingExtraError
         If several are asked for and Lightning is not installed.
     """
+    _check_torchrun(options)
     accelerator = _accelerator(options)
     half = computes_in_bf16(options, accelerator)
     if options.devices * options.nodes == 1:
@@ -72,6 +74,18 @@ def open_fabric(options: RunOptions) -> Any:
         strategy=DDPStrategy(gradient_as_bucket_view=True),
         precision="bf16-mixed" if half else "32-true",
     )
+
+
+def _check_torchrun(options: RunOptions) -> None:
+    """Each of its processes would train by itself into the same folder, or wait for others that never come."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    there, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if there != options.devices * options.nodes:
+        raise UsageError(
+            f"torchrun has started {there} processes, but devices is {options.devices} and nodes is {options.nodes}; "
+            f"use --devices {here} --nodes {there // here}"
+        )
 
 
 def computes_in_bf16(options: RunOptions, accelerator: str) -> bool:
