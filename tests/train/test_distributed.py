@@ -1,7 +1,6 @@
 """Two processes on the CPU, as two GPUs or two machines would be."""
 
 import csv
-import os
 import signal
 import socket
 import subprocess
@@ -12,20 +11,15 @@ import pytest
 
 from mien.train import fit
 from tests.conftest import ROOT
+from tests.train.forked import Forked
 from tests.train.toy import ToyTask, same_weights, toy_recipe
 
 LIMIT_S = 240
 SLOW = "step_s=0.1"  # on a busy machine, too, a signal comes before the run is over
 
 
-def command(folder, *words):
-    return [sys.executable, "-m", "tests.train.toy", str(folder), "devices=2", *words]
-
-
 def run(folder, *words):
-    return subprocess.run(
-        command(folder, *words), cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
+    return Forked([folder, "devices=2", *words]).finish(LIMIT_S)
 
 
 def rows(folder):
@@ -40,26 +34,19 @@ def epochs(stdout):
 EPOCHS = [f"epoch {number} 8" for number in (1, 2, 3, 4)]
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 def run_two_machines(first, second, *words):
     """One process each; started by somebody else, as by torchrun or Slurm."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    place = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     machines = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.train.toy", str(folder), "nodes=2", *words],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**place, "NODE_RANK": rank},
-        )
+        Forked([folder, "nodes=2", *words], {**place, "NODE_RANK": rank})
         for rank, folder in (("0", first), ("1", second))
     ]
-    said = [machine.communicate(timeout=LIMIT_S) for machine in machines]
-    return [
-        subprocess.CompletedProcess(one.args, one.returncode, *texts) for one, texts in zip(machines, said, strict=True)
-    ]
+    return [machine.finish(LIMIT_S) for machine in machines]
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +73,12 @@ def test_two_processes_learn_what_one_does(tmp_path, two_machines):
 
 
 def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, two_machines):
-    """On one machine with two devices; the end is that of two machines with one each that nothing disturbed."""
-    child = subprocess.Popen(
-        command(tmp_path / "run", SLOW), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """On one machine with two devices; the end is that of two machines with one each that nothing disturbed.
+
+    Only here the program is started as by a person, and starts the other one as it would for him.
+    """
+    command = [sys.executable, "-m", "tests.train.toy", str(tmp_path / "run"), "devices=2", SLOW]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     told = ""
     while not epochs(told):
         told += child.stdout.readline()
@@ -141,10 +130,9 @@ def test_what_goes_wrong_in_one_process_ends_both_and_the_first_says_it(tmp_path
 
 
 def test_where_the_first_process_is_killed_the_other_says_so(tmp_path):
-    child = subprocess.Popen(command(tmp_path / "run", "fails=0:kill"), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    _, errors = child.communicate(timeout=LIMIT_S)  # till the other one has ended, too
-    assert child.returncode == -signal.SIGKILL
-    assert "TrainingError: the first process of the run is gone" in errors
+    done = run(tmp_path / "run", "fails=0:kill")  # till the other one has ended, too
+    assert done.returncode == -signal.SIGKILL
+    assert "TrainingError: the first process of the run is gone" in done.stderr
 
 
 def test_what_the_first_finds_in_the_folder_is_told_to_those_who_wait(tmp_path, two_machines):
@@ -172,3 +160,12 @@ def test_after_an_error_of_another_process_a_program_cannot_train_again(tmp_path
     assert second.startswith(
         "UsageError: devices is 2, and the 2 processes that an earlier run of this program started"
     )
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", "1/2 clients joined"), ("1", "timed out")])
+def test_a_machine_does_not_wait_for_ever_for_one_that_failed_before_they_met(tmp_path, rank, said):
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": rank}
+    done = Forked([tmp_path / "run", "nodes=2", "--impatient"], place).finish(LIMIT_S)
+    assert done.returncode == 2
+    assert "TrainingError: the 2 processes of the run did not meet at 127.0.0.1:" in done.stderr
+    assert said in done.stderr

@@ -15,9 +15,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from mien.errors import TrainingError
+from mien.errors import MienError, TrainingError
 from mien.files import write_atomically
 from mien.options import check_options, option
+from mien.train import Interrupted, peers, train_model
 from mien.train.options import Recipe
 from mien.train.recipe import change_recipe
 from mien.train.task import derived_seed
@@ -162,33 +163,43 @@ class ToyTask:
         return self.rates.get(name, 1.0)
 
 
-if __name__ == "__main__":
-    # python -m tests.train.toy FOLDER... [--resume] [--impatient] [--term-at-step | --term-at-epoch] [FIELD=VALUE ...]
-    from mien.errors import MienError
-    from mien.train import Interrupted, peers, train_model
+def _place():
+    """What processes of a run know each other by, and what Lightning sets beside it."""
+    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")
+    return {name: os.environ.get(name) for name in names}, torch.get_num_threads()
 
-    folders = [argument for argument in sys.argv[1:] if not argument.startswith("--") and "=" not in argument]
-    changes = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-    if "--impatient" in sys.argv:
-        peers._END_S = 1.0
+
+def main(arguments):
+    """Train into FOLDER... [--resume] [--impatient] [--term-at-step | --term-at-epoch] [FIELD=VALUE ...]."""
+    folders = [argument for argument in arguments if not argument.startswith("--") and "=" not in argument]
+    changes = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if "--impatient" in arguments:
+        peers._END_S = peers._MEET_S = 1.0
 
     def show(report):
         # Just after the processes agreed on whether to stop: in the middle of the first epoch, or at its end.
         word = "--term-at-epoch" if report.metrics else "--term-at-step"
-        if word in sys.argv and report.epoch == 1 and not report.validating:
+        if word in arguments and report.epoch == 1 and not report.validating:
             signal.raise_signal(signal.SIGTERM)
         print("epoch" if report.metrics else "step", report.epoch, report.step, flush=True)
 
     def train(folder):
+        before = _place()
         try:
-            result = train_model(toy_recipe(**changes), Path(folder), resume="--resume" in sys.argv, progress=show)
+            result = train_model(toy_recipe(**changes), Path(folder), resume="--resume" in arguments, progress=show)
         except Interrupted as stopped:
             print(stopped, file=sys.stderr)
             return 130
         except MienError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return 2
+        finally:
+            assert _place() == before
         print("done", result.best_epoch, flush=True)
         return 0
 
-    sys.exit(max([train(folder) for folder in folders]))
+    return max([train(folder) for folder in folders])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ from mien.train.machine import lacks_explained, open_fabric, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
 from mien.train.pace import Pace
-from mien.train.peers import start_others, starts_others, together
+from mien.train.peers import starts_others, together
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer
@@ -77,7 +77,6 @@ def fit(
         ended = files.check(recipe, resume) if recipe.run.nodes == 1 else None
         if ended is not None:
             return ended
-        start_others(fabric, recipe.run)
     with together(fabric, recipe.run), torch_settings(recipe.run, fabric.device):
         finished: RunResult | None = fabric.broadcast(files.check(recipe, resume) if fabric.is_global_zero else None)
         if finished is not None:

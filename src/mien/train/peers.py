@@ -20,7 +20,7 @@ import torch
 from mien.errors import MienError, TrainingError, UsageError
 from mien.train.options import RunOptions
 
-__all__ = ["start_others", "starts_others", "together"]
+__all__ = ["starts_others", "together"]
 
 # A process looks so often whether another one has failed. Its own work then has so long to end by itself, and the
 # first one waits so long for the others before it says what is wrong.
@@ -28,41 +28,67 @@ _LOOK_S = 1.0
 _END_S = 30.0
 _GOODBYE_S = 10.0
 
+# Machines have so long to meet: what fails on one before, no other one can know. (On one machine it is seen.)
+_MEET_S = 300.0
+
 _FAILED = "failed"
 _FIRST_IS_GONE = "the first process of the run is gone; --resume goes on from what it saved last"
 
-# What this process started: the same program, with it in each run of it.
+# What this process started: the same program, with it in each run of it; and the variables by which they meet.
 _started: list[subprocess.Popen[bytes]] = []
+_meeting: dict[str, str] = {}
 _runs = itertools.count()
 
 
 def starts_others(fabric: Any) -> bool:
     """Whether the run has other processes on this machine that are this one's to start, and have not been started."""
-    return fabric.world_size > 1 and not fabric.strategy.cluster_environment.creates_processes_externally
+    external = fabric.world_size == 1 or fabric.strategy.cluster_environment.creates_processes_externally
+    return not external and not _started
 
 
-def start_others(fabric: Any, options: RunOptions) -> None:
+def _start_others(fabric: Any, options: RunOptions) -> None:
     """Start this program again for each further device of this machine.
 
     As Lightning would; but that kills the program if one of them ends with an error, before anything can be said.
     """
     place = fabric.strategy.cluster_environment
-    # By these Lightning sees that they have been started.
-    os.environ.update(
-        MASTER_ADDR=place.main_address,
-        MASTER_PORT=str(place.main_port),
-        NODE_RANK=str(place.node_rank()),
-        LOCAL_RANK="0",
-        WORLD_SIZE=str(options.devices * options.nodes),
-    )
+    first = {
+        "MASTER_ADDR": place.main_address,
+        "MASTER_PORT": str(place.main_port),
+        "NODE_RANK": str(place.node_rank()),
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": str(options.devices * options.nodes),
+    }
     for device in range(1, options.devices):
         command = [sys.executable, *sys.orig_argv[1:]]
-        _started.append(subprocess.Popen(command, env={**os.environ, "LOCAL_RANK": str(device)}))  # noqa: S603
+        env = {**os.environ, **first, "LOCAL_RANK": str(device)}
+        _started.append(subprocess.Popen(command, env=env))  # noqa: S603
+    _meeting.update(first)
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[None]:
+    """Variables of the run, by which Lightning sees that the others have been started; afterwards as they were."""
+    names = (*_meeting, "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    threads = torch.get_num_threads()
+    os.environ.update(_meeting)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager
 def together(fabric: Any, options: RunOptions) -> Iterator[None]:
     """Let the processes of a run meet, and leave together: an error in one of them ends all.
+
+    Those of this machine are started, unless an earlier run or somebody else has done so.
 
     The first one raises its own error, or another's as a TrainingError. The others end quietly, by SystemExit. Only
     what mien does not raise on purpose is raised where it came from, for its traceback.
@@ -84,13 +110,18 @@ def together(fabric: Any, options: RunOptions) -> Iterator[None]:
             f"devices is {options.devices}, and the {len(_started) + 1} processes that an earlier run of this program "
             "started have ended or are not as many; start the program anew for this run"
         )
-    peers = _Peers(fabric, options)
+    if starts_others(fabric):
+        _start_others(fabric, options)
+    with _surroundings(), _met(_Peers(fabric, options)):
+        yield
+
+
+@contextlib.contextmanager
+def _met(peers: _Peers) -> Iterator[None]:
     try:
         peers.meet()
         yield
-        # The store may end before this process has looked for the last time.
-        peers.stop_watching()
-        fabric.barrier()
+        peers.leave()
     except BaseException as error:  # noqa: BLE001 - the others must not wait, whatever it is
         peers.tell(error)
         # The frames hold the wrapped network, and with it the connections, at which the others may wait.
@@ -115,6 +146,7 @@ class _Peers:
 
     def __init__(self, fabric: Any, options: RunOptions) -> None:
         self._fabric = fabric
+        self._nodes = options.nodes
         self._count = options.devices * options.nodes
         self._first_child = fabric.strategy.node_rank * options.devices + 1
         # torchrun and Slurm tell the first one's status; at another's they would end it before it has spoken.
@@ -129,17 +161,32 @@ class _Peers:
 
     def meet(self) -> None:
         """Wait for the others."""
+        strategy = self._fabric.strategy
+        place, rank = strategy.cluster_environment, strategy.node_rank * strategy.num_processes + strategy.local_rank
+        where = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = place.main_address, str(place.main_port)
+        limit = {"timeout": timedelta(seconds=_MEET_S)} if self._nodes > 1 else {}
         try:
-            self._fabric.launch()
-            address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
             # A connection of its own: the group's may be busy.
-            store = torch.distributed.TCPStore(  # type: ignore[attr-defined]
-                address, port, is_master=False, timeout=timedelta(seconds=_END_S)
-            )
+            meeting = torch.distributed.rendezvous("env://", rank, self._count, **limit)  # type: ignore[attr-defined]
+            store = next(meeting)[0]
+            store.set_timeout(timedelta(seconds=_END_S))
+            self._fabric.launch()
         except (RuntimeError, ValueError) as error:
-            raise TrainingError(f"the {self._count} processes of the run did not meet: {error}") from error
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise TrainingError(
+                f"the {self._count} processes of the run did not meet at {':'.join(where)} ({reason}); if one of them "
+                "ended before, it has said why"
+            ) from error
         # A store of torchrun's outlives a run.
         self._store = torch.distributed.PrefixStore(f"mien/{self._run}", store)  # type: ignore[attr-defined]
+
+    def leave(self) -> None:
+        """Wait until all others are done, too."""
+        # The store may end before this process has looked for the last time.
+        self.stop_watching()
+        self._fabric.barrier()
+        # The next run has its own.
+        self._store = None
 
     def tell(self, error: BaseException) -> None:
         """Let the others know of an error, unless there was one before."""
