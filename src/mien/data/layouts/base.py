@@ -35,6 +35,9 @@ __all__ = [
 
 _PARTS = ("images", "labels", "annotations", "jpegimages")
 """What folders are called of which a dataset with boxes consists."""
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
+_ARCHIVES = (".gz", ".bz2", ".xz", ".zst", ".rar", ".7z")
+"""Besides those that Python knows by their content."""
 
 
 @dataclass
@@ -222,6 +225,11 @@ def find_layout(path: Path, name: str | None = None, options: ReadOptions | None
     for layout, file in ((layout, file) for file in files if file.is_file() for layout in LAYOUTS.values()):
         if layout.matches(file):
             raise InputError(str(path), f"is a folder; give the file in it of the layout '{layout.name}', {file}")
+    archives = [file for file in (files if path.is_dir() else [path]) if _is_archive(file)]
+    if path.is_file() and archives:
+        raise InputError(str(path), "is an archive; unpack it, and give what was in it")
+    if archives and len(archives) == len(files) and not folders_in(path):
+        raise InputError(str(path), f"holds an archive, {archives[0].name}; unpack it")
     raise InputError(
         str(path),
         f"its layout is not recognised ({_what_is_there(path)}). Expected class folders (angry, happy, ... or names "
@@ -241,13 +249,17 @@ def _beside_whole(layout: Layout, path: Path, around: Path) -> bool:
     )
 
 
+def _is_archive(file: Path) -> bool:
+    if not file.is_file() or file.suffix.lower() in _SPREADSHEETS:
+        return False
+    return file.suffix.lower() in _ARCHIVES or zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
+
+
 def _what_is_there(path: Path) -> str:
     """In a few words, for the error of an unknown layout."""
     if path.is_file():
-        if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        if path.suffix.lower() in _SPREADSHEETS:
             return "a spreadsheet; save it as 'CSV UTF-8'"
-        if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
-            return "an archive; unpack it, and give the folder"
         try:
             with path.open(encoding=text_encoding(path)) as file:
                 line = file.readline(200).strip()
@@ -262,6 +274,10 @@ def _what_is_there(path: Path) -> str:
         columns = header_columns(path)
         if any(map(is_image, columns)):
             return f"a table without a header; put a line with the names of its columns above '{line[:60]}'"
+        if line.startswith(("[", "{")):
+            return (
+                "JSON; a table in JSON has an object on each line, as in metadata.jsonl, and a name that ends in .jsonl"
+            )
         if columns:
             named = "'mien data import --image-column NAME --label-column NAME' says which have images and labels"
             return f"a table with the columns {', '.join(columns[:40])}; {named}"

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mien.data.info import load_pyarrow, open_parquet
+from mien.data.info import METADATA_KEY, load_pyarrow, open_parquet
 from mien.data.layouts.names import split_name, split_of_file
-from mien.errors import InputError
+from mien.errors import InputError, MienError
 
-__all__ = ["ColumnFile", "column_files", "open_columns", "split_of"]
+__all__ = ["ColumnFile", "column_files", "is_own", "open_columns", "split_of"]
 
 _PARQUET = ("*.parquet", "data/*.parquet", "*/[0-9]*.parquet", "default/*/[0-9]*.parquet")
 # Not the indices that `datasets` keeps beside them, cache-*.arrow.
@@ -97,7 +97,20 @@ def column_files(path: Path) -> list[Path]:
         return []
     found = {file for place in _PARQUET for file in path.glob(place)}
     found = found or {file for place in _ARROW for file in path.glob(place)}
-    return sorted(filter(_is_columns, found), key=lambda file: (_ORDER.get(split_of(file), 3), file.parent, file.name))
+    found = set(filter(_is_columns, found))
+    # What was imported into the same folder would bring each face again.
+    others = {file for file in found if not is_own(file)} if len(found) > 1 else found
+    return sorted(others or found, key=lambda file: (_ORDER.get(split_of(file), 3), file.parent, file.name))
+
+
+def is_own(path: Path) -> bool:
+    """Whether this is a dataset that mien wrote."""
+    if path.suffix == ".arrow":
+        return False
+    try:
+        return METADATA_KEY in open_columns(path).metadata
+    except MienError:
+        return False
 
 
 def split_of(file: Path) -> str:

@@ -25,7 +25,7 @@ __all__ = [
 IMAGE_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name",
                  "img", "pth")  # fmt: skip
 LABEL_COLUMNS = ("label", "labels", "emotion", "expression", "class", "class_name")
-_SPLIT_COLUMNS = ("split", "usage", "set")
+SPLIT_COLUMNS = ("split", "usage", "set")
 TABLE_SUFFIXES = (".csv", ".tsv", *JSON_LINES)
 _DELIMITERS = ",;\t"
 
@@ -52,7 +52,7 @@ def find_header(path: Path, columns: Mapping[str, str]) -> Header | None:
     for delimiter, names in _readings(path):
         image = column_of("image", IMAGE_COLUMNS, names, columns)
         label = column_of("label", LABEL_COLUMNS, names, columns)
-        split = column_of("split", _SPLIT_COLUMNS, names, columns)
+        split = column_of("split", SPLIT_COLUMNS, names, columns)
         if image and label and (split or "split" not in columns):
             return Header(delimiter, names, image, label, split)
     return None
@@ -61,6 +61,8 @@ def find_header(path: Path, columns: Mapping[str, str]) -> Header | None:
 def header_columns(path: Path) -> list[str]:
     """The names of the columns, whatever they are; empty where a file does not look like a table."""
     names: list[str] = max((names for _, names in _readings(path)), key=len, default=[])
+    if names and names[0].startswith(("[", "{")):
+        return []  # JSON
     return names if len(names) > 1 or path.suffix.lower() in TABLE_SUFFIXES else []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,13 @@ def json_columns(path: Path) -> list[str] | None:
     return [key.strip().lower() for key in first]
 
 
-def json_rows(path: Path, called: str, names: list[str]) -> Iterator[tuple[str, list[str] | InputError]]:
-    """Where each row is, and its cells as text in the order of `names`; empty where an object has no such key."""
+def json_rows(
+    path: Path, called: str, names: list[str], read: Sequence[int]
+) -> Iterator[tuple[str, list[str] | InputError]]:
+    """Where each row is, and its cells as text in the order of `names`; empty where an object has no such key.
+
+    Of those that are read, by their places, none may be a list or an object.
+    """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         row = 0
         for number, line in enumerate(file, 1):
@@ -38,6 +43,10 @@ def json_rows(path: Path, called: str, names: list[str]) -> Iterator[tuple[str, 
                 values = {key.strip().lower(): value for key, value in _parsed(line).items()}
             except ValueError as error:
                 yield where, InputError(where, f'{error}; expected a JSON object such as {{"file_name": ...}}')
+                continue
+            nested = [names[place] for place in read if isinstance(values.get(names[place]), (list, dict))]
+            if nested:
+                yield where, InputError(where, f"{nested[0]} is {json.dumps(values[nested[0]])[:60]}; expected a text")
                 continue
             yield where, [_text(values.get(name)) for name in names]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,7 @@ from mien.labels import EXPRESSIONS, canonical_name
 
 __all__ = [
     "class_index",
+    "class_key",
     "class_name",
     "known_class",
     "known_columns",
@@ -61,7 +63,7 @@ def parse_classes(text: str | None) -> dict[str, str]:
     if any("=" in part for part in parts) and not all("=" in part for part in parts):
         raise UsageError(f"--classes is '{text}'; expected either names in order, or pairs such as 1=surprise,2=fear")
     meanings = _own_meanings(name for _, name in pairs)
-    classes = {own.strip().lower(): meanings.get(name.strip().lower()) or canonical_name(name) for own, name in pairs}
+    classes = {class_key(own): meanings.get(class_key(name)) or canonical_name(name) for own, name in pairs}
     if len(classes) < len(pairs):
         raise UsageError(f"--classes is '{text}', which names a class twice")
     return classes
@@ -92,6 +94,10 @@ def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
     found = known_class(text, classes)
     if found is None:
         given = f"unknown class name '{text.strip()[:60]}'" if text.strip() else "no label"
+        if text.strip().removesuffix(".0").isdigit() and any(name.isdigit() for name in classes):
+            raise InputError(
+                where, f"label '{text.strip()}'; expected one of {', '.join(classes)}, as --classes has it"
+            )
         raise InputError(
             where,
             f"{given}; expected a spelling of {', '.join(EXPRESSIONS)}; "
@@ -100,15 +106,20 @@ def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
     return found
 
 
+def class_key(text: str) -> str:
+    """A class name for comparison: macOS writes the names of files with accents apart from their letters."""
+    return unicodedata.normalize("NFC", text).strip().lower()
+
+
 def known_class(text: str, classes: Mapping[str, str]) -> str | None:
     """The project's name of a class that a source names; None if it is unknown."""
-    key = text.strip().lower()
+    key = class_key(text)
     # As data frames write whole numbers where some cells of the column are empty.
     own = classes.get(key) or classes.get(key.removesuffix(".0"))
     if own is not None:
         return own
     try:
-        return canonical_name(_NUMBERED.sub("", key))
+        return canonical_name(_NUMBERED.sub("", key).strip(" ._-"))
     except UsageError:
         return None
 
@@ -123,7 +134,7 @@ def own_classes(names: Iterable[str]) -> dict[str, str]:
     dict of str to str
         From the names in lower case to themselves; empty where they are expressions, or numbers.
     """
-    own = {name.strip().lower() for name in names} - {""}
+    own = {class_key(name) for name in names} - {""}
     numbers = any(name.replace(".", "", 1).removeprefix("-").isdigit() for name in own)
     known = sum(known_class(name, {}) is not None for name in own)
     if numbers or known > 1 or known == len(own):

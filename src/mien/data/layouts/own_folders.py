@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.data.layouts.base import Contents, ReadOptions, register
 from mien.data.layouts.folders import ClassFolders
-from mien.data.layouts.names import split_name, spoken_split
+from mien.data.layouts.names import class_key, split_name, spoken_split
 from mien.data.layouts.places import DEEPEST, folders_in, images_below, images_in, named_split
 from mien.files import utf8_text
 
@@ -47,7 +47,7 @@ class OwnFolders(ClassFolders):
 
 
 def _names(folders: list[Path]) -> set[str]:
-    return {folder.name.strip().lower() for folder in folders}
+    return {class_key(folder.name) for folder in folders}
 
 
 def _class_folders(root: Path) -> list[list[Path]]:

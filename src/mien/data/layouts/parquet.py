@@ -12,8 +12,8 @@ from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
-from mien.data.layouts.base import Contents, Item, ReadOptions, register
-from mien.data.layouts.columnar import ColumnFile, column_files, open_columns, split_of
+from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, register
+from mien.data.layouts.columnar import ColumnFile, column_files, is_own, open_columns, split_of
 from mien.data.layouts.headers import column_of, require_columns
 from mien.data.layouts.names import (
     class_name,
@@ -74,8 +74,14 @@ class ParquetImages:
     summary = "Parquet or Arrow with an image column, as mien and Hugging Face datasets write it"
 
     def matches(self, path: Path) -> bool:
-        """A file that starts as Parquet or Arrow does, or a folder with such files."""
-        return bool(column_files(path))
+        """A file that starts as Parquet or Arrow does, or a folder with such files.
+
+        Unless they are what mien made of the other files in that folder.
+        """
+        files = column_files(path)
+        if not path.is_dir() or not files or not all(map(is_own, files)):
+            return bool(files)
+        return not any(layout.matches(path) for layout in LAYOUTS.values() if layout is not self)
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Stream the files, row group by row group."""

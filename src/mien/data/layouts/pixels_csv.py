@@ -9,6 +9,7 @@ from typing import IO
 
 from mien.data.ferplus import VOTE_LABELS, read_votes_csv
 from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.headers import SPLIT_COLUMNS
 from mien.data.layouts.names import class_index, known_class, split_name
 from mien.data.pixels import parse_pixels
 from mien.errors import InputError
@@ -65,6 +66,7 @@ class PixelsCsv:
         self, path: Path, delimiter: str, columns: list[str], votes: list[tuple[str, tuple[int, ...]]] | None
     ) -> Iterator[Item | InputError]:
         at = {name: index for index, name in enumerate(columns)}
+        split_at = next((at[name] for name in SPLIT_COLUMNS if name in at), None)
         rows = 0
         with _open(path) as file:
             next(file)
@@ -78,7 +80,7 @@ class PixelsCsv:
                 try:
                     if len(cells) != len(columns):
                         raise InputError(where, f"{len(cells)} cells; expected {len(columns)} ({', '.join(columns)})")
-                    usage = cells[at["usage"]] if "usage" in at else "Training"
+                    usage = cells[split_at] if split_at is not None else "Training"
                     if not usage:
                         raise InputError(where, "no Usage; expected a name such as Training")
                     item = Item(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -28,7 +30,7 @@ from mien.data.layouts.names import (
     split_name,
     split_of_file,
 )
-from mien.data.layouts.places import folders_in
+from mien.data.layouts.places import folders_in, is_image
 from mien.data.pixels import parse_pixels
 from mien.errors import InputError
 from mien.files import text_encoding
@@ -45,6 +47,10 @@ _OF_A_SPLIT = ("metadata", "_annotations")
 """Tables in the folder of a split, beside its images: those of Hugging Face's image folders, and Roboflow's."""
 # What a folder of a split's images may be called.
 _SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]")
+_ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".PNG")
+"""What tables leave out that have but the number of an image (``image_id``)."""
+_LOOKED_AT = 20
 _SPOKEN = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16"}
 
 
@@ -91,6 +97,7 @@ class Table:
         classes = {**own_classes(names), **options.classes}
         labels = ordered_classes(known_class(name, classes) for name in names)
         roots = [options.images] if options.images else [root / place for place in _PLACES]
+        rows = _without_foreign_root(rows, roots)
         _require_once(rows, roots)
         return Contents(
             labels=labels,
@@ -98,7 +105,14 @@ class Table:
             total=len(rows),
             columns=("box_xyxy",) if any(row.box for row in rows if isinstance(row, _Row)) else (),
             attribute_names=options.attributes,
+            excluded=_other_tables(path, tables),
         )
+
+
+def _other_tables(path: Path, tables: Sequence[Path]) -> dict[str, int]:
+    """Tables beside those that are read: their rows may be missed, as those of a test set without labels."""
+    others = [file.name for file in _candidates(path) if file not in tables] if path.is_dir() else []
+    return {f"left out for lacking a column of images or labels, such as {others[0]}": len(others)} if others else {}
 
 
 def _tables(path: Path, columns: Mapping[str, str]) -> list[Path]:
@@ -112,7 +126,8 @@ def _tables(path: Path, columns: Mapping[str, str]) -> list[Path]:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.iterdir()) if file.suffix.lower() in TABLE_SUFFIXES]
+    files = sorted(folder.iterdir())
+    return [file for file in files if file.suffix.lower() in TABLE_SUFFIXES and not file.name.startswith(".")]
 
 
 def _no_table(path: Path, columns: Mapping[str, str]) -> InputError:
@@ -162,7 +177,7 @@ def _rows(table: Path, root: Path, options: ReadOptions) -> Iterator[_Row | Inpu
     known = known_columns(options.attributes, names, called)
     box_columns = _BOX if set(_BOX) <= set(names) else ()
     read = [names.index(name) for name in (image, label, split_column, *box_columns) if name]
-    lines = _csv_rows(table, called, delimiter, names, read) if delimiter else json_rows(table, called, names)
+    lines = _csv_rows(table, called, delimiter, names, read) if delimiter else json_rows(table, called, names, read)
     for number, (where, cells) in enumerate(lines):
         if isinstance(cells, InputError):
             yield cells
@@ -215,6 +230,32 @@ def _filled(reader: Any, called: str, read: Sequence[int]) -> Iterator[list[str]
         ) from error
 
 
+def _without_foreign_root(rows: list[_Row | InputError], roots: list[Path]) -> list[_Row | InputError]:
+    """Whole paths of the machine on which the table was made, from where they hold here.
+
+    What is before that is taken from one of the first rows that are found so, and is the same for all.
+    """
+    whole = (row for row in rows if isinstance(row, _Row) and _ABSOLUTE.match(row.image.strip()))
+    for row in islice(whole, _LOOKED_AT):
+        if _find(row, roots) is not None:
+            return rows
+        parts = _slashes(row.image).split("/")
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        end = next((end for end in ends if end and _find(row._replace(image=end), roots) is not None), None)
+        if end is not None:
+            before = _slashes(row.image).removesuffix(end)
+            return [_below(row, before) if isinstance(row, _Row) else row for row in rows]
+    return rows
+
+
+def _below(row: _Row, folder: str) -> _Row:
+    return row._replace(image=_slashes(row.image).removeprefix(folder))
+
+
+def _slashes(name: str) -> str:
+    return name.strip().replace("\\", "/")
+
+
 def _require_once(rows: list[_Row | InputError], roots: list[Path]) -> None:
     """No image is in two of the tables, as where one has all rows and others have those of each split."""
     seen: dict[str, _Row] = {}
@@ -234,7 +275,7 @@ def _require_once(rows: list[_Row | InputError], roots: list[Path]) -> None:
 
 
 def _file_name(row: _Row) -> str:
-    return (PurePosixPath(row.table).parent / row.image.strip().replace("\\", "/")).as_posix()
+    return (PurePosixPath(row.table).parent / _slashes(row.image)).as_posix()
 
 
 def _items(
@@ -286,9 +327,10 @@ def _is_pixels(text: str) -> bool:
 def _find(row: _Row, roots: list[Path]) -> Path | None:
     """The image of a row, below the table's folder perhaps in ``train/``, ``train/happy/`` or ``happy/``."""
     name, label = _file_name(row), row.label.strip()
+    names = [name] if is_image(name) else [name, *(name + ending for ending in _ENDINGS)]
     splits = [folder for folder in _SPLIT_FOLDERS if split_name(folder) == row.split] or [row.split]
     places = (".", *splits, *(f"{folder}/{label}" for folder in splits), label)
-    files = (root / place / name for place in places for root in roots)
+    files = (root / place / name for name in names for place in places for root in roots)
     return next((file for file in files if file.is_file()), None)
 
 

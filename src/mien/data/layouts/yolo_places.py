@@ -49,7 +49,8 @@ def yolo_folders(path: Path) -> list[YoloFolders]:
 
 def has_labels(folders: YoloFolders) -> bool:
     """Whether one of the first files begins with numbers; those that fit no box are told when they are read."""
-    files = (file for file in folders.labels.rglob("*.txt") if file.name not in (*NAMES_FILES, *SPLIT_LISTS))
+    texts = (file for file in folders.labels.rglob("*.txt") if not file.name.startswith("."))
+    files = (file for file in texts if file.name not in (*NAMES_FILES, *SPLIT_LISTS))
     return any(map(_has_numbers, islice(files, _LOOKED_AT)))
 
 
@@ -80,6 +81,7 @@ def _has_box_beside(folder: Path) -> bool:
             names = [entry.name for entry in entries]
     except OSError:
         return False
+    names = [name for name in names if not name.startswith(".")]
     texts = [name for name in names if name.endswith(".txt") and name not in (*NAMES_FILES, *SPLIT_LISTS)]
     if not texts:
         return False

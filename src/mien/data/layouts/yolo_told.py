@@ -113,13 +113,17 @@ def _class_names(around: tuple[Path, ...]) -> Mapping[str, str]:
 
 def _names_files(folder: Path) -> Iterator[Path]:
     usual = [folder / name for name in NAMES_FILES if (folder / name).is_file()]
-    other = sorted(folder.glob("*.names"))
+    other = _visible(folder.glob("*.names"))
     # Darknet's own folder has coco.names, voc.names and more beside obj.names.
     yield from usual or (other if len(other) == 1 else ())
 
 
 def _yaml_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.y*ml"))
+    return _visible(folder.glob("*.y*ml"))
+
+
+def _visible(files: Iterable[Path]) -> list[Path]:
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def _yaml(file: Path) -> Mapping[str, Any]:
