@@ -162,6 +162,17 @@ def test_after_an_error_of_another_process_a_program_cannot_train_again(tmp_path
     )
 
 
+def test_seeds_are_added_by_two_processes_as_by_one(tmp_path):
+    """The second call begins with runs that are done, of which the process that is started then knows nothing."""
+    done = run(tmp_path / "two", "--two-seeds")
+    assert done.returncode == 0, done.stderr
+    done = run(tmp_path / "two", "--resume", "--three-seeds")
+    assert done.returncode == 0, done.stderr
+    alone = run(tmp_path / "alone", "seed=2")
+    assert alone.returncode == 0, alone.stderr
+    assert same_weights(tmp_path / "two" / "seed-2" / "last.safetensors", tmp_path / "alone" / "last.safetensors")
+
+
 @pytest.mark.parametrize(("rank", "said"), [("0", "1/2 clients joined"), ("1", "timed out")])
 def test_a_machine_does_not_wait_for_ever_for_one_that_failed_before_they_met(tmp_path, rank, said):
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": rank}

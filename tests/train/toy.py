@@ -18,7 +18,7 @@ from torch import nn
 from mien.errors import MienError, TrainingError
 from mien.files import write_atomically
 from mien.options import check_options, option
-from mien.train import Interrupted, peers, train_model
+from mien.train import Interrupted, peers, train_model, train_seeds
 from mien.train.options import Recipe
 from mien.train.recipe import change_recipe
 from mien.train.task import derived_seed
@@ -170,7 +170,9 @@ def _place():
 
 
 def main(arguments):
-    """Train into FOLDER... [--resume] [--impatient] [--term-at-step | --term-at-epoch] [FIELD=VALUE ...]."""
+    """Train into FOLDER... [--resume] [--impatient] [--term-at-step | --term-at-epoch] [--two-seeds | --three-seeds]
+    [FIELD=VALUE ...].
+    """
     folders = [argument for argument in arguments if not argument.startswith("--") and "=" not in argument]
     changes = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if "--impatient" in arguments:
@@ -183,9 +185,14 @@ def main(arguments):
             signal.raise_signal(signal.SIGTERM)
         print("epoch" if report.metrics else "step", report.epoch, report.step, flush=True)
 
+    seeds = {"--two-seeds": 2, "--three-seeds": 3}
+
     def train(folder):
         before = _place()
         try:
+            for count in (seeds[word] for word in arguments if word in seeds):
+                train_seeds(toy_recipe(**changes), folder, count, resume="--resume" in arguments)
+                return 0
             result = train_model(toy_recipe(**changes), Path(folder), resume="--resume" in arguments, progress=show)
         except Interrupted as stopped:
             print(stopped, file=sys.stderr)

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import refuse_flags, with_options
-from mien.cli.report import check_outputs, classes_left_out, faces_measured, give_report, percent, span
+from mien.cli.report import (
+    OVER_SEEDS,
+    check_outputs,
+    classes_left_out,
+    faces_measured,
+    give_report,
+    percent,
+    points,
+    seeds_of,
+    span,
+)
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import open_console, progress_bar, warnings_shown
 from mien.evaluate.detection_options import DetectionOptions
@@ -32,7 +42,9 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL", help="Two or more: names of shipped models, .onnx files, .safetensors checkpoints."
+            metavar="MODEL",
+            help="Two or more: names of shipped models, .onnx files, .safetensors checkpoints, folders of "
+            "mien train --seeds.",
         ),
     ],
     *,
@@ -47,6 +59,8 @@ def compare(
     detection: DetectionOptions,
 ) -> None:
     """Measure models side by side on the same faces, with paired tests and times.
+
+    Recipes that were trained by 'mien train --seeds' are compared over seeds and faces.
 
     Detectors are compared on photos with boxed faces ('mien data photos').
 
@@ -101,10 +115,16 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_models(console, values)
     console.print()
     _show_pairs(console, values["pairs"])
+    runs = [model["runs"] for model in values["models"] if model["runs"]]
+    tests = []
+    if any(pair["only_first"] is not None for pair in values["pairs"]):
+        tests.append("only one: right by the first alone / the second alone; p: exact McNemar test")
+    if runs:
+        tests.append(f"{'with seeds: ' if tests else 'p: '}t test over seeds and faces")
     print_line(
         console,
-        f"right by all {values['all_right']:,}, by none {values['all_wrong']:,}; "
-        "only one: right by the first alone / the second alone; p: exact McNemar test"
+        f"right by all {'runs ' if runs else ''}{values['all_right']:,}, by none {values['all_wrong']:,}; "
+        + "; ".join(tests)
         + ("; adjusted after Holm for all pairs together" if len(values["pairs"]) > 1 else "")
         + f"; measured in {values['seconds']:.1f} s",
         "dim",
@@ -124,13 +144,17 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
     columns: _Columns = [
         ("accuracy", lambda m: Text(
             percent(m["scores"]["accuracy"]), "bold" if m["scores"]["accuracy"] == best else "")),
-        ("95 % interval", lambda m: span(m["scores"]["accuracy_interval_95"])),
     ]  # fmt: skip
+    if any(model["runs"] for model in models):
+        columns.append(("± seeds", lambda m: points(m["scores"].get("accuracy_deviation"))))
+    columns.append(("95 % interval", lambda m: span(m["scores"]["accuracy_interval_95"])))
     if values["read"] == "ten views":
         columns.append(("one pass", lambda m: percent(m["one_pass_accuracy"])))
     columns += [(LEAK_PARTS[part], partial(_leak_cell, part)) for part in parts]
     columns.append(("macro F1", lambda m: percent(m["scores"]["macro_f1"])))
     _print_columns(console, models, columns)
+    if any(model["runs"] for model in models):
+        print_line(console, OVER_SEEDS, "dim")
     console.print()
     # A second table: one would not fit on a terminal.
     columns = [(f"FER+ {name}", partial(_ferplus_cell, name, values["read"])) for name in protocols]
@@ -162,7 +186,7 @@ def _show_models(console: Console, values: dict[str, Any]) -> None:
 def _print_columns(console: Console, models: list[dict[str, Any]], columns: _Columns) -> None:
     table = new_table("model", *(title for title, _ in columns))
     for model in models:
-        table.add_row(model["name"], *(cell(model) for _, cell in columns))
+        table.add_row(f"{model['name']}{seeds_of(model['runs'])}", *(cell(model) for _, cell in columns))
     print_table(console, table)
 
 
@@ -178,8 +202,10 @@ def _ferplus_cell(protocol: str, read: str, model: dict[str, Any]) -> str:
 def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
     from mien.evaluate.page import p_text, verdict
 
-    columns: _Columns = [
-        ("only one", lambda pair: f"{pair['only_first']:,} / {pair['only_second']:,}"),
+    columns: _Columns = []
+    if any(pair["only_first"] is not None for pair in pairs):
+        columns.append(("only one", _only_one))
+    columns += [
         ("points", lambda pair: f"{100 * pair['difference']:+.2f}"),
         ("95 % interval", lambda pair: "{:+.2f} to {:+.2f}".format(*(100 * end for end in pair["interval_95"]))),
         ("p", lambda pair: p_text(pair["p_value"])),
@@ -191,3 +217,8 @@ def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
     for pair in pairs:
         table.add_row(f"{pair['first']} - {pair['second']}", *(cell(pair) for _, cell in columns))
     print_table(console, table)
+
+
+def _only_one(pair: dict[str, Any]) -> str:
+    """Faces that only the one of two models, or only the other, reads right; several runs have no such number."""
+    return "" if pair["only_first"] is None else f"{pair['only_first']:,} / {pair['only_second']:,}"

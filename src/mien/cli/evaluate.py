@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import refuse_flags, with_options
-from mien.cli.report import check_outputs, classes_left_out, faces_measured, give_report, percent, span
+from mien.cli.report import (
+    OVER_SEEDS,
+    check_outputs,
+    classes_left_out,
+    faces_measured,
+    give_report,
+    percent,
+    points,
+    seeds_of,
+    span,
+)
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import open_console, or_plain, progress_bar, warnings_shown, written
 from mien.errors import UsageError
@@ -29,7 +39,9 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A shipped model's name, an .onnx file, or a .safetensors checkpoint of mien train."
+            metavar="MODEL",
+            help="A shipped model's name, an .onnx file, a .safetensors checkpoint of mien train, or the folder of "
+            "mien train --seeds.",
         ),
     ],
     *,
@@ -49,6 +61,8 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled faces: accuracy with its interval, classes, confusions, calibration.
 
+    The runs of 'mien train --seeds' are measured together: means, with intervals over seeds and faces.
+
     A detector is measured on photos with boxed faces ('mien data photos'): recall, average precision, landmark error,
     by size of the face and under harder conditions.
 
@@ -62,6 +76,10 @@ def evaluate(
     check_outputs(out, page)
     if faces is not None:
         check_face_rows(faces, data, options.training)
+        if Path(model).is_dir():
+            raise UsageError(
+                f"--faces writes the rows of one model; {model} is a folder: give the checkpoint of one run"
+            )
     console = open_console()
     if is_detection(model, data):
         if faces is not None:
@@ -109,7 +127,7 @@ def _show(console: Console, values: dict[str, Any]) -> None:
 
     model, data = values["model"], values["data"]
     about = (
-        f" ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
+        f"{seeds_of(values['runs'])} ({model['precision']}, {model['parameters'] / 1e6:.2f} M parameters) "
         f"on {faces_measured(data)}: {data['images']:,} faces"
     )
     print_line(console, Text.assemble((model["name"], "bold"), about))
@@ -118,6 +136,7 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     console.print()
     _show_scores(console, values)
     console.print()
+    _show_runs(console, values["runs"])
     _show_classes(console, values["one_pass"], data["classes"])
     console.print()
     _show_calibration(console, values["calibration"])
@@ -136,17 +155,40 @@ def _show_scores(console: Console, values: dict[str, Any]) -> None:
 
     from mien.evaluate.page import score_rows
 
-    table = new_table("", "faces", "accuracy", "95 % interval", "balanced", "macro F1")
+    spread = ["± seeds"] if values["runs"] else []
+    table = new_table("", "faces", "accuracy", *spread, "95 % interval", "balanced", "macro F1")
     for name, part in score_rows(values):
         table.add_row(
             name,
             f"{part['images']:,}",
             Text(percent(part["accuracy"]), "bold"),
+            *(points(part["accuracy_deviation"]) for _ in spread),
             span(part["accuracy_interval_95"]),
             percent(part["balanced_accuracy"]) if "balanced_accuracy" in part else "",
             percent(part["macro_f1"]) if "macro_f1" in part else "",
         )
     print_table(console, table)
+
+
+def _show_runs(console: Console, runs: list[dict[str, Any]]) -> None:
+    """The runs of several seeds, and what the table above says of them."""
+    if not runs:
+        return
+    print_line(console, OVER_SEEDS, "dim")
+    console.print()
+    ten_views = ["ten views"] if runs[0]["ten_views_accuracy"] is not None else []
+    table = new_table("seed", "one pass", *ten_views, "balanced", "macro F1", "ECE")
+    for run in runs:
+        table.add_row(
+            str(run["seed"]),
+            percent(run["accuracy"]),
+            *(percent(run["ten_views_accuracy"]) for _ in ten_views),
+            percent(run["balanced_accuracy"]),
+            percent(run["macro_f1"]),
+            f"{run['ece']:.3f}",
+        )
+    print_table(console, table)
+    console.print()
 
 
 def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) -> None:

@@ -11,7 +11,20 @@ from mien.cli.terminal import print_json, written
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["check_outputs", "classes_left_out", "faces_measured", "give_report", "percent", "span"]
+__all__ = [
+    "OVER_SEEDS",
+    "check_outputs",
+    "classes_left_out",
+    "faces_measured",
+    "give_report",
+    "percent",
+    "points",
+    "seeds_of",
+    "span",
+]
+
+OVER_SEEDS = "± seeds: standard deviation over the seeds, in points; their interval: over seeds and faces"
+"""What a report's columns say of several runs."""
 
 
 def check_outputs(json_file: Path | None, page: Path | None) -> None:
@@ -80,3 +93,13 @@ def percent(value: float | None) -> str:
 def span(interval: Sequence[float] | None) -> str:
     """An interval of shares in percent."""
     return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def points(value: float | None) -> str:
+    """A difference of shares in percentage points, without its sign."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def seeds_of(runs: Sequence[Mapping[str, Any]]) -> str:
+    """How many runs a report's model stands for, to put after its name; empty for a model of one file."""
+    return f", {len(runs)} seeds" if runs else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mien.cli.flags import with_flags
+from mien.cli.tables import new_table, print_table
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
@@ -18,11 +19,12 @@ from mien.shell import shell_words
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
+from mien.train.seeds import holds_seeds, read_seeds
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.train import Progress, Report, RunResult
+    from mien.train import Report, RunResult, SeedsResult
 
 __all__ = ["train"]
 
@@ -56,6 +58,14 @@ def train(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Train with N seeds, from --seed on: one run after the other, each in its own folder in --out.",
+        ),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help=f"Without a recipe: what to train, {' or '.join(RECIPES)}.")
     ] = None,
@@ -73,7 +83,8 @@ def train(
 ) -> None:
     """Train a model by a recipe. The run folder gets checkpoints, metrics, curves and the recipe itself.
 
-    'mien train --data FOLDER' trains on a folder of class folders. Ctrl-C saves everything; --resume continues.
+    'mien train --data FOLDER' trains on a folder of class folders. Ctrl-C saves everything; --resume continues. The
+    runs of --seeds are measured together by 'mien evaluate' and 'mien compare', which take their folder.
 
     Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C or SIGTERM.
     """
@@ -88,10 +99,15 @@ def train(
         return
     out = out or _RUNS / _name(recipe, given)
     console = open_console()
+    if seeds is not None or (resume and holds_seeds(out)):
+        _train_seeds(console, chosen, out, seeds, resume, json)
+        return
     ended = resume and _is_complete(out)
     first = is_first_process(chosen.run)
-    with warnings_shown(first), _Bar(console, json, out) as bar:
-        result = _run(chosen, out, resume, bar.show)
+    with warnings_shown(first), _Bar(console, json, out) as bar, _told_how_to_go_on(out):
+        from mien.train import train_model
+
+        result = train_model(chosen, out, resume=resume, progress=bar.show)
     if not first:
         return
     if json:
@@ -103,6 +119,8 @@ def train(
 
 
 def _read(path: Path | None, kind: str | None, resumed: Path | None) -> Recipe:
+    if path is None and resumed is not None and holds_seeds(resumed):
+        return read_seeds(resumed)[0]
     if path is None and resumed is not None:
         path = resumed / "recipe.yaml"
         if not path.is_file():
@@ -134,12 +152,33 @@ def _is_complete(folder: Path) -> bool:
     return RunFolder(folder).finished_result() is not None
 
 
-def _run(recipe: Recipe, out: Path, resume: bool, show: Progress) -> RunResult:
-    from mien.train import train_model
+def _train_seeds(console: Console, recipe: Recipe, out: Path, seeds: int | None, resume: bool, json: bool) -> None:
+    from mien.train import train_seeds
+
+    first = is_first_process(recipe.run)
+    with warnings_shown(first), _Bar(console, json) as bar, _told_how_to_go_on(out):
+        result = train_seeds(
+            recipe,
+            out,
+            seeds,
+            resume=resume,
+            progress=lambda seed, report: bar.show(report, out / f"seed-{seed}", f"seed {seed}: "),
+        )
+    if not first:
+        return
+    if json:
+        print_json(result.to_dict())
+        return
+    _show_seeds(console, result, recipe)
+
+
+@contextlib.contextmanager
+def _told_how_to_go_on(out: Path) -> Iterator[None]:
+    """Where training is interrupted, say how it is continued, and exit."""
     from mien.train.result import Interrupted
 
     try:
-        return train_model(recipe, out, resume=resume, progress=show)
+        yield
     except Interrupted as stopped:
         say(str(stopped))
         say(f"continue with: mien train --resume --out {shell_words(str(out))}")
@@ -152,7 +191,8 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
     def __init__(self, console: Console, json: bool, folder: Path | None = None) -> None:
         self._console = console
         self._quiet = json
-        self._untold = folder
+        self._folder = folder
+        self._told: Path | None = None
         self._stack = contextlib.ExitStack()
         self._update: Any = None
 
@@ -164,11 +204,12 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def show(self, report: Report) -> None:
-        """Show how far the run is."""
-        if self._untold is not None and not self._quiet:
-            self._console.print(_about(self._untold), style="dim", soft_wrap=True)
-            self._untold = None
+    def show(self, report: Report, folder: Path | None = None, name: str = "") -> None:
+        """Show how far the run is; of several, the one in `folder`, with what to call it."""
+        folder = folder or self._folder
+        if folder is not None and folder != self._told and not self._quiet:
+            self._console.print(f"{name}{_about(folder)}", style="dim", soft_wrap=True)
+            self._told = folder
         if self._update is not None:
             self._update(report)
         elif report.metrics is not None and not self._quiet:
@@ -258,8 +299,29 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
             console.print(line, style="dim", soft_wrap=True)
 
 
-def _next_commands(recipe: ExpressionRecipe, result: RunResult) -> tuple[str, str]:
-    """What to do after a run: measure and export its best checkpoint, on the validation faces."""
+def _show_seeds(console: Console, result: SeedsResult, recipe: Recipe) -> None:
+    """Each seed's score, and what they say together."""
+    from rich.text import Text
+
+    measure = result.metric.replace("_", " ")
+    table = new_table("seed", measure, "epoch", "time")
+    for seed, run in result.runs.items():
+        table.add_row(str(seed), f"{run.best:.4f}", f"{run.best_epoch} of {run.epochs}", _time(run.seconds))
+    print_table(console, table)
+    text = f" ± {result.deviation:.4f}: mean and standard deviation over {len(result.runs)} seeds"
+    console.print(Text.assemble((f"{measure} {result.mean:.4f}", "bold"), text), soft_wrap=True)
+    written(console, result.folder)
+    if isinstance(recipe, ExpressionRecipe):
+        best = max(result.runs.values(), key=lambda run: run.best)
+        for line in _next_commands(recipe, best, result.folder):
+            console.print(line, style="dim", soft_wrap=True)
+
+
+def _next_commands(recipe: ExpressionRecipe, result: RunResult, measured: Path | None = None) -> tuple[str, str]:
+    """What to do after a run: measure and export its best checkpoint, on the validation faces.
+
+    Of several seeds `measured` is the folder, in the place of the checkpoint.
+    """
     from mien.train.folder import RunFolder
 
     data = recipe.data
@@ -271,4 +333,5 @@ def _next_commands(recipe: ExpressionRecipe, result: RunResult) -> tuple[str, st
         faces += f" --split {shell_words(split)}"
     training = "" if other_dataset is None else f" --training {shell_words(str(data.dataset))}"
     best = shell_words(str(result.best_path))
-    return f"measure it: mien evaluate {best} {faces}", f"use it:     mien export {best} {faces}{training}"
+    whole = best if measured is None else shell_words(str(measured))
+    return f"measure it: mien evaluate {whole} {faces}", f"use it:     mien export {best} {faces}{training}"

@@ -18,18 +18,18 @@ from mien.data.faces import Faces
 from mien.data.held_out import open_measured
 from mien.errors import UsageError
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.models import distinct_names, open_model
+from mien.evaluate.models import Measurable, distinct_names, open_measurable, open_model
 from mien.evaluate.options import CompareOptions
 from mien.evaluate.predict import Outputs, predict
-from mien.evaluate.report import ferplus_scores, model_facts, probabilities_of, row_facts, wanted_rows
+from mien.evaluate.report import ferplus_scores, model_facts, probabilities_of, row_facts, run_rows, wanted_rows
 from mien.evaluate.scheme import EvaluationTask, choose_task
 from mien.evaluate.speed import ms_a_face
-from mien.metrics.classification import detailed_scores, rounded
+from mien.metrics.classification import rounded
 from mien.metrics.paired import holm, paired_test
+from mien.metrics.runs import accuracies, answer_scores, compare_runs
 from mien.options import given_options
 from mien.parallel import usable_cores
 from mien.progress import Progress
-from mien.zoo import StoredModel
 from mien.zoo.card import Head
 
 __all__ = ["Comparison", "compare_models"]
@@ -90,30 +90,35 @@ def compare_models(
         raise UsageError(f"{len(models)} model to compare; expected two or more")
     start_s = time.monotonic()
     threads = options.threads or usable_cores()
-    opened = [open_model(model, threads) for model in models]
-    stored, classifiers = [model for model, _ in opened], [classifier for _, classifier in opened]
-    if len({model.weights.resolve() for model in stored}) < len(stored):
+    opened = [open_measurable(model, threads) for model in models]
+    files = [stored.weights.resolve() for one in opened for stored in one.stored]
+    if len(set(files)) < len(files):
         raise UsageError("a model is given twice; expected different models")
-    names = distinct_names([model.card.name for model in stored], [model.weights for model in stored])
-    known = [model.card.learned_from for model in stored]
+    names = distinct_names([one.name for one in opened], [one.place for one in opened])
+    cards = [card for one in opened for card in one.cards]
+    known = [card.learned_from for card in cards]
     measured = open_measured(data, options.split, known, learned=options.learned)
     faces = measured.faces
-    task = choose_task(options.labels, [model.card for model in stored], faces.labels, faces.label, faces.source)
+    task = choose_task(options.labels, cards, faces.labels, faces.label, faces.source)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
     labelled = faces.take(target >= 0)
     if options.leaks:
         labelled = mark_leaks(labelled, data, measured.training(options.training), options.threads)
-    outputs = predict(classifiers, faces, views=options.ten_views, progress=progress)
+    classifiers = [classifier for one in opened for classifier in one.classifiers]
+    outputs = iter(predict(classifiers, faces, views=options.ten_views, progress=progress))
+    heads = iter(task.heads)
     rows, rights = [], []
-    for model, name, head, output in zip(stored, names, task.heads, outputs, strict=True):
-        scores, right = _scores(output, head, task, target, labelled)
-        ferplus = ferplus_scores(model.card, faces, output)
-        rows.append({**model_facts(model, head), "name": name, **scores, "ferplus": ferplus, "ms_a_face": None})
+    for one, name in zip(opened, names, strict=True):
+        said = [(next(outputs), next(heads)) for _ in one.stored]
+        scores, right = _scores(one, said, task, target, labelled)
+        ferplus = ferplus_scores(one, faces, [output for output, _ in said])
+        facts = {**model_facts(one, said[0][1]), "name": name}
+        rows.append({**facts, **scores, "ferplus": ferplus, "ms_a_face": None})
         rights.append(right)
     if options.timed_faces:
         # Before there is a table to look at, and after the batches: caches are warm and nothing else of ours runs.
-        for row, timing in zip(rows, _timed(models, stored, labelled, options.timed_faces), strict=True):
+        for row, timing in zip(rows, _timed(opened, labelled, options.timed_faces), strict=True):
             row["ms_a_face"] = timing
     return Comparison(
         {
@@ -122,8 +127,8 @@ def compare_models(
             "read": "ten views" if options.ten_views else "one pass",
             "models": rows,
             "pairs": _pairs(names, rights),
-            "all_right": int(np.logical_and.reduce(rights).sum()),
-            "all_wrong": int((~np.logical_or.reduce(rights)).sum()),
+            "all_right": int(np.concatenate(rights).all(axis=0).sum()),
+            "all_wrong": int((~np.concatenate(rights).any(axis=0)).sum()),
             "timed_faces": options.timed_faces,
             "seconds": round(time.monotonic() - start_s, 1),
         }
@@ -131,41 +136,54 @@ def compare_models(
 
 
 def _scores(
-    output: Outputs, head: Head, task: EvaluationTask, target: npt.NDArray[np.int64], labelled: Faces
+    one: Measurable,
+    said: Sequence[tuple[Outputs, Head]],
+    task: EvaluationTask,
+    target: npt.NDArray[np.int64],
+    labelled: Faces,
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
-    """What a model scores on the faces that have a label, and on which of them it is right."""
+    """What a model scores on the faces that have a label, and on which of them it is right: (1, N), or a row a run."""
     kept = target >= 0
     truth = target[kept]
-    one_pass, views = probabilities_of(output, head, task)
-    answers = (one_pass if views is None else views)[kept].argmax(axis=1)
-    right = answers == truth
+    every = [probabilities_of(output, head, task) for output, head in said]
+    answers = {"one_pass": np.stack([probabilities[kept].argmax(axis=1) for probabilities, _ in every])}
+    views = [probabilities[kept].argmax(axis=1) for _, probabilities in every if probabilities is not None]
+    if views:
+        answers["ten_views"] = np.stack(views)
+    by_run = answers["ten_views" if views else "one_pass"]
+    # Of a model without the axis of runs.
+    own = by_run if one.seeds else by_run[0]
+    eces = [rounded(expected_calibration_error(probabilities[kept], truth)) for probabilities, _ in every]
     return {
-        "scores": detailed_scores(truth, answers, task.scheme.labels),
-        "one_pass_accuracy": rounded((one_pass[kept].argmax(axis=1) == truth).mean()),
-        "leaks": leak_scores(labelled, {"accuracy": right}),
-        "ece": rounded(expected_calibration_error(one_pass[kept], truth)),
-    }, right
+        "scores": answer_scores(truth, own, task.scheme.labels),
+        "one_pass_accuracy": rounded((answers["one_pass"] == truth).mean()),
+        "leaks": leak_scores(labelled, {"accuracy": own == truth}),
+        "ece": rounded(np.mean(eces)),
+        "runs": run_rows(one, truth, answers, task.scheme.labels, eces),
+    }, by_run == truth
 
 
-def _timed(
-    models: Sequence[str | os.PathLike[str]], stored: Sequence[StoredModel], faces: Faces, count: int
-) -> list[dict[str, float]]:
-    """Of each on the CPU and one thread, wherever it was measured."""
-    single = [open_model(model, 1, gpu=False)[1] for model in models]
-    color = any(model.card.input.channels == "rgb" for model in stored)
+def _timed(opened: Sequence[Measurable], faces: Faces, count: int) -> list[dict[str, float]]:
+    """Of each on the CPU and one thread, wherever it was measured; of several runs the first."""
+    single = [open_model(one.spec, 1, gpu=False)[1] for one in opened]
+    color = any(one.cards[0].input.channels == "rgb" for one in opened)
     return ms_a_face(single, faces.images(np.arange(min(_TIMED_DIFFERENT, len(faces))), color=color), count)
 
 
 def _pairs(names: Sequence[str], rights: Sequence[npt.NDArray[np.bool_]]) -> list[dict[str, Any]]:
     pairs = list(combinations(range(len(names)), 2))
-    tests = [paired_test(rights[a], rights[b]) for a, b in pairs]
-    adjusted = holm([test.p_value for test in tests])
+    tests = [_test(rights[a], rights[b]) for a, b in pairs]
+    adjusted = holm([test["p_value"] for test in tests])
     return [
-        {
-            "first": names[a],
-            "second": names[b],
-            **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(test).items()},
-            "p_value_holm": p_value,
-        }
+        {"first": names[a], "second": names[b], **test, "p_value_holm": p_value}
         for (a, b), test, p_value in zip(pairs, tests, adjusted, strict=True)
     ]
+
+
+def _test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Two models face by face; where one of them is several runs, over seeds and faces."""
+    if len(first) == len(second) == 1:
+        paired = paired_test(first[0], second[0])
+        return {**asdict(paired), "interval_95": list(paired.interval_95)}
+    test = compare_runs(accuracies(first), accuracies(second))
+    return {"only_first": None, "only_second": None, **asdict(test), "interval_95": list(test.interval_95)}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.data.copies import COPY_KINDS, copied_rows
 from mien.data.faces import Faces, find_training
-from mien.metrics.classification import rounded, share_interval
+from mien.metrics.runs import accuracy_scores
 
 __all__ = ["LEAK_PARTS", "leak_scores", "mark_leaks"]
 
@@ -74,7 +74,7 @@ def leak_scores(faces: Faces, right: dict[str, npt.NDArray[np.bool_]]) -> dict[s
     ----------
     faces : Faces
         N rows.
-    right : dict of str to bool array of shape (N,)
+    right : dict of str to bool array of shape (N,), or (S, N) of S runs
         Which rows are right, by the way they were read.
     """
     if faces.leaked is None:
@@ -87,6 +87,6 @@ def leak_scores(faces: Faces, right: dict[str, npt.NDArray[np.bool_]]) -> dict[s
         part: dict[str, Any] = {"images": int(rows.sum())}
         if rows.any():
             for way, hits in right.items():
-                part[way] = {"accuracy": rounded(hits[rows].mean()), "accuracy_interval_95": share_interval(hits[rows])}
+                part[way] = accuracy_scores(hits[..., rows])
         parts[name] = part
     return {"found_by": faces.leaked_by, **parts}

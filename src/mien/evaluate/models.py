@@ -5,16 +5,76 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mien.classify import Classifier, OnnxClassifier
 from mien.errors import MissingExtraError, ModelError
 from mien.zoo import StoredModel, find_model
+from mien.zoo.card import ModelCard
 
-__all__ = ["CHECKPOINT", "distinct_names", "open_model", "require_torch"]
+__all__ = ["CHECKPOINT", "Measurable", "distinct_names", "open_measurable", "open_model", "require_torch"]
 
 CHECKPOINT = ".safetensors"
 """How files end that hold a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Measurable:
+    """What is measured as one thing: a model, or the runs of one recipe with several seeds.
+
+    Attributes
+    ----------
+    name : str
+    place : Path
+        The model's file, or the folder of the runs.
+    seeds : tuple of int
+        Of the runs; empty for a model.
+    stored : tuple of StoredModel
+    classifiers : tuple of Classifier
+        One, or one a run.
+    spec : str or path
+        By which `open_model` opens it, or the first run, again.
+    """
+
+    name: str
+    place: Path
+    seeds: tuple[int, ...]
+    stored: tuple[StoredModel, ...]
+    classifiers: tuple[Classifier, ...]
+    spec: str | os.PathLike[str]
+
+    @property
+    def cards(self) -> list[ModelCard]:
+        """The cards of the model or of the runs."""
+        return [model.card for model in self.stored]
+
+
+def open_measurable(spec: str | os.PathLike[str], threads: int) -> Measurable:
+    """Open an expression model, or a folder with runs of several seeds (their best checkpoints).
+
+    Raises
+    ------
+    ModelError, MissingExtraError
+        As `open_model`, and `mien.train.seeds.find_runs`.
+    """
+    place = Path(spec)
+    if not place.is_dir():
+        stored, classifier = open_model(spec, threads)
+        return Measurable(stored.card.name, stored.weights, (), (stored,), (classifier,), spec)
+    require_torch()
+    from mien.train.seeds import find_runs
+
+    runs = find_runs(place)
+    opened = [open_model(run.best, threads) for run in runs.values()]
+    return Measurable(
+        place.name or place.resolve().name,
+        place,
+        tuple(runs),
+        tuple(model for model, _ in opened),
+        tuple(one for _, one in opened),
+        next(iter(runs.values())).best,
+    )
 
 
 def open_model(

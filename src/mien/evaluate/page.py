@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
 from mien.evaluate.leaks import LEAK_PARTS
 from mien.evaluate.report import Evaluation
+from mien.metrics.classification import share_interval
 from mien.page import picture_uri, render
 from mien.sink.palette import color_rgb
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = [
     "apart",
@@ -45,10 +51,14 @@ def evaluation_page(evaluation: Evaluation) -> str:
         confusion=confusion_chart(values["one_pass"]["confusion"], names),
         reliability=reliability_chart(values["calibration"]["reliability"]),
         groups=values["by"],
+        by_seed=_by_seed(values),
         apart=apart,
         p_text=p_text,
         faces=[(face, picture_uri(picture)) for face, picture in zip(wrong, evaluation.pictures, strict=True)],
-        **{key: values[key] for key in ("model", "data", "one_pass", "ten_views", "leaks", "calibration", "ferplus")},
+        **{
+            key: values[key]
+            for key in ("model", "data", "one_pass", "ten_views", "leaks", "calibration", "ferplus", "runs")
+        },
     )
 
 
@@ -75,6 +85,18 @@ def comparison_page(comparison: Comparison) -> str:
         p_values=[(p_text(pair["p_value"]), p_text(pair["p_value_holm"])) for pair in values["pairs"]],
         **{key: values[key] for key in ("data", "read", "models", "pairs", "all_right", "all_wrong", "timed_faces")},
     )
+
+
+def _by_seed(values: dict[str, Any]) -> Markup | None:
+    """The runs of several seeds beside their mean; nothing for one model."""
+    if not values["runs"]:
+        return None
+    images, scores = values["data"]["images"], values["one_pass"]
+    rows = [
+        (f"seed {run['seed']}", run["accuracy"], share_interval(np.arange(images) < round(run["accuracy"] * images)))
+        for run in values["runs"]
+    ]
+    return interval_chart([*rows, ("mean", scores["accuracy"], scores["accuracy_interval_95"])], images)
 
 
 def score_rows(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,23 @@ from mien.data.faces import Faces
 from mien.data.ferplus import ferplus_votes
 from mien.data.held_out import Measured, open_measured
 from mien.data.layouts import parse_attributes
+from mien.errors import UsageError
 from mien.evaluate.face_rows import face_columns
 from mien.evaluate.groups import group_scores
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.models import CHECKPOINT, open_model
+from mien.evaluate.models import CHECKPOINT, Measurable, open_measurable
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predict import Outputs, predict
 from mien.evaluate.scheme import EvaluationTask, choose_task
 from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS
-from mien.metrics.calibration import scheme_calibration
-from mien.metrics.classification import detailed_scores, rounded
+from mien.metrics.calibration import mean_calibration, scheme_calibration
+from mien.metrics.classification import class_scores, confusion_matrix, rounded
+from mien.metrics.runs import answer_scores
 from mien.options import given_options
 from mien.parallel import usable_cores
 from mien.progress import Progress
-from mien.zoo import StoredModel
-from mien.zoo.card import Head, ModelCard
+from mien.zoo.card import Head
 
 __all__ = [
     "Evaluation",
@@ -41,6 +43,7 @@ __all__ = [
     "model_facts",
     "probabilities_of",
     "row_facts",
+    "run_rows",
     "wanted_rows",
 ]
 
@@ -57,7 +60,9 @@ class Evaluation:
     ----------
     values : dict
         Plain values, as they are written to JSON. Shares lie in [0, 1]; ``interval_95`` are 95 % intervals over
-        the images (`mien.metrics.classification`).
+        the images (`mien.metrics.classification`). Of several runs they are means, ``deviation`` is the standard
+        deviation over the runs, intervals are over seeds and images (`mien.metrics.runs`), and ``runs`` has each of
+        them.
     pictures : list of uint8 arrays of shape (H, W)
         The faces of ``values["confidently_wrong"]``, gray.
     faces : Faces
@@ -65,7 +70,8 @@ class Evaluation:
     label : int64 array of shape (N,)
         Index into ``values["data"]["classes"]``.
     probabilities : float64 array of shape (N, C)
-        Of these classes, by one pass, at the temperature that the model's card gives for the face's size.
+        Of these classes, by one pass, at the temperature that the model's card gives for the face's size. Of several
+        runs the mean.
     """
 
     values: dict[str, Any]
@@ -77,8 +83,10 @@ class Evaluation:
     def __repr__(self) -> str:
         model, data, scores = (self.values[part] for part in ("model", "data", "one_pass"))
         low, high = scores["accuracy_interval_95"]
+        runs = f", {len(self.values['runs'])} seeds," if self.values["runs"] else ""
         return (
-            f"Evaluation({model['name']!r} on {data['source']!r}, split {data['split']!r}, {data['images']:,} images: "
+            f"Evaluation({model['name']!r}{runs} on {data['source']!r}, split {data['split']!r}, "
+            f"{data['images']:,} images: "
             f"accuracy {scores['accuracy']:.1%}, {low:.1%} to {high:.1%})"
         )
 
@@ -90,7 +98,14 @@ class Evaluation:
         """A table with a row for each face, by its columns; see `mien.evaluate.face_rows.face_columns`.
 
         It takes a second look into the dataset, for the names of the faces.
+
+        Raises
+        ------
+        UsageError
+            If several runs were measured: each has a table of its own.
         """
+        if self.values["runs"]:
+            raise UsageError("a row for each face is of one model; evaluate the checkpoint of one of the runs")
         return face_columns(self.faces, self.values["data"]["classes"], self.label, self.probabilities)
 
 
@@ -102,7 +117,7 @@ def evaluate_model(
     progress: Progress | None = None,
     **kwargs: Any,
 ) -> Evaluation:
-    """Measure what a model is worth on labelled faces.
+    """Measure what a model, or a recipe with several seeds, is worth on labelled faces.
 
     The faces go through the same preprocessing as everywhere (`mien.classify.preprocess`), as faces that are cropped
     already. Of the split that the model was trained on, those that training held out are measured
@@ -111,7 +126,8 @@ def evaluate_model(
     Parameters
     ----------
     model : str or path
-        A shipped model's name, an ``.onnx`` file with its card beside it, or a checkpoint that `mien train` wrote.
+        A shipped model's name, an ``.onnx`` file with its card beside it, a checkpoint that `mien train` wrote, or a
+        folder with runs of several seeds (`mien.train.train_seeds`).
     data : path
         A dataset in any layout that `mien data import` reads, or a `mien.data.Dataset`.
     options : EvaluateOptions, optional
@@ -130,19 +146,20 @@ def evaluate_model(
     """
     options = given_options(EvaluateOptions, options, kwargs)
     start_s = time.monotonic()
-    stored, classifier = open_model(model, options.threads or usable_cores())
-    measured = open_measured(
-        data, options.split, [stored.card.learned_from], parse_attributes(options.by), learned=options.learned
-    )
+    opened = open_measurable(model, options.threads or usable_cores())
+    if opened.seeds and options.by is not None:
+        raise UsageError(f"by is {options.by!r}; groups are compared for one model: give {opened.stored[0].weights}")
+    known = [card.learned_from for card in opened.cards]
+    measured = open_measured(data, options.split, known, parse_attributes(options.by), learned=options.learned)
     faces = measured.faces
-    task = choose_task(options.labels, [stored.card], faces.labels, faces.label, faces.source)
+    task = choose_task(options.labels, opened.cards, faces.labels, faces.label, faces.source)
     if options.leaks:
         faces = mark_leaks(faces, data, measured.training(options.training), options.threads)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
-    (outputs,) = predict([classifier], faces, views=options.ten_views, progress=progress)
+    outputs = predict(opened.classifiers, faces, views=options.ten_views, progress=progress)
     rows = row_facts(measured, task, int((target >= 0).sum()), options.learned)
-    return _assemble(stored, faces, task, target, outputs, rows, time.monotonic() - start_s)
+    return _assemble(opened, faces, task, target, outputs, rows, time.monotonic() - start_s)
 
 
 def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
@@ -163,11 +180,12 @@ def probabilities_of(outputs: Outputs, head: Head, task: EvaluationTask) -> tupl
     return one_pass, task.scheme.project(outputs.views[head.output], head.labels)[0]
 
 
-def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
-    """What a report says of a model."""
+def model_facts(opened: Measurable, head: Head) -> dict[str, Any]:
+    """What a report says of a model, or of the first of several runs."""
+    stored = opened.stored[0]
     card = stored.card
     return {
-        "name": card.name,
+        "name": opened.name,
         "file": stored.weights.name,
         "file_bytes": stored.weights.stat().st_size,
         "sha256": card.sha256,
@@ -176,6 +194,44 @@ def model_facts(stored: StoredModel, head: Head) -> dict[str, Any]:
         "parameters": card.parameters,
         "head": head.output,
     }
+
+
+def run_rows(
+    opened: Measurable,
+    truth: IntArray,
+    answers: Mapping[str, IntArray],
+    names: tuple[str, ...],
+    eces: Sequence[float],
+) -> list[dict[str, Any]]:
+    """What a report says of each of several runs; of a model nothing.
+
+    Parameters
+    ----------
+    opened : Measurable
+    truth : int64 array of shape (N,)
+    answers : mapping of str to int64 array of shape (S, N)
+        By the way the faces were read; one of them is ``"one_pass"``.
+    names : tuple of str
+    eces : sequence of S float
+    """
+    rows = []
+    for number, (seed, stored) in enumerate(zip(opened.seeds, opened.stored, strict=False)):
+        scores = class_scores(confusion_matrix(truth, answers["one_pass"][number], len(names)))
+        rows.append(
+            {
+                "seed": seed,
+                "file": str(Path(stored.weights.parent.name) / stored.weights.name),
+                "sha256": stored.card.sha256,
+                "accuracy": rounded((answers["one_pass"][number] == truth).mean()),
+                "ten_views_accuracy": (
+                    rounded((answers["ten_views"][number] == truth).mean()) if "ten_views" in answers else None
+                ),
+                "balanced_accuracy": rounded(scores.balanced_accuracy),
+                "macro_f1": rounded(scores.macro_f1),
+                "ece": eces[number],
+            }
+        )
+    return rows
 
 
 def row_facts(measured: Measured, task: EvaluationTask, rows: int, learned: bool) -> dict[str, Any]:
@@ -195,42 +251,53 @@ def row_facts(measured: Measured, task: EvaluationTask, rows: int, learned: bool
 
 
 def _assemble(
-    stored: StoredModel,
+    opened: Measurable,
     faces: Faces,
     task: EvaluationTask,
     target: IntArray,
-    outputs: Outputs,
+    outputs: Sequence[Outputs],
     rows: dict[str, Any],
     seconds: float,
 ) -> Evaluation:
-    (head,) = task.heads
     kept = target >= 0
     labelled, truth, names = faces.take(kept), target[kept], task.scheme.labels
-    probabilities, by_views = probabilities_of(outputs, head, task)
-    probabilities = probabilities[kept]
-    one_pass = probabilities.argmax(axis=1)
-    ten_views = None if by_views is None else by_views[kept].argmax(axis=1)
-    right = {"one_pass": one_pass == truth}
-    if ten_views is not None:
-        right["ten_views"] = ten_views == truth
-    logits = outputs.logits[head.output][kept]
-    temperature = head.temperature_at(outputs.sides_px[kept])
-    worst = _confidently_wrong(probabilities.max(axis=1), right["one_pass"])
+    every = [probabilities_of(output, head, task) for output, head in zip(outputs, task.heads, strict=True)]
+    by_run = np.stack([one_pass[kept] for one_pass, _ in every])
+    answers = {"one_pass": by_run.argmax(axis=-1)}
+    if outputs[0].views is not None:
+        answers["ten_views"] = np.stack([views[kept].argmax(axis=1) for _, views in every if views is not None])
+    if not opened.seeds:
+        answers = {way: own[0] for way, own in answers.items()}
+    scores = {way: answer_scores(truth, own, names) for way, own in answers.items()}
+    calibrations = [
+        scheme_calibration(
+            output.logits[head.output][kept],
+            truth,
+            task.scheme,
+            head.labels,
+            head.temperature_at(output.sides_px[kept]),
+        )
+        for output, head in zip(outputs, task.heads, strict=True)
+    ]
+    probabilities = by_run.mean(axis=0)
+    shown = probabilities.argmax(axis=1)
+    worst = _confidently_wrong(probabilities.max(axis=1), shown == truth)
     values = {
         "mien": __version__,
-        "model": model_facts(stored, head),
+        "model": model_facts(opened, task.heads[0]),
         "data": rows,
-        "one_pass": detailed_scores(truth, one_pass, names),
-        "ten_views": None if ten_views is None else detailed_scores(truth, ten_views, names),
-        "leaks": leak_scores(labelled, right),
-        "calibration": scheme_calibration(logits, truth, task.scheme, head.labels, temperature),
-        "ferplus": ferplus_scores(stored.card, faces, outputs),
-        "by": group_scores(labelled.attributes, truth, one_pass, probabilities.max(axis=1), names),
+        "one_pass": scores["one_pass"],
+        "ten_views": scores.get("ten_views"),
+        "leaks": leak_scores(labelled, {way: own == truth for way, own in answers.items()}),
+        "calibration": mean_calibration(calibrations),
+        "ferplus": ferplus_scores(opened, faces, outputs),
+        "by": group_scores(labelled.attributes, truth, shown, probabilities.max(axis=1), names),
+        "runs": run_rows(opened, truth, answers, names, [found["ece_card"] for found in calibrations]),
         "confidently_wrong": [
             {
                 "row": name,
                 "label": names[truth[row]],
-                "answer": names[one_pass[row]],
+                "answer": names[shown[row]],
                 "confidence": rounded(probabilities[row].max()),
                 "probability_of_label": rounded(probabilities[row, truth[row]]),
             }
@@ -246,15 +313,16 @@ def _confidently_wrong(confidence: npt.NDArray[np.float64], right: npt.NDArray[n
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_WRONG]
 
 
-def ferplus_scores(card: ModelCard, faces: Faces, outputs: Outputs) -> dict[str, Any] | None:
+def ferplus_scores(opened: Measurable, faces: Faces, outputs: Sequence[Outputs]) -> dict[str, Any] | None:
     """The FER+ protocols, by the first head that knows all eight expressions; None without votes or such a head."""
-    head = next((head for head in card.heads if set(EXPRESSIONS) <= set(head.labels)), None)
+    heads = opened.cards[0].heads
+    head = next((head for head in heads if set(EXPRESSIONS) <= set(head.labels)), None)
     votes = ferplus_votes(faces.votes, faces.vote_labels)
     if head is None or votes is None:
         return None
-    views = None if outputs.views is None else outputs.views[head.output]
-    return {
-        "head": head.output,
-        "one_pass": ferplus_protocols(outputs.logits[head.output], head.labels, votes),
-        "ten_views": None if views is None else ferplus_protocols(views, head.labels, votes),
-    }
+    found: dict[str, Any] = {"head": head.output, "one_pass": None, "ten_views": None}
+    for way in ("one_pass", "ten_views"):
+        scores = [output.logits if way == "one_pass" else output.views for output in outputs]
+        if read := [one[head.output] for one in scores if one is not None]:
+            found[way] = ferplus_protocols(np.stack(read) if opened.seeds else read[0], head.labels, votes)
+    return found

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mien.data.ferplus import VOTE_LABELS, majority
 from mien.labels import EXPRESSIONS
-from mien.metrics.classification import rounded, share_interval
+from mien.metrics.runs import accuracy_scores
 
 __all__ = ["PROTOCOLS", "ferplus_plurality", "ferplus_protocols"]
 
@@ -37,7 +37,7 @@ def ferplus_plurality(scores: FloatArray, head_labels: tuple[str, ...], votes: B
 
     Parameters
     ----------
-    scores : float array of shape (N, K)
+    scores : float array of shape (N, K), or (S, N, K) of S runs
         Logits or probabilities of a head; the answer is taken among the eight expressions.
     head_labels : tuple of K str
         All eight expressions are among them.
@@ -55,12 +55,8 @@ def ferplus_plurality(scores: FloatArray, head_labels: tuple[str, ...], votes: B
     if not kept.any():
         return {"images": 0}
     columns = [head_labels.index(name) for name in VOTE_LABELS[: len(EXPRESSIONS)]]
-    right = scores[kept][:, columns].argmax(axis=1) == best[kept]
-    return {
-        "images": int(kept.sum()),
-        "plurality_accuracy": rounded(right.mean()),
-        "plurality_accuracy_interval_95": share_interval(right),
-    }
+    right = scores[..., kept, :][..., columns].argmax(axis=-1) == best[kept]
+    return {"images": int(kept.sum()), **{f"plurality_{key}": value for key, value in accuracy_scores(right).items()}}
 
 
 def ferplus_protocols(scores: FloatArray, head_labels: tuple[str, ...], votes: ByteArray) -> dict[str, Any]:
@@ -68,12 +64,12 @@ def ferplus_protocols(scores: FloatArray, head_labels: tuple[str, ...], votes: B
 
     Parameters are those of `ferplus_plurality`.
     """
-    answers = scores[:, [head_labels.index(name) for name in EXPRESSIONS]].argmax(axis=1)
+    answers = scores[..., [head_labels.index(name) for name in EXPRESSIONS]].argmax(axis=-1)
     truth = majority(votes)
-    right = answers[truth >= 0] == truth[truth >= 0]
-    found: dict[str, Any] = {"majority": {"protocol": PROTOCOLS["majority"], "images": len(right)}}
-    if len(right):
-        found["majority"] |= {"accuracy": rounded(right.mean()), "accuracy_interval_95": share_interval(right)}
+    kept = truth >= 0
+    found: dict[str, Any] = {"majority": {"protocol": PROTOCOLS["majority"], "images": int(kept.sum())}}
+    if kept.any():
+        found["majority"] |= accuracy_scores(answers[..., kept] == truth[kept])
     plurality = ferplus_plurality(scores, head_labels, votes)
     found["plurality"] = {
         "protocol": PROTOCOLS["plurality"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,13 @@ from mien.classify.calibration import (
 from mien.labels import LabelScheme
 from mien.metrics.classification import rounded
 
-__all__ = ["calibration_scores", "fit_scheme_temperature", "reliability_bins", "scheme_calibration"]
+__all__ = [
+    "calibration_scores",
+    "fit_scheme_temperature",
+    "mean_calibration",
+    "reliability_bins",
+    "scheme_calibration",
+]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64s = npt.NDArray[np.float64]
@@ -185,3 +192,26 @@ def scheme_calibration(
     scores["mean_confidence"] = rounded(confidence.mean())
     scores["reliability"] = reliability_bins(confidence, card.argmax(axis=1) == targets)
     return scores
+
+
+def mean_calibration(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `scheme_calibration` says of several runs on the same rows, as means; of one it is unchanged.
+
+    Besides, ``ece_card_deviation`` is the standard deviation over the runs. A reliability bin has the mean number of
+    images of a run.
+    """
+    if len(found) == 1:
+        return dict(found[0])
+    scores: dict[str, Any] = {
+        name: rounded(np.mean([run[name] for run in found])) for name in found[0] if name != "reliability"
+    }
+    scores["ece_card_deviation"] = rounded(np.std([run["ece_card"] for run in found], ddof=1))
+    bins = []
+    for parts in zip(*(run["reliability"] for run in found), strict=True):
+        counts = [part["images"] for part in parts]
+        mean = {
+            name: rounded(np.average([part[name] or 0.0 for part in parts], weights=counts)) if any(counts) else None
+            for name in ("confidence", "accuracy")
+        }
+        bins.append({**parts[0], **mean, "images": round(sum(counts) / len(counts))})
+    return {**scores, "reliability": bins}

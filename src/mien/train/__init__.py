@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mien.train.recipe import change_recipe, read_recipe, write_recipe
     from mien.train.result import Interrupted, Progress, Report, RunResult
     from mien.train.run import train_model
+    from mien.train.seeds import SeedsResult, train_seeds
     from mien.train.task import Place, Step, Task
 
 __all__ = [
@@ -32,12 +33,14 @@ __all__ = [
     "Recipe",
     "Report",
     "RunResult",
+    "SeedsResult",
     "Step",
     "Task",
     "change_recipe",
     "fit",
     "read_recipe",
     "train_model",
+    "train_seeds",
     "write_recipe",
 ]
 
@@ -51,6 +54,7 @@ if not TYPE_CHECKING:
             "recipe": ["change_recipe", "read_recipe", "write_recipe"],
             "result": ["Interrupted", "Progress", "Report", "RunResult"],
             "run": ["train_model"],
+            "seeds": ["SeedsResult", "train_seeds"],
             "task": ["Place", "Step", "Task"],
         },
     )

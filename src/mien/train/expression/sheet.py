@@ -81,7 +81,7 @@ def write_augmentation_sheet(recipe: ExpressionRecipe, path: Path, count: int = 
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: expected a name that ends in .png")
-    rows, _ = open_rows(recipe.data, recipe.run.seed)
+    rows, _ = open_rows(recipe.data, recipe.rows_seed)
     spec = make_network_spec(recipe, rows)
     rng = np.random.default_rng(recipe.run.seed)
     chosen = rng.choice(len(rows), min(count, len(rows)), replace=False)

@@ -72,7 +72,7 @@ class ExpressionTask:
         recipe = self.recipe
         self._place = place
         self._batch_size = recipe.optimizer.batch_size // place.world_size
-        self._training, self._validation = open_rows(recipe.data, recipe.run.seed)
+        self._training, self._validation = open_rows(recipe.data, recipe.rows_seed)
         self._network_spec = make_network_spec(recipe, self._training)
         network = self._make_network()
         masses = target_masses(self._training, self._network_spec.heads, recipe.loss)
@@ -222,7 +222,8 @@ class ExpressionTask:
         if learned is not None and held_out_otherwise(learned, self._earlier):
             warn(
                 f"{path}: learned from faces of {learned.source} that are held out here to choose by: "
-                "scores are too good. Give the --seed and --validation-share (or --fold) of its own training"
+                "scores are too good. Give the --data-seed (or --seed) and --validation-share (or --fold) of its own "
+                "training"
             )
         for head in network.spec.heads:
             known = self._started_with[head.output]

@@ -91,6 +91,12 @@ class DataOptions:
         minimum=0.01,
         maximum=0.5,
     )
+    data_seed: int | None = option(
+        None,
+        "Random seed for which rows are held out or drawn (validation_share, max_faces); by default the run's.",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
     fold: int | None = option(
         None,
         "Hold out this fold (column 'fold') of the training rows for validation, instead of a split.",
@@ -299,3 +305,8 @@ class ExpressionRecipe(Recipe):
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     distill: DistillOptions = field(default_factory=DistillOptions)
+
+    @property
+    def rows_seed(self) -> int:
+        """The seed by which rows are held out or drawn."""
+        return self.run.seed if self.data.data_seed is None else self.data.data_seed

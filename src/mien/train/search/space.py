@@ -28,7 +28,8 @@ _RANGE_KEYS = ("low", "high", "log", "step")
 # A search must not vary which rows it validates on, nor where it runs.
 _FIXED_SECTIONS = ("run",)
 _FIXED = (
-    "dataset", "train_split", "validation_split", "validation_data", "validation_share", "fold", "labels", "leaked",
+    "dataset", "train_split", "validation_split", "validation_data", "validation_share", "data_seed", "fold", "labels",
+    "leaked",
 )  # fmt: skip
 
 

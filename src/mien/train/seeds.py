@@ -1,0 +1,247 @@
+"""One recipe trained with several seeds, one run after the other: how much of a score is luck."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.errors import ModelError, OutputError, UsageError
+from mien.files import write_json
+from mien.shell import shell_words
+from mien.train.folder import MAY_CHANGE, RunFolder
+from mien.train.options import RECIPES, ExpressionRecipe, Recipe
+from mien.train.process import is_first_process
+from mien.train.recipe import change_recipe, read_recipe_values, recipe_differences, recipe_from_dict, recipe_to_dict
+from mien.train.result import Progress, Report, RunResult
+from mien.train.run import train_model
+
+__all__ = ["SeedsProgress", "SeedsResult", "find_runs", "holds_seeds", "read_seeds", "train_seeds"]
+
+SEEDS = "seeds.json"
+"""In the folder of several seeds: the recipe, the seeds, and at the end the result."""
+_SEED = "run.seed"
+
+SeedsProgress = Callable[[int, Report], None]
+"""Told the seed, and how far its run is."""
+
+
+@dataclass(frozen=True)
+class SeedsResult:
+    """What came out of several seeds.
+
+    Attributes
+    ----------
+    folder : Path
+    runs : dict of int to RunResult
+        By seed.
+    metric : str
+        What chose each run's best epoch, such as ``"validation_accuracy"``.
+    mean, deviation : float
+        Of its best values, and their standard deviation.
+    """
+
+    folder: Path
+    runs: dict[int, RunResult]
+    metric: str
+    mean: float
+    deviation: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "folder": str(self.folder),
+            "metric": self.metric,
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "runs": [
+                {
+                    "seed": seed,
+                    "best": run.best,
+                    "best_epoch": run.best_epoch,
+                    "epochs": run.epochs,
+                    "seconds": run.seconds,
+                    "best_path": str(run.best_path),
+                }
+                for seed, run in self.runs.items()
+            ],
+        }
+
+
+def train_seeds(
+    recipe: Recipe,
+    out: str | os.PathLike[str],
+    count: int | None = None,
+    *,
+    resume: bool = False,
+    progress: SeedsProgress | None = None,
+) -> SeedsResult:
+    """Train a recipe with several seeds, each into its own folder ``seed-N`` of `out`.
+
+    All runs learn from the same faces and choose their best epoch by the same: where training holds some out or draws
+    some, the recipe's seed decides which for all of them (`data_seed`).
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The seeds are its own and the next ones.
+    out : path
+        Must not exist or be empty; with `resume` it must hold runs of the same recipe. Those that are done stay.
+    count : int, optional
+        How many seeds, two or more; on resuming by default as many as before, or more.
+    resume : bool
+    progress : callable, optional
+        What it raises ends the run.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two seeds, or the folder does not fit.
+    MienError, Interrupted
+        As `mien.train.train_model`.
+    """
+    folder = Path(out)
+    recipe = _with_its_rows(recipe)
+    if recipe.run.nodes > 1:
+        raise UsageError(
+            f"nodes is {recipe.run.nodes}; several seeds are trained on one machine: give each its own run"
+        )
+    first = is_first_process(recipe.run)
+    seeds = _seeds(recipe, folder, count, resume, first)
+    # Looked up before the first run begins, so that all of its processes come to the same answer.
+    runs = {seed: RunFolder(folder / f"seed-{seed}") for seed in seeds}
+    ended = {seed: run.finished_result() for seed, run in runs.items()}
+    begun = {seed: run.recipe.is_file() for seed, run in runs.items()}
+    if first:
+        _write(folder, recipe, seeds)
+    results = {}
+    for seed, run in runs.items():
+        own = change_recipe(recipe, {"seed": seed})
+        done = ended[seed]
+        if done is not None:
+            run.check_resume(own)
+        else:
+            done = train_model(own, run.path, resume=begun[seed], progress=_for_seed(seed, progress))
+        results[seed] = done
+    result = _result(folder, results)
+    if first:
+        _write(folder, recipe, seeds, result)
+    return result
+
+
+def holds_seeds(folder: Path) -> bool:
+    """Whether `train_seeds` has begun in a folder."""
+    return (folder / SEEDS).is_file()
+
+
+def read_seeds(folder: Path, kinds: Mapping[str, type[Recipe]] = RECIPES) -> tuple[Recipe, int]:
+    """The recipe that `train_seeds` was given for a folder, and how many seeds.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be read, or the recipe does not fit any more.
+    """
+    path = folder / SEEDS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return recipe_from_dict(values["recipe"], kinds), len(values["seeds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def find_runs(folder: Path) -> dict[int, RunFolder]:
+    """The runs of one recipe with several seeds, by seed: what `train_seeds` wrote, or the same by hand.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds something else: fewer than two runs, one that is not complete, two with one seed, or runs
+        that differ in more than the seed.
+    """
+    if RunFolder(folder).best.is_file():
+        raise ModelError(f"{folder}: is the folder of one run; give its checkpoint, {RunFolder(folder).best}")
+    runs = [RunFolder(path) for path in sorted(folder.iterdir()) if RunFolder(path).recipe.is_file()]
+    if len(runs) < 2:
+        raise ModelError(
+            f"{folder}: holds {'one run' if runs else 'no run'}; expected a model, or a folder with runs of several "
+            "seeds, as 'mien train --seeds' writes it"
+        )
+    found: dict[int, RunFolder] = {}
+    values = [read_recipe_values(run.recipe) for run in runs]
+    for run, own in zip(runs, values, strict=True):
+        differences = recipe_differences(values[0], own)
+        different = next((name for name in differences if name not in (*MAY_CHANGE, _SEED)), None)
+        if different is not None:
+            before, after = differences[different]
+            raise ModelError(
+                f"{folder}: holds runs of different recipes: {different} is {before!r} in {runs[0].path.name} and "
+                f"{after!r} in {run.path.name}; several runs are measured together if only their seeds differ"
+            )
+        if run.finished_result() is None or not run.best.is_file():
+            place = folder if holds_seeds(folder) else run.path
+            raise ModelError(
+                f"{run.path}: this run is not complete; continue with: "
+                f"mien train --resume --out {shell_words(str(place))}"
+            )
+        seed = own.get("run", {}).get("seed")
+        if seed in found:
+            raise ModelError(f"{folder}: {found[seed].path.name} and {run.path.name} have the same seed, {seed}")
+        found[seed] = run
+    return dict(sorted(found.items()))
+
+
+def _with_its_rows(recipe: Recipe) -> Recipe:
+    if isinstance(recipe, ExpressionRecipe) and recipe.data.data_seed is None:
+        return change_recipe(recipe, {"data_seed": recipe.run.seed})
+    return recipe
+
+
+def _for_seed(seed: int, progress: SeedsProgress | None) -> Progress | None:
+    return None if progress is None else lambda report: progress(seed, report)
+
+
+def _seeds(recipe: Recipe, folder: Path, count: int | None, resume: bool, first: bool) -> list[int]:
+    """Which seeds to train; the first process refuses a folder that holds something else."""
+    before = 0
+    if resume:
+        if not holds_seeds(folder):
+            raise UsageError(f"{folder}: holds no runs of several seeds to resume (no {SEEDS})")
+        began, before = read_seeds(folder, {**RECIPES, recipe.kind: type(recipe)})
+        differences = recipe_differences(recipe_to_dict(began), recipe_to_dict(recipe))
+        real = {name: values for name, values in differences.items() if name not in MAY_CHANGE}
+        if real:
+            name, (old, new) = next(iter(real.items()))
+            raise UsageError(
+                f"{folder}: holds runs of another recipe ({name} was {old!r} and is {new!r}); name another folder "
+                "with --out"
+            )
+    elif first:
+        RunFolder(folder).check_new()
+    count = before if count is None else count
+    if count < 2:
+        raise UsageError(f"seeds is {count}; expected 2 or more (3 or more say how far a score depends on the seed)")
+    if count < before:
+        raise UsageError(f"{folder}: holds runs of {before} seeds; expected seeds {before} or more, to add some")
+    return list(range(recipe.run.seed, recipe.run.seed + count))
+
+
+def _write(folder: Path, recipe: Recipe, seeds: list[int], result: SeedsResult | None = None) -> None:
+    values = {"seeds": seeds, "recipe": recipe_to_dict(recipe), "result": None if result is None else result.to_dict()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    write_json(folder / SEEDS, values)
+
+
+def _result(folder: Path, runs: dict[int, RunResult]) -> SeedsResult:
+    best = [run.best for run in runs.values()]
+    metric = next(iter(runs.values())).metric
+    return SeedsResult(folder, runs, metric, statistics.fmean(best), statistics.stdev(best))
