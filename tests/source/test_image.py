@@ -352,6 +352,7 @@ def test_no_permission_is_said(tmp_path):
         np.full((4, 4), 2.0),
         np.full((4, 4), np.nan),
         np.array([["a", "b"]]),
+        np.full((4, 4), 255, np.uint16),  # it was read as black, and nobody was found
     ],
 )
 def test_arrays_that_are_no_images(array):
@@ -402,6 +403,9 @@ def test_other_types_are_wrong_usage(thing, hint):
     [
         (None, "cv2.imread gives None"),
         ("shots/*.jpg", "no such file or folder; in Python .* glob.glob"),
+        ("~/shot.jpg", "no such file or folder; .* os.path.expanduser"),
+        ("file:///home/me/shot.jpg", "is an address; give the path alone"),
+        (np.array(["a.jpg", "b.jpg"]), r"shape \(2,\) is no image; .*list\(array\)"),
         (".", "is a folder; expected an image file, or a list"),
         ("", "^<empty>: is no name of a file"),
         ("0", "no such file or folder; a camera is camera:0$"),

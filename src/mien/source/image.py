@@ -283,13 +283,19 @@ def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8
     """
     expected = "expected (H, W), (H, W, 1), (H, W, 3) in BGR or (H, W, 4) in BGRA"
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or array.size == 0:
-        hint = "; make a list of a batch: list(array)" if array.ndim == 4 else ""
+        hint = "; make a list of a batch: list(array)" if array.ndim == 4 or array.dtype.kind in "UO" else ""
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = "; of channels first array.transpose(1, 2, 0)"
         raise InputError(source, f"an array of shape {array.shape} is no image; {expected}{hint}")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     elif array.dtype.newbyteorder("=") == np.uint16:  # big-endian, too, as big-endian TIFFs are read
+        if 0 < (high := int(array.max())) <= 255:  # black, if it were one of 16 bits
+            raise InputError(
+                source,
+                f"a uint16 array in [0, {high}] is no image of 16 bits, in which 65535 is white; if 255 is white, pass "
+                "array.astype('uint8')",
+            )
         array = (array >> 8).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())

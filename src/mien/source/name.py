@@ -172,11 +172,15 @@ def why_unreadable(name: str, error: OSError | ValueError, expected: str) -> str
         return f"cannot be read ({getattr(error, 'strerror', None) or error}){hint}"
     if _CAMERA.fullmatch(name):
         return "is a camera; Recognizer.stream reads it"
+    if name.lower().startswith("file:"):
+        return "is an address; give the path alone, without file://"
     if "://" in name:
         stream = "; of a video stream, give the address to Recognizer.stream" if is_network(name) else ""
         return f"is an address; mien fetches nothing: download it first{stream}"
     if glob.has_magic(name):
         hint = "; in Python list what a pattern names with glob.glob"
+    elif name.startswith("~"):
+        hint = "; a shell knows ~ where it is not quoted, in Python os.path.expanduser does"
     return f"no such file or folder{hint}{camera_hint(name)}"
 
 
