@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pytest
 
-from mien.data import import_dataset, importer
+from mien.data import import_dataset, importer, stored
 from mien.data.faces import open_training
 from mien.data.layouts import find_layout
 from mien.data.pixels import decode_gray
@@ -100,6 +100,24 @@ def test_boxes_that_are_cut_out(tmp_path):
     assert (dataset.images(24).shape, "box_xyxy" in dataset.info.columns) == ((3, 24, 24), False)
     told, _ = import_dataset(disk.write_coco(tmp_path / "other"), tmp_path / "other.parquet")
     assert np.abs(dataset.images(24).astype(int) - told.images(24)).max() <= 1
+
+
+def test_faces_that_are_not_imported_are_decoded_once(tmp_path, monkeypatch):
+    """Those of YOLO were decoded for their box, and again for what is in it."""
+    decoded = []
+    monkeypatch.setattr(stored, "decode_gray", lambda *given: decoded.append(given[1]) or decode_gray(*given))
+    source = disk.write_yolo(tmp_path / "set")
+    found = open_training(source).images(np.arange(2))
+    assert ([face.shape for face in found], len(decoded)) == ([(40, 32), (40, 40)], 2)
+
+
+def test_a_box_that_holds_nothing_is_told_without_an_import_too(tmp_path):
+    """The face was the whole photo."""
+    source = disk.write_voc(tmp_path / "set")
+    listing = source / "train" / "a.xml"
+    listing.write_text(listing.read_text().replace("<xmax>40<", "<xmax>8.2<"))
+    with pytest.raises(InputError, match=r"train/a\.xml object 0: box \(8, 16, 8.2, 56\) holds nothing of the image"):
+        open_training(source).images(np.arange(2))
 
 
 def test_a_photo_of_several_faces_is_decoded_once(tmp_path, monkeypatch):

@@ -17,8 +17,8 @@ from mien.data.dataset import Dataset
 from mien.data.info import METADATA_KEY, TRAIN, open_parquet
 from mien.data.layouts import Item, ReadOptions, find_layout
 from mien.data.layouts.names import split_name
-from mien.data.pixels import cut_face, fit_square
-from mien.data.stored import DatasetRows, Image, IntArray, ItemRows, Stored, decode_stored
+from mien.data.pixels import fit_square
+from mien.data.stored import DatasetRows, Image, IntArray, ItemRows, Stored
 from mien.errors import InputError, UsageError
 from mien.progress import Progress
 
@@ -108,7 +108,7 @@ class Faces:
         """
         with _readable(self.source):
             stored = self._fetch(self.rows[index])
-        return [cut_face(decode_stored(pixels, where, color), box) for pixels, box, where in stored]
+        return [one.face(color) for one in stored]
 
     def squares(self, side_px: int = 48, progress: Progress | None = None) -> Image:
         """All faces as gray squares, as `mien.data.copies` compares them: uint8 of shape (N, side_px, side_px).
@@ -139,13 +139,13 @@ class Faces:
             stored = self._fetch(self.rows[index])
         return [
             hashlib.blake2b(pixels if isinstance(pixels, bytes) else pixels.tobytes(), digest_size=16).digest()
-            for pixels, _, _ in stored
+            for pixels, *_ in stored
         ]
 
     def names(self, index: IntArray) -> list[str]:
         """What to call some rows."""
         with _readable(self.source):
-            return [where for _, _, where in self._fetch(self.rows[index])]
+            return [one.where for one in self._fetch(self.rows[index])]
 
 
 def open_faces(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -27,7 +26,7 @@ from mien.data.layouts import (
     parse_classes,
 )
 from mien.data.options import ImportOptions
-from mien.data.pixels import cut_face, decode_gray, fit_square
+from mien.data.pixels import check_box, cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
 from mien.errors import InputError, UsageError
 from mien.files import utf8_text
@@ -299,7 +298,7 @@ def _row(item: Item, label: int, distribution: Any, options: ImportOptions, deco
     # Decoded once in any case, so that no damaged image enters the dataset.
     image = decoder.decode(pixels, item.where) if isinstance(pixels, bytes) else pixels
     box_xyxy = item.box_on(image)
-    _check_box(box_xyxy, image, item.where)
+    check_box(box_xyxy, image, item.where)
     if options.face_px is not None:
         row.image = encode_png(fit_square(cut_face(image, box_xyxy), options.face_px))
         return row
@@ -321,16 +320,3 @@ class _Decoder:
                 raise InputError(where, f"the {header.format} file is truncated: its end is missing")
             self._last = data, decode_gray(data, where)
         return self._last[1]
-
-
-def _check_box(box_xyxy: Sequence[float] | None, image: npt.NDArray[np.uint8], where: str) -> None:
-    """Some of the image must be in a box: what is cut out by an empty one would be the whole image."""
-    if box_xyxy is None:
-        return
-    height, width = image.shape[:2]
-    if all(map(math.isfinite, box_xyxy)):
-        left, top, right, bottom = (round(float(value)) for value in box_xyxy)
-        if max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height):
-            return
-    box = ", ".join(f"{value:g}" for value in box_xyxy)
-    raise InputError(where, f"box ({box}) holds nothing of the image of {width} x {height} pixels")

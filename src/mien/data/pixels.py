@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -13,7 +14,7 @@ from mien.opencv import quiet_opencv
 from mien.source.header import read_header
 from mien.source.image import DEFAULT_MAX_MEGAPIXELS, MOST_SCANS, decode_image
 
-__all__ = ["cut_face", "decode_gray", "fit_square", "parse_pixels"]
+__all__ = ["check_box", "cut_face", "decode_gray", "fit_square", "parse_pixels", "scaled_box"]
 
 GrayImage = npt.NDArray[np.uint8]
 
@@ -95,6 +96,25 @@ def cut_face(image: GrayImage, box_xyxy: Sequence[float] | None) -> GrayImage:
     left, top, right, bottom = (round(float(value)) for value in box_xyxy)
     part = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
     return part if part.size else image
+
+
+def scaled_box(shares: Sequence[float], image: GrayImage) -> list[float]:
+    """A box in shares of an image's width and height, in its pixels."""
+    height, width = image.shape[:2]
+    return [share * side for share, side in zip(shares, (width, height) * 2, strict=True)]
+
+
+def check_box(box_xyxy: Sequence[float] | None, image: GrayImage, where: str) -> None:
+    """Some of the image must be in a box: what is cut out by an empty one would be the whole image."""
+    if box_xyxy is None:
+        return
+    height, width = image.shape[:2]
+    if all(map(math.isfinite, box_xyxy)):
+        left, top, right, bottom = (round(float(value)) for value in box_xyxy)
+        if max(left, 0) < min(right, width) and max(top, 0) < min(bottom, height):
+            return
+    box = ", ".join(f"{value:g}" for value in box_xyxy)
+    raise InputError(where, f"box ({box}) holds nothing of the image of {width} x {height} pixels")
 
 
 def fit_square(image: GrayImage, size_px: int) -> GrayImage:

@@ -4,21 +4,56 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.data.layouts import Item
-from mien.data.pixels import decode_gray
+from mien.data.pixels import check_box, cut_face, decode_gray, scaled_box
 from mien.source.image import decode_image
 
 __all__ = ["DatasetRows", "Image", "IntArray", "ItemRows", "Stored", "decode_stored"]
 
 Image = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
-# What is stored of a face: an image file's bytes or pixels, its box there, and its name for errors.
-Stored = tuple[bytes | Image, Sequence[float] | None, str]
+
+
+class Stored(NamedTuple):
+    """What is stored of a face.
+
+    Attributes
+    ----------
+    pixels : bytes or uint8 array
+        An image file's bytes, or pixels.
+    box : sequence of float or None
+        Left, top, right and bottom in it; None where all of it is the face.
+    where : str
+        Its name, for errors.
+    in_shares : bool
+        Whether the box is in shares of the width and height, else it is in pixels.
+    """
+
+    pixels: bytes | Image
+    box: Sequence[float] | None
+    where: str
+    in_shares: bool = False
+
+    def face(self, color: bool) -> Image:
+        """What is in the box: gray (H, W), or in colour BGR (H, W, 3) or gray, as it is stored.
+
+        Raises
+        ------
+        InputError
+            If the image is damaged, or nothing of it is in the box.
+        """
+        image = decode_stored(self.pixels, self.where, color)
+        box = self.box
+        if box is not None and self.in_shares:
+            box = scaled_box(box, image)
+        check_box(box, image, self.where)
+        return cut_face(image, box)
 
 
 class DatasetRows:
@@ -34,7 +69,7 @@ class DatasetRows:
         """Read rows of the dataset, by their numbers."""
         with self._lock:  # pyarrow does not promise that several threads may read one file
             encoded = self._dataset.encoded(index)
-        return [(encoded[row] or b"", self._boxes[row], self._names[row]) for row in index.tolist()]
+        return [Stored(encoded[row] or b"", self._boxes[row], self._names[row]) for row in index.tolist()]
 
     def __reduce__(self) -> tuple[type[DatasetRows], tuple[Dataset]]:
         return DatasetRows, (self._dataset,)
@@ -52,11 +87,8 @@ class ItemRows:
 
 
 def _stored(item: Item) -> Stored:
-    pixels = item.load()
-    if item.box_shares is None:
-        return pixels, item.box_xyxy, item.where
-    image = decode_stored(pixels, item.where, color=False)
-    return pixels, item.box_on(image), item.where
+    in_shares = item.box_shares is not None
+    return Stored(item.load(), item.box_shares if in_shares else item.box_xyxy, item.where, in_shares)
 
 
 def decode_stored(pixels: bytes | Image, where: str, color: bool) -> Image:

@@ -16,6 +16,7 @@ from mien.data.ferplus import VOTES_HEADER
 from mien.data.layouts.headers import header_columns
 from mien.data.layouts.names import known_class, spoken_split
 from mien.data.layouts.places import folders_in, images_in, is_image
+from mien.data.pixels import scaled_box
 from mien.errors import InputError, UsageError
 from mien.files import text_encoding
 from mien.source.name import why_unreadable
@@ -73,10 +74,7 @@ class Item:
 
     def box_on(self, image: npt.NDArray[np.uint8]) -> Sequence[float] | None:
         """The box in pixels of the decoded photo; None where the photo is the face."""
-        if self.box_shares is None:
-            return self.box_xyxy
-        height, width = image.shape[:2]
-        return [share * side for share, side in zip(self.box_shares, (width, height) * 2, strict=True)]
+        return self.box_xyxy if self.box_shares is None else scaled_box(self.box_shares, image)
 
 
 class DamagedFolderError(InputError):
