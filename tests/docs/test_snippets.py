@@ -18,6 +18,7 @@ from fastapi import HTTPException, UploadFile
 
 import mien
 from mien.cli.app import COMMANDS, _make_app
+from mien.train import own
 from mien.train.architectures import registry
 from tests.cli.mien_in_process import runner
 from tests.conftest import ROOT
@@ -54,7 +55,10 @@ def here(tmp_path, monkeypatch):
         (tmp_path / "yolo" / "train" / kind / f"astronaut.{name}").write_bytes(data)
     (tmp_path / "yolo" / "data.yaml").write_text("names: [angry, fear, sad, happy]\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # a page registers a network
+    # A page registers a network, a loss and an augmentation.
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    monkeypatch.setattr(own, "_losses", {})
+    monkeypatch.setattr(own, "_augmentations", {})
     return tmp_path
 
 

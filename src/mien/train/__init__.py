@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from mien.train.engine import fit
     from mien.train.options import ExpressionRecipe, Recipe
+    from mien.train.own import register_augmentation, register_loss
     from mien.train.recipe import change_recipe, read_recipe, write_recipe
     from mien.train.result import Interrupted, Progress, Report, RunResult
     from mien.train.run import train_model
@@ -39,6 +40,8 @@ __all__ = [
     "change_recipe",
     "fit",
     "read_recipe",
+    "register_augmentation",
+    "register_loss",
     "train_model",
     "train_seeds",
     "write_recipe",
@@ -51,6 +54,7 @@ if not TYPE_CHECKING:
         {
             "engine": ["fit"],
             "options": ["ExpressionRecipe", "Recipe"],
+            "own": ["register_augmentation", "register_loss"],
             "recipe": ["change_recipe", "read_recipe", "write_recipe"],
             "result": ["Interrupted", "Progress", "Report", "RunResult"],
             "run": ["train_model"],

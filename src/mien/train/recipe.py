@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from mien.errors import MissingExtraError, UsageError
 from mien.files import text_encoding, write_atomically
 from mien.options import coerce_option, nearest_hint, option_help
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
+from mien.train.own import find_augmentation, find_loss, origin_of
 
 __all__ = [
     "change_recipe",
@@ -225,8 +227,12 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def recipe_text(recipe: Recipe, *, explained: bool = False) -> str:
-    """A recipe as YAML with all its values; with a comment on each where it is to be read and changed."""
-    lines = [f"{_KIND}: {recipe.kind}"]
+    """A recipe as YAML with all its values; with a comment on each where it is to be read and changed.
+
+    Another comment names the program that registers what is not mien's own.
+    """
+    lines = [f"# {name} is registered by {origin}" for name, origin in _own_parts(recipe).items()]
+    lines.append(f"{_KIND}: {recipe.kind}")
     for section, options in recipe_sections(type(recipe)).items():
         lines += ["", f"{section}:"]
         values = recipe_to_dict(recipe)[section]
@@ -235,6 +241,21 @@ def recipe_text(recipe: Recipe, *, explained: bool = False) -> str:
                 lines.append(f"  # {option_help(item)}")
             lines.append(f"  {item.name}: {_yaml_text(values[item.name])}")
     return "\n".join(lines) + "\n"
+
+
+def _own_parts(recipe: Recipe) -> dict[str, str]:
+    """What a recipe names that is not mien's own, and the module or program that registers it."""
+    if not isinstance(recipe, ExpressionRecipe):
+        return {}
+    named: dict[str, Any] = {name: find_augmentation(name) for name in recipe.augment.own}
+    if (loss := find_loss(recipe.loss.loss)) is not None:
+        named[recipe.loss.loss] = loss
+    # It loads numpy, and is loaded where an architecture was registered.
+    registry = sys.modules.get("mien.train.architectures.registry")
+    if registry is not None and (build := registry.registered_builder(recipe.model.architecture)) is not None:
+        named[recipe.model.architecture] = build
+    origins = {name: origin_of(function) for name, function in named.items()}
+    return {name: origin for name, origin in origins.items() if origin}
 
 
 def _yaml_text(value: Any) -> str:

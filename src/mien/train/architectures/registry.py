@@ -26,6 +26,7 @@ __all__ = [
     "list_architectures",
     "make_spec",
     "register",
+    "registered_builder",
 ]
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -80,6 +81,12 @@ def find_architecture(name: str) -> Architecture:
         "of your own that was registered before (mien.train.architectures.register)"
         f"{nearest_hint(name, _REGISTRY)}"
     )
+
+
+def registered_builder(name: str) -> Builder | None:
+    """What builds a registered architecture; None where there is none of that name, or timm builds it."""
+    entry = _REGISTRY.get(name)
+    return None if entry is None else entry.build
 
 
 def make_spec(
@@ -172,6 +179,7 @@ def _later(address: str) -> Builder:
         backbone: Backbone = getattr(importlib.import_module(module), function)(spec, pretrained)
         return backbone
 
+    build.__module__ = module  # where it really is from
     return build
 
 

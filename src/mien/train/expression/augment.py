@@ -18,6 +18,8 @@ from mien.errors import UsageError
 from mien.train.expression.mixing import Mix, choose_mix, inside_box, mix_images, mix_targets
 from mien.train.expression.resample import apply_matrices, blur_matrices, resolution_bank
 from mien.train.options import AugmentOptions
+from mien.train.own import find_augmentation
+from mien.train.task import derived_seed
 
 __all__ = ["Augmenter", "Changes", "Draws", "nudged", "strength_at"]
 
@@ -155,9 +157,41 @@ class Augmenter:
         generator: torch.Generator,
         strength: float = 1.0,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Draw, and change a batch: see `draw` and `changed`."""
+        """Draw, and change a batch: see `own`, `draw` and `changed`."""
         draws = self.draw(len(images), generator)
+        images = self.own(images, generator, strength)
         return self.changed(images, targets, draws, torch.full((), strength, device=self.device))
+
+    def own(self, images: torch.Tensor, generator: torch.Generator, strength: float) -> torch.Tensor:
+        """Change a batch by the augmentations that were registered, which come before mien's.
+
+        Parameters
+        ----------
+        images : uint8 tensor of shape (N, C, S, S)
+        generator : torch.Generator
+            Its seed makes theirs; it is not drawn from.
+        strength : float
+            Multiplies the strength of each.
+
+        Returns
+        -------
+        tensor of shape (N, C, S, S)
+            The same one where there are none; else float32 in [0, 1].
+
+        Raises
+        ------
+        UsageError
+            If one gives something else than faces of this shape.
+        """
+        for name, own in self.options.own.items():
+            faces = images.float() / 255.0 if images.dtype == torch.uint8 else images
+            seeded = torch.Generator(self.device).manual_seed(derived_seed(generator.initial_seed(), name))
+            changed = find_augmentation(name)(faces, own * strength, seeded)
+            if not isinstance(changed, torch.Tensor) or changed.shape != faces.shape:
+                got = tuple(changed.shape) if isinstance(changed, torch.Tensor) else type(changed).__name__
+                raise UsageError(f"augmentation '{name}' gave {got}; expected faces of shape {tuple(faces.shape)}")
+            images = changed.float().clamp(0.0, 1.0)
+        return images
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         """The random numbers of a batch of `count` images, from a generator on the device of this augmenter."""

@@ -9,11 +9,17 @@ images; and one loss reads them all.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
+
+from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    from mien.train.own import Loss
 
 __all__ = [
     "class_balanced_weights",
@@ -21,6 +27,7 @@ __all__ = [
     "guessing_loss",
     "hard_targets",
     "mass_loss",
+    "own_loss",
     "relabelled",
     "smoothed",
     "vote_agreement",
@@ -108,6 +115,17 @@ def mass_loss(
     if focal:
         logs = logs * (1.0 - logs.exp()).clamp_min(1e-6).pow(focal)
     return -(mass * logs).sum() / (mass.sum() if total is None else total).clamp_min(1e-6)
+
+
+def own_loss(
+    name: str, loss: Loss, logits: torch.Tensor, mass: torch.Tensor, total: torch.Tensor | None = None
+) -> torch.Tensor:
+    """A registered loss, taken over a batch as `mass_loss` is, with the same parameters (UsageError if it misfits)."""
+    rows = loss(logits.float(), mass)
+    if not isinstance(rows, torch.Tensor) or rows.shape != mass.shape[:1]:
+        got = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
+        raise UsageError(f"loss '{name}' gave {got} for {len(mass)} faces; expected a tensor of one number a face")
+    return rows.sum() / (mass.sum() if total is None else total).clamp_min(1e-6)
 
 
 def guessing_loss(classes: int, focal: float = 0.0) -> float:

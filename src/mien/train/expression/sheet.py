@@ -49,6 +49,10 @@ def augmentation_sheet(images: torch.Tensor, options: AugmentOptions, seed: int 
         if value and not (name in _MIXING and not options.mix_share):
             shown = 1.0 if name in options.SHARES else value
             rows.append((f"{name} {value:g}", options.only(**{name: shown, "mix_share": 1.0})))
+    rows += [
+        (f"{name} {strength:g}", options.only(own_augmentations=(f"{name}={strength}",)))
+        for name, strength in options.own.items()
+    ]
     rows += [("all together", options)] * 4
     last = dataclasses.replace(options)
     rows.append((f"at the end ({options.final_strength:g})", last))

@@ -23,7 +23,7 @@ from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, nudged, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
-from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss
+from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss, own_loss
 from mien.train.expression.network_spec import make_network_spec
 from mien.train.expression.norms import renew_norms
 from mien.train.expression.order import epoch_order, steps_in_epoch
@@ -31,6 +31,7 @@ from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
 from mien.train.machine import computes_in_bf16
 from mien.train.options import ExpressionRecipe
+from mien.train.own import find_loss
 from mien.train.task import Place, Step, derived_seed
 from mien.zoo.card import LearnedFrom
 
@@ -112,16 +113,23 @@ class ExpressionTask:
     @property
     def guessing(self) -> tuple[str, float]:
         """Of the labels' loss only: the votes' and the teachers' at chance level differ from face to face."""
-        return "label_loss", guessing_loss(len(self._network_spec.heads[0].labels), self._focal)
+        classes, own = len(self._network_spec.heads[0].labels), find_loss(self.recipe.loss.loss)
+        if own is None:
+            return "label_loss", guessing_loss(classes, self._focal)
+        return "label_loss", float(
+            own_loss(self.recipe.loss.loss, own, torch.zeros(classes, classes), torch.eye(classes))
+        )
 
     def batch(self, step: Step) -> Batch:
         """Look up or decode the images of a step, augment them, and ask the teachers."""
         images, rows = self._reader.read(step, self._read_from)
         generator = self._generator.manual_seed(derived_seed(step.seed, "augment"))
         draws = self._augmenter.draw(len(images), generator)
-        strength = torch.full((), strength_at(step.progress, self.recipe.augment), device=self._place.device)
+        share = strength_at(step.progress, self.recipe.augment)
+        strength = torch.full((), share, device=self._place.device)
         masses = tuple(mass.index_select(0, rows) for mass in self._masses)
-        pictures, masses = self._change(images, masses, draws, strength)
+        changed = self._augmenter.own(images, generator, share)
+        pictures, masses = self._change(changed, masses, draws, strength)
         answers: tuple[torch.Tensor | None, ...] = (None,) * len(masses)
         if self._teachers is not None:
             shown, see = pictures, self.recipe.distill.teachers_see
@@ -141,7 +149,7 @@ class ExpressionTask:
         every: tuple[torch.Tensor, ...] = network(self._normalise(batch.pictures))
         logits = [head[:count] for head in every]
         totals = self._place.mean(torch.stack([mass.sum() for mass in batch.masses]))
-        parts = {"label_loss": mass_loss(logits[0], batch.masses[0], self._focal, totals[0])}
+        parts = {"label_loss": self._label_loss(logits[0], batch.masses[0], totals[0])}
         total = parts["label_loss"]
         for head, mass, in_all in zip(logits[1:], batch.masses[1:], totals[1:], strict=True):
             parts["votes_loss"] = mass_loss(head, mass, total=in_all)
@@ -194,6 +202,12 @@ class ExpressionTask:
     def rate_of(self, name: str) -> float:
         """The backbone may learn more slowly than the heads."""
         return self.recipe.model.backbone_rate if name.startswith("backbone.") else 1.0
+
+    def _label_loss(self, logits: torch.Tensor, mass: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        own = find_loss(self.recipe.loss.loss)
+        if own is None:
+            return mass_loss(logits, mass, self._focal, total)
+        return own_loss(self.recipe.loss.loss, own, logits, mass, total)
 
     @property
     def _focal(self) -> float:

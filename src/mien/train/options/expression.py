@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 from mien.errors import UsageError
 from mien.options import check_options, option
 from mien.train.options.shared import Recipe
+from mien.train.own import LOSSES, find_augmentation, find_loss
 
 __all__ = ["AugmentOptions", "DataOptions", "DistillOptions", "ExpressionRecipe", "LossOptions", "ModelOptions"]
 
@@ -148,6 +150,7 @@ class AugmentOptions:
     """Augmentations of which a share of the faces is told; of the others it is how strong they are."""
     DETAILS: ClassVar = (
         "blur_sigma_px", "low_resolution_px", "erasing_area", "mix_share", "final_share", "final_strength",
+        "own_augmentations",
     )  # fmt: skip
     """Fields that say more of others, and are no augmentations."""
 
@@ -202,9 +205,39 @@ class AugmentOptions:
         0.1, "In this last share of the run, augmentation gets weaker ...", minimum=0.0, maximum=1.0
     )
     final_strength: float = option(0.5, "... down to this share of its strength.", minimum=0.0, maximum=1.0)
+    own_augmentations: tuple[str, ...] = option(
+        (),
+        "Augmentations of your own that a program registers (docs/train.md), with commas: NAME=STRENGTH.",
+        metavar="NAME=STRENGTH,...",
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
+        for name in self.own:
+            find_augmentation(name)
+
+    @property
+    def own(self) -> dict[str, float]:
+        """The strengths of the augmentations of one's own, without those that are switched off.
+
+        Raises
+        ------
+        UsageError
+            If an item is not NAME=STRENGTH, or a name comes twice.
+        """
+        strengths: dict[str, float] = {}
+        for item in self.own_augmentations:
+            name, _, text = item.partition("=")
+            try:
+                strength = float(text)
+            except ValueError:
+                strength = math.nan
+            if not 0.0 <= strength < math.inf or name.strip() in strengths:
+                raise UsageError(
+                    f"own_augmentations has '{item}'; expected NAME=STRENGTH, each name once and a number from 0"
+                )
+            strengths[name.strip()] = strength
+        return {name: strength for name, strength in strengths.items() if strength}
 
     @classmethod
     def names(cls) -> list[str]:
@@ -213,14 +246,18 @@ class AugmentOptions:
 
     def only(self, **kept: Any) -> AugmentOptions:
         """The same with all augmentations off but those that are given here."""
-        return replace(self, **{**dict.fromkeys(self.names(), 0.0), **kept})
+        return replace(self, **{**dict.fromkeys(self.names(), 0.0), "own_augmentations": (), **kept})
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
     """What is minimised."""
 
-    loss: str = option("cross-entropy", "Loss on the labels.", choices=("cross-entropy", "focal"))
+    loss: str = option(
+        "cross-entropy",
+        f"Loss on the labels: {', '.join(LOSSES)}, or one of your own that a program registers (docs/train.md).",
+        metavar="NAME",
+    )
     focal_gamma: float = option(2.0, "focal: how strongly easy faces are down-weighted.", minimum=0.0, maximum=10.0)
     label_smoothing: float = option(
         0.1, "Label smoothing: share of each label that is spread over all classes.", minimum=0.0, maximum=0.9
@@ -261,6 +298,7 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        find_loss(self.loss)
 
 
 @dataclass(frozen=True, kw_only=True)
