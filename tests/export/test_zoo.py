@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import onnx
 import pytest
 
 from mien.data.fer2013 import Fer2013, read_fer2013_parquet
+from mien.detect.mien import MienSettings
 from mien.export import zoo
 from mien.export.expression import convert
 from mien.export.run import run_logits
 from mien.train.checkpoint import load_checkpoint
+from mien.train.detector.network import DETECTOR_INPUT
 from mien.zoo import list_models
 from mien.zoo.card import ModelCard
 
@@ -64,9 +67,10 @@ def test_the_table_of_checkpoints_is_right() -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() in table, path.name
 
 
-def test_the_detector_card_is_made_again(tmp_path: Path) -> None:
-    made = zoo.make_detector_card(zoo.ZOO / "weights", tmp_path)
-    assert ModelCard.read(tmp_path / "mien.json") == made == list_models()["mien"].card
+def test_the_detector_card_fits_the_program() -> None:
+    card = list_models()["mien"].card
+    assert card.input == DETECTOR_INPUT
+    assert card.settings == dataclasses.asdict(MienSettings())
 
 
 @needs_checkpoints

@@ -1,28 +1,27 @@
-"""Make the shipped models again: ``python -m mien.export.zoo --data FOLDER``.
+"""Make the shipped expression models again: ``python -m mien.export.zoo --data FOLDER``.
 
 Run from the root of a checkout. The folder holds ``fer2013/fer2013-train.parquet`` and
 ``fer2013/fer2013-valid.parquet``; the checkpoints are in ``weights/``.
+
+The detector's file and card are kept as they are: its scores are those of ``mien evaluate mien``, on photos that are
+not in the project, and stand on the card alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mien.data.fer2013 import copies_in, read_fer2013_parquet
-from mien.detect.mien import MienSettings
-from mien.errors import MienError, ModelError
+from mien.errors import MienError
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_images
-from mien.train.detector.network import DETECTOR_INPUT
 from mien.zoo.card import ModelCard, TrainingData
 
-__all__ = ["CHECKPOINTS", "main", "make_detector_card", "make_expression_models"]
+__all__ = ["CHECKPOINTS", "main", "make_expression_models"]
 
 COMMAND = "python -m mien.export.zoo --data FOLDER"
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -133,102 +132,11 @@ def make_expression_models(weights: Path, data: Path, models: Path, cards: Path)
     ]
 
 
-def make_detector_card(models: Path, cards: Path) -> ModelCard:
-    """Write the card of the face detector; its ONNX file is kept as it came from training."""
-    file = "mien-detector.onnx"
-    try:
-        content = (models / file).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{models / file}: cannot read the detector ({error.strerror})") from error
-    research = "no clear licence on the photographs"
-    card = ModelCard(
-        name="mien",
-        kind="detector",
-        summary="Faces with five landmarks: anchor-free, on gray, at any size.",
-        file=file,
-        sha256=hashlib.sha256(content).hexdigest(),
-        licence=(
-            "Apache-2.0 for the weights. They were trained partly on collections for research only: whether that "
-            "allows a commercial use is for the user to judge."
-        ),
-        training_data=(
-            TrainingData(
-                "jolignier/face-mask-dataset-ilc-2021", f"web photos, human boxes; no licence file; {research}"
-            ),
-            TrainingData(
-                "853 face mask photos (iAmEthanMai/mask-detection-dataset)",
-                f"human boxes; MIT in the repository; {research}",
-            ),
-            TrainingData(
-                "Helen, AFW (68 points, through Spinkoo/Face-alignement)",
-                "annotations 'for research purposes ONLY (NO commercial products)'",
-            ),
-            TrainingData(
-                "GENKI-4K (1,983 images)", "'available for public use', asks for a citation (MPLab GENKI Database)"
-            ),
-            TrainingData("MTFL (5,400 crops from LFW and the web)", "distributed for research; no licence text found"),
-            TrainingData(
-                "YuNet 2023mar as teacher of boxes and landmarks", "Apache-2.0; itself trained on WIDER FACE (research)"
-            ),
-        ),
-        input=DETECTOR_INPUT,
-        heads=(),
-        parameters=95_341,
-        precision="float32",
-        made_by=(
-            "75 minutes of training on two CPU cores, then recipes/face-detector.yaml for 82 minutes; half of the way "
-            "between the weights before and after. Float checkpoint in weights/face-detector.safetensors"
-        ),
-        scores={
-            # `mien evaluate mien --data PHOTOS.parquet`, see docs/detector.md. Recall at IoU 0.5 and at the score that
-            # gives one false find every ten photos as they are; landmark errors in eye distances.
-            "measured_by_mien_on_1121_photos_that_it_may_have_learned_from": {
-                "recall_at_0.1_false_finds_a_photo": {
-                    "recall": 0.950,
-                    "interval_95": [0.931, 0.965],
-                    "ap": 0.962,
-                },
-                "recall_by_size_px": {
-                    "10_to_20": 0.423,
-                    "20_to_40": 0.919,
-                    "40_to_80": 0.954,
-                    "80_to_160": 0.994,
-                    "160_to_300": 1.0,
-                },
-                "recall_by_condition": {
-                    "tilted_15_degrees": 0.942,
-                    "tilted_30_degrees": 0.915,
-                    "tilted_45_degrees": 0.855,
-                    "low_light": 0.94,
-                    "face_fills_the_frame": 0.994,
-                },
-                "landmark_error": {
-                    "as_they_are": 0.097,
-                    "tilted_15_degrees": 0.104,
-                    "tilted_30_degrees": 0.106,
-                    "tilted_45_degrees": 0.113,
-                    "low_light": 0.104,
-                },
-                "scenes_only": {
-                    "recall": 0.844,
-                    "interval_95": [0.803, 0.881],
-                },
-            },
-        },
-        settings=dataclasses.asdict(MienSettings()),
-        notes=(
-            "Weak with crowds, small, turned and hidden faces; hands, dogs and ornaments are found as faces at times.",
-            "Masked faces are over-represented in its training; elderly people, children, dark skin, profiles and low "
-            "light are under-represented.",
-        ),
-    )
-    card.write(cards / f"{card.name}.json")
-    return card
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the zoo and print what came out; 1 if it could not be made."""
-    parser = argparse.ArgumentParser(prog="python -m mien.export.zoo", description="Make the shipped models again.")
+    parser = argparse.ArgumentParser(
+        prog="python -m mien.export.zoo", description="Make the shipped expression models again."
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder that holds fer2013/")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder of the checkpoints")
     parser.add_argument("--models", type=Path, default=ZOO / "weights", help="folder for the ONNX files")
@@ -236,7 +144,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         cards = make_expression_models(given.weights, given.data, given.models, given.cards)
-        make_detector_card(given.models, given.cards)
     except MienError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
