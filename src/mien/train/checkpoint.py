@@ -207,26 +207,16 @@ def _known_rows(
 def save_checkpoint(
     network: ExpressionNetwork, path: Path, *, half: bool = True, extra: Mapping[str, str] | None = None
 ) -> None:
-    """Write weights and metadata as one safetensors file, complete or not at all.
+    """Write a checkpoint; `half` and the errors are those of `mien.train.weights.write_weights`.
 
     Parameters
     ----------
     network : ExpressionNetwork
-        What to keep.
     path : Path
-        File to write; replaced if it exists.
+        Replaced if it exists.
     half : bool
-        Keep the trained weights in half precision (two bytes a weight), enough to export and to fine-tune from. The
-        statistics of batch norm, which may be large, stay in float32.
     extra : mapping of str to str, optional
         More metadata, such as where the weights come from.
-
-    Raises
-    ------
-    UsageError
-        If a weight is NaN, infinite, or too large for half precision.
-    OutputError
-        If the file cannot be written.
     """
     metadata = {**(extra or {}), KIND_KEY: "expression", SPEC_KEY: json.dumps(network.spec.to_dict())}
     write_weights(network, path, metadata, half=half)

@@ -38,7 +38,8 @@ def write_weights(network: nn.Module, path: Path, metadata: Mapping[str, str], *
         Replaced if it exists.
     metadata : mapping of str to str
     half : bool
-        Keep the trained weights in half precision. The statistics of batch norm, which may be large, stay in float32.
+        Keep the trained weights in half precision (two bytes a weight), enough to export and to fine-tune from. The
+        statistics of batch norm, which may be large, stay in float32.
 
     Raises
     ------
