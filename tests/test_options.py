@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.data.options import AuditOptions
 from mien.errors import UsageError
 from mien.options import coerce_option, given_options, options_from_dict
+from mien.serve.options import ServeOptions
+from mien.train.options import RunOptions
 from tests.bakery import Bake
 
 
@@ -48,6 +51,27 @@ def test_what_is_neither_true_nor_false_is_refused(bad):
     with pytest.raises(UsageError, match="glaze is .*; expected True or False"):
         Bake(glaze=bad)
     assert Bake(glaze=np.bool_(True)).glaze is True
+
+
+@pytest.mark.parametrize("bad", [["a.example"], 3, b"a.example", {"a.example"}])
+def test_what_is_no_text_is_refused_where_text_is_meant(bad):
+    """ServeOptions(allow_host=[...]) was taken, and failed later; what came is not shown, since it may be a secret."""
+    for name in ("allow_host", "token"):
+        with pytest.raises(UsageError, match=f"^{name} is of type {type(bad).__name__}; expected text$"):
+            ServeOptions(**{name: bad})
+    with pytest.raises(UsageError, match="oven is 3; expected one of"):
+        Bake(oven=3)
+
+
+def test_several_values_are_a_list():
+    """Of text each letter was taken for one."""
+    assert RunOptions(loggers=["csv"]).loggers == ("csv",)
+    with pytest.raises(UsageError, match="loggers is of type str; expected a list"):
+        RunOptions(loggers="csv")
+
+
+def test_a_path_is_text_where_a_name_may_be_one():
+    assert AuditOptions(model=Path("mine.onnx")).model == "mine.onnx"
 
 
 def test_configuration_refuses_unknown_keys_with_a_hint():

@@ -11,6 +11,7 @@ import difflib
 import inspect
 import math
 import numbers
+import os
 import re
 import sys
 import textwrap
@@ -88,13 +89,14 @@ def option(
 def check_options(options: Any) -> None:
     """Check the values of an options dataclass against its declarations.
 
-    Numbers and bools of numpy become Python's, and the names of files become paths.
+    Numbers and bools of numpy become Python's, the names of files become paths, paths become text where text is meant,
+    and lists become tuples.
 
     Raises
     ------
     UsageError
-        If a value is not among the choices or out of bounds, is None where that means nothing, no bool where one is
-        meant, or has a fraction where things are counted.
+        If a value is not among the choices or out of bounds, is None where that means nothing, no bool or text where
+        one is meant, or has a fraction where things are counted.
     """
     for item in dataclasses.fields(options):
         declared: _Declaration | None = item.metadata.get(_KEY)
@@ -106,6 +108,8 @@ def check_options(options: Any) -> None:
             if not _names_type(item, "None"):
                 raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
             continue
+        value = _as_text(item, value, declared.choices)
+        object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
         if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
             object.__setattr__(options, item.name, Path(value))
         if _names_type(item, "bool") and not isinstance(value, bool):
@@ -120,7 +124,7 @@ def check_options(options: Any) -> None:
                 whole = True
             if whole or type(value) is not float:
                 value = int(value) if whole else float(value)
-                object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
+                object.__setattr__(options, item.name, value)
         if declared.choices and value not in declared.choices:
             raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
         low, high = declared.minimum, declared.maximum
@@ -130,6 +134,23 @@ def check_options(options: Any) -> None:
             bounds = [f"at least {low:g}"] if low is not None else []
             bounds += [f"at most {high:g}"] if high is not None else []
             raise UsageError(f"{item.name} is {value!r}; expected a number of {' and '.join(bounds)}")
+
+
+def _as_text(item: dataclasses.Field[Any], value: Any, choices: tuple[str, ...]) -> Any:
+    """The value of a field of text, or of several texts; others are as they are.
+
+    What came is told by its type: it may be a secret.
+    """
+    wanted = str(item.type).removeprefix("<class '").removesuffix("'>").removesuffix(" | None")
+    if wanted == "str" and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if wanted == "str" and not isinstance(value, str) and not choices:
+        raise UsageError(f"{item.name} is of type {type(value).__name__}; expected text")
+    if wanted.startswith("tuple["):
+        if not isinstance(value, (list, tuple)):
+            raise UsageError(f"{item.name} is of type {type(value).__name__}; expected a list")
+        return tuple(value)
+    return value
 
 
 def _is_number(value: object) -> bool:
