@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.faces import open_faces
+from mien.data.faces import open_faces, open_training
 from mien.errors import UsageError
 from mien.evaluate import EvaluateOptions
 from mien.evaluate import leaks as leaks_module
@@ -51,7 +51,14 @@ def test_a_column_of_leaks_counts_beside_what_is_found(training: Path, tmp_path:
     assert marked.leaked.sum() == 7
     assert marked.leaked_exactly is None
     assert "without_exact_copies" not in leak_scores(marked, {"one_pass": marked.leaked})
-    assert mark_leaks(marked, data, training).leaked.sum() == 11  # rows 0 and 3 were marked already
+    both = mark_leaks(marked, data, open_training(training))  # the rest of what these rows were held out of, say
+    assert both.leaked.sum() == 11  # rows 0 and 3 were marked already
+    assert "and exact, near" in both.leaked_by
+    # The column tells of this dataset's own training split, not of another dataset.
+    elsewhere = mark_leaks(marked, data, training)
+    assert np.flatnonzero(elsewhere.leaked).tolist() == [0, 1, 2, 3, 4, 5]
+    assert elsewhere.leaked_by.startswith("exact, near")
+    assert mark_leaks(marked, data, data).leaked.all()  # itself: what the column says counts, and what is found
 
 
 def test_the_training_split_beside_is_searched_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

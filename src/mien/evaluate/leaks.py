@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def mark_leaks(
         Where they are from; its split ``train`` is searched if `training` is None, unless it has more than
         `MOST_SEARCHED` faces.
     training : path, Faces or None
-        What the model was trained on; as faces, the rest of the split that `faces` were held out of.
+        What the model was trained on; as faces, the rest of the split that `faces` were held out of. If another dataset
+        is named, the column ``leaked`` of this one says nothing of it, and does not count.
     threads : int, optional
         All cores by default.
 
@@ -56,13 +58,14 @@ def mark_leaks(
         If the training faces cannot be read.
     """
     searched = find_training(training, data, faces.split)
-    named = training is not None and not isinstance(training, Faces)
-    if searched is None or (len(searched) > MOST_SEARCHED and not named):
+    named = None if training is None or isinstance(training, Faces) else Path(training)
+    if searched is None or (len(searched) > MOST_SEARCHED and named is None):
         return faces
     kind = copied_rows(faces.squares(), searched.squares(), threads=threads)
     copied, exact = kind >= 0, kind == COPY_KINDS.index("exact")
     found = f"exact, near and mirrored copies in {searched.title}"
-    if faces.leaked is not None:
+    elsewhere = named is not None and named.resolve() != Path(data).resolve()
+    if faces.leaked is not None and not elsewhere:
         copied, found = faces.leaked | copied, f"{faces.leaked_by}, and {found}"
     return dataclasses.replace(faces, leaked=copied, leaked_exactly=exact, leaked_by=found)
 
