@@ -44,7 +44,7 @@ def test_the_time_constant_does_not_depend_on_the_frame_rate(before, after, rate
     else:  # ahead by a hair of those that wait
         assert average[seen.expression] * 3.0 > max(average.values())
         second, first = sorted(seen.probabilities.values())[-2:]
-        assert 0 < first - second < 1e-3
+        assert 0 <= first - second < 1e-3  # exactly equal: the first of them in the order of the labels is reported
         for label in FER7:
             if label != seen.expression and average[label] < second - 1e-3:
                 assert seen.probabilities[label] == pytest.approx(average[label], abs=1e-6)
