@@ -65,8 +65,9 @@ class RecognizerOptions:
     )
     upright: bool = option(
         False,
-        "All photos stand upright. Else those in which no face is sure are searched turned by 90, 180 and 270 degrees, "
-        "too; a photo without a face takes up to twice as long for it.",
+        "All photos stand upright, and all faces in them. Else photos in which no face is sure are searched turned by "
+        "90, 180 and 270 degrees, too, and large ones for faces on their sides; a photo without a face takes up to "
+        "twice as long for it.",
     )
     views: int = option(
         1,

@@ -6,6 +6,7 @@ import pytest
 
 from mien.detect import Detections, detect_any_way_up
 from mien.detect.mien import MienDetector
+from mien.detect.second_look import tilt_rad
 from mien.opencv import turned
 from mien.zoo.store import StoredModel
 from tests.fakes import FakeDetector
@@ -116,6 +117,62 @@ def test_the_smallest_face_to_look_for_is_that_of_the_photo(
     detector = MienDetector(model, min_face_px=300)
     photo = cv2.resize(turned(astronaut_bgr, clockwise_deg), (2048, 2048))
     assert detect_any_way_up(detector, photo)[1] == 360 - clockwise_deg
+
+
+@pytest.fixture(scope="module")
+def pair(astronaut_bgr: np.ndarray) -> np.ndarray:
+    """A photo of 2048 x 1024 with an upright face on its left; on its right is place for another one."""
+    large = cv2.resize(astronaut_bgr, (1024, 1024))
+    return np.hstack((large, np.full_like(large, 90)))
+
+
+@pytest.mark.parametrize(("clockwise_deg", "tilt_deg"), [(90, 90), (270, -90)])
+def test_a_face_on_its_side_is_found_beside_an_upright_one(
+    detector: MienDetector, pair: np.ndarray, clockwise_deg: int, tilt_deg: float
+) -> None:
+    """One was not found, of the other a part was taken for an upright face: the photo was not searched turned."""
+    photo = pair.copy()
+    photo[:, 1024:] = turned(pair[:, :1024], clockwise_deg)
+    found, turned_deg = detect_any_way_up(detector, photo)
+    assert turned_deg == 0
+    tilts = np.degrees(tilt_rad(found.landmarks_xy)).tolist()
+    assert tilts == pytest.approx([0, tilt_deg], abs=12)  # the surer one first
+    x, y = detector.detect(pair).landmarks_xy[0].T
+    expected = np.stack((2048 - y, x) if clockwise_deg == 90 else (1024 + y, 1024 - x), axis=1)
+    np.testing.assert_allclose(found.landmarks_xy[1], expected, atol=15)
+    left, top, right, bottom = found.box_xyxy[1]
+    assert left < expected[:, 0].min() < expected[:, 0].max() < right
+    assert top < expected[:, 1].min() < expected[:, 1].max() < bottom
+
+
+def test_a_lying_face_must_be_as_sure_and_as_large_as_was_asked(model: StoredModel, pair: np.ndarray) -> None:
+    photo = pair.copy()
+    photo[:, 1024:] = turned(pair[:, :1024], 90)
+    for options, faces in [({}, 2), ({"score_threshold": 0.85}, 1), ({"min_face_px": 600}, 0)]:
+        detector = MienDetector(model, **options)
+        assert len(detector.with_lying(photo, detector.detect(photo))) == faces
+
+
+def test_where_no_face_lies_nothing_changes(detector: MienDetector, pair: np.ndarray) -> None:
+    expected = detector.detect(pair)
+    found, _ = detect_any_way_up(detector, pair)
+    np.testing.assert_array_equal(found.landmarks_xy, expected.landmarks_xy)
+    nothing = detector.with_lying(np.zeros((1, 3000), np.uint8), Detections.empty())
+    assert len(nothing) == 0
+
+
+def test_only_large_photos_with_an_upright_face_are_looked_at_for_lying_ones():
+    class Lying(Scripted):
+        looked = 0
+
+        def with_lying(self, image: np.ndarray, found: Detections) -> Detections:
+            self.looked += 1
+            return found
+
+    for shape, scores, looked in [((1000, 2000), (0.9,), 1), ((1000, 1999), (0.9,), 0), ((1000, 2000), (0.0,) * 4, 0)]:
+        scripted = Lying(*scores)
+        detect_any_way_up(scripted, np.zeros(shape, np.uint8))
+        assert scripted.looked == looked
 
 
 def test_any_other_detector_looks_once():

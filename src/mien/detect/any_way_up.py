@@ -1,14 +1,13 @@
 """Photos that lie on their side or stand on their head, as scans do, and photos that lost their EXIF data.
 
 A face that stands on its head is often found, with a lower score, and is then read wrongly. So where no face of a photo
-is clearly upright, it is searched turned by 90, 180 and 270 degrees, too.
+is clearly upright, it is searched turned by 90, 180 and 270 degrees, too. In a large photo with an upright face others
+may lie on their sides, as a person on a sofa does: for these it is looked at turned in small.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
-from mien.detect.base import Detections, Detector, FloatArray, ImageArray, UprightDetector
+from mien.detect.base import Detections, Detector, ImageArray, LyingDetector, UprightDetector
 from mien.detect.image import resize
 from mien.opencv import turned
 
@@ -18,6 +17,8 @@ TURNS_DEG = (90, 180, 270)
 # A turn is searched only if a glance at a small version shows a face: otherwise photos without one would take four
 # times as long. It has half the photo's longer side, but no less and no more than this.
 _GLANCE_PX = (320, 640)
+_LYING_FROM_PIXELS = 2_000_000
+"""In smaller photos the look for faces that lie among upright ones would take too large a part of the time."""
 _SURER = 0.2
 """How much a turned face must take away of what one that is sure as it is lacks to a score of 1. Faces on their heads
 are outdone by more, round things that look alike from all sides by less."""
@@ -42,7 +43,11 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
     """
     found, upright_deg = detector.detect(image), 0
     best = _best(found)
-    if not isinstance(detector, UprightDetector) or best >= detector.upright_score:
+    if not isinstance(detector, UprightDetector):
+        return found, upright_deg
+    if best >= detector.upright_score:
+        if image.shape[0] * image.shape[1] >= _LYING_FROM_PIXELS and isinstance(detector, LyingDetector):
+            found = detector.with_lying(image, found)
         return found, upright_deg
     needed = detector.sure_score if best < detector.sure_score else best + _SURER * (1.0 - best)
     small = _small(image)
@@ -52,7 +57,7 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
         other = detector.detect(turned(image, clockwise_deg))
         if _best(other) >= needed:
             needed = _best(other)
-            found, upright_deg = _turned_back(other, clockwise_deg, image.shape), clockwise_deg
+            found, upright_deg = other.turned_back(clockwise_deg, image.shape[1::-1]), clockwise_deg
     return found, upright_deg
 
 
@@ -66,17 +71,3 @@ def _small(image: ImageArray) -> ImageArray:
 
 def _best(found: Detections) -> float:
     return float(found.score.max(initial=0.0))
-
-
-def _turned_back(found: Detections, clockwise_deg: int, shape: tuple[int, ...]) -> Detections:
-    """Finds in a turned image, as they lie in the image itself, whose shape is given."""
-    corners = _points_back(found.box_xyxy.reshape(-1, 2, 2), clockwise_deg, shape)
-    box_xyxy = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
-    return Detections(box_xyxy, found.score, _points_back(found.landmarks_xy, clockwise_deg, shape))
-
-
-def _points_back(points_xy: FloatArray, clockwise_deg: int, shape: tuple[int, ...]) -> FloatArray:
-    height, width = np.float32(shape[0]), np.float32(shape[1])
-    x, y = points_xy[..., 0], points_xy[..., 1]
-    back = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[clockwise_deg]
-    return np.stack(back, axis=-1)

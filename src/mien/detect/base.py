@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector", "UprightDetector"]
+__all__ = ["MIRRORED_LANDMARKS", "Detections", "Detector", "LyingDetector", "UprightDetector"]
 
 MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
 """The order of the five landmarks of a mirrored face: left and right change places."""
@@ -56,9 +56,29 @@ class Detections:
         """No face."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
 
+    def turned_back(self, clockwise_deg: int, size_wh: tuple[int, int]) -> Detections:
+        """Finds in an image that was turned by 90, 180 or 270 degrees, as they lie in the image before.
+
+        Parameters
+        ----------
+        clockwise_deg : int
+        size_wh : (int, int)
+            Of that image.
+        """
+        corners = _points_back(self.box_xyxy.reshape(-1, 2, 2), clockwise_deg, size_wh)
+        box_xyxy = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+        return Detections(box_xyxy, self.score, _points_back(self.landmarks_xy, clockwise_deg, size_wh))
+
     def select(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Detections:
         """Keep the faces that a boolean mask or an index array names, in its order."""
         return Detections(self.box_xyxy[index], self.score[index], self.landmarks_xy[index])
+
+
+def _points_back(points_xy: FloatArray, clockwise_deg: int, size_wh: tuple[int, int]) -> FloatArray:
+    width, height = np.float32(size_wh[0]), np.float32(size_wh[1])
+    x, y = points_xy[..., 0], points_xy[..., 1]
+    back = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[clockwise_deg]
+    return np.stack(back, axis=-1)
 
 
 @runtime_checkable
@@ -112,5 +132,21 @@ class UprightDetector(Detector, Protocol):
         Parameters
         ----------
         image : uint8 array of shape (H, W) or (H, W, 3)
+        """
+        ...
+
+
+@runtime_checkable
+class LyingDetector(UprightDetector, Protocol):
+    """One that also finds faces that lie on their sides among upright ones."""
+
+    def with_lying(self, image: ImageArray, found: Detections) -> Detections:
+        """The faces of an upright photo, and those that lie there on their sides.
+
+        Parameters
+        ----------
+        image : uint8 array of shape (H, W) or (H, W, 3)
+        found : Detections
+            What `detect` gave.
         """
         ...
