@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import signal
 from pathlib import Path
 
 import cv2
@@ -95,14 +94,14 @@ streamed = StreamedImages(open_faces(sys.argv[1]), spec, torch.device("cpu"), wo
 with StopRequest() as stop:
     for count, _ in enumerate(streamed.batches(np.zeros((30, 2), np.int64)), 1):
         if count == 3:
-            os.killpg(0, int(sys.argv[2]))
+            os.killpg(0, signal.SIGTERM)
 print(count, stop.requested)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_workers_go_on_where_a_signal_comes_to_all_processes(tmp_path: Path, number: signal.Signals) -> None:
-    done = run_alone(READING, write_dataset(tmp_path / "a.parquet", smooth_faces(3)), int(number))
+def test_workers_go_on_where_a_signal_comes_to_all_processes(tmp_path: Path) -> None:
+    """SIGTERM, which torch lets its workers hear; those of the detector see to Ctrl-C, too."""
+    done = run_alone(READING, write_dataset(tmp_path / "a.parquet", smooth_faces(3)))
     assert (done.returncode, done.stdout) == (0, "30 True\n"), done.stderr
     assert done.stderr.count("stopping after") == 1
 

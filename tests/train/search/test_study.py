@@ -160,19 +160,32 @@ def test_a_search_goes_on_and_is_the_same(recipe: ExpressionRecipe, tmp_path: Pa
     assert trials_of(done) == trials_of(whole)
 
 
+def test_a_seed_repeats_a_search(recipe: ExpressionRecipe, tmp_path: Path) -> None:
+    """Folds and choices come from the recipe's seed."""
+
+    def trials(name: str, seed: int) -> list[tuple[object, ...]]:
+        own = change_recipe(recipe, {"seed": seed})
+        result = search_recipe(own, SPACE, tmp_path / name, trials=4, folds=2, train=MadeTraining(), prune=False)
+        return trials_of(result)
+
+    first = trials("first", 7)
+    assert trials("again", 7) == first
+    assert trials("other", 8) != first
+
+
 def test_no_recipe_is_tried_twice_and_a_search_ends_where_all_were(recipe: ExpressionRecipe, tmp_path: Path) -> None:
     space = {
-        "batch_size": [64, 128, 256],
+        "batch_size": [64, 128],
         "epochs": {"low": 2, "high": 3},
         "dropout": {"low": 0, "high": 0.2, "step": 0.1},
     }
     train = MadeTraining()
     whole = search_recipe(recipe, space, tmp_path / "a", trials=40, folds=2, train=train, prune_after=5)
     assert whole.stopped_by == "space"
-    assert len(whole.trials) == len({tuple(trial.values.items()) for trial in whole.trials}) == 18
-    assert len(train.calls) <= 36
+    assert len(whole.trials) == len({tuple(trial.values.items()) for trial in whole.trials}) == 12
+    assert len(train.calls) <= 24
     # The same, too, where it stopped in between; and once more there is nothing to do.
-    search_recipe(recipe, space, tmp_path / "b", trials=13, folds=2, train=MadeTraining(), prune_after=5)
+    search_recipe(recipe, space, tmp_path / "b", trials=9, folds=2, train=MadeTraining(), prune_after=5)
     for _ in range(2):
         again = search_recipe(
             recipe, space, tmp_path / "b", trials=40, folds=2, train=MadeTraining(), prune_after=5, resume=True
