@@ -81,6 +81,9 @@ def test_columns_that_are_not_named(tmp_path):
     (table.parent / "bare.csv").write_text("a.png,Anger\nb.png,happy\n")
     with pytest.raises(InputError, match="a table without a header; put a line with .* above 'a.png,Anger'"):
         open_faces(table.parent / "bare.csv")
+    (table.parent / "excel.csv").write_text("sep=;\npath;label\na.png;happy\n")
+    with pytest.raises(InputError, match="its first line, 'sep=;', is for a spreadsheet; remove it"):
+        open_faces(table.parent / "excel.csv")
     (table.parent / "table.xlsx").write_bytes(b"PK\3\4")
     with pytest.raises(InputError, match="a spreadsheet; save it as 'CSV UTF-8'"):
         open_faces(table.parent / "table.xlsx")

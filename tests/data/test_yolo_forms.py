@@ -72,6 +72,15 @@ def test_boxes_in_class_folders_are_faces_and_not_their_photos(tmp_path, place):
         import_dataset(tmp_path / "set", tmp_path / "out.parquet")
 
 
+def test_a_single_box_beside_photos_in_class_folders(tmp_path):
+    source = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    (source / "train" / "sad" / "im0.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    with pytest.raises(InputError, match="have no known names.*--layout folders takes the names of the folders"):
+        import_dataset(source, tmp_path / "out.parquet")
+    dataset, summary = import_dataset(source, tmp_path / "out.parquet", layout="folders")
+    assert (len(dataset), summary.excluded_lines()) == (4, ["1 file left out for the ending .txt"])
+
+
 def test_each_folder_has_names_of_its_own(tmp_path):
     """As LabelImg writes them, in the order in which the classes were first used there."""
     for folder, names in (("a", "happy\nsad\n"), ("b", "sad\nhappy\n")):

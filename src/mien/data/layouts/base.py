@@ -215,7 +215,8 @@ def find_layout(path: Path, name: str | None = None, options: ReadOptions | None
     whole = around if around.name else around.resolve()
     if is_class and sum(known_class(folder.name, {}) is not None for folder in folders_in(around)) > 1:
         raise InputError(str(path), f"holds the faces of one class; give the folder of all class folders, {whole}")
-    for layout in (LAYOUTS[name] for name in ("yolo", "coco", "voc")):
+    may_be_part = path.is_file() or path.name.lower() in _PARTS or spoken_split(path.name) is not None
+    for layout in (LAYOUTS[name] for name in ("yolo", "coco", "voc") if may_be_part):
         # Programs that train on these are given data.yaml, or the folder of the images.
         if layout.matches(around) and not _beside_whole(layout, path, around):
             raise InputError(str(path), f"is a part of the layout '{layout.name}'; give the folder of all, {whole}")
@@ -270,6 +271,8 @@ def _what_is_there(path: Path) -> str:
         if tuple(name.strip().lower() for name in line.split(",")) == VOTES_HEADER:
             return "FER+'s votes, and no faces; give fer2013.csv, with --votes and this file"
         columns = header_columns(path)
+        if line.lower().startswith("sep="):
+            return f"its first line, '{line[:60]}', is for a spreadsheet; remove it"
         if any(map(is_image, columns)):
             return f"a table without a header; put a line with the names of its columns above '{line[:60]}'"
         if line.startswith(("[", "{")):

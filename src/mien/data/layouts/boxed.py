@@ -118,7 +118,7 @@ def read_boxed(path: Path, photos: Iterable[BoxedPhoto | InputError], options: R
 
 def _require_classes(path: Path, names: set[str], labels: tuple[str, ...], photos: Iterable[str]) -> None:
     folders = {part for photo in photos for part in PurePath(photo).parts[:-1]}
-    named = sum(known_class(folder, {}) is not None for folder in folders) > 1
+    named = any(known_class(folder, {}) is not None for folder in folders)
     instead = ", and --layout folders takes the names of the folders for the classes of whole photos" if named else ""
     if names and all(is_face(name) for name in names):
         raise InputError(
