@@ -290,10 +290,10 @@ def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     elif array.dtype.newbyteorder("=") == np.uint16:  # big-endian, too, as big-endian TIFFs are read
-        if 0 < (high := int(array.max())) <= 255:  # black, if it were one of 16 bits
+        if 0 < (brightest := int(array.max())) <= 255:  # black, if it were one of 16 bits
             raise InputError(
                 source,
-                f"a uint16 array in [0, {high}] is no image of 16 bits, in which 65535 is white; if 255 is white, pass "
+                f"a uint16 array in [0, {brightest}] is no image of 16 bits, in which 65535 is white; if 255 is white, pass "
                 "array.astype('uint8')",
             )
         array = (array >> 8).astype(np.uint8)
