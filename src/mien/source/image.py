@@ -293,8 +293,8 @@ def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8
         if 0 < (brightest := int(array.max())) <= 255:  # black, if it were one of 16 bits
             raise InputError(
                 source,
-                f"a uint16 array in [0, {brightest}] is no image of 16 bits, in which 65535 is white; if 255 is white, pass "
-                "array.astype('uint8')",
+                f"a uint16 array in [0, {brightest}] is no image of 16 bits, in which 65535 is white; if 255 is white, "
+                "pass array.astype('uint8')",
             )
         array = (array >> 8).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
