@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mien.data import import_dataset
+from mien.data.photos import import_photos
 from mien.errors import InputError
 from tests.data import layouts_on_disk as disk
 
@@ -111,6 +112,8 @@ def test_archives_are_to_be_unpacked(tmp_path):
         archive = shutil.make_archive(str(tmp_path / "archive" / "set"), kind, tmp_path / "set")
         with pytest.raises(InputError, match="is an archive; unpack it, and give what was in it$"):
             brought_in(archive, tmp_path)
+        with pytest.raises(InputError, match="is an archive"):
+            import_photos(archive, tmp_path / "photos.parquet")
     with pytest.raises(InputError, match=r"holds an archive, set\.tar\.gz; unpack it$"):
         brought_in(tmp_path / "archive", tmp_path)
     (tmp_path / "set.7z").write_bytes(b"7z\xbc\xaf")

@@ -29,6 +29,7 @@ __all__ = [
     "Layout",
     "ReadOptions",
     "find_layout",
+    "is_archive",
     "read_listing",
     "register",
 ]
@@ -224,7 +225,7 @@ def find_layout(path: Path, name: str | None = None, options: ReadOptions | None
     for layout, file in ((layout, file) for file in files if file.is_file() for layout in LAYOUTS.values()):
         if layout.matches(file):
             raise InputError(str(path), f"is a folder; give the file in it of the layout '{layout.name}', {file}")
-    archives = [file for file in (files if path.is_dir() else [path]) if _is_archive(file)]
+    archives = [file for file in (files if path.is_dir() else [path]) if is_archive(file)]
     if path.is_file() and archives:
         raise InputError(str(path), "is an archive; unpack it, and give what was in it")
     if archives and len(archives) == len(files) and not folders_in(path):
@@ -248,7 +249,8 @@ def _beside_whole(layout: Layout, path: Path, around: Path) -> bool:
     )
 
 
-def _is_archive(file: Path) -> bool:
+def is_archive(file: Path) -> bool:
+    """Whether a file holds others, packed; spreadsheets do, but are not meant."""
     if not file.is_file() or file.suffix.lower() in _SPREADSHEETS:
         return False
     return file.suffix.lower() in _ARCHIVES or zipfile.is_zipfile(file) or tarfile.is_tarfile(file)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.info import load_pyarrow, open_parquet
-from mien.data.layouts.base import read_listing
+from mien.data.layouts.base import is_archive, read_listing
 from mien.data.layouts.boxed import Box, BoxedPhoto, is_face
 from mien.data.layouts.coco import coco_files, coco_photos
 from mien.data.layouts.names import split_name, split_of_file
@@ -63,6 +63,8 @@ def find_layout(path: Path, name: str | None = None) -> str:
         return "coco"
     elif path.suffix.lower() == ".txt":
         return "wider"
+    if is_archive(path):
+        raise InputError(str(path), "is an archive; unpack it, and give what was in it")
     raise InputError(
         str(path),
         "its layout is not recognised; expected a .parquet file with images and boxes, a .txt list as WIDER FACE has "
