@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 
 import mien
 from mien.classify import OnnxClassifier, take_views
-from mien.classify.calibration import softmax
+from mien.classify.class_scaling import calibrated
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
 from mien.opencv import turned
@@ -489,7 +489,7 @@ def test_views_are_averaged_after_calibration():
     for views in (2, 10):
         face = Recognizer(threads=1, views=views).recognize("examples/astronaut.jpg").faces[0]
         each = [
-            softmax(classifier.logits(view)[head.output], head.temperature_at(prepared.sides_px))[0]
+            calibrated(classifier.logits(view)[head.output], head, prepared.sides_px)[0]
             for view in take_views(prepared.batch, views)
         ]
         assert list(face.probabilities.values()) == pytest.approx(np.mean(each, axis=0).tolist(), abs=1e-6)

@@ -383,8 +383,8 @@ def recognize(
     --------
     >>> import mien
     >>> reading = mien.recognize("examples/astronaut.jpg", labels="valence3")
-    >>> [(face.expression, round(face.confidence, 1)) for face in reading.faces]
-    [('positive', 0.9)]
+    >>> [(face.expression, round(face.confidence, 2)) for face in reading.faces]
+    [('positive', 0.96)]
     """
     chosen = options_from_dict(RecognizerOptions, options)
     try:

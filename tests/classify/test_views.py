@@ -31,12 +31,17 @@ def test_fewer_views_are_the_first_of_ten(count: int) -> None:
         np.testing.assert_array_equal(view, other)
 
 
-def test_views_are_averaged_as_probabilities_each_face_with_its_temperature() -> None:
-    heads = (Head("two", ("happy", "sad"), 1.0, ((10.0, 2.0), (48.0, 1.0))), Head("three", FER7[:3], 0.5))
+def test_views_are_averaged_as_probabilities_each_face_with_its_calibration() -> None:
+    heads = (
+        Head("two", ("happy", "sad"), 1.0, ((10.0, 2.0), (48.0, 1.0))),
+        Head("three", FER7[:3], 0.5),
+        Head("uneven", ("happy", "sad"), 1.0, (), (1.0, 1.0), (0.0, float(np.log(3)))),
+    )
     answers = [
-        {"two": np.log([[9.0, 1.0], [9.0, 1.0]]), "three": np.log([[1.0, 1.0, 2.0]] * 2)},
-        {"two": np.zeros((2, 2)), "three": np.log([[1.0, 1.0, 2.0]] * 2)},
+        {"two": np.log([[9.0, 1.0], [9.0, 1.0]]), "three": np.log([[1.0, 1.0, 2.0]] * 2), "uneven": np.zeros((2, 2))},
+        {"two": np.zeros((2, 2)), "three": np.log([[1.0, 1.0, 2.0]] * 2), "uneven": np.zeros((2, 2))},
     ]
     means = mean_probabilities(heads, answers, np.array([100.0, 10.0]))
     np.testing.assert_allclose(means["two"], [[0.7, 0.3], [0.625, 0.375]])
     np.testing.assert_allclose(means["three"], [[1 / 6, 1 / 6, 2 / 3]] * 2)
+    np.testing.assert_allclose(means["uneven"], [[0.25, 0.75]] * 2)

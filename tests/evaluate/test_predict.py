@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.classify import OnnxClassifier, take_views, whole_batch
-from mien.classify.calibration import softmax
+from mien.classify.class_scaling import calibrated
 from mien.data.faces import open_faces
 from mien.errors import ModelError
 from mien.evaluate.predict import predict
@@ -23,8 +23,9 @@ def test_faces_are_read_as_the_recognizer_reads_them(tmp_path: Path) -> None:
     (outputs,) = predict([model], faces, views=True, progress=lambda *values: counted.append(values))
     batch = whole_batch(list(images), model.card.input)
     np.testing.assert_allclose(outputs.logits["fer7"], model.logits(batch)["fer7"], atol=1e-5)
-    temperature = model.card.heads[0].temperature_at(outputs.sides_px)
-    wanted = np.mean([softmax(model.logits(view)["fer7"], temperature) for view in take_views(batch)], axis=0)
+    head = model.card.heads[0]
+    views = [calibrated(model.logits(view)["fer7"], head, outputs.sides_px) for view in take_views(batch)]
+    wanted = np.mean(views, axis=0)
     assert outputs.views is not None
     np.testing.assert_allclose(outputs.views["fer7"], wanted, atol=1e-5)
     assert (counted, set(outputs.sides_px)) == ([(9, 9, "reading faces")], {60.0})

@@ -152,7 +152,7 @@ def test_ten_views_stand_beside_one_pass(dataset: Path) -> None:
 
 
 def test_an_answer_is_the_one_that_recognition_gives() -> None:
-    """Merged classes were added up without the card's temperature, and the answer was not the most probable label."""
+    """Merged classes were added up without the card's calibration, and the answer was not the most probable label."""
     head = Head("fer7", FER7, temperature=0.5)
     logits = np.where(np.array(FER7) == "happy", 2.0, np.isin(FER7, ("neutral", "surprise")) * -10.0 + 1.0)[None]
     outputs = Outputs({"fer7": logits.astype(np.float32)}, None, np.array([48.0]))

@@ -6,13 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
+from mien.classify.class_scaling import calibrated
 from mien.labels import FER7, SCHEMES
 from mien.metrics.calibration import (
+    calibrate_head,
     calibration_scores,
     fit_scheme_temperature,
     reliability_bins,
     scheme_calibration,
 )
+from mien.zoo import Head
 
 
 def noisy(rows: int, seed: int = 0, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
@@ -25,31 +28,44 @@ def test_overconfident_logits_get_a_high_temperature() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 2000)
     logits = rng.normal(0, 1, (2000, 4)) + np.eye(4)[labels]
-    sharp, _ = calibration_scores(3 * logits, labels)
-    plain, _ = calibration_scores(logits, labels)
-    assert sharp == pytest.approx(3 * plain, rel=1e-3)
-    _, scores = calibration_scores(6 * logits, labels)
+    head = Head("x", ("a", "b", "c", "d"))
+    sharp, _ = calibration_scores(head, 3 * logits, labels)
+    plain, _ = calibration_scores(head, logits, labels)
+    assert sharp.temperature == pytest.approx(3 * plain.temperature, rel=1e-3)
+    _, scores = calibration_scores(head, 6 * logits, labels)
     assert scores["ece_after"] < scores["ece_before"] / 3
     assert scores["ece_held_out"] < scores["ece_before"] / 3
+    assert scores["nll_after"] < scores["nll_before"]
 
 
-def test_each_half_has_the_temperature_of_the_other() -> None:
+def test_each_half_has_the_calibration_of_the_other() -> None:
     logits, labels = noisy(601)
     logits[::2] *= 4
+    logits[::2, 3] += 1
     even, odd = slice(0, None, 2), slice(1, None, 2)
-    halves = [
+    truth = np.concatenate([labels[even], labels[odd]])
+    head = Head("fer7", FER7)
+    halves = np.concatenate(
+        [
+            calibrated(logits[here], calibrate_head(head, logits[there], labels[there]))
+            for here, there in ((even, odd), (odd, even))
+        ]
+    )
+    _, scores = calibration_scores(head, logits, labels)
+    assert scores["ece_held_out"] == pytest.approx(expected_calibration_error(halves, truth), abs=1e-5)
+    assert scores["accuracy_held_out"] == pytest.approx((halves.argmax(axis=1) == truth).mean(), abs=1e-5)
+    alone = [
         softmax(logits[here], fit_temperature(logits[there], labels[there]))
         for here, there in ((even, odd), (odd, even))
     ]
-    error = expected_calibration_error(np.concatenate(halves), np.concatenate([labels[even], labels[odd]]))
-    assert calibration_scores(logits, labels)[1]["ece_held_out"] == pytest.approx(error, abs=1e-5)
-    report = scheme_calibration(logits, labels, SCHEMES["fer7"], FER7, np.ones(601))
+    error = expected_calibration_error(np.concatenate(alone), truth)
+    report = scheme_calibration(logits, labels, SCHEMES["fer7"], head, np.full(601, 48.0))
     assert report["ece_held_out"] == pytest.approx(error, abs=1e-5)
 
 
 def test_a_single_face_has_no_other_half() -> None:
-    temperature, scores = calibration_scores(np.array([[2.0, 0.0, 1.0]]), np.array([0]))
-    assert temperature > 0
+    head, scores = calibration_scores(Head("x", ("a", "b", "c")), np.array([[2.0, 0.0, 1.0]]), np.array([0]))
+    assert head.temperature > 0
     assert sorted(scores) == ["ece_after", "ece_before", "nll_after", "nll_before"]
 
 
@@ -102,10 +118,23 @@ def test_merged_classes_are_not_certain_after_a_few_right_answers() -> None:
 
 def test_a_report_names_the_card_and_the_best_temperature() -> None:
     logits, labels = noisy(600)
-    found = scheme_calibration(3 * logits, labels, SCHEMES["fer7"], FER7, np.full(600, 3.0))
+    found = scheme_calibration(3 * logits, labels, SCHEMES["fer7"], Head("x", FER7, 3.0), np.full(600, 48.0))
     assert found["temperature_card"] == 3
     assert found["ece_best"] < found["ece_without"] / 2
     assert found["nll_best"] <= found["nll_card"] <= found["nll_without"]
     assert found["ece_held_out"] < found["ece_without"]
-    one = scheme_calibration(logits[:1], labels[:1], SCHEMES["fer7"], FER7, np.ones(1))
+    one = scheme_calibration(logits[:1], labels[:1], SCHEMES["fer7"], Head("x", FER7), np.ones(1))
     assert "ece_held_out" not in one
+
+
+def test_a_report_judges_the_scales_and_biases_of_the_card() -> None:
+    """The best temperature here is sought with them; without any calibration there are none of them either."""
+    logits, labels = noisy(4000)
+    logits[:, 3] = 0.5 * logits[:, 3] + 1
+    plain = Head("x", FER7)
+    fitted = calibrate_head(plain, logits, labels)
+    sides_px = np.full(len(labels), 48.0)
+    before, after = (scheme_calibration(logits, labels, SCHEMES["fer7"], head, sides_px) for head in (plain, fitted))
+    assert after["nll_card"] < before["nll_best"] - 0.01
+    assert after["temperature_best"] == pytest.approx(fitted.temperature, rel=0.05)
+    assert after["nll_without"] == before["nll_without"] == before["nll_card"]

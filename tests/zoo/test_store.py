@@ -7,7 +7,7 @@ import onnx.parser
 import pytest
 
 from mien.errors import ModelError
-from mien.zoo import StoredModel, find_model, list_models
+from mien.zoo import Head, StoredModel, find_model, list_models
 from mien.zoo.session import open_session
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_onnx_or_lacks_an_output_is_told(exported):
         other = dataclasses.replace(card, input=dataclasses.replace(card.input, **changes))
         with pytest.raises(ModelError, match=message):
             open_session(StoredModel(other, exported))
-    fewer = dataclasses.replace(card, heads=(dataclasses.replace(card.heads[0], labels=card.heads[0].labels[1:]),))
+    fewer = dataclasses.replace(card, heads=(Head(card.heads[0].output, card.heads[0].labels[1:]),))
     with pytest.raises(ModelError, match=r"its output 'fer7' has the shape \['N', 7\]; its card says \['any', 6\]"):
         open_session(StoredModel(fewer, exported))
     exported.write_bytes(b"not a network")

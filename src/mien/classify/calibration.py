@@ -1,7 +1,8 @@
 """From logits to probabilities that mean what they say: softmax with a temperature, its fit, its error.
 
 Temperature scaling is from Guo, Pleiss, Sun, Weinberger: "On Calibration of Modern Neural Networks", ICML 2017:
-one number divides all logits before the softmax. It changes no decision, only the confidence.
+one number divides all logits before the softmax. It changes no decision, only the confidence. What differs between
+the classes is the part of `mien.classify.class_scaling`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from mien.errors import UsageError
 
 __all__ = [
+    "checked_rows",
     "expected_calibration_error",
     "fit_temperature",
     "least_temperature",
@@ -82,7 +84,7 @@ def negative_log_likelihood(logits: npt.ArrayLike, targets: npt.ArrayLike, tempe
     """
     if not (temperature > 0 and np.isfinite(temperature)):
         raise UsageError(f"negative log likelihood: temperature is {temperature}; expected a positive number")
-    values, wanted = _checked(logits, targets)
+    values, wanted = checked_rows(logits, targets)
     scaled = (values - values.max(axis=1, keepdims=True)) / temperature
     log_probabilities = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
     return float(-(wanted * log_probabilities).sum(axis=1).mean())
@@ -112,7 +114,7 @@ def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     UsageError
         If shapes do not fit, there is no row, or a number is not finite.
     """
-    values, wanted = _checked(logits, targets)
+    values, wanted = checked_rows(logits, targets)
     values = values - values.max(axis=1, keepdims=True)
     expected_logit = float((wanted * values).sum(axis=1).mean())
 
@@ -194,7 +196,7 @@ def expected_calibration_error(probabilities: npt.ArrayLike, targets: npt.ArrayL
     """
     if bins < 1:
         raise UsageError(f"expected calibration error: bins is {bins}; expected at least 1")
-    values, wanted = _checked(probabilities, targets)
+    values, wanted = checked_rows(probabilities, targets)
     chosen = values.argmax(axis=1)
     rows = np.arange(len(values))
     confidence, right = values[rows, chosen], wanted[rows, chosen]
@@ -204,8 +206,14 @@ def expected_calibration_error(probabilities: npt.ArrayLike, targets: npt.ArrayL
     return float(np.abs(gaps).sum() / len(values))
 
 
-def _checked(logits: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both as float64 of shape (N, C); class indices become one-hot rows."""
+def checked_rows(logits: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Logits or probabilities, and targets, both as float64 of shape (N, C); class indices become one-hot rows.
+
+    Raises
+    ------
+    UsageError
+        If shapes do not fit, there is no row, or a number is not finite.
+    """
     values = np.asarray(logits, np.float64)
     wanted = np.asarray(targets)
     if values.ndim != 2 or 0 in values.shape:

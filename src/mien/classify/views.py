@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify.calibration import softmax
+from mien.classify.class_scaling import calibrated
 from mien.zoo.card import Head
 
 __all__ = ["mean_probabilities", "take_views"]
@@ -60,7 +60,7 @@ def mean_probabilities(
     answers : sequence of (mapping of str to float array of shape (N, K))
         The logits of each view by the output of the head, as `Classifier.logits` gives them.
     sides_px : float array of shape (N,)
-        How many pixels of the photo each face spans, which decides its temperature.
+        How many pixels of the photo each face spans: small ones are calibrated by themselves.
 
     Returns
     -------
@@ -69,6 +69,5 @@ def mean_probabilities(
     """
     means: dict[str, npt.NDArray[np.floating]] = {}
     for head in heads:
-        temperature = head.temperature_at(sides_px)
-        means[head.output] = np.mean([softmax(logits[head.output], temperature) for logits in answers], axis=0)
+        means[head.output] = np.mean([calibrated(logits[head.output], head, sides_px) for logits in answers], axis=0)
     return means

@@ -219,10 +219,11 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
 def _show_calibration(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    held_out = f", {found['ece_held_out']:.3f} held out" if "ece_held_out" in found else ""
+    held_out = f" ({found['ece_held_out']:.3f} held out)" if "ece_held_out" in found else ""
     others = (
-        f" with the card's temperature {found['temperature_card']:.3f}; {found['ece_without']:.3f} without, "
-        f"{found['ece_best']:.3f} with the best one here {found['temperature_best']:.3f}{held_out}"
+        f" as calibrated by the card (temperature {found['temperature_card']:.3f}), {found['ece_without']:.3f} "
+        f"uncalibrated, {found['ece_best']:.3f} with the best temperature here, "
+        f"{found['temperature_best']:.3f}{held_out}"
     )
     line = Text.assemble("calibration  ECE ", (f"{found['ece_card']:.3f}", "bold"), others)
     print_line(console, line, indent=13)

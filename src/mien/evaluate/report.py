@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import __version__
-from mien.classify.calibration import softmax
+from mien.classify.class_scaling import calibrated, scale_classes
 from mien.data.faces import Faces
 from mien.data.ferplus import ferplus_votes
 from mien.data.held_out import Measured, open_measured
@@ -171,10 +171,9 @@ def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
 def probabilities_of(outputs: Outputs, head: Head, task: EvaluationTask) -> tuple[Floats, Floats | None]:
     """The calibrated probabilities of the scheme's labels, by one pass and by ten views, each of shape (N, C).
 
-    The answer is the most probable label, as in recognition: of merged classes, the temperature may decide which.
+    The answer is the most probable label, as in recognition: the calibration may decide which.
     """
-    calibrated = softmax(outputs.logits[head.output], head.temperature_at(outputs.sides_px))
-    one_pass, _ = task.scheme.project(calibrated, head.labels)
+    one_pass, _ = task.scheme.project(calibrated(outputs.logits[head.output], head, outputs.sides_px), head.labels)
     if outputs.views is None:
         return one_pass, None
     return one_pass, task.scheme.project(outputs.views[head.output], head.labels)[0]
@@ -274,8 +273,8 @@ def _assemble(
             output.logits[head.output][kept],
             truth,
             task.scheme,
-            head.labels,
-            head.temperature_at(output.sides_px[kept]),
+            head,
+            output.sides_px[kept],
         )
         for output, head in zip(outputs, task.heads, strict=True)
     ]
@@ -322,7 +321,12 @@ def ferplus_scores(opened: Measurable, faces: Faces, outputs: Sequence[Outputs])
         return None
     found: dict[str, Any] = {"head": head.output, "one_pass": None, "ten_views": None}
     for way in ("one_pass", "ten_views"):
-        scores = [output.logits if way == "one_pass" else output.views for output in outputs]
-        if read := [one[head.output] for one in scores if one is not None]:
+        read = []
+        for output, card in zip(outputs, opened.cards, strict=True):
+            if way == "one_pass":
+                read.append(scale_classes(output.logits[head.output], card.head(head.output)))
+            elif output.views is not None:
+                read.append(output.views[head.output])
+        if read:
             found[way] = ferplus_protocols(np.stack(read) if opened.seeds else read[0], head.labels, votes)
     return found

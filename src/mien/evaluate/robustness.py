@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify import Classifier, whole_batch
-from mien.classify.calibration import softmax
+from mien.classify.class_scaling import calibrated
 from mien.metrics.classification import rounded
 
 __all__ = ["MOVES", "SMALL_SIDES_PX", "Move", "measure_robustness", "moved", "small"]
@@ -129,7 +129,7 @@ def measure_robustness(
         parts = []
         for start in range(0, len(images), _CHUNK):
             batch = whole_batch([change(image) for image in images[start : start + _CHUNK]], classifier.card.input)
-            parts.append(softmax(classifier.logits(batch)[head.output]))
+            parts.append(calibrated(classifier.logits(batch)[head.output], head))
         return np.concatenate(parts).astype(np.float64)
 
     still = answers(lambda image: image)

@@ -51,7 +51,7 @@ def export_checkpoint(
     out : Path
         The ``.onnx`` file; its card gets the same name with ``.json``.
     data : Path
-        Labelled faces, in any layout that `mien data import` reads, to measure on and to fit the temperatures. They
+        Labelled faces, in any layout that `mien data import` reads, to measure on and to calibrate with. They
         must have every expression of the first head. Of the split that the checkpoint was trained on, those that
         training held out are taken for it, and the rest are the training faces.
     split : str, optional

@@ -114,7 +114,7 @@ def export_expression_model(
     calibration_images : uint8 array of shape (M, C, S, S)
         Of what the model was trained on: a choice of them sets the int8 ranges. May be empty for float32.
     faces : LabelledFaces
-        For temperatures and scores.
+        For the calibration and the scores.
     split : str
         What the faces are called on the card.
     precision : {"int8", "float32"}
@@ -213,13 +213,13 @@ def _notes(spec: NetworkSpec, split: str, precision: str, full: bool) -> tuple[s
     for head in spec.heads[1:]:
         if takes_votes(head):
             compared += (
-                f", the temperature of '{head.output}' is fitted to the distribution of the FER+ votes; "
+                f", the calibration of '{head.output}' is fitted to the distribution of the FER+ votes; "
                 "'plurality_accuracy' leaves out rows without a single most voted expression"
             )
     notes: tuple[str, ...] = (
-        f"The scores are of the exported file on {split}, which also chose the model and fitted the temperatures: "
-        "they are a little better than on new images. 'ece_held_out' is the calibration error with the temperature "
-        "of the other half of the rows.",
+        f"The scores are of the exported file on {split}, which also chose the model and calibrated it: they are a "
+        "little better than on new images. 'ece_held_out' and 'accuracy_held_out' are measured on each half of the "
+        "rows with what was fitted to the other half.",
         f"{compared}.",
     )
     if full:

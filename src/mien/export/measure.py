@@ -1,9 +1,9 @@
-"""What an exported model scores on labelled faces, and the temperatures that make its confidence mean what it says."""
+"""What an exported model scores on labelled faces, and the calibration that makes its confidence mean what it says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
+from mien.classify.class_scaling import calibrated, scale_classes
 from mien.classify.preprocess import whole_batch
 from mien.classify.views import take_views
 from mien.data.ferplus import VOTE_LABELS, vote_shares
@@ -74,7 +75,7 @@ def measure(
     *,
     full: bool = True,
 ) -> tuple[tuple[Head, ...], dict[str, Any]]:
-    """Score a model, and fit the temperatures of its heads.
+    """Score a model, and calibrate its heads.
 
     Parameters
     ----------
@@ -92,45 +93,40 @@ def measure(
     (heads, scores) : tuple of Head, dict
         For the card; scores by the output of the head.
     """
-    first = spec.heads[0]
-    answers, float_answers = (values[first.output].argmax(axis=1) for values in (logits, float_logits))
     targets = _targets(spec, faces)
-    temperatures: dict[str, float] = {}
+    heads: list[Head] = []
     scores: dict[str, Any] = {}
-    for head in spec.heads[1:]:
-        if takes_votes(head):
+    calibrations = {}
+    for wanted in spec.heads:
+        head = Head(wanted.output, wanted.labels)
+        if (target := targets.get(head.output)) is not None:
+            of_target = logits[head.output][target.rows]
+            head, calibrations[head.output] = calibration_scores(head, of_target, target.wanted)
+        heads.append(head)
+        if takes_votes(wanted) and len(heads) > 1:
             scores[head.output] = {"images": 0}
             if faces.votes is not None:
-                scores[head.output] = ferplus_plurality(logits[head.output], head.labels, faces.votes)
-    calibrations = {}
-    for output, target in targets.items():
-        temperatures[output], calibrations[output] = calibration_scores(logits[output][target.rows], target.wanted)
-    own: dict[str, Any] = {
-        "one_pass": classification_scores(logits[first.output], faces.label, first.labels, faces.copied, faces.leaked)
-    }
+                answers = scale_classes(logits[head.output], head)
+                scores[head.output] = ferplus_plurality(answers, head.labels, faces.votes)
+    first = heads[0]
+    own: dict[str, Any] = {"one_pass": _scores(calibrated(logits[first.output], first), faces, first)}
     if full:
-        temperature = temperatures[first.output]
-        views = [softmax(run_logits(exported, view)[first.output], temperature) for view in take_views(faces.images)]
-        own["ten_views"] = classification_scores(
-            np.mean(views, axis=0), faces.label, first.labels, faces.copied, faces.leaked
-        )
+        views = [calibrated(run_logits(exported, view)[first.output], first) for view in take_views(faces.images)]
+        own["ten_views"] = _scores(np.mean(views, axis=0), faces, first)
         own["same_answer"] = _same_answer(np.stack(views).argmax(axis=2))
-    own["float32_accuracy"] = round(float((float_answers == faces.label).mean()), 5)
-    own["float32_agreement"] = round(float((answers == float_answers).mean()), 5)
+    int8, float32 = (scale_classes(values[first.output], first).argmax(axis=1) for values in (logits, float_logits))
+    own["float32_accuracy"] = round(float((float32 == faces.label).mean()), 5)
+    own["float32_agreement"] = round(float((int8 == float32).mean()), 5)
     scores = {first.output: own, **scores}
     for output, calibration in calibrations.items():
         scores[output]["calibration"] = calibration
-    by_px: dict[str, tuple[tuple[float, float], ...]] = {}
     if full:
-        by_px, own["by_face_px"] = _small_faces(spec, exported, faces, targets, temperatures[first.output])
-    heads = []
-    for head in spec.heads:
-        temperature = temperatures.get(head.output, 1.0)
-        sharp = (float(spec.size_px), temperature)
-        heads.append(
-            Head(head.output, head.labels, temperature, (*by_px[head.output], sharp) if by_px.get(head.output) else ())
-        )
+        heads, own["by_face_px"] = _small_faces(spec, exported, faces, targets, heads)
     return tuple(heads), scores
+
+
+def _scores(probabilities: npt.NDArray[Any], faces: LabelledFaces, head: Head) -> dict[str, Any]:
+    return classification_scores(probabilities, faces.label, head.labels, faces.copied, faces.leaked)
 
 
 def _same_answer(answers: npt.NDArray[np.intp]) -> dict[str, float]:
@@ -151,27 +147,39 @@ def _targets(spec: NetworkSpec, faces: LabelledFaces) -> dict[str, _Target]:
 
 
 def _small_faces(
-    spec: NetworkSpec, exported: bytes, faces: LabelledFaces, targets: Mapping[str, _Target], temperature: float
-) -> tuple[dict[str, tuple[tuple[float, float], ...]], dict[str, Any]]:
-    """Temperatures of each head, and scores of the first, for faces that have fewer pixels than the model takes.
+    spec: NetworkSpec,
+    exported: bytes,
+    faces: LabelledFaces,
+    targets: Mapping[str, _Target],
+    heads: Sequence[Head],
+) -> tuple[list[Head], dict[str, Any]]:
+    """The heads with temperatures, and scores of the first, for faces that have fewer pixels than the model takes.
 
     The images are averaged down to each size and go through the preprocessing again, which enlarges them.
-    `temperature` is that of the first head for sharp faces.
     """
-    first = spec.heads[0].output
     fitted: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
     scores: dict[str, Any] = {}
     for px in (side for side in SMALL_FACE_SIDES_PX if side < spec.size_px):
         logits = run_logits(exported, whole_batch(_averaged_down(faces.images, px), spec.input_spec()))
+        scaled = {head.output: scale_classes(logits[head.output], head) for head in heads}
         for name, target in targets.items():
-            fitted[name].append((float(px), fit_temperature(logits[name][target.rows], target.wanted)))
-        blurred = logits[first]
+            fitted[name].append((float(px), fit_temperature(scaled[name][target.rows], target.wanted)))
+        first = heads[0]
+        own, as_if_sharp = (
+            softmax(scaled[first.output], value) for value in (fitted[first.output][-1][1], first.temperature)
+        )
         scores[str(px)] = {
-            "accuracy": round(float((blurred.argmax(1) == faces.label).mean()), 5),
-            "ece_as_if_sharp": round(expected_calibration_error(softmax(blurred, temperature), faces.label), 5),
-            "ece": round(expected_calibration_error(softmax(blurred, fitted[first][-1][1]), faces.label), 5),
+            "accuracy": round(float((own.argmax(1) == faces.label).mean()), 5),
+            "ece_as_if_sharp": round(expected_calibration_error(as_if_sharp, faces.label), 5),
+            "ece": round(expected_calibration_error(own, faces.label), 5),
         }
-    return {name: tuple(pairs) for name, pairs in fitted.items()}, scores
+    sharp = float(spec.size_px)
+    return [
+        replace(head, temperature_by_px=(*fitted[head.output], (sharp, head.temperature)))
+        if fitted.get(head.output)
+        else head
+        for head in heads
+    ], scores
 
 
 def _averaged_down(images: npt.NDArray[np.uint8], px: int) -> Sequence[npt.NDArray[np.uint8]]:

@@ -1,8 +1,9 @@
-"""Whether confidence means what it says: reliability, calibration error, and the temperature that fits best."""
+"""Whether confidence means what it says: reliability, calibration error, and the calibration that fits best."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from mien.classify.calibration import (
     negative_log_likelihood,
     softmax,
 )
+from mien.classify.class_scaling import calibrated, fit_class_scaling, scale_classes
 from mien.labels import LabelScheme
 from mien.metrics.classification import rounded
+from mien.zoo.card import Head
 
 __all__ = [
+    "calibrate_head",
     "calibration_scores",
     "fit_scheme_temperature",
     "mean_calibration",
@@ -34,36 +38,57 @@ BINS = 15
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def calibration_scores(logits: FloatArray, targets: npt.ArrayLike) -> tuple[float, dict[str, float]]:
-    """Fit a temperature and tell what it changed, in the short form of model cards.
+def calibrate_head(head: Head, logits: FloatArray, targets: npt.ArrayLike) -> Head:
+    """The head with the temperature, and the scale and bias of each class, that fit best.
 
     Parameters
     ----------
+    head : Head
     logits : float array of shape (N, C)
+        Of faces that are no smaller than the model's input.
     targets : int64 array of shape (N,) or float array of shape (N, C)
         Class indices or distributions.
+    """
+    temperature, scale, bias = fit_class_scaling(logits, targets, fit_temperature(logits, targets))
+    # As many digits as mean something, so that a card made again is the same.
+    numbers = [tuple(round(float(number), 4) for number in values) for values in (scale, bias)]
+    return replace(head, temperature=round(temperature, 4), class_scale=numbers[0], class_bias=numbers[1])
+
+
+def calibration_scores(head: Head, logits: FloatArray, targets: npt.ArrayLike) -> tuple[Head, dict[str, float]]:
+    """Calibrate a head and tell what it changed, in the short form of model cards.
+
+    Parameters
+    ----------
+    head, logits, targets
+        As in `calibrate_head`.
 
     Returns
     -------
-    (temperature, scores) : float, dict
+    (head, scores) : Head, dict
         Negative log likelihood (nats) and expected calibration error (15 bins) before and after; `ece_held_out`
-        is measured on each half of the rows (even, odd) with the temperature of the other half; a single row has none.
+        and, where the targets are classes, `accuracy_held_out` are measured on each half of the rows (even, odd) with
+        the calibration of the other half; a single row has none.
     """
     wanted = np.asarray(targets)
-    temperature = round(fit_temperature(logits, wanted), 4)
+    fitted = calibrate_head(head, logits, wanted)
+    after = calibrated(logits, fitted)
     scores = {
         "nll_before": rounded(negative_log_likelihood(logits, wanted)),
-        "nll_after": rounded(negative_log_likelihood(logits, wanted, temperature)),
+        # The logarithm of a probability is a logit of it.
+        "nll_after": rounded(negative_log_likelihood(np.log(np.maximum(after, 1e-30)), wanted)),
         "ece_before": rounded(expected_calibration_error(softmax(logits), wanted)),
-        "ece_after": rounded(expected_calibration_error(softmax(logits, temperature), wanted)),
+        "ece_after": rounded(expected_calibration_error(after, wanted)),
     }
     if len(wanted) > 1:
         halves = [np.arange(len(logits)) % 2 == parity for parity in (0, 1)]
-        held_out = np.empty_like(logits)
+        held_out = np.empty_like(after)
         for here, there in (halves, halves[::-1]):
-            held_out[here] = softmax(logits[here], fit_temperature(logits[there], wanted[there]))
+            held_out[here] = calibrated(logits[here], calibrate_head(head, logits[there], wanted[there]))
         scores["ece_held_out"] = rounded(expected_calibration_error(held_out, wanted))
-    return temperature, scores
+        if wanted.ndim == 1:
+            scores["accuracy_held_out"] = rounded((held_out.argmax(axis=1) == wanted).mean())
+    return fitted, scores
 
 
 def reliability_bins(confidence: Float64s, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[dict[str, Any]]:
@@ -137,8 +162,8 @@ def scheme_calibration(
     logits: FloatArray,
     targets: IntArray,
     scheme: LabelScheme,
-    head_labels: tuple[str, ...],
-    card_temperature: Float64s,
+    head: Head,
+    sides_px: npt.NDArray[np.floating],
 ) -> dict[str, Any]:
     """Everything that a report says about calibration.
 
@@ -148,21 +173,24 @@ def scheme_calibration(
         N above 0.
     targets : int64 array of shape (N,)
         Index into the scheme's labels.
-    scheme, head_labels
-        As in `fit_scheme_temperature`.
-    card_temperature : float64 array of shape (N,)
-        What the card gives each row (it depends on the size of the face).
+    scheme : LabelScheme
+    head : Head
+        Of the model's card: its calibration is judged.
+    sides_px : float array of shape (N,)
+        How many pixels each face has.
 
     Returns
     -------
     dict
-        Temperatures; expected calibration error (15 bins) and negative log likelihood (nats) without a temperature,
-        with the card's and with the best one here; ``ece_held_out`` with the best one of the other half of the rows
-        (even, odd); the reliability bins with the card's temperature.
+        Temperatures; expected calibration error (15 bins) and negative log likelihood (nats) without any calibration,
+        with the card's, and with the temperature that is best here (the card's scales and biases of the classes stay);
+        ``ece_held_out`` with the best one of the other half of the rows (even, odd); the reliability bins with the
+        card's calibration.
     """
+    scaled = scale_classes(logits, head)
 
     def probabilities(temperature: Any, rows: Any = slice(None)) -> Float64s:
-        return scheme.project(softmax(logits[rows], temperature), head_labels)[0]
+        return scheme.project(softmax(scaled[rows], temperature), head.labels)[0]
 
     def errors(name: str, values: Float64s) -> dict[str, float]:
         likelihood = np.maximum(values[np.arange(len(targets)), targets], 1e-12)
@@ -171,12 +199,13 @@ def scheme_calibration(
             f"nll_{name}": rounded(-np.log(likelihood).mean()),
         }
 
-    best = fit_scheme_temperature(logits, targets, scheme, head_labels)
+    best = fit_scheme_temperature(scaled, targets, scheme, head.labels)
+    card_temperature = head.temperature_at(sides_px)
     card = probabilities(card_temperature)
     scores: dict[str, Any] = {
         "temperature_card": rounded(np.median(card_temperature)),
         "temperature_best": rounded(best),
-        **errors("without", probabilities(1.0)),
+        **errors("without", scheme.project(softmax(logits), head.labels)[0]),
         **errors("card", card),
         **errors("best", probabilities(best)),
     }
@@ -185,7 +214,7 @@ def scheme_calibration(
         held_out = np.empty_like(card)
         for here, there in (halves, halves[::-1]):
             held_out[here] = probabilities(
-                fit_scheme_temperature(logits[there], targets[there], scheme, head_labels), here
+                fit_scheme_temperature(scaled[there], targets[there], scheme, head.labels), here
             )
         scores["ece_held_out"] = rounded(expected_calibration_error(held_out, targets, BINS))
     confidence = card.max(axis=1)

@@ -101,6 +101,10 @@ class Head:
         reported beside them.
     temperature : float
         Logits are divided by it before the softmax, so that the probabilities are calibrated.
+    class_scale, class_bias : tuple of float
+        One number for each label, or none at all: before the temperature, each logit (less the mean of its row) is
+        multiplied by the scale of its class, and the bias is added, since a network can be too sure of one class and
+        not sure enough of another (`mien.classify.class_scaling`).
     temperature_by_px : tuple of (float, float)
         For faces that are smaller in the photo than the model's input: pairs of the crop's side in pixels of the
         photo, and the temperature there; ascending, the last one at the model's own size. Such faces are blurred,
@@ -111,6 +115,8 @@ class Head:
     labels: tuple[str, ...]
     temperature: float = 1.0
     temperature_by_px: tuple[tuple[float, float], ...] = ()
+    class_scale: tuple[float, ...] = ()
+    class_bias: tuple[float, ...] = ()
 
     def temperature_at(self, sides_px: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """The temperature for crops that span so many pixels of the photo, float64 of the same shape."""
@@ -253,6 +259,12 @@ class ModelCard:
                 raise ModelError(
                     f"card '{self.name}': head '{head.output}' has temperature_by_px {head.temperature_by_px}; "
                     "expected ascending sides in pixels, each with a positive temperature"
+                )
+            scales, biases, labels = len(head.class_scale), len(head.class_bias), len(head.labels)
+            if (scales, biases) not in ((0, 0), (labels, labels)) or not all(scale > 0 for scale in head.class_scale):
+                raise ModelError(
+                    f"card '{self.name}': head '{head.output}' has class_scale {head.class_scale} and class_bias "
+                    f"{head.class_bias}; expected {labels} numbers in each, the scales positive, or none"
                 )
 
     def __repr__(self) -> str:

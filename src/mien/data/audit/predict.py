@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify import OnnxClassifier, whole_batch
-from mien.classify.calibration import softmax
+from mien.classify.class_scaling import calibrated
 from mien.data.info import open_parquet
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
@@ -47,7 +47,7 @@ def model_outputs(
 
     parts = _over_chunks(run, images, threads, progress)
     return {
-        head.labels: softmax(np.concatenate([part[head.output] for part in parts]), head.temperature).astype(np.float64)
+        head.labels: calibrated(np.concatenate([part[head.output] for part in parts]), head).astype(np.float64)
         for head in classifier.card.heads
     }
 
