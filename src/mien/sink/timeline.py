@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import importlib.resources
 import json
 import math
 import os
+import stat
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -59,8 +61,9 @@ class TimelineSink:
         if not self._path.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {self._path.parent}; make it, or choose another --timeline")
         try:  # now: hours of video may be read before the page is written
-            if self._path.is_dir():
-                raise UsageError(f"{path}: is a folder; expected the name of a file to write")
+            with contextlib.suppress(FileNotFoundError):  # is_dir suppresses more from Python 3.14 on
+                if stat.S_ISDIR(self._path.stat().st_mode):
+                    raise UsageError(f"{path}: is a folder; expected the name of a file to write")
             with tempfile.TemporaryFile(dir=self._path.parent):
                 pass
         except OSError as error:
