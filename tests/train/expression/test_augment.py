@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import UsageError
-from mien.train.expression.augment import Augmenter, Draws, nudged, strength_at
+from mien.train.expression.augment import Augmenter, Draws, strength_at
 from mien.train.options import AugmentOptions
 from tests.sets import smooth_faces
 
@@ -203,16 +203,6 @@ def test_the_last_part_is_weaker() -> None:
     assert [strength_at(progress, options) for progress in (0.0, 0.8, 1.0)] == pytest.approx([1.0, 1.0, 0.5])
     assert strength_at(0.9, options) == pytest.approx(0.75)
     assert strength_at(1.0, AugmentOptions(final_share=0.0)) == 1.0
-
-
-def test_a_nudge_is_small_and_differs_by_image() -> None:
-    images = faces(1).expand(32, -1, -1, -1) / 255
-    still = nudged(images, torch.full((4, 32), 0.5))
-    np.testing.assert_allclose(still.numpy(), images.numpy(), atol=2e-5)
-    ramp = torch.linspace(0.0, 1.0, SIDE).expand(200, 1, SIDE, SIDE)
-    moved = (nudged(ramp, torch.rand(4, 200, generator=generator())) - ramp)[:, 0, SIDE // 2, SIDE // 2]
-    assert len(set(moved.tolist())) == 200
-    assert 0.05 < float(moved.abs().max()) < 0.08
 
 
 def test_it_is_one_graph_for_the_compiler() -> None:

@@ -12,16 +12,16 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional
 
 from mien.errors import UsageError
 from mien.train.expression.mixing import Mix, choose_mix, inside_box, mix_images, mix_targets
 from mien.train.expression.resample import apply_matrices, blur_matrices, resolution_bank
+from mien.train.expression.warp import warp_between, warped
 from mien.train.options import AugmentOptions
 from mien.train.own import find_augmentation
 from mien.train.task import derived_seed
 
-__all__ = ["Augmenter", "Changes", "Draws", "nudged", "strength_at"]
+__all__ = ["Augmenter", "Changes", "Draws", "strength_at"]
 
 # How many uniform random numbers an image needs of each kind: values around 0, coins, values from 0 up, others, and
 # those for mixing. Each kind is scaled at once: on a GPU every operation costs its start.
@@ -31,8 +31,6 @@ _LEAST_ERASED = 0.1
 _ERASED_ASPECT = 0.7
 # From RGB to brightness and two axes of colour (YIQ), in which a turn changes the hue alone.
 _YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
-# The second view of a consistency loss: what a face's crop differs by when its landmarks are found anew.
-_NUDGE_SHIFT, _NUDGE_SCALE, _NUDGE_DEG = 0.06, 0.08, 8.0
 
 
 class Draws(NamedTuple):
@@ -254,7 +252,7 @@ class Augmenter:
         mirror, corner_x, corner_y, resolution, area, aspect, x, y, value = others.unbind()
         none = draws.uniform.new_empty(0)
         zero = torch.zeros_like(angle)
-        warp = _warp(
+        warp = warp_between(
             mirrored=mirror < options.mirror,
             angle=angle,
             log_scale=log_scale,
@@ -315,7 +313,7 @@ class Augmenter:
         options = self.options
         pictures = images.float() / 255.0 if images.dtype == torch.uint8 else images.float()
         if _moves(options):
-            pictures = _warped(pictures, changes.warp)
+            pictures = warped(pictures, changes.warp)
         if (options.low_resolution or options.blur) and not clear:
             pictures = self._softened(pictures, changes)
         if options.color_jitter:
@@ -365,29 +363,6 @@ class Augmenter:
         return torch.stack([left, top, left + width, top + height], dim=1).round()
 
 
-def nudged(pictures: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Each picture slightly shifted, scaled and turned, as a crop is when the landmarks of a face are found anew.
-
-    Parameters
-    ----------
-    pictures : float tensor of shape (N, C, S, S)
-    uniform : float tensor of shape (4, N)
-        In [0, 1).
-    """
-    x, y, scale, turn = (2.0 * uniform - 1.0).unbind()
-    still = torch.zeros_like(x)
-    warp = _warp(
-        mirrored=still > 0,
-        angle=turn * math.radians(_NUDGE_DEG),
-        log_scale=scale * _NUDGE_SCALE,
-        log_aspect=still,
-        shift=2.0 * _NUDGE_SHIFT * torch.stack([x, y]),
-        zoom=still + 1.0,
-        corner=torch.stack([still, still]),
-    )
-    return _warped(pictures, warp)
-
-
 def _each(values: torch.Tensor) -> torch.Tensor:
     """One value an image, against its pixels."""
     return values[:, None, None, None]
@@ -397,29 +372,3 @@ def _moves(options: AugmentOptions) -> bool:
     return bool(
         options.mirror or options.rotation_deg or options.scale or options.aspect or options.shift or options.crop
     )
-
-
-def _warped(pictures: torch.Tensor, warp: torch.Tensor) -> torch.Tensor:
-    grid = functional.affine_grid(warp, list(pictures.shape), align_corners=False)
-    mode, padding = "bilinear", "reflection"
-    warped: torch.Tensor = functional.grid_sample(pictures, grid, mode, padding, align_corners=False)
-    return warped
-
-
-def _warp(
-    *,
-    mirrored: torch.Tensor,
-    angle: torch.Tensor,
-    log_scale: torch.Tensor,
-    log_aspect: torch.Tensor,
-    shift: torch.Tensor,
-    zoom: torch.Tensor,
-    corner: torch.Tensor,
-) -> torch.Tensor:
-    """From output to input coordinates, both in [-1, 1]: mirror, stretch, turn, then into the part that is cropped."""
-    across = zoom * torch.exp(-log_scale - 0.5 * log_aspect) * torch.where(mirrored, -1.0, 1.0)
-    down = zoom * torch.exp(-log_scale + 0.5 * log_aspect)
-    cosine, sine = torch.cos(angle), torch.sin(angle)
-    offset = zoom * shift + (1.0 - zoom) * corner
-    rows = [cosine * across, -sine * down, offset[0], sine * across, cosine * down, offset[1]]
-    return torch.stack(rows, dim=1).view(-1, 2, 3)

@@ -20,7 +20,7 @@ from mien.errors import UsageError, warn
 from mien.train.ahead import StepReader
 from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
-from mien.train.expression.augment import Augmenter, nudged, strength_at
+from mien.train.expression.augment import Augmenter, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
 from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss, own_loss
@@ -29,6 +29,7 @@ from mien.train.expression.norms import renew_norms
 from mien.train.expression.order import epoch_order, steps_in_epoch
 from mien.train.expression.rows import Rows, open_rows
 from mien.train.expression.targets import target_masses
+from mien.train.expression.warp import nudged
 from mien.train.machine import computes_in_bf16
 from mien.train.options import ExpressionRecipe
 from mien.train.own import find_loss
