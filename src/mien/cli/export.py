@@ -167,7 +167,7 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     temperatures = ", ".join(f"{head.output} {head.temperature:.3f}" for head in card.heads)
     calibration = scores["calibration"]
     held_out = f"; ECE {calibration['ece_held_out']:.3f} held out" if "ece_held_out" in calibration else ""
-    _fact(console, "temperature", f"{temperatures}{held_out}")
+    _fact(console, "calibration", f"temperature {temperatures}, a scale and a bias for each class{held_out}")
     written(console, out)
     written(console, out.with_suffix(".json"))
     console.print(f"try it: mien recognize PHOTO --model {shell_words(str(out))}", style="dim", soft_wrap=True)

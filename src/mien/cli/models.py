@@ -202,7 +202,9 @@ def _facts(card: ModelCard, model: StoredModel) -> list[tuple[str, str]]:
         ("sha256", card.sha256),
         ("licence", card.licence),
     ]
-    facts += [(f"head {h.output}", f"{', '.join(h.labels)} (temperature {h.temperature:.3f})") for h in card.heads]
+    for head in card.heads:
+        classes = ", a scale and a bias for each class" if head.class_scale else ""
+        facts.append((f"head {head.output}", f"{', '.join(head.labels)} (temperature {head.temperature:.3f}{classes})"))
     facts += [("trained on", f"{data.name}: {data.terms}") for data in card.training_data]
     facts.append(("made by", card.made_by))
     return facts
