@@ -186,6 +186,12 @@ def test_a_source_without_images_leaves_no_destination(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_where_no_folder_can_be_made_nothing_is_begun(album, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        plan_destination(str(album), str(tmp_path / "file" / "out"), BatchOptions(), begun=pytest.fail)
+
+
 def test_a_full_disk_is_said_and_what_was_written_stays(album, tmp_path, monkeypatch):
     destination = read_all(album, tmp_path / "out", parts=[0], part_size=16)
     chosen = BatchOptions(part_size=16)

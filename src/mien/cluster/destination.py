@@ -180,6 +180,8 @@ def plan_destination(
         )
     sources = list_sources(source, options)
     first = next(sources)
+    # Where that fails, nothing has been begun that would first have to be ended again.
+    folder.make()
     if begun is not None:
         begun()
     models, labels = _models(options)

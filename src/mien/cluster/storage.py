@@ -134,6 +134,18 @@ class Folder:
                 return []
             return sorted(str(name).rstrip("/").rpartition("/")[2] for name in found)
 
+    def make(self) -> None:
+        """Make a folder of this machine, if it is not there.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be made.
+        """
+        if self.local is not None:
+            with self._wrapped("written"):
+                self.local.mkdir(parents=True, exist_ok=True)
+
     def read(self, name: str) -> bytes | None:
         """The bytes of a file; None where there is none."""
         with self._wrapped("read"), contextlib.suppress(FileNotFoundError):
