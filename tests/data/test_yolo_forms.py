@@ -106,10 +106,13 @@ def test_splits_that_only_data_yaml_names(tmp_path):
 
 
 def test_texts_beside_photos_that_are_no_boxes(tmp_path):
-    """Points of the face, features of it and captions."""
+    """Points of the face, captions, action units, the class as a vector, shares that fit into no photo."""
+    texts = ["12.5 30 33 31 22 44", "5 persons smile", "1 0 0 1 0 1 0 0", "0 0 0 1 0 0 0", "0 0.1 0.2 0.3 0.4 0.5"]
     source = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
-    for text, name in (("12.5 30 33 31 22 44", "im0"), ("5 persons smile", "im1")):
-        (source / "train" / "happy" / f"{name}.txt").write_text(text)
+    image = source / "train" / "happy" / "im0.png"
+    for number, text in enumerate(texts):
+        image.with_name(f"n{number}.png").write_bytes(image.read_bytes())
+        image.with_name(f"n{number}.txt").write_text(text)
     assert find_layout(source).name == "folders"
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from mien.data.layouts.base import Contents, ReadOptions, read_listing, register
 from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.places import images_below, load_image, walk
+from mien.data.layouts.yolo_line import parse_box
 from mien.data.layouts.yolo_places import (
-    BOX_CELLS,
     NAMES_FILES,
     SPLIT_LISTS,
     YoloFolders,
@@ -25,11 +25,6 @@ from mien.data.layouts.yolo_told import Told
 from mien.errors import InputError
 
 __all__ = ["Yolo", "yolo_folders", "yolo_photos"]
-
-_SHARE_SLACK = 0.02
-# Cells of a line with five landmarks of two or three numbers; from seven on others are polygons.
-_LANDMARK_CELLS = (15, 20)
-_EXPECTED = "'class x y w h', the middle and the size of a box in shares of the photo from 0 to 1, or a polygon in such"
 
 
 class Yolo:
@@ -95,41 +90,13 @@ def _boxes(listing: Path, root: Path, names: Mapping[str, str]) -> Iterator[Box 
             continue
         where = f"{called} line {number}"
         try:
-            kind, xyxy = _box(line.split(), where)
+            kind, xyxy = parse_box(line.split(), where)
             if names and kind not in names:
                 raise InputError(where, f"class {kind}; expected one of the {len(names)} that are named")
         except InputError as error:
             yield error
             continue
         yield Box(where, names.get(kind, kind), xyxy)
-
-
-def _box(cells: list[str], where: str) -> tuple[str, list[float]]:
-    """The class and the box of a line."""
-    kind = cells[0].removesuffix(".0") if cells else ""
-    try:
-        values = [float(cell) for cell in cells[1:]]
-    except ValueError:
-        values = []
-    polygon = len(cells) > max(BOX_CELLS) and len(cells) % 2 == 1 and not _has_landmarks(values)
-    told = values if polygon else values[:4]
-    known = polygon or len(cells) in (*BOX_CELLS, *_LANDMARK_CELLS)
-    inside = bool(told) and all(-_SHARE_SLACK <= value <= 1 + _SHARE_SLACK for value in told)
-    if not (kind.isdigit() and known and inside):
-        raise InputError(where, f"'{' '.join(cells)[:60]}'; expected {_EXPECTED}")
-    if polygon:
-        return kind, [min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])]
-    x, y, w, h = told
-    return kind, [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
-
-
-def _has_landmarks(values: list[float]) -> bool:
-    """Whether these are a box and five points in it, and not the seven corners of a polygon."""
-    if len(values) != _LANDMARK_CELLS[0] - 1:
-        return False
-    x, y, w, h = values[:4]
-    points = zip(values[4::2], values[5::2], strict=True)
-    return all(abs(px - x) <= w / 2 and abs(py - y) <= h / 2 for px, py in points)
 
 
 register(Yolo())

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from mien.data.layouts.names import split_of_file
 from mien.data.layouts.places import DEEPEST, folders_in, is_image
+from mien.data.layouts.yolo_line import SHARE_SLACK, parse_box
+from mien.errors import InputError
 
-__all__ = ["BOX_CELLS", "NAMES_FILES", "SPLIT_LISTS", "YoloFolders", "has_box", "has_labels", "yolo_folders"]
+__all__ = ["NAMES_FILES", "SPLIT_LISTS", "YoloFolders", "has_box", "has_labels", "yolo_folders"]
 
 _LOOKED_AT = 200
-BOX_CELLS = (5, 6)
-"""Numbers in a line of a box; the sixth is a score."""
+_LEAST_NUMBERS = 5
 NAMES_FILES = ("classes.txt", "obj.names", "_darknet.labels")
 """Names of classes, one a line: LabelImg's and Label Studio's, Darknet's and CVAT's, and Roboflow's for Darknet."""
 SPLIT_LISTS = ("train.txt", "valid.txt", "val.txt", "validation.txt", "test.txt")
@@ -91,18 +92,25 @@ def _has_box_beside(folder: Path) -> bool:
 
 
 def _has_numbers(file: Path) -> bool:
-    return len(_first_numbers(file)) >= min(BOX_CELLS)
+    try:
+        return len([float(cell) for cell in _first_line(file)]) >= _LEAST_NUMBERS
+    except ValueError:
+        return False
 
 
 def has_box(file: Path) -> bool:
-    """A class and shares, unlike other numbers that people keep beside photos: points of a face, poses, features."""
-    kind, *shares = _first_numbers(file) or [-1.0]
-    return len(shares) >= min(BOX_CELLS) - 1 and kind >= 0 and kind % 1 == 0 and all(0 <= one <= 1 for one in shares)
+    """A box within the photo, unlike other numbers that people keep beside photos: points, poses, action units."""
+    try:
+        _, (left, top, right, bottom) = parse_box(_first_line(file), file.name)
+    except InputError:
+        return False
+    within = all(-SHARE_SLACK <= side <= 1 + SHARE_SLACK for side in (left, top, right, bottom))
+    return within and left < right and top < bottom
 
 
-def _first_numbers(file: Path) -> list[float]:
+def _first_line(file: Path) -> list[str]:
     try:
         with file.open(encoding="utf-8-sig") as opened:
-            return [float(cell) for cell in opened.readline().split()]
+            return opened.readline().split()
     except (OSError, ValueError):  # also of what is no UTF-8
         return []
