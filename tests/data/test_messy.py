@@ -63,6 +63,16 @@ def test_other_names_for_the_split_of_pixels(tmp_path, header):
     assert dataset.splits == {"train": 6, "validation": 1, "test": 1}
 
 
+def test_a_column_of_splits_beside_the_usage_of_fer2013(tmp_path):
+    """As somebody numbers folds: the faces were in splits called 0, 1, ..."""
+    source = disk.write_fer2013(tmp_path / "fer2013.csv")
+    header, *rows = source.read_text().splitlines()
+    numbered = (f"{row},{number % 2}" for number, row in enumerate(rows))
+    source.write_text("\n".join([f"{header},split", *numbered]))
+    dataset, _ = brought_in(source, tmp_path)
+    assert dataset.splits == {"train": 6, "validation": 1, "test": 1}
+
+
 @pytest.mark.parametrize("value", [["sad"], {"label": "sad"}])
 def test_json_lines_with_lists_of_labels(tmp_path, value):
     """The text of the list was the name of a class."""

@@ -66,7 +66,7 @@ class PixelsCsv:
         self, path: Path, delimiter: str, columns: list[str], votes: list[tuple[str, tuple[int, ...]]] | None
     ) -> Iterator[Item | InputError]:
         at = {name: index for index, name in enumerate(columns)}
-        split_at = next((at[name] for name in SPLIT_COLUMNS if name in at), None)
+        split_at = next((at[name] for name in ("usage", *SPLIT_COLUMNS) if name in at), None)
         rows = 0
         with _open(path) as file:
             next(file)
