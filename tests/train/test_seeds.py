@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import statistics
 
 import pytest
@@ -46,6 +47,8 @@ def test_what_was_stopped_goes_on_and_seeds_can_be_added(tmp_path):
     assert json.loads((place / "seeds.json").read_text())["result"] is None
     with pytest.raises(UsageError, match="is there and not empty"):
         train_seeds(toy_recipe(), place, 2)
+    with pytest.raises(ModelError, match=r"seed-1: this run is not complete; continue with: .*stopped$"):
+        find_runs(place)
     first = (place / "seed-0" / "best.safetensors").stat().st_mtime_ns
     recipe, count = read_seeds(place, {"toy": ToyRecipe})
     assert (recipe, count) == (toy_recipe(), 2)
@@ -104,6 +107,22 @@ def test_runs_are_found_if_only_their_seeds_differ(tmp_path):
     RunFolder(only / "two").write_record(record)
     with pytest.raises(ModelError, match=r"not complete; continue with: mien train --resume --out .*two"):
         find_runs(only)
+
+
+def test_fewer_runs_than_seeds_are_not_measured(tmp_path):
+    """A training that was killed between two runs, or in its first, is not taken for one of fewer seeds."""
+    place = tmp_path / "g"
+    train_seeds(toy_recipe(), place, 3)
+    (place / "seed-1" / "best.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"seed-1.best\.safetensors: no such file, although its run is complete"):
+        find_runs(place)
+    for seed in (1, 2):
+        shutil.rmtree(place / f"seed-{seed}")
+        with pytest.raises(ModelError, match=r"g: lacks seed-1; continue with: mien train --resume --out .*g$"):
+            find_runs(place)
+    (place / "seeds.json").write_text("{")
+    with pytest.raises(UsageError, match=r"seeds\.json: cannot be read"):
+        find_runs(place)
 
 
 def test_a_run_of_the_recipe_itself_is_as_before():

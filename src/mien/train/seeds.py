@@ -113,7 +113,7 @@ def train_seeds(
     first = is_first_process(recipe.run)
     seeds = _seeds(recipe, folder, count, resume, first)
     # Looked up before the first run begins, so that all of its processes come to the same answer.
-    runs = {seed: RunFolder(folder / f"seed-{seed}") for seed in seeds}
+    runs = {seed: RunFolder(folder / _run_name(seed)) for seed in seeds}
     ended = {seed: run.finished_result() for seed, run in runs.items()}
     begun = {seed: run.recipe.is_file() for seed, run in runs.items()}
     if first:
@@ -146,14 +146,11 @@ def read_seeds(folder: Path, kinds: Mapping[str, type[Recipe]] = RECIPES) -> tup
     UsageError
         If they cannot be read, or the recipe does not fit any more.
     """
-    path = folder / SEEDS
+    values = _read(folder)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         return recipe_from_dict(values["recipe"], kinds), len(values["seeds"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{folder / SEEDS}: {error}") from error
 
 
 def find_runs(folder: Path) -> dict[int, RunFolder]:
@@ -162,12 +159,17 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
     Raises
     ------
     ModelError
-        If the folder holds something else: fewer than two runs, one that is not complete, two with one seed, or runs
-        that differ in more than the seed.
+        If the folder holds something else: fewer than two runs or than `train_seeds` was to train, one that is not
+        complete, two with one seed, or runs that differ in more than the seed.
     """
     if RunFolder(folder).best.is_file():
         raise ModelError(f"{folder}: is the folder of one run; give its checkpoint, {RunFolder(folder).best}")
     runs = [RunFolder(path) for path in sorted(folder.iterdir()) if RunFolder(path).recipe.is_file()]
+    if holds_seeds(folder):
+        there = {run.path.name for run in runs}
+        missing = [name for name in map(_run_name, _read(folder)["seeds"]) if name not in there]
+        if missing:
+            raise ModelError(f"{folder}: lacks {missing[0]}; {_go_on(folder)}")
     if len(runs) < 2:
         raise ModelError(
             f"{folder}: holds {'one run' if runs else 'no run'}; expected a model, or a folder with runs of several "
@@ -184,17 +186,35 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
                 f"{folder}: holds runs of different recipes: {different} is {before!r} in {runs[0].path.name} and "
                 f"{after!r} in {run.path.name}; several runs are measured together if only their seeds differ"
             )
-        if run.finished_result() is None or not run.best.is_file():
-            place = folder if holds_seeds(folder) else run.path
+        if run.finished_result() is None:
             raise ModelError(
-                f"{run.path}: this run is not complete; continue with: "
-                f"mien train --resume --out {shell_words(str(place))}"
+                f"{run.path}: this run is not complete; {_go_on(folder if holds_seeds(folder) else run.path)}"
             )
+        if not run.best.is_file():
+            raise ModelError(f"{run.best}: no such file, although its run is complete; train it again")
         seed = own.get("run", {}).get("seed")
         if seed in found:
             raise ModelError(f"{folder}: {found[seed].path.name} and {run.path.name} have the same seed, {seed}")
         found[seed] = run
     return dict(sorted(found.items()))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """What the file of several seeds holds: ``seeds``, ``recipe`` and more (UsageError)."""
+    path = folder / SEEDS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {**values, "seeds": [int(seed) for seed in values["seeds"]], "recipe": dict(values["recipe"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from error
+
+
+def _run_name(seed: int) -> str:
+    return f"seed-{seed}"
+
+
+def _go_on(place: Path) -> str:
+    return f"continue with: mien train --resume --out {shell_words(str(place))}"
 
 
 def _with_its_rows(recipe: Recipe) -> Recipe:
