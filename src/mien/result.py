@@ -288,8 +288,8 @@ class Reading:
 def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = False) -> pandas.DataFrame:
     """A table of the faces of one reading or several, with one row per face.
 
-    The columns are those of `Reading.to_rows`: text, or numbers, with NaN where there is none. Those of whole numbers are
-    int64 where all rows have one: `turned_deg`, `face`, and of videos `frame` and `track_id`.
+    The columns are those of `Reading.to_rows`: text, or numbers, with NaN where there is none. Those of whole numbers
+    are int64 where all rows have one: `turned_deg`, `face`, and of videos `frame` and `track_id`.
 
     Parameters
     ----------
