@@ -145,6 +145,16 @@ def test_a_face_on_its_side_is_found_beside_an_upright_one(
     assert top < expected[:, 1].min() < expected[:, 1].max() < bottom
 
 
+def test_a_face_askew_is_found_once(detector: MienDetector, pair: np.ndarray, astronaut_bgr: np.ndarray) -> None:
+    """Two finds of it overlapped by less than suppression asks for."""
+    matrix = cv2.getRotationMatrix2D((256, 256), 130, 1.5)
+    matrix[:, 2] += 256
+    askew = cv2.warpAffine(astronaut_bgr, matrix, (1024, 1024), borderValue=(90, 90, 90))
+    photo = np.hstack((pair[:, :1024], askew))
+    found, _ = detect_any_way_up(detector, photo)
+    assert len(found) == 2
+
+
 def test_a_lying_face_must_be_as_sure_and_as_large_as_was_asked(model: StoredModel, pair: np.ndarray) -> None:
     photo = pair.copy()
     photo[:, 1024:] = turned(pair[:, :1024], 90)

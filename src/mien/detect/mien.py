@@ -211,7 +211,7 @@ class MienDetector:
         lying = look_upright(gray, seen, self._find)
         least = max(_SURE_LYING, self._settings.score_threshold)
         lying = lying.select(self._wanted(lying, self._min_face_px, least) & ~_within(lying.box_xyxy, sure))
-        return self._one_a_face(concatenate([found, lying])) if len(lying) else found
+        return _surer_in_place(found, lying) if len(lying) else found
 
     def _search(self, image: ImageArray, min_face_px: float | None) -> Detections:
         gray = brighten_dark(as_gray(image))
@@ -253,6 +253,19 @@ class MienDetector:
         view -= (mean / std).astype(np.float32)
         output = self._run(network_input)
         return decode(output[0], padded_wh, self._settings.candidate_threshold)
+
+
+def _surer_in_place(found: Detections, others: Detections) -> Detections:
+    """Finds, and others that are surer than what was found in their place; best first.
+
+    A face that is askew has boxes that overlap too little for `suppress`, as an upright find and a lying one of it.
+    """
+    for index in np.argsort(-others.score, kind="stable"):
+        other = others.select(np.asarray([index]))
+        same = _within(found.box_xyxy, other.box_xyxy)
+        if np.all(found.score[same] < other.score):
+            found = concatenate([found.select(~same), other])
+    return found.select(np.argsort(-found.score, kind="stable"))
 
 
 def _within(box_xyxy: FloatArray, others_xyxy: FloatArray) -> npt.NDArray[np.bool_]:
