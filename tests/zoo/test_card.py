@@ -71,11 +71,16 @@ def broken(tmp_path, **changes):
         ({"heads": [{"output": "x", "labels": ["a"], "temperature": 0.0}]}, "positive"),
         ({"heads": [{"output": "x", "labels": ["a"], "temperature_by_px": [[20, 1], [10, 1]]}]}, "ascending"),
         ({"heads": [{"output": "x", "labels": ["a"], "temperature_by_px": [[20, 1, 3]]}]}, "expected 2"),
-        ({"heads": [{"output": "x", "labels": ["a", "b"], "class_scale": [1, 1]}]}, "expected 2 numbers in each"),
+        ({"heads": [{"output": "x", "labels": ["a", "b"], "class_scale": [1, 1]}]}, "expected 2 finite numbers"),
         (
             {"heads": [{"output": "x", "labels": ["a"], "class_scale": [0], "class_bias": [0]}]},
             "the scales positive, or none",
         ),
+        (
+            {"heads": [{"output": "x", "labels": ["a"], "class_scale": [1], "class_bias": [float("nan")]}]},
+            "expected 1 finite numbers in each",
+        ),
+        ({"heads": [{"output": "x", "labels": ["a"], "temperature": float("inf")}]}, "positive"),
         ({"input": "gray"}, "expected an object"),
         ({"input": {**INPUT, "mean": [0.4, 0.4, 0.4]}}, "one number for gray"),
         ({"input": {**INPUT, "channels": "rgb", "mean": [0.4, 0.4]}}, "2 items; expected 3"),

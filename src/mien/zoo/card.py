@@ -249,22 +249,23 @@ class ModelCard:
         for head in self.heads:
             if len(set(head.labels)) != len(head.labels):
                 raise ModelError(f"card '{self.name}': head '{head.output}' names a label twice")
-            if not head.temperature > 0:
+            if not 0 < head.temperature < math.inf:
                 raise ModelError(
                     f"card '{self.name}': head '{head.output}' has temperature {head.temperature}; "
                     "expected a positive number"
                 )
             sides_px = [side_px for side_px, _ in head.temperature_by_px]
-            if sides_px != sorted(set(sides_px)) or not all(t > 0 for _, t in head.temperature_by_px):
+            if sides_px != sorted(set(sides_px)) or not all(0 < t < math.inf for _, t in head.temperature_by_px):
                 raise ModelError(
                     f"card '{self.name}': head '{head.output}' has temperature_by_px {head.temperature_by_px}; "
                     "expected ascending sides in pixels, each with a positive temperature"
                 )
             scales, biases, labels = len(head.class_scale), len(head.class_bias), len(head.labels)
-            if (scales, biases) not in ((0, 0), (labels, labels)) or not all(scale > 0 for scale in head.class_scale):
+            usable = all(0 < s < math.inf for s in head.class_scale) and all(map(math.isfinite, head.class_bias))
+            if (scales, biases) not in ((0, 0), (labels, labels)) or not usable:
                 raise ModelError(
                     f"card '{self.name}': head '{head.output}' has class_scale {head.class_scale} and class_bias "
-                    f"{head.class_bias}; expected {labels} numbers in each, the scales positive, or none"
+                    f"{head.class_bias}; expected {labels} finite numbers in each, the scales positive, or none"
                 )
 
     def __repr__(self) -> str:
