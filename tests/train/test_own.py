@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -65,6 +66,18 @@ def test_a_loss_of_ones_own_learns_as_miens_does(recipe, tmp_path):
     assert own_loss("ours", cross_entropy, logits, mass) == pytest.approx(float(mass_loss(logits, mass)))
     with pytest.raises(UsageError, match=r"loss 'mean' gave \(\) for 5 faces; expected a tensor of one number a face"):
         own_loss("mean", lambda logits, mass: cross_entropy(logits, mass).mean(), logits, mass)
+    with pytest.raises(UsageError, match="loss 'fixed' gave numbers without a gradient"):
+        own_loss("fixed", lambda logits, mass: cross_entropy(logits, mass).detach(), logits.requires_grad_(), mass)
+
+
+def test_a_loss_below_zero_is_not_told_to_be_worse_than_guessing(recipe, tmp_path):
+    """The probability of the label, to be raised: guessing gives -1/7, and no share of that says how bad a loss is."""
+    register_loss("sure", lambda logits, mass: -(mass * logits.softmax(dim=1)).sum(dim=1))
+    told = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train_model(change_recipe(recipe, {"loss": "sure", "epochs": 1}), tmp_path / "run", progress=told.append)
+    assert told[-1].metrics["train_label_loss"] < 0
 
 
 def test_an_augmentation_of_ones_own_comes_before_miens(recipe, tmp_path):
@@ -96,6 +109,9 @@ def test_an_augmentation_of_ones_own_comes_before_miens(recipe, tmp_path):
     register_augmentation("smaller", lambda faces, strength, generator: faces[:, :, ::2])
     with pytest.raises(UsageError, match=r"augmentation 'smaller' gave \(4, 1, 8, 16\); expected faces of shape"):
         Augmenter(AugmentOptions().only(own_augmentations=("smaller=1",)), 16, 1).own(faces, torch.Generator(), 1.0)
+    register_augmentation("bytes", lambda faces, strength, generator: (faces * 255).to(torch.uint8))
+    with pytest.raises(UsageError, match=r"augmentation 'bytes' gave torch\.uint8; expected floats in \[0, 1\]"):
+        Augmenter(AugmentOptions().only(own_augmentations=("bytes=1",)), 16, 1).own(faces, torch.Generator(), 1.0)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(recipe, tmp_path):

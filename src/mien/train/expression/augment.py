@@ -179,7 +179,7 @@ class Augmenter:
         Raises
         ------
         UsageError
-            If one gives something else than faces of this shape.
+            If one gives something else than faces of this shape, in floats.
         """
         for name, own in self.options.own.items():
             faces = images.float() / 255.0 if images.dtype == torch.uint8 else images
@@ -188,6 +188,8 @@ class Augmenter:
             if not isinstance(changed, torch.Tensor) or changed.shape != faces.shape:
                 got = tuple(changed.shape) if isinstance(changed, torch.Tensor) else type(changed).__name__
                 raise UsageError(f"augmentation '{name}' gave {got}; expected faces of shape {tuple(faces.shape)}")
+            if not changed.is_floating_point():
+                raise UsageError(f"augmentation '{name}' gave {changed.dtype}; expected floats in [0, 1]")
             images = changed.float().clamp(0.0, 1.0)
         return images
 

@@ -125,6 +125,8 @@ def own_loss(
     if not isinstance(rows, torch.Tensor) or rows.shape != mass.shape[:1]:
         got = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
         raise UsageError(f"loss '{name}' gave {got} for {len(mass)} faces; expected a tensor of one number a face")
+    if logits.requires_grad and not rows.requires_grad:
+        raise UsageError(f"loss '{name}' gave numbers without a gradient; expected some that depend on the logits")
     return rows.sum() / (mass.sum() if total is None else total).clamp_min(1e-6)
 
 

@@ -112,14 +112,15 @@ class ExpressionTask:
         return steps_in_epoch(len(self._training), self._batch_size, self._place.world_size)
 
     @property
-    def guessing(self) -> tuple[str, float]:
+    def guessing(self) -> tuple[str, float] | None:
         """Of the labels' loss only: the votes' and the teachers' at chance level differ from face to face."""
         classes, own = len(self._network_spec.heads[0].labels), find_loss(self.recipe.loss.loss)
         if own is None:
             return "label_loss", guessing_loss(classes, self._focal)
-        return "label_loss", float(
-            own_loss(self.recipe.loss.loss, own, torch.zeros(classes, classes), torch.eye(classes))
-        )
+        labels = torch.eye(classes, device=self._place.device)
+        guessed = float(own_loss(self.recipe.loss.loss, own, torch.zeros_like(labels), labels))
+        # Of a loss that can be below 0, twice the value is no measure.
+        return ("label_loss", guessed) if guessed > 0 else None
 
     def batch(self, step: Step) -> Batch:
         """Look up or decode the images of a step, augment them, and ask the teachers."""
