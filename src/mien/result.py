@@ -86,7 +86,7 @@ class Face:
 
     @property
     def confidence(self) -> float:
-        """The probability of `expression`, in [0, 1]; calibrated by the temperature on the model's card."""
+        """The probability of `expression`, in [0, 1]; calibrated as the model's card says."""
         return self.probabilities[self.expression]
 
     def to_dict(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def mean_probabilities(
 ) -> dict[str, npt.NDArray[np.floating]]:
     """The mean of the calibrated probabilities of several views of each face.
 
-    Such means are calibrated better than means of logits, and than those of probabilities without temperature
+    Such means are calibrated better than means of logits, and than those of uncalibrated probabilities
     (benchmarks/views.py).
 
     Parameters

@@ -70,8 +70,8 @@ class Evaluation:
     label : int64 array of shape (N,)
         Index into ``values["data"]["classes"]``.
     probabilities : float64 array of shape (N, C)
-        Of these classes, by one pass, at the temperature that the model's card gives for the face's size. Of several
-        runs the mean.
+        Of these classes, by one pass, calibrated as the model's card says for the face's size. Of several runs the
+        mean.
     """
 
     values: dict[str, Any]

@@ -23,7 +23,7 @@ _MAX_BATCH = 256
 class TorchClassifier:
     """A checkpoint, run by torch; a `mien.classify.Classifier`.
 
-    Its card is made up from the checkpoint: no temperatures are fitted yet.
+    Its card is made up from the checkpoint: it is not calibrated yet.
 
     Parameters
     ----------
