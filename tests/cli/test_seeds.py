@@ -1,5 +1,6 @@
 """Several seeds from the command line: trained, measured and compared as one thing."""
 
+import dataclasses
 import json
 import re
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from mien.evaluate import evaluate_model
+from mien.evaluate.page import evaluation_page
 from mien.metrics.runs import accuracies, compare_runs
 from tests.cli.mien_in_process import runner
 from tests.sets import smooth_faces, write_dataset
@@ -99,6 +101,12 @@ def test_seeds_are_measured_as_one(mien, runs, data, tmp_path):
     text = page.read_text()
     assert "The mean of 3 trainings with the seeds 0, 1, 2" in text
     assert found["runs"][2]["sha256"] in text
+
+
+def test_what_the_mean_reads_right_is_not_said_of_every_run(runs, data):
+    found = evaluate_model(runs / "short", data, ten_views=False, leaks=False)
+    none = dataclasses.replace(found, values={**found.values, "confidently_wrong": []}, pictures=[])
+    assert "every face was read as it is labelled, by the mean of the runs' probabilities" in evaluation_page(none)
 
 
 def test_recipes_are_compared_over_seeds(mien, runs, data, tmp_path):
