@@ -147,6 +147,15 @@ def test_what_was_imported_into_the_folder_of_the_source_does_not_take_its_place
     assert len(brought_in(parts, tmp_path)[0]) == 2
 
 
+def test_a_dataset_beside_folders_of_other_images_is_what_is_meant(tmp_path):
+    """Drawn photos and curves of runs were taken for two classes."""
+    source = disk.write_folders(tmp_path / "set", ["train"], ["happy", "sad"])
+    disk.write_folders(tmp_path / "work", [""], ["drawn", "runs"])
+    import_dataset(source, tmp_path / "work" / "train.parquet")
+    dataset, summary = brought_in(tmp_path / "work", tmp_path)
+    assert (summary.layout, dataset.labels) == ("parquet", ("happy", "sad"))
+
+
 def write_foreign(path):
     import pyarrow as pa
     import pyarrow.parquet as pq

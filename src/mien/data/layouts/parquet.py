@@ -76,12 +76,13 @@ class ParquetImages:
     def matches(self, path: Path) -> bool:
         """A file that starts as Parquet or Arrow does, or a folder with such files.
 
-        Unless they are what mien made of the other files in that folder.
+        Unless they are what mien made of the other files in that folder, as their histories say.
         """
         files = column_files(path)
         if not path.is_dir() or not files or not all(map(is_own, files)):
             return bool(files)
-        return not any(layout.matches(path) for layout in LAYOUTS.values() if layout is not self)
+        made_of = {_made_of(file) for file in files} - {self.name}
+        return not any(layout.matches(path) for name, layout in LAYOUTS.items() if name in made_of)
 
     def read(self, path: Path, options: ReadOptions) -> Contents:
         """Stream the files, row group by row group."""
@@ -151,6 +152,12 @@ def _open(path: Path, options: ReadOptions) -> _Source:
         classes={} if info else options.classes,
         attributes=_attributes(options.attributes, schema.names, info, path),
     )
+
+
+def _made_of(path: Path) -> str | None:
+    """The layout from which one of mien's own datasets was imported."""
+    steps = DatasetInfo.from_json(open_columns(path).metadata[METADATA_KEY], str(path)).history
+    return next((step["layout"] for step in steps if "layout" in step), None)
 
 
 def _attributes(wanted: tuple[str, ...], columns: list[str], info: DatasetInfo | None, path: Path) -> dict[str, str]:
