@@ -22,7 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 _HOLD = 16.0
 """How strongly scales are held at 1 and biases at 0: nats for a squared distance of 1, beside the log likelihood of all
 faces together (a normal prior of standard deviation 0.18). From 120 faces on, other faces are then about as likely as
-with the temperature alone or likelier, and with 3,600 nearly as likely as without any hold (benchmarks/calibration.py)."""
+with the temperature alone or likelier, and with 3,600 nearly as likely as without any hold
+(benchmarks/calibration.py)."""
 _MOST_STEPS = 50
 
 
