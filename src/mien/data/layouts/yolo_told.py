@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Told:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._around = cache(partial(_around, root))
         self._names, self._yaml, self._listed = cache(_class_names), cache(_split_folders), cache(_listed)
 
     def class_names(self, listing: Path) -> Mapping[str, str]:
@@ -52,14 +53,6 @@ class Told:
         spoken = next(filter(None, map(spoken_split, inner)), None)
         return self._in_lists(around, image) or spoken or self._in_yaml(around, image) or "train"
 
-    def _around(self, folder: Path) -> tuple[Path, ...]:
-        """The folders in which what is said of a file may lie, from the nearest on."""
-        inner = len(folder.relative_to(self._root).parts)
-        found = (folder, *folder.parents)[: inner + 1]
-        whole = self._root.resolve()
-        # One part alone is read (train/, obj_train_data/): what is said of it lies beside it.
-        return (*found, whole.parent) if spoken_split(whole.name) or whole.name.startswith("obj") else found
-
     def _in_lists(self, around: Iterable[Path], image: Path) -> str | None:
         splits = {split for folder in around for split in self._listed(folder).splits(_below(folder, image))}
         return splits.pop() if len(splits) == 1 else None
@@ -67,6 +60,15 @@ class Told:
     def _in_yaml(self, around: Iterable[Path], image: Path) -> str | None:
         told = {place: split for folder in around for place, split in self._yaml(folder).items()}
         return next((told[place] for place in image.parents if place in told), None)
+
+
+def _around(root: Path, folder: Path) -> tuple[Path, ...]:
+    """The folders in which what is said of a file may lie, from the nearest on."""
+    inner = len(folder.relative_to(root).parts)
+    found = (folder, *folder.parents)[: inner + 1]
+    whole = root.resolve()
+    # One part alone is read (train/, obj_train_data/): what is said of it lies beside it.
+    return (*found, whole.parent) if spoken_split(whole.name) or whole.name.startswith("obj") else found
 
 
 def _below(folder: Path, image: Path) -> Parts:
