@@ -156,6 +156,12 @@ def test_a_dataset_beside_folders_of_other_images_is_what_is_meant(tmp_path):
     assert (summary.layout, dataset.labels) == ("parquet", ("happy", "sad"))
 
 
+def test_photos_with_boxes_that_were_imported_into_the_folder_of_the_source_are_no_faces(tmp_path):
+    source = disk.write_yolo(tmp_path / "set")
+    import_photos(source, source / "photos.parquet")
+    assert brought_in(source, tmp_path)[1].layout == "yolo"
+
+
 def write_foreign(path):
     import pyarrow as pa
     import pyarrow.parquet as pq

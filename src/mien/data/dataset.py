@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import METADATA_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow, open_parquet
-from mien.data.photos.dataset import METADATA_KEY as PHOTOS_KEY
+from mien.data.info import METADATA_KEY, PHOTOS_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow, open_parquet
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import ROW_GROUP_BYTES, DatasetWriter
 from mien.errors import InputError

@@ -30,6 +30,8 @@ TRAIN = "train"
 """Name of the split that models learn from; every other split is for evaluation."""
 
 METADATA_KEY = b"mien"
+PHOTOS_KEY = b"mien-photos"
+"""What datasets of photos with boxes have in its place."""
 HUGGINGFACE_KEY = b"huggingface"
 FORMAT_VERSION = 1
 

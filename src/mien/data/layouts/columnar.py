@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mien.data.info import METADATA_KEY, load_pyarrow, open_parquet
+from mien.data.info import METADATA_KEY, PHOTOS_KEY, load_pyarrow, open_parquet
 from mien.data.layouts.names import split_name, split_of_file
 from mien.errors import InputError, MienError
 
@@ -97,18 +97,22 @@ def column_files(path: Path) -> list[Path]:
         return []
     found = {file for place in _PARQUET for file in path.glob(place)}
     found = found or {file for place in _ARROW for file in path.glob(place)}
-    found = set(filter(_is_columns, found))
+    found = {file for file in found if _is_columns(file) and not _has_key(file, PHOTOS_KEY)}
     # What was imported into the same folder would bring each face again.
     others = {file for file in found if not is_own(file)} if len(found) > 1 else found
     return sorted(others or found, key=lambda file: (_ORDER.get(split_of(file), 3), file.parent, file.name))
 
 
 def is_own(path: Path) -> bool:
-    """Whether this is a dataset that mien wrote."""
+    """Whether this is a dataset of faces that mien wrote."""
+    return _has_key(path, METADATA_KEY)
+
+
+def _has_key(path: Path, key: bytes) -> bool:
     if path.suffix == ".arrow":
         return False
     try:
-        return METADATA_KEY in open_columns(path).metadata
+        return key in open_columns(path).metadata
     except MienError:
         return False
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import load_pyarrow, open_parquet, parquet_writer
+from mien.data.info import PHOTOS_KEY, load_pyarrow, open_parquet, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, json_text, replaced_file, utf8_text
 from mien.progress import Progress
@@ -29,7 +29,6 @@ __all__ = [
     "write_photos",
 ]
 
-METADATA_KEY = b"mien-photos"
 FORMAT_VERSION = 1
 FROM_LABEL, FROM_TEACHER = "label", "teacher"
 """Who drew a box or set landmarks: a person, or another detector."""
@@ -132,11 +131,11 @@ class PhotoDataset:
                 f"cannot be read as Parquet ({str(error).splitlines()[0]}); 'mien data photos SOURCE DEST' makes a "
                 "dataset of photos with boxed faces",
             ) from error
-        if METADATA_KEY not in (self._file.metadata.metadata or {}):
+        if PHOTOS_KEY not in (self._file.metadata.metadata or {}):
             raise InputError(
                 str(path), "is not a dataset of photos with face boxes; 'mien data photos SOURCE DEST' makes one of it"
             )
-        self.info: dict[str, Any] = json.loads(self._file.metadata.metadata[METADATA_KEY])
+        self.info: dict[str, Any] = json.loads(self._file.metadata.metadata[PHOTOS_KEY])
 
     @staticmethod
     def is_one(path: str | os.PathLike[str]) -> bool:
@@ -212,7 +211,7 @@ def write_photos(
     kept = json_text({"version": FORMAT_VERSION, **info})
     done = 0
     with replaced_file(check_destination(path)) as part, parquet_writer(part, schema) as writer:
-        writer.add_key_value_metadata({METADATA_KEY.decode(): kept})
+        writer.add_key_value_metadata({PHOTOS_KEY.decode(): kept})
         pending: list[dict[str, Any]] = []
         pending_bytes = 0
         for photo in photos:
