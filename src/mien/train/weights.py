@@ -68,6 +68,8 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     ModelError
         If the file cannot be read, or holds NaN.
     """
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; expected a checkpoint, such as best.safetensors in the folder of a run")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
