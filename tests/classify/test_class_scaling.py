@@ -51,6 +51,11 @@ def test_single_precision_stays():
     assert calibrated(logits(3).astype(np.float32), UNEVEN).dtype == np.float32
 
 
+def test_whole_numbers_are_scaled_by_fractions():
+    values = logits(3).round()
+    np.testing.assert_array_equal(scale_classes(values.astype(np.int32), UNEVEN), scale_classes(values, UNEVEN))
+
+
 def test_what_made_the_targets_is_found_again():
     values = logits(20_000)
     truth = calibrated(values, UNEVEN)

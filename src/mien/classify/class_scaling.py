@@ -44,8 +44,9 @@ def scale_classes(logits: npt.NDArray[np.floating], head: Head) -> npt.NDArray[n
     values = np.asarray(logits)
     if not head.class_scale:
         return values
-    scale, bias = (np.asarray(numbers, values.dtype) for numbers in (head.class_scale, head.class_bias))
-    scaled: npt.NDArray[np.floating[Any]] = _centred(values) * scale + bias
+    centred = _centred(values)
+    scale, bias = (np.asarray(numbers, centred.dtype) for numbers in (head.class_scale, head.class_bias))
+    scaled: npt.NDArray[np.floating[Any]] = centred * scale + bias
     return scaled
 
 
