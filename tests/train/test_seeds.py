@@ -71,6 +71,8 @@ def test_what_does_not_fit_is_refused(tmp_path):
         train_seeds(toy_recipe(nodes=2), tmp_path / "g", 2)
     with pytest.raises(UsageError, match="no runs of several seeds"):
         train_seeds(toy_recipe(), tmp_path / "g", 2, resume=True)
+    with pytest.raises(UsageError, match="seed is 4294967296"):  # before the first run
+        train_seeds(toy_recipe(seed=2**32 - 1), tmp_path / "g", 2)
     assert not (tmp_path / "g").exists()
 
 

@@ -112,6 +112,7 @@ def train_seeds(
         )
     first = is_first_process(recipe.run)
     seeds = _seeds(recipe, folder, count, resume, first)
+    recipes = {seed: change_recipe(recipe, {"seed": seed}) for seed in seeds}
     # Looked up before the first run begins, so that all of its processes come to the same answer.
     runs = {seed: RunFolder(folder / _run_name(seed)) for seed in seeds}
     ended = {seed: run.finished_result() for seed, run in runs.items()}
@@ -120,12 +121,11 @@ def train_seeds(
         _write(folder, recipe, seeds)
     results = {}
     for seed, run in runs.items():
-        own = change_recipe(recipe, {"seed": seed})
         done = ended[seed]
         if done is not None:
-            run.check_resume(own)
+            run.check_resume(recipes[seed])
         else:
-            done = train_model(own, run.path, resume=begun[seed], progress=_for_seed(seed, progress))
+            done = train_model(recipes[seed], run.path, resume=begun[seed], progress=_for_seed(seed, progress))
         results[seed] = done
     result = _result(folder, results)
     if first:
