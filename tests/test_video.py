@@ -98,7 +98,7 @@ def test_a_face_that_turns_and_grows_stays_one_person(recognizer, head, tmp_path
 def test_a_still_face_with_noise_does_not_flicker(recognizer, head, tmp_path):
     """Ten seconds of a face that the model finds hard: without averaging its label changes again and again."""
     still = background((240, 240))
-    paste(still, frowning(head, 0), (120, 120), 200)
+    paste(still, frowning(head, 1.5), (120, 120), 200)
     rng = np.random.default_rng(0)
     path = write_clip(tmp_path / "noise.mp4", (noisy(still, rng, 14) for _ in range(300)))
     assert changes(labels_of(recognizer.stream(path, smooth_s=0.0))) > 30

@@ -137,8 +137,8 @@ def test_frames_without_a_face_are_said_when_asked(mien, tmp_path):
     out = tmp_path / "faces.csv"
     assert mien("recognize", path, "--out", out, "--include-empty").code == 0
     rows = out.read_text(encoding="utf-8").splitlines()
-    assert [row.split(",")[:4] for row in rows[1:]] == [
-        [str(path), str(found[n]["frame"]), str(found[n]["time_s"]), ""] for n in range(3)
+    assert [row.split(",")[:5] for row in rows[1:]] == [
+        [str(path), str(found[n]["frame"]), str(found[n]["time_s"]), "0", ""] for n in range(3)
     ]
     assert "no face" in mien("recognize", path).out
 
