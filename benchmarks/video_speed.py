@@ -27,6 +27,7 @@ import numpy as np
 
 import mien
 from mien.classify import OnnxClassifier, face_batch
+from mien.classify.class_scaling import calibrated
 from mien.detect import Detections, open_detector
 from mien.detect.mien import MienDetector
 from mien.detect.second_look import look_again
@@ -301,7 +302,8 @@ def rarer_detector(clip: Path) -> None:
 def labels(recognizer: Recognizer, gray: np.ndarray, found: Detections) -> list[int]:
     classifier = recognizer._classifier(1)
     batch = face_batch(gray, found.landmarks_xy, classifier.card.input)
-    return classifier.logits(batch)[classifier.card.heads[0].output].argmax(axis=1).tolist()
+    head = classifier.card.heads[0]
+    return calibrated(classifier.logits(batch)[head.output], head).argmax(axis=1).tolist()
 
 
 def memory(loop: Path, folder: Path, frames: int) -> None:

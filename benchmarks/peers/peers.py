@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.classify import OnnxClassifier, whole_batch
+from mien.classify.class_scaling import calibrated
 from mien.data.balance import map_labels
 from mien.data.faces import open_faces
 from mien.labels import FER7, find_scheme
@@ -49,7 +50,8 @@ def score(out: Path, threads: int) -> None:
         model = OnnxClassifier(find_model(name, "expression"), threads)
         batches = [images[start : start + 256] for start in range(0, len(images), 256)]
         logits = [model.logits(whole_batch(batch, model.card.input))["fer7"] for batch in batches]
-        right[f"mien {name}"] = np.concatenate(logits).argmax(axis=1) == labels
+        answers = calibrated(np.concatenate(logits), model.card.head("fer7"))
+        right[f"mien {name}"] = answers.argmax(axis=1) == labels
     beside = right[f"mien {BESIDE}"]
     tests = [paired_test(beside, right[name]) for name in peers]
     values = holm([test.p_value for test in tests])
