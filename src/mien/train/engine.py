@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mien.errors import TrainingError, UsageError, warn
+from mien.errors import TrainingError, UsageError
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
@@ -22,14 +22,11 @@ from mien.train.peers import starts_others, together
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer
-from mien.train.steplog import StepLog
+from mien.train.steplog import StepLog, warn_of_divergence
 from mien.train.stop import StopRequest
 from mien.train.task import Place, Step, Task, derived_seed
 
 __all__ = ["fit"]
-
-# A loss so many times as large as at chance level is neither uncertainty nor noise.
-_FAR_WORSE = 2.0
 
 
 def fit(
@@ -233,8 +230,9 @@ class _Run:
             "seconds": self._pace.seconds,
             "images_per_s": self._pace.images_per_s,
         }
-        self._warn_of_divergence(row)
         self._history.append(row)
+        if (guessing := self._task.guessing) is not None and not self._place.rank:
+            warn_of_divergence(self._history, *guessing, self._recipe.optimizer.rate)
         value = measured[self._task.metric]
         if not value <= self._best:
             self._best, self._best_epoch = value, self._epoch
@@ -303,19 +301,6 @@ class _Run:
         self._agree()
         self._pace.looked(self._steps_done)
         return rows
-
-    def _warn_of_divergence(self, row: Mapping[str, float]) -> None:
-        """Say once in a run that an epoch was far worse than guessing."""
-        guessing = self._task.guessing
-        if guessing is None or self._place.rank:
-            return
-        name, guessed = f"train_{guessing[0]}", guessing[1]
-        if row[name] <= _FAR_WORSE * guessed or any(past[name] > _FAR_WORSE * guessed for past in self._history):
-            return
-        warn(
-            f"the training loss of epoch {self._epoch} is {row[name]:.2f}, where guessing gives {guessed:.2f}: the "
-            f"steps are too large. Try --learning-rate {self._recipe.optimizer.rate / 10:.3g}"
-        )
 
     def _report(self, loss: float, row: Mapping[str, float] | None, *, validating: bool = False) -> None:
         if self._progress is None:

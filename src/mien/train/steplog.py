@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from mien.errors import TrainingError
+from mien.errors import TrainingError, warn
 
-__all__ = ["StepLog"]
+__all__ = ["StepLog", "warn_of_divergence"]
+
+# A loss so many times as large as at chance level is neither uncertainty nor noise.
+_FAR_WORSE = 2.0
 
 
 class StepLog:
@@ -97,3 +100,25 @@ class StepLog:
         self.rates = list(values["rates"])
         if self._keys:
             self._rows = tensors["log"].to(self._device)
+
+
+def warn_of_divergence(history: Sequence[Mapping[str, float]], loss: str, guessed: float, rate: float) -> None:
+    """Say that the last epoch was far worse than guessing, if it is the first of a run that was.
+
+    Parameters
+    ----------
+    history : sequence of mapping of str to float
+        What is logged of each epoch, the last one included.
+    loss : str
+        Its name.
+    guessed : float
+        What guessing would give.
+    rate : float
+        The recipe's learning rate.
+    """
+    *before, now = (row[f"train_{loss}"] > _FAR_WORSE * guessed for row in history)
+    if now and not any(before):
+        warn(
+            f"the training loss of epoch {history[-1]['epoch']} is {history[-1][f'train_{loss}']:.2f}, where guessing "
+            f"gives {guessed:.2f}: the steps are too large. Try --learning-rate {rate / 10:.3g}"
+        )
