@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.classify.calibration import checked_rows, least_temperature, softmax
+from mien.classify.calibration import checked_rows, least_temperature, negative_log_likelihood, softmax
 from mien.zoo.card import Head
 
 __all__ = ["calibrated", "fit_class_scaling", "scale_classes"]
@@ -104,10 +104,8 @@ def fit_class_scaling(
     classes = values.shape[1]
 
     def objective(solution: FloatArray) -> float:
-        scaled = values * solution[:classes] + solution[classes:]
-        scaled -= scaled.max(axis=1, keepdims=True)
-        likelihood = (wanted * (scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))).sum()
-        return float(_HOLD * ((solution - start) ** 2).sum() - likelihood)
+        loss = len(values) * negative_log_likelihood(values * solution[:classes] + solution[classes:], wanted)
+        return float(loss + _HOLD * ((solution - start) ** 2).sum())
 
     start = np.concatenate([np.ones(classes), np.zeros(classes)])
     solution, now = start, objective(start)
