@@ -108,7 +108,7 @@ def check_options(options: Any) -> None:
             if not _names_type(item, "None"):
                 raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
             continue
-        value = _as_text(item, value, declared.choices)
+        value = _as_text_or_list(item, value, declared.choices)
         object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
         if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
             object.__setattr__(options, item.name, Path(value))
@@ -136,8 +136,8 @@ def check_options(options: Any) -> None:
             raise UsageError(f"{item.name} is {value!r}; expected a number of {' and '.join(bounds)}")
 
 
-def _as_text(item: dataclasses.Field[Any], value: Any, choices: tuple[str, ...]) -> Any:
-    """The value of a field of text, or of several texts; others are as they are.
+def _as_text_or_list(item: dataclasses.Field[Any], value: Any, choices: tuple[str, ...]) -> Any:
+    """The value of a field of text, or that of one of several values as a tuple; others are as they are.
 
     What came is told by its type: it may be a secret.
     """
