@@ -12,12 +12,11 @@ nothing pasted in, and photos of several sizes are decoded and searched: process
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+from turned_photos import SIZES_WH, least_ms
 
 from mien.detect import Detections, open_detector
 from mien.detect.image import as_gray
@@ -27,7 +26,6 @@ from mien.detect.suppression import iou_matrix
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos
 
-SIZES_WH = ((500, 375), (1000, 750), (2000, 1500), (4000, 3000))
 SEEDS = 3
 
 
@@ -66,16 +64,6 @@ def seen(found: Detections, middle: np.ndarray, size_px: float, tilt_deg: float)
     return bool(hit.any()), bool((np.abs(wrong_deg) < 30).any())
 
 
-def least_ms(what: Callable[[], object], times: int = 5) -> float:
-    """Processor time of the quickest of several calls."""
-    taken = []
-    for _ in range(times):
-        start_s = time.process_time()
-        what()
-        taken.append(time.process_time() - start_s)
-    return 1000 * min(taken)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
@@ -90,7 +78,8 @@ def main() -> None:
         if found.score.max(initial=0) >= detector.upright_score:
             labelled = np.concatenate((photo.truth.box_xyxy, photo.truth.ignore_xyxy)).reshape(-1, 4)
             photos.append((gray, found, np.concatenate((found.box_xyxy, labelled.astype(np.float32)))))
-        for box, size_px in zip(found.box_xyxy[found.score >= 0.8], face_size_px(found.box_xyxy), strict=False):
+        sure_xyxy = found.box_xyxy[found.score >= 0.8]
+        for box, size_px in zip(sure_xyxy, face_size_px(sure_xyxy), strict=True):
             room = np.array([box[0], box[1], gray.shape[1] - box[2], gray.shape[0] - box[3]]) / size_px
             if size_px >= 48 and (room > (0.35, 0.45, 0.35, 0.35)).all():
                 heads.append((gray, box, float(size_px)))
