@@ -18,6 +18,7 @@ from mien.data.layouts import LAYOUTS, find_layout
 from mien.data.photos import Photo, import_photos, write_photos
 from mien.errors import InputError, UsageError
 from mien.labels import EXPRESSIONS, FER7
+from tests.conftest import ROOT
 from tests.data import layouts_on_disk as disk
 
 
@@ -677,6 +678,10 @@ def test_a_table_that_is_not_utf8_is_told_what_to_do(tmp_path, layout):
     (tmp_path / "x.bin").write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match="a file that is no text"):
         brought_in(tmp_path / "x.bin", tmp_path)
+    with pytest.raises(
+        InputError, match=r"is a single image; expected a dataset: .* \('mien recognize' reads photos\)"
+    ):
+        brought_in(ROOT / "examples" / "astronaut.jpg", tmp_path)
 
 
 def test_a_table_of_images_in_folders_of_their_split_and_class(tmp_path):

@@ -225,6 +225,12 @@ def find_layout(path: Path, name: str | None = None, options: ReadOptions | None
     for layout, file in ((layout, file) for file in files if file.is_file() for layout in LAYOUTS.values()):
         if layout.matches(file):
             raise InputError(str(path), f"is a folder; give the file in it of the layout '{layout.name}', {file}")
+    if path.is_file() and is_image(path.name):
+        raise InputError(
+            str(path),
+            "is a single image; expected a dataset: class folders of images, a table that names them, or Parquet with "
+            "images ('mien recognize' reads photos)",
+        )
     archives = [file for file in (files if path.is_dir() else [path]) if is_archive(file)]
     if path.is_file() and archives:
         raise InputError(str(path), "is an archive; unpack it, and give what was in it")
