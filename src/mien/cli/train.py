@@ -19,7 +19,7 @@ from mien.shell import shell_words
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
-from mien.train.seeds import holds_seeds, read_seeds
+from mien.train.seeds import holds_seeds, read_seeds, run_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -162,7 +162,7 @@ def _train_seeds(console: Console, recipe: Recipe, out: Path, seeds: int | None,
             out,
             seeds,
             resume=resume,
-            progress=lambda seed, report: bar.show(report, out / f"seed-{seed}", f"seed {seed}: "),
+            progress=lambda seed, report: bar.show(report, out / run_name(seed), f"seed {seed}: "),
         )
     if not first:
         return

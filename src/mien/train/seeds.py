@@ -20,7 +20,7 @@ from mien.train.recipe import change_recipe, read_recipe_values, recipe_differen
 from mien.train.result import Progress, Report, RunResult
 from mien.train.run import train_model
 
-__all__ = ["SeedsProgress", "SeedsResult", "find_runs", "holds_seeds", "read_seeds", "train_seeds"]
+__all__ = ["SeedsProgress", "SeedsResult", "find_runs", "holds_seeds", "read_seeds", "run_name", "train_seeds"]
 
 SEEDS = "seeds.json"
 """In the folder of several seeds: the recipe, the seeds, and at the end the result."""
@@ -114,7 +114,7 @@ def train_seeds(
     seeds = _seeds(recipe, folder, count, resume, first)
     recipes = {seed: change_recipe(recipe, {"seed": seed}) for seed in seeds}
     # Looked up before the first run begins, so that all of its processes come to the same answer.
-    runs = {seed: RunFolder(folder / _run_name(seed)) for seed in seeds}
+    runs = {seed: RunFolder(folder / run_name(seed)) for seed in seeds}
     ended = {seed: run.finished_result() for seed, run in runs.items()}
     begun = {seed: run.recipe.is_file() for seed, run in runs.items()}
     if first:
@@ -167,7 +167,7 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
     runs = [RunFolder(path) for path in sorted(folder.iterdir()) if RunFolder(path).recipe.is_file()]
     if holds_seeds(folder):
         there = {run.path.name for run in runs}
-        missing = [name for name in map(_run_name, _read(folder)["seeds"]) if name not in there]
+        missing = [name for name in map(run_name, _read(folder)["seeds"]) if name not in there]
         if missing:
             raise ModelError(f"{folder}: lacks {missing[0]}; {_go_on(folder)}")
     if len(runs) < 2:
@@ -209,7 +209,8 @@ def _read(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: cannot be read ({error})") from error
 
 
-def _run_name(seed: int) -> str:
+def run_name(seed: int) -> str:
+    """The folder of a seed's run, in that of all."""
     return f"seed-{seed}"
 
 
