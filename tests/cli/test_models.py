@@ -62,6 +62,17 @@ def test_a_card_without_scores_and_with_brackets_is_shown(run, tmp_path):
     assert (done.code, "[/] [red]mine" in done.out) == (0, True)
 
 
+def test_scores_measured_on_a_single_face_are_shown(run, tmp_path):
+    base = list_models()["base"].card
+    scores = base.scores["fer7"]
+    few = {name: score for name, score in scores["calibration"].items() if not name.endswith("held_out")}
+    card = dataclasses.replace(base, file="mine.onnx", scores={**base.scores, "fer7": {**scores, "calibration": few}})
+    card.write(tmp_path / "mine.json")
+    (tmp_path / "mine.onnx").write_bytes(b"")
+    done = run("models", tmp_path / "mine.onnx")
+    assert (done.code, "FER+ plurality" in done.out, "ECE" in done.out) == (0, True, False)
+
+
 def test_codes_in_a_card_do_not_reach_the_terminal(run, tmp_path):
     card = make_card(file="mine.onnx", summary="\x1b]0;a title\x07", notes=("\x9b31mred",))
     card.write(tmp_path / "mine.json")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mien.data.fer2013 import copies_in, read_fer2013_parquet
+from mien.data.fer2013 import read_fer2013_parquet
 from mien.errors import InputError
 
 
@@ -73,8 +73,3 @@ def test_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     with pytest.raises(InputError, match="cannot read"):
         read_fer2013_parquet(tmp_path / "text")
-
-
-def test_copies_are_found_byte_for_byte() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (4, 48, 48)).astype(np.uint8)
-    assert copies_in(images, images[[2, 0]]).tolist() == [True, False, True, False]

@@ -54,7 +54,8 @@ def faces(images: np.ndarray, network: ExpressionNetwork) -> LabelledFaces:
         logits = network(network.normalise(torch.from_numpy(images)))[0].numpy()
     logits = (logits - logits.mean(axis=0)) / logits.std(axis=0)
     votes = np.random.default_rng(1).multinomial(10, [0.1] * 10, len(images)).astype(np.uint8)
-    return LabelledFaces(images, logits.argmax(axis=1), votes, np.arange(len(images)) < 30)
+    copies = np.where(np.arange(len(images)) < 30, 0, -1).astype(np.int8)
+    return LabelledFaces(images, logits.argmax(axis=1), votes, copies)
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
@@ -196,7 +197,7 @@ def test_a_loss_of_accuracy_is_warned_of(
             tmp_path,
             description=DESCRIPTION,
             calibration_images=images,
-            faces=dataclasses.replace(faces, copied=np.ones(80, bool)),
+            faces=dataclasses.replace(faces, copies=np.zeros(80, np.int8)),
             max_accuracy_loss=-1.0,
         )
     scores = ModelCard.read(tmp_path / "tiny.json").scores["fer7"]["one_pass"]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.data.copies import COPY_KINDS
 from mien.metrics import classification
 from mien.metrics.classification import (
     class_scores,
@@ -20,11 +21,12 @@ ANSWERS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, 
 
 def test_scores_of_a_case_by_hand() -> None:
     answers, labels = [0, 0, 1, 1, 0], np.array([0, 0, 0, 1, 1])
-    copied = np.array([True, False, False, False, False])
-    scores = classification_scores(np.eye(3)[answers], labels, NAMES, copied)
+    copies = np.array([COPY_KINDS.index("exact"), -1, COPY_KINDS.index("mirror"), -1, -1], np.int8)
+    scores = classification_scores(np.eye(3)[answers], labels, NAMES, copies)
     assert scores["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
     assert scores["accuracy"] == 0.6
     assert (scores["images_without_training_copies"], scores["accuracy_without_training_copies"]) == (4, 0.5)
+    assert (scores["images_without_any_copy"], scores["accuracy_without_any_copy"]) == (3, 0.66667)
     assert scores["recall"] == {"a": 0.66667, "b": 0.5, "c": 0.0}
     # A class without images counts in no mean.
     assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-5)
@@ -64,10 +66,14 @@ def test_every_score_is_what_counting_gives(pairs: list[tuple[int, int]]) -> Non
 def test_intervals_hold_their_value(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, count)
-    scores = classification_scores(rng.random((count, 3)), labels, NAMES, np.zeros(count, bool))
+    scores = classification_scores(rng.random((count, 3)), labels, NAMES, np.full(count, -1, np.int8))
     low, high = scores["accuracy_interval_95"]
     assert 0 <= low <= scores["accuracy"] <= high <= 1
-    assert scores["accuracy"] == scores["accuracy_without_training_copies"]
+    assert scores["accuracy"] == scores["accuracy_without_training_copies"] == scores["accuracy_without_any_copy"]
+
+
+def test_where_nobody_looked_for_copies_nothing_is_said_of_them() -> None:
+    assert not [name for name in classification_scores(np.eye(3), np.arange(3), NAMES) if "cop" in name]
 
 
 def test_intervals_of_means_are_those_of_drawing_images_again() -> None:

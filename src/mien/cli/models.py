@@ -233,7 +233,8 @@ def _expression_scores(card: ModelCard) -> Iterator[tuple[str, str]]:
         small = (f"{px} px {percent(own['accuracy'])}" for px, own in scores["by_face_px"].items())
         yield "small faces", ", ".join(small)
     yield "macro F1", f"{one_pass['macro_f1']:.3f}"
-    yield "calibration", f"ECE {scores['calibration']['ece_held_out']:.3f}, with what was fitted to the other half"
+    if "ece_held_out" in scores["calibration"]:  # not of a single face
+        yield "calibration", f"ECE {scores['calibration']['ece_held_out']:.3f}, with what was fitted to the other half"
     if "plurality_accuracy" in card.scores.get("ferplus", {}):
         yield "FER+ plurality", percent(card.scores["ferplus"]["plurality_accuracy"])
 

@@ -14,7 +14,7 @@ from mien.data.pixels import decode_gray
 from mien.errors import InputError
 from mien.labels import FER7
 
-__all__ = ["Fer2013", "copies_in", "read_fer2013_parquet"]
+__all__ = ["Fer2013", "read_fer2013_parquet"]
 
 SIDE_PX = 48
 
@@ -83,21 +83,6 @@ def read_fer2013_parquet(path: Path) -> Fer2013:
         np.asarray(votes, np.uint8).reshape(-1, len(VOTE_LABELS)),
         np.asarray(table.column("row").to_pylist(), np.int32),
     )
-
-
-def copies_in(images: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Which of `images` are also, byte for byte, among `others`.
-
-    Parameters
-    ----------
-    images, others : uint8 arrays of shape (N, H, W) and (M, H, W)
-
-    Returns
-    -------
-    bool array of shape (N,)
-    """
-    known = {image.tobytes() for image in others}
-    return np.array([image.tobytes() in known for image in images], np.bool_)
 
 
 def _no_images() -> npt.NDArray[np.uint8]:

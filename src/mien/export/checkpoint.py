@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.classify.preprocess import whole_batch
-from mien.data.copies import COPY_KINDS, copied_rows
+from mien.data.copies import copied_rows
 from mien.data.faces import Faces, find_training
 from mien.data.ferplus import ferplus_votes
 from mien.data.held_out import open_measured
@@ -122,13 +122,12 @@ def export_checkpoint(
 
 def _labelled(faces: Faces, training: Faces | None, spec: NetworkSpec, progress: Progress | None) -> LabelledFaces:
     """The faces as the network takes them, with the classes of its first head."""
-    copied, leaked = np.zeros(len(faces), np.bool_), None
+    copies = None
     if training is not None:
-        kind = copied_rows(faces.squares(progress=progress), training.squares(progress=progress))
-        copied, leaked = kind == COPY_KINDS.index("exact"), kind >= 0
+        copies = copied_rows(faces.squares(progress=progress), training.squares(progress=progress))
     images = _prepared(faces, np.arange(len(faces)), spec, progress)
     label = _classes_of(spec.heads[0], faces.labels)[faces.label]
-    return LabelledFaces(images, label, ferplus_votes(faces.votes, faces.vote_labels), copied, leaked)
+    return LabelledFaces(images, label, ferplus_votes(faces.votes, faces.vote_labels), copies)
 
 
 def _classes_of(head: HeadSpec, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:

@@ -40,17 +40,15 @@ class LabelledFaces:
         Index into the labels of the first head.
     votes : uint8 array of shape (N, 10) or None
         How many annotators chose each of `mien.data.ferplus.VOTE_LABELS`; zeros where a row has none.
-    copied : bool array of shape (N,)
-        Which faces have an exact copy among the training faces.
-    leaked : bool array of shape (N,) or None
-        Which have any copy there, near and mirrored ones included; None where nobody has looked.
+    copies : int8 array of shape (N,) or None
+        The kind of copy that each has among the training faces, as `mien.data.copies.copied_rows` says; None where
+        nobody has looked.
     """
 
     images: npt.NDArray[np.uint8]
     label: npt.NDArray[np.int64]
     votes: npt.NDArray[np.uint8] | None
-    copied: npt.NDArray[np.bool_]
-    leaked: npt.NDArray[np.bool_] | None = None
+    copies: npt.NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def measure(
 
 
 def _scores(probabilities: npt.NDArray[Any], faces: LabelledFaces, head: Head) -> dict[str, Any]:
-    return classification_scores(probabilities, faces.label, head.labels, faces.copied, faces.leaked)
+    return classification_scores(probabilities, faces.label, head.labels, faces.copies)
 
 
 def _same_answer(answers: npt.NDArray[np.intp]) -> dict[str, float]:

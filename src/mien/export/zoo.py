@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.data.fer2013 import copies_in, read_fer2013_parquet
+from mien.data.copies import copied_rows
+from mien.data.fer2013 import read_fer2013_parquet
 from mien.errors import MienError
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
@@ -117,7 +118,7 @@ def make_expression_models(weights: Path, data: Path, models: Path, cards: Path)
         images=validation.images[:, None],
         label=validation.labels,
         votes=validation.votes,
-        copied=copies_in(validation.images, training),
+        copies=copied_rows(validation.images, training),
     )
     return [
         export_expression_model(

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.copies import COPY_KINDS
+
 __all__ = [
     "ClassScores",
     "class_scores",
@@ -114,8 +116,7 @@ def classification_scores(
     probabilities: FloatArray,
     truth: IntArray,
     names: tuple[str, ...],
-    copied: BoolArray,
-    leaked: BoolArray | None = None,
+    copies: npt.NDArray[np.int8] | None = None,
 ) -> dict[str, Any]:
     """Accuracy and its relatives, in the short form of model cards.
 
@@ -127,25 +128,24 @@ def classification_scores(
         The class of each image, in [0, C).
     names : tuple of C str
         The classes.
-    copied : bool array of shape (N,)
-        Which images have an exact copy among the training images.
-    leaked : bool array of shape (N,), optional
-        Which have any copy there, near and mirrored ones included.
+    copies : int8 array of shape (N,), optional
+        The kind of copy that each image has among the training images: an index into `COPY_KINDS`, or -1 for none.
 
     Returns
     -------
     dict
         Shares in [0, 1]; intervals are those of `share_interval`. `confusion` counts images, a row for
-        each true class. Without images that are no copies, their accuracy is left out.
+        each true class. ``without_training_copies`` leaves out exact copies, ``without_any_copy`` near and mirrored
+        ones, too; neither is there if nobody has looked for copies, and no accuracy where no image is left.
     """
     answers = probabilities.argmax(axis=1)
     right = answers == truth
     confusion = confusion_matrix(truth, answers, len(names))
     scores = class_scores(confusion)
     without_copies: dict[str, Any] = {}
-    for name, seen in (("without_training_copies", copied), ("without_any_copy", leaked)):
-        if seen is not None:
-            fresh = right[~seen]
+    if copies is not None:
+        kept = {"without_training_copies": copies != COPY_KINDS.index("exact"), "without_any_copy": copies < 0}
+        for name, fresh in ((name, right[rows]) for name, rows in kept.items()):
             without_copies[f"images_{name}"] = len(fresh)
             if len(fresh):
                 without_copies[f"accuracy_{name}"] = rounded(fresh.mean())
