@@ -4,6 +4,8 @@ import base64
 import csv
 import io
 import ntpath
+import os
+import socket
 import tarfile
 from pathlib import PureWindowsPath
 from types import SimpleNamespace
@@ -19,7 +21,9 @@ from mien.cluster import source as listed
 from mien.cluster.load import load_images
 from mien.cluster.options import BatchOptions
 from mien.cluster.source import Source, cut_parts, list_sources
-from mien.errors import MienWarning, UsageError
+from mien.errors import InputError, MienWarning, UsageError
+from mien.source import VideoSource
+from mien.source.name import A_PIPE
 
 
 def plan(address, **options):
@@ -270,17 +274,24 @@ def server(album):
 
 
 def test_a_photo_that_never_comes_costs_only_itself(album):
-    import os
-    import threading
-
-    pipe = album / "pipe.jpg"
-    os.mkfifo(pipe)  # opening it waits for somebody who writes
-    sources = [Source("photo", name, str(album / name)) for name in ("photo01.jpg", "pipe.jpg", "photo02.jpg")]
-    images = list(load_images(sources, 0.5, 0))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes what is asked of it, and never answers
+        never = f"http://127.0.0.1:{silent.getsockname()[1]}/never.jpg"
+        addresses = (str(album / "photo01.jpg"), never, str(album / "photo02.jpg"))
+        images = list(load_images([Source("photo", address, address) for address in addresses], 0.5, 0))
     assert [bool(image.data) for image in images] == [True, False, True]
     assert images[1].error == "could not be fetched within 0.5 s (raise --timeout)"
-    # Let the thread that waits go.
-    threading.Thread(target=lambda: pipe.write_bytes(b""), daemon=True).start()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_a_folder_is_waited_for_by_nobody(tmp_path):
+    """A video held up the plan, and a shard its worker, for ever; a photo cost its whole time-out."""
+    for name in ("a.jpg", "b.mp4", "c.tar"):
+        os.mkfifo(tmp_path / name)
+    photo, video, shard = plan(tmp_path)
+    assert [image.error for source in (photo, shard) for image in load_images([source], 60.0, 0)] == 2 * [A_PIPE]
+    assert (video.kind, video.start) == ("video", None)
+    with pytest.raises(InputError, match=A_PIPE):
+        VideoSource(video.address)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,15 @@ def test_a_folder_without_the_list_of_its_layout_says_what_is_missing(tmp_path):
         brought_in(root, tmp_path, layout="rafdb")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_a_damaged_row(tmp_path):
+    """The import waited for ever."""
+    root = disk.write_folders(tmp_path / "set", [""], ["happy", "sad"])
+    os.mkfifo(root / "sad" / "a.jpg")
+    _, summary = brought_in(root, tmp_path, on_error="skip")
+    assert (summary.rows, summary.damaged_rows) == (4, 1)
+
+
 def test_photos_that_cannot_be_decoded_are_damaged_rows(tmp_path):
     root = disk.write_folders(tmp_path / "set", [""], ["happy", "sad"])
     (root / "sad" / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")

@@ -1,5 +1,7 @@
 """Files, folders and patterns become a list of files."""
 
+import os
+
 import pytest
 
 from mien.errors import InputError, MienWarning
@@ -41,6 +43,14 @@ def test_the_clip_of_a_live_photo_is_no_video_of_its_own(tmp_path):
         found = names(expand_inputs([f"{tmp_path}/*"]))
     assert found == ["1.HEIC", "2.jpg", "3.mov", "4.jpg", "4.mp4", "5.MOV", "5.png"]
     assert names(expand_inputs([f"{tmp_path}/*.mov", f"{tmp_path}/1.MOV"])) == ["2.mov", "3.mov", "1.MOV"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_a_folder_is_no_photo(album):
+    """Whoever opened it waited for ever, and read nothing that came after it."""
+    os.mkfifo(album / "aa.jpg")
+    assert names(expand_inputs([str(album)])) == ["a.PNG", "is a named pipe; expected a file", "b.jpg", "ü.jpg"]
+    assert names(expand_inputs([str(album / "aa.jpg")])) == ["aa.jpg"]
 
 
 def test_a_named_file_is_read_whatever_its_suffix(album):

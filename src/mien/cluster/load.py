@@ -18,7 +18,7 @@ from mien.cluster.storage import is_local, local_path, open_address, read_addres
 from mien.cluster.table import find_columns, read_images
 from mien.errors import InputError, UsageError
 from mien.source.image import read_file
-from mien.source.name import HIDDEN, IMAGE_SUFFIXES, shown_name
+from mien.source.name import A_PIPE, HIDDEN, IMAGE_SUFFIXES, is_pipe, shown_name
 
 __all__ = ["fetch", "load_images"]
 
@@ -141,6 +141,8 @@ class _Member(tarfile.TarInfo):
 def _shard(source: Source) -> Iterator[Image]:
     """The photos in a tar file, read from beginning to end, as WebDataset lays them out."""
     shown = shown_name(source.address)
+    if is_local(source.address) and is_pipe(local_path(source.address)):
+        raise InputError(shown, A_PIPE)
     seen: Counter[str] = Counter()
     try:
         with open_address(source.address) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive:

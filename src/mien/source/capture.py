@@ -17,7 +17,16 @@ import cv2
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
 from mien.source.container import read_container
-from mien.source.name import camera_number, ffmpeg_name, is_live_name, is_network, shown_name, why_unreadable
+from mien.source.name import (
+    A_PIPE,
+    camera_number,
+    ffmpeg_name,
+    is_live_name,
+    is_network,
+    is_pipe,
+    shown_name,
+    why_unreadable,
+)
 
 __all__ = ["CONVERT", "Capture", "open_capture"]
 
@@ -136,6 +145,8 @@ def _no_stream(name: str) -> str:
 
 def _unreadable(name: str) -> str:
     """Why a file cannot even be looked into; empty where it can."""
+    if is_pipe(name):  # what is looked at here would be missing later
+        return A_PIPE
     try:
         with Path(name).open("rb") as file:
             return "" if file.read(1) else "the file is empty (0 bytes)"

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.errors import InputError
-from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_live_name, shown_name, without_live_clips
+from mien.source.name import (
+    A_PIPE,
+    HIDDEN,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_live_name,
+    is_pipe,
+    shown_name,
+    without_live_clips,
+)
 
 __all__ = ["OutputFolder", "SourceFile", "count_videos", "expand_inputs"]
 
@@ -129,7 +138,7 @@ def _folder(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
         if output is not None and folder != name and output.holds(folder):
             output.left_out.extend(paths)
         else:
-            files += [SourceFile(path, Path(path).relative_to(name).as_posix()) for path in paths]
+            files += [_found(path, name) for path in paths]
     if files or problems:
         return files + problems
     below = not recursive and _any_below(name, output)
@@ -137,6 +146,11 @@ def _folder(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
     if not hint and count_videos(name, recursive, output):
         hint = "; it holds videos, which are read when they are named (add /*.mp4 to the folder)"
     return [InputError(name, f"no photos in this folder{hint}")]
+
+
+def _found(path: str, folder: str) -> SourceFile | InputError:
+    # One that is named itself is read: somebody writes to it.
+    return InputError(path, A_PIPE) if is_pipe(path) else SourceFile(path, Path(path).relative_to(folder).as_posix())
 
 
 def count_videos(folder: str, recursive: bool = False, output: OutputFolder | None = None) -> int:

@@ -20,7 +20,7 @@ from mien.opencv import quiet_opencv
 from mien.source.container import container_kind
 from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
-from mien.source.name import camera_hint, why_unreadable
+from mien.source.name import A_PIPE, camera_hint, is_pipe, why_unreadable
 
 __all__ = ["ImageLike", "decode_image", "load_image", "own_image"]
 
@@ -71,7 +71,7 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
     """
     if isinstance(image, (str, os.PathLike)):
         name = str(os.fspath(image))  # of numpy's str_ a plain one
-        return decode_image(read_file(name), name, max_megapixels)
+        return decode_image(read_file(name, pipe=True), name, max_megapixels)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_image(bytes(image), "<bytes>", max_megapixels)
     if isinstance(image, np.ndarray):
@@ -117,7 +117,7 @@ def own_image(image: Any) -> Any:
     return image
 
 
-def read_file(name: str, most_bytes: int = _MOST_BYTES) -> bytes:
+def read_file(name: str, most_bytes: int = _MOST_BYTES, pipe: bool = False) -> bytes:
     """The bytes of a file, or an InputError that says why not.
 
     Parameters
@@ -125,9 +125,13 @@ def read_file(name: str, most_bytes: int = _MOST_BYTES) -> bytes:
     name : str
     most_bytes : int
         A larger file is not read.
+    pipe : bool
+        Whether a pipe is waited for: a person may name one, and in a folder it would stop all that comes after it.
     """
     if not name:  # to the file system it is the folder we are in
         raise InputError("<empty>", "is no name of a file; expected the path of an image")
+    if not pipe and is_pipe(name):
+        raise InputError(name, A_PIPE)
     try:
         with Path(name).open("rb") as file:
             status = os.fstat(file.fileno())

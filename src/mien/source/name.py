@@ -7,6 +7,7 @@ import glob
 import itertools
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from mien.errors import UsageError, warn
 from mien.source.container import read_container
 
 __all__ = [
+    "A_PIPE",
     "HIDDEN",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
@@ -24,6 +26,7 @@ __all__ = [
     "ffmpeg_name",
     "is_live_name",
     "is_network",
+    "is_pipe",
     "is_video",
     "shown_name",
     "why_unreadable",
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 _F = TypeVar("_F")
+
+A_PIPE = "is a named pipe; expected a file"
 
 HIDDEN = (".", "@eaDir")
 """How names begin that are passed over in folders: hidden ones, and the folders in which Synology's disks keep
@@ -100,6 +105,14 @@ def is_video(name: str) -> bool:
         return True
     # A pipe must not be looked into: what is read from it here would be missing later.
     return suffix not in IMAGE_SUFFIXES and Path(name).is_file() and bool(read_container(name).kind)
+
+
+def is_pipe(name: str) -> bool:
+    """Whether the name is that of a pipe, in which whoever opens it waits for whoever writes, maybe for ever."""
+    try:
+        return stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116 - a name of any kind
+    except (OSError, ValueError):  # told where it is opened
+        return False
 
 
 def without_live_clips(files: Iterable[_F], path_of: Callable[[_F], str], named: str) -> Iterator[_F]:
