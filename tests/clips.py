@@ -14,6 +14,17 @@ HEAD_XYXY = (110, 0, 340, 230)
 """The astronaut's head in examples/astronaut.jpg."""
 
 
+def _box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+LIVE_CLIP = _box(b"ftyp", b"qt  \0\0\0\0qt  ") + _box(b"mdat", b"") + _box(
+    b"moov",
+    _box(b"meta", _box(b"keys", b"\0\0\0\0\0\0\0\1" + _box(b"mdta", b"com.apple.quicktime.content.identifier"))),
+)  # fmt: skip
+"""Of the clip of a Live Photo what tells it from others, in the place in which iPhones write it; and no picture."""
+
+
 def head_of(astronaut_bgr: np.ndarray) -> np.ndarray:
     left, top, right, bottom = HEAD_XYXY
     return np.ascontiguousarray(astronaut_bgr[top:bottom, left:right])

@@ -24,6 +24,7 @@ from mien.cluster.source import Source, cut_parts, list_sources
 from mien.errors import InputError, MienWarning, UsageError
 from mien.source import VideoSource
 from mien.source.name import A_PIPE
+from tests.clips import LIVE_CLIP
 
 
 def plan(address, **options):
@@ -71,11 +72,12 @@ def test_a_folder_gives_its_photos_in_order_with_keys_below_it(album):
 
 def test_the_clip_of_a_live_photo_is_no_video_of_its_own(tmp_path, memory):
     """As for `mien recognize`; it was read as a video, and each of its frames gave rows."""
-    for name in ("deep/IMG_1.HEIC", "deep/IMG_1.MOV", "IMG_2.jpeg", "IMG_2.mov", "IMG_3.mov"):
+    for name in ("deep/IMG_1.HEIC", "deep/IMG_1.MOV", "IMG_2.jpeg", "IMG_2.mov", "IMG_3.mov", "IMG_4.jpg", "IMG_4.mov"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-        memory.pipe(f"/album/{name}", b"")
-    expected = ["IMG_2.jpeg", "IMG_3.mov", "deep/IMG_1.HEIC"]
+        data = b"" if name == "IMG_4.mov" else LIVE_CLIP
+        (tmp_path / name).write_bytes(data)
+        memory.pipe(f"/album/{name}", data)
+    expected = ["IMG_2.jpeg", "IMG_3.mov", "IMG_4.jpg", "IMG_4.mov", "deep/IMG_1.HEIC"]
     for address in (tmp_path, "memory://album", f"{tmp_path}/**", "memory://album/**"):
         with pytest.warns(MienWarning, match=r"2 \.mov left out"):
             assert sorted(source.key for source in plan(address)) == expected

@@ -7,6 +7,7 @@ import pytest
 from mien.errors import InputError, MienWarning
 from mien.source import SourceFile, expand_inputs
 from mien.source.expand import OutputFolder, count_videos
+from tests.clips import LIVE_CLIP, plain, write_clip
 
 
 @pytest.fixture
@@ -38,11 +39,20 @@ def test_patterns(album):
 
 def test_the_clip_of_a_live_photo_is_no_video_of_its_own(tmp_path):
     for name in ("1.HEIC", "1.MOV", "2.jpg", "2.mov", "3.mov", "4.jpg", "4.mp4", "5.MOV", "5.png"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(LIVE_CLIP if name.lower().endswith(".mov") else b"")
     with pytest.warns(MienWarning, match=r"2 \.mov left out"):
         found = names(expand_inputs([f"{tmp_path}/*"]))
     assert found == ["1.HEIC", "2.jpg", "3.mov", "4.jpg", "4.mp4", "5.MOV", "5.png"]
     assert names(expand_inputs([f"{tmp_path}/*.mov", f"{tmp_path}/1.MOV"])) == ["2.mov", "3.mov", "1.MOV"]
+
+
+def test_a_clip_beside_its_poster_is_a_video(tmp_path):
+    """It was left out as that of a Live Photo, by its name alone."""
+    write_clip(tmp_path / "a.mov", plain(3))
+    (tmp_path / "b.mov").write_bytes(b"\0\0\0\x0fmoov damaged")
+    for name in ("a.jpg", "b.heic"):
+        (tmp_path / name).touch()
+    assert names(expand_inputs([f"{tmp_path}/*"])) == ["a.jpg", "a.mov", "b.heic", "b.mov"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

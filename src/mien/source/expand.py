@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from mien.errors import InputError
 from mien.source.name import (
@@ -112,10 +113,14 @@ def _expand(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
         if output is not None and output.is_below(_fixed_part(name)):
             output.left_out.extend(match for match in matches if output.holds(match))
             matches = [match for match in matches if not output.holds(match)]
-        matches = list(without_live_clips(matches, str, name))
+        matches = list(without_live_clips(matches, str, name, _opened))
         files: list[SourceFile | InputError] = [SourceFile(match, Path(match).name) for match in matches]
         return files or [InputError(name, "the pattern matches no file")]
     return [SourceFile(name, Path(name).name)]
+
+
+def _opened(path: str) -> BinaryIO:
+    return Path(path).open("rb")
 
 
 def _fixed_part(pattern: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["picture_track"]
+__all__ = ["is_live_clip", "picture_track"]
 
 _FOLDERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl")
 _NO_PICTURES = frozenset((b"soun", b"text", b"sbtl", b"subt", b"tmcd"))
 _DEEPEST = 5
+_LIVE = b"com.apple.quicktime.content.identifier"
 # More of these no video has; a file may say anything.
 _MOST_BOXES = 100_000
 _MOST_BYTES = 64 << 20
@@ -52,6 +53,11 @@ def picture_track(path: str) -> tuple[float, float] | None:
     return _edited(track.get(b"elst", b"")) / film_ticks if film_ticks else 0.0, last_frame_s
 
 
+def is_live_clip(file: BinaryIO) -> bool:
+    """Whether a file says that it belongs to a photo, as the clip of an iPhone's Live Photo does."""
+    return any(kind == b"meta" and _LIVE in body for kind, body in _boxes(file, 0, file.seek(0, 2)))
+
+
 def _boxes(file: BinaryIO, position: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """The boxes that are asked for and those within them, in order; of a box that holds others without its content."""
     for _ in range(_MOST_BOXES):
@@ -68,7 +74,7 @@ def _boxes(file: BinaryIO, position: int, end: int, depth: int = 0) -> Iterator[
         if kind in _FOLDERS:
             yield kind, b""
             yield from _boxes(file, position + used, stop, depth + 1)
-        elif kind in (b"mvhd", b"elst", b"mdhd", b"hdlr", b"stts"):
+        elif kind in (b"mvhd", b"elst", b"mdhd", b"hdlr", b"stts", b"meta"):
             file.seek(position + used)
             yield kind, file.read(min(stop - position - used, _MOST_BYTES))
         position = stop

@@ -10,11 +10,12 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from mien.errors import UsageError, warn
 from mien.source.container import read_container
+from mien.source.mp4 import is_live_clip
 
 __all__ = [
     "A_PIPE",
@@ -115,11 +116,13 @@ def is_pipe(name: str) -> bool:
         return False
 
 
-def without_live_clips(files: Iterable[_F], path_of: Callable[[_F], str], named: str) -> Iterator[_F]:
+def without_live_clips(
+    files: Iterable[_F], path_of: Callable[[_F], str], named: str, opened: Callable[[str], BinaryIO]
+) -> Iterator[_F]:
     """What a folder or a pattern gives, without the clips of a second or two that iPhones keep with Live Photos.
 
-    They are told by their names: IMG_1.MOV beside IMG_1.HEIC. A `mien.errors.MienWarning` says how many there were;
-    where clips are named without their photos, as by ``*.mov``, they stay.
+    They say so, and are named as the photo: IMG_1.MOV beside IMG_1.HEIC. A `mien.errors.MienWarning` says how many
+    there were; where clips are named without their photos, as by ``*.mov``, they stay.
 
     Parameters
     ----------
@@ -129,6 +132,8 @@ def without_live_clips(files: Iterable[_F], path_of: Callable[[_F], str], named:
         Gives the path of one of them.
     named : str
         The folder or pattern.
+    opened : callable
+        Opens a path.
     """
     left_out = 0
     for _, group in itertools.groupby(files, lambda file: os.path.splitext(path_of(file))[0]):  # noqa: PTH122
@@ -136,15 +141,25 @@ def without_live_clips(files: Iterable[_F], path_of: Callable[[_F], str], named:
         suffixes = [os.path.splitext(path_of(file))[1].lower() for file in alike]  # noqa: PTH122
         has_photo = len(alike) > 1 and not _LIVE_PHOTO_SUFFIXES.isdisjoint(suffixes)
         for file, suffix in zip(alike, suffixes, strict=True):
-            if has_photo and suffix == ".mov":
+            if has_photo and suffix == ".mov" and _is_live_clip(path_of(file), opened):
                 left_out += 1
             else:
                 yield file
     if left_out:
         warn(
-            f"{shown_name(named)}: {left_out:,} .mov left out, each beside a photo of its name, as the clips of Live "
-            "Photos are; a pattern that ends in .mov names them"
+            f"{shown_name(named)}: {left_out:,} .mov left out, each the clip of the Live Photo of its name; a pattern "
+            "that ends in .mov names them"
         )
+
+
+def _is_live_clip(path: str, opened: Callable[[str], BinaryIO]) -> bool:
+    if is_pipe(path):
+        return False
+    try:
+        with opened(path) as file:
+            return is_live_clip(file)
+    except Exception:  # noqa: BLE001 - every file system of fsspec has errors of its own; told where it is read
+        return False
 
 
 def ffmpeg_name(path: str | os.PathLike[str]) -> str:
