@@ -20,9 +20,11 @@ from mien.video_options import VideoOptions
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mien.labels import LabelScheme
     from mien.sink import Sink, TimelineSink
     from mien.sink.rows import RowFile
     from mien.source import SourceFile
+    from mien.source.expand import OutputFolder
 
 __all__ = ["recognize"]
 
@@ -80,10 +82,10 @@ def recognize(
 
     from mien.cli.recognize_photos import PhotoRun
     from mien.recognizer import Recognizer
-    from mien.sink import JsonLinesSink, open_row_sink
+    from mien.sink import JsonLinesSink
     from mien.sink.draw import drawn_kind
     from mien.source import expand_inputs
-    from mien.source.expand import OutputFolder, count_videos
+    from mien.source.expand import OutputFolder
 
     if include_empty and not json and out is None:
         raise UsageError("--include-empty adds rows to what is written; add --json or --out FILE")
@@ -99,31 +101,19 @@ def recognize(
     console = None if json else open_console()
     bar = _bar_console(console)
     table = None if quiet else console
-    files: dict[Path, RowFile | TimelineSink] = {}
     read = unread = 0
     with contextlib.ExitStack() as stack:
-        sinks: list[Sink] = []
-        if json:
+        files = _open_files(stack, out, timeline, recognizer.scheme, include_empty)
+        sinks: list[Sink] = [*files.values()]
+        if json:  # after the files: a screen that takes no more costs no row of what was read
             sinks.append(stack.enter_context(JsonLinesSink(sys.stdout, include_empty)))
-        if out is not None:
-            files[out] = stack.enter_context(open_row_sink(out, recognizer.scheme, include_empty))
-            sinks.insert(0, files[out])  # a screen that takes no more costs no row of what was read
-        if timeline is not None:
-            from mien.sink import TimelineSink
-
-            files[timeline] = stack.enter_context(TimelineSink(timeline, recognizer.scheme))
-            sinks.append(files[timeline])
         if len(photos) != 1 and not videos:  # each photo has a thread, with which OpenCV's own would only compete
             cv2.setNumThreads(1)
         into_folder = kind == "folder"
         if photos:
             read, unread = PhotoRun(recognizer, sinks, drawn, into_folder, table, bar).read(photos)
-        for name in inputs:
-            left_out = count_videos(name, recursive, output) if read else 0
-            if left_out:
-                say(
-                    f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos"
-                )
+        if read:
+            _tell_of_videos_in_folders(inputs, recursive, output)
         if videos:
             from mien.cli.recognize_video import VideoRun
 
@@ -155,6 +145,30 @@ def _photos_and_videos(
         else:
             photos.append(item)
     return photos, videos
+
+
+def _open_files(
+    stack: contextlib.ExitStack, out: Path | None, timeline: Path | None, scheme: LabelScheme, include_empty: bool
+) -> dict[Path, RowFile | TimelineSink]:
+    """The files that are written besides what is printed, by their paths; `stack` closes them."""
+    from mien.sink import open_row_sink
+
+    files: dict[Path, RowFile | TimelineSink] = {}
+    if out is not None:
+        files[out] = stack.enter_context(open_row_sink(out, scheme, include_empty))
+    if timeline is not None:
+        from mien.sink import TimelineSink
+
+        files[timeline] = stack.enter_context(TimelineSink(timeline, scheme))
+    return files
+
+
+def _tell_of_videos_in_folders(inputs: list[str], recursive: bool, output: OutputFolder | None) -> None:
+    from mien.source.expand import count_videos
+
+    for name in inputs:
+        if left_out := count_videos(name, recursive, output):
+            say(f"note: {name}: {counted(left_out, 'video')} left out; of folders only photos are read: name videos")
 
 
 def _check_fit(
