@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from starlette.testclient import TestClient
 
 from mien.serve.app import create_app
 from mien.serve.options import ServeOptions
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+]  # fmt: skip
+"""What a Chromium of the tests is started with."""
 
 
 def open_client(**options) -> TestClient:
@@ -33,6 +40,14 @@ def client() -> Iterator[TestClient]:
 @pytest.fixture(scope="session")
 def photo(astronaut_path) -> bytes:
     return astronaut_path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no Chromium here: scripts/install-browser installs it where it can")
 
 
 @dataclass

@@ -19,27 +19,15 @@ from fastapi import FastAPI
 
 from mien.serve.app import create_app
 from mien.serve.options import ServeOptions
-from tests.serve.conftest import run_server
+from tests.serve.conftest import FLAGS, run_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page's test needs the library playwright")
 expect = playwright.expect
 
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
-]  # fmt: skip
 WAIT_MS = 20_000
 
 
 expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def chromium_path():
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("no Chromium here: scripts/install-browser installs it where it can")
 
 
 @pytest.fixture(scope="module")
