@@ -217,7 +217,7 @@ def _expression_scores(card: ModelCard) -> Iterator[tuple[str, str]]:
         return
     yield "measured on", f"{card.scores['split']}, {one_pass['images']:,} faces"
     yield "accuracy", f"{percent(one_pass['accuracy'])} ({span(one_pass['accuracy_interval_95'])})"
-    for part, what in (("training_copies", "copies"), ("any_copy", "near copies")):
+    for part, what in (("training_copies", "exact copies"), ("any_copy", "any copy")):
         if f"accuracy_without_{part}" in one_pass:
             interval = span(one_pass.get(f"accuracy_without_{part}_interval_95"))
             yield f"without {what}", f"{percent(one_pass[f'accuracy_without_{part}'])} ({interval})"
