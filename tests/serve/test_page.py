@@ -622,6 +622,15 @@ def test_text_has_contrast(open_page, scheme):
         assert (max(front, back) + 0.05) / (min(front, back) + 0.05) >= 4.5
 
 
+def test_the_open_tab_stands_out_where_the_system_sets_the_colours(open_page):
+    page = open_page(forced_colors="active")
+    colors = [
+        page.evaluate(f"getComputedStyle(document.getElementById('tab-{name}')).backgroundColor")
+        for name in ("live", "photos")
+    ]
+    assert colors[0] != colors[1]
+
+
 def test_the_theme_is_kept(open_page):
     page = open_page(color_scheme="light")
     page.locator("#theme").click()

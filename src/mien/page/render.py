@@ -65,7 +65,7 @@ def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["ratio"] = lambda value: f"{value:.2f}" if math.isfinite(value) else "\N{INFINITY}"
     environment.filters["minus"] = _minus
-    environment.filters["percent"] = lambda value: f"{value:.1%}"
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
     return environment.get_template(template).render(version=__version__, **values)
 
 

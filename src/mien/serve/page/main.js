@@ -39,7 +39,7 @@ const hooks = {
   })),
   recorded: ({ rows, full }) => {
     id("live-rows").textContent = rows.length
-      ? `${rows.length.toLocaleString("en")} rows recorded in this page${full ? " (it keeps no more)" : ""}`
+      ? `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "row" : "rows"} recorded in this page${full ? " (it keeps no more)" : ""}`
       : "Nothing recorded yet";
     id("live-csv").disabled = id("live-json").disabled = id("live-clear").disabled = rows.length === 0;
   },
