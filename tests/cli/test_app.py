@@ -75,6 +75,22 @@ def test_ctrl_c_is_one_line_and_so_is_sigterm(tmp_path, number):
     assert (process.returncode, said) == (130, "mien: interrupted\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_import_swallows_no_interruption(tmp_path, number):
+    """Python drops it within its own callbacks, and ONNX Runtime said "ImportError: initialization failed"."""
+    (tmp_path / "slow.py").write_text(
+        f"import os, time\ntry:\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(0.2)\n"
+        "except BaseException:\n    print('swallowed')\n"
+    )
+    program = (
+        "import sys, time, types\nfrom mien.cli import main\n"
+        "def models():\n    import slow\n    time.sleep(60)\n"
+        "sys.modules['mien.cli.models'] = types.SimpleNamespace(models=models)\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "models"], cwd=tmp_path, **_text(PYTHONPATH=str(tmp_path)))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mien: interrupted\n")
+
+
 def test_a_photo_in_place_of_a_command(astronaut_path):
     done = subprocess.run([*MIEN, "examples/astronaut.jpg"], cwd=astronaut_path.parent.parent, **_text())
     assert done.returncode == 2

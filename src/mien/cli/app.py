@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,9 @@ EXIT_UNREADABLE = 1
 EXIT_USAGE = 2
 EXIT_PIPE_CLOSED = 141
 """What a shell reports of a program whose output nobody reads any more (128 + SIGPIPE)."""
+
+_RETRY_S = 0.05
+"""How long an interruption waits for the end of an import, before it looks again."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -124,16 +128,36 @@ def _help(command: Any) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (inspect.getdoc(command) or "").split("\n\n"))
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but after the import that is under way.
+
+    Python's own code of imports may drop it, and a library written in C makes an ImportError of it.
+    """
+    del number
+    while frame is not None and frame.f_code is not main.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the program; the entry point of the `mien` script."""
     # Service managers, containers and schedulers end a program by SIGTERM. It is taken for Ctrl-C, that nothing is left
     # half-written; whoever started us to ignore both has a reason.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "setitimer"):  # not on Windows
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is signal.default_int_handler:
+                signal.signal(number, _interrupt)
+        signal.signal(signal.SIGALRM, _interrupt)
     open_screen()
     # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    app = _make_app([asked] if asked in COMMANDS else COMMANDS)
+    with _ending():
+        app = _make_app([asked] if asked in COMMANDS else COMMANDS)
     # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
     # matches. A batch has one source, and a pattern of its own.
     app(windows_expand_args=asked != "batch")
