@@ -21,7 +21,7 @@ __all__ = ["curves_svg", "write_curves"]
 _WIDTH_PX, _HEIGHT_PX = 320, 220
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 46, 10, 30, 34
 _STYLE = (
-    "svg{color-scheme:light dark;--paper:#fff;--ink:#1c1f24;--soft:#667080;--grid:#dfe3e8;--one:#2f6fd0;--two:#d2691e}"
+    "svg{color-scheme:light dark;--paper:#fff;--ink:#1c1f24;--soft:#667080;--grid:#dfe3e8;--one:#2f6fd0;--two:#b95614}"
     "@media screen and (prefers-color-scheme:dark){svg{--paper:#14161a;--ink:#e6e8eb;--soft:#98a2b0;--grid:#2d323a;"
     "--one:#6ea6ff;--two:#ff9d57}}"
     '.curves text{font:12px system-ui,"Segoe UI",Arial,sans-serif;fill:var(--ink)}.curves .soft{fill:var(--soft)}'
