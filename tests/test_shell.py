@@ -3,12 +3,13 @@
 import errno
 import io
 import shlex
+import sys
 
 import pytest
 
 from mien.cli.app import _ending
 from mien.errors import OutputError
-from mien.shell import shell_words
+from mien.shell import program, shell_words
 from mien.sink import JsonLinesSink
 from tests.fakes import make_face, make_reading
 
@@ -44,3 +45,18 @@ def test_whoever_closes_a_pipe_on_windows_is_told_nothing(monkeypatch, capfd):
     with pytest.raises(SystemExit) as ended, _ending():
         write()
     assert (ended.value.code, capfd.readouterr().err) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("started", "shown"),
+    [
+        ("/usr/bin/mien", "mien"),
+        ("/lib/mien/__main__.py", "mien"),
+        ("my net.py", "python 'my net.py'"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes as a POSIX shell does")
+def test_a_command_begins_as_the_program_did(monkeypatch, started, shown):
+    """To continue with `mien train` was refused, since mien alone has no loss that a file of one's own registers."""
+    monkeypatch.setattr(sys, "argv", [started, "train"])
+    assert program() == shown

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
+from pathlib import Path
 
-__all__ = ["is_closed_pipe", "shell_words"]
+__all__ = ["is_closed_pipe", "program", "shell_words"]
 
 
 def is_closed_pipe(error: OSError) -> bool:
@@ -14,6 +15,13 @@ def is_closed_pipe(error: OSError) -> bool:
     if isinstance(error, BrokenPipeError):
         return True
     return sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None
+
+
+def program() -> str:
+    """How a command begins: ``mien``, or ``python mine.py`` where that registers things of its own and calls `main`."""
+    file = Path(sys.argv[0])
+    own = file.suffix == ".py" and file.name != "__main__.py"
+    return shell_words("python", sys.argv[0]) if own else "mien"
 
 
 def shell_words(*words: str) -> str:

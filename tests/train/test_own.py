@@ -196,6 +196,7 @@ def test_a_program_is_the_door_for_all_commands(recipe, tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "measure it: python mine.py evaluate run/best.safetensors" in done.stdout
     text = (tmp_path / "run" / "recipe.yaml").read_text()
     assert "# ours is registered by mine.py\n" in text
     assert "# stripes is registered by tests.train.test_own\n" in text

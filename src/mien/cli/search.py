@@ -14,7 +14,7 @@ from mien.cli.flags import with_flags, with_options
 from mien.cli.report import check_outputs
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
-from mien.shell import shell_words
+from mien.shell import program, shell_words
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
 from mien.train.search.options import SearchOptions
@@ -157,4 +157,4 @@ def _show(console: Console, result: SearchResult) -> None:
         console.print("no recipe was tried to the end", style="yellow")
         return
     written(console, result.recipe_path)
-    console.print(f"train it: mien train {shell_words(str(result.recipe_path))}", style="dim", soft_wrap=True)
+    console.print(f"train it: {program()} train {shell_words(str(result.recipe_path))}", style="dim", soft_wrap=True)

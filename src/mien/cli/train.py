@@ -15,7 +15,7 @@ from mien.cli.tables import new_table, print_table
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
-from mien.shell import shell_words
+from mien.shell import program, shell_words
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe, recipe_kind, recipe_sections, recipe_text
@@ -181,7 +181,7 @@ def _told_how_to_go_on(out: Path) -> Iterator[None]:
         yield
     except Interrupted as stopped:
         say(str(stopped))
-        say(f"continue with: mien train --resume --out {shell_words(str(out))}")
+        say(f"continue with: {program()} train --resume --out {shell_words(str(out))}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -334,4 +334,5 @@ def _next_commands(recipe: ExpressionRecipe, result: RunResult, measured: Path |
     training = "" if other_dataset is None else f" --training {shell_words(str(data.dataset))}"
     best = shell_words(str(result.best_path))
     whole = best if measured is None else shell_words(str(measured))
-    return f"measure it: mien evaluate {whole} {faces}", f"use it:     mien export {best} {faces}{training}"
+    mien = program()
+    return f"measure it: {mien} evaluate {whole} {faces}", f"use it:     {mien} export {best} {faces}{training}"
