@@ -86,6 +86,21 @@ def test_all_seeds_learn_from_the_same_faces(tmp_path):
     assert first["checksum"] == second["checksum"]
     assert not same_weights(result.runs[0].best_path, result.runs[1].best_path)
     assert "data_seed: 0" in (tmp_path / "g" / "seed-1" / "recipe.yaml").read_text()
+    others = write_dataset(tmp_path / "others.parquet", smooth_faces(48, side_px=24), splits=("train",) * 48)
+    for name, place in (("moved", shutil.copy(data, tmp_path / "moved.parquet")), ("others", others)):
+        changes = {"seed": 2, "data_seed": 0, "dataset": place}
+        train_model(change_recipe(recipe, changes), shutil.copytree(tmp_path / "g", tmp_path / name) / "third")
+    assert list(find_runs(tmp_path / "moved")) == [0, 1, 2]
+    with pytest.raises(ModelError, match=r"seed-0 and third learned from different data \(data.dataset is .*others"):
+        find_runs(tmp_path / "others")
+    train_seeds(change_recipe(recipe, {"dataset": others}), tmp_path / "g", 3, resume=True)
+    with pytest.raises(ModelError, match=r"seed-0 and seed-2 learned from different data"):
+        find_runs(tmp_path / "g")
+    shutil.copy(others, data)
+    shutil.rmtree(tmp_path / "g" / "seed-2")
+    train_seeds(recipe, tmp_path / "g", 3, resume=True)
+    with pytest.raises(ModelError, match=r"different data \(by the checksums"):
+        find_runs(tmp_path / "g")
 
 
 def test_runs_are_found_if_only_their_seeds_differ(tmp_path):

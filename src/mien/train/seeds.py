@@ -25,6 +25,8 @@ __all__ = ["SeedsProgress", "SeedsResult", "find_runs", "holds_seeds", "read_see
 SEEDS = "seeds.json"
 """In the folder of several seeds: the recipe, the seeds, and at the end the result."""
 _SEED = "run.seed"
+_PLACES = ("data.dataset", "data.validation_data")
+_ONLY_SEEDS = "several runs are measured together if only their seeds differ"
 
 SeedsProgress = Callable[[int, Report], None]
 """Told the seed, and how far its run is."""
@@ -160,7 +162,7 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
     ------
     ModelError
         If the folder holds something else: fewer than two runs or than `train_seeds` was to train, one that is not
-        complete, two with one seed, or runs that differ in more than the seed.
+        complete, two with one seed, or runs that differ in more than the seed, or learned from other data.
     """
     if RunFolder(folder).best.is_file():
         raise ModelError(f"{folder}: is the folder of one run; give its checkpoint, {RunFolder(folder).best}")
@@ -184,12 +186,21 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
             before, after = differences[different]
             raise ModelError(
                 f"{folder}: holds runs of different recipes: {different} is {before!r} in {runs[0].path.name} and "
-                f"{after!r} in {run.path.name}; several runs are measured together if only their seeds differ"
+                f"{after!r} in {run.path.name}; {_ONLY_SEEDS}"
             )
         if run.finished_result() is None:
             raise ModelError(
                 f"{run.path}: this run is not complete; {_go_on(folder if holds_seeds(folder) else run.path)}"
             )
+        if _checksum(run) != _checksum(runs[0]):
+            moved = [f"{name} is {old!r} and {new!r}" for name, (old, new) in differences.items() if name in _PLACES]
+            # Without a seed of their own the faces that are held out are chosen by that of each run.
+            if moved or own.get("data", {}).get("data_seed") is not None:
+                where = moved[0] if moved else "by the checksums in their run.json"
+                raise ModelError(
+                    f"{folder}: {runs[0].path.name} and {run.path.name} learned from different data ({where}); "
+                    f"{_ONLY_SEEDS}"
+                )
         if not run.best.is_file():
             raise ModelError(f"{run.best}: no such file, although its run is complete; train it again")
         seed = own.get("run", {}).get("seed")
@@ -197,6 +208,10 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
             raise ModelError(f"{folder}: {found[seed].path.name} and {run.path.name} have the same seed, {seed}")
         found[seed] = run
     return dict(sorted(found.items()))
+
+
+def _checksum(run: RunFolder) -> Any:
+    return run.read_record().get("data", {}).get("checksum")
 
 
 def _read(folder: Path) -> dict[str, Any]:
