@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-from mien.cli.terminal import progress_bar, say
+from mien.cli.terminal import open_console, progress_bar, say
 
 
 class Terminal(io.StringIO):
@@ -22,6 +22,16 @@ def test_what_is_said_during_a_progress_bar_has_a_line_of_its_own(monkeypatch):
     before, said, _ = screen.getvalue().partition("mien: one photo could not be read\n")
     assert said
     assert before.endswith("\r\x1b[2K")  # the bar is wiped away first
+
+
+def test_a_bar_leaves_no_empty_line_where_it_cannot_be_wiped_away(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    for terminal, drawn in (("dumb", False), ("xterm", True)):
+        monkeypatch.setenv("TERM", terminal)
+        with progress_bar(open_console(), "reading", False) as show:
+            show(1, 2)
+        assert bool(screen.getvalue()) == drawn
 
 
 def test_codes_in_the_name_of_a_file_do_not_reach_the_terminal(capsys):

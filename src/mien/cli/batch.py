@@ -96,8 +96,8 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
 
     def __init__(self, console: Console, shown: bool) -> None:
         self._console = console
-        self._shown = shown and console.is_terminal
-        self._told = shown and not console.is_terminal
+        self._shown = shown and console.is_interactive
+        self._told = shown and not console.is_interactive
         self._told_s = time.monotonic()
         self._first_s: float | None = None
         self._images = 0

@@ -201,6 +201,6 @@ def _bar_console(console: Console | None) -> Console | None:
     What goes through a pipe may come out on the same terminal, as from jq or less, and the bar would be in its way.
     """
     if console is not None and console.is_terminal:
-        return console
+        return console if console.is_interactive else None
     to_file = sys.stderr.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     return open_console(stderr=True) if to_file else None

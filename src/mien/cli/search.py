@@ -93,7 +93,7 @@ def _bar(console: Console, json: bool) -> Iterator[Callable[[SearchReport], None
         TextColumn("{task.description}"),
         console=console,
         transient=True,
-        disable=json or not console.is_terminal,
+        disable=json or not console.is_interactive,
         redirect_stderr=sys.stderr.isatty(),
     )
     told = 0
@@ -106,7 +106,7 @@ def _bar(console: Console, json: bool) -> Iterator[Callable[[SearchReport], None
             best = "" if report.best is None else f"  best {report.best:.4f}"
             text = f"trial {report.trial}/{report.trials}  fold {report.fold}/{report.folds}{best}"
             bar.update(task, completed=parts / report.trials, description=text)
-            if not json and not console.is_terminal and report.trial != told:
+            if not json and not console.is_interactive and report.trial != told:
                 told = report.trial
                 print(f"trial {report.trial}/{report.trials}{best}  {_values(report.values)}", flush=True)  # noqa: T201
 

@@ -130,7 +130,7 @@ def warnings_shown(shown: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[..., None]]:
-    """A progress bar on a terminal; the function takes what is done, the total, and what is under way."""
+    """A progress bar, on a terminal that can wipe it away; the function takes what is done, the total, the part."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
@@ -140,7 +140,7 @@ def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=json or not console.is_terminal,
+        disable=json or not console.is_interactive,
         redirect_stderr=sys.stderr.isatty(),
     )
     with bar:

@@ -197,7 +197,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         self._update: Any = None
 
     def __enter__(self) -> _Bar:
-        if self._console.is_terminal and not self._quiet:
+        if self._console.is_interactive and not self._quiet:
             self._open()
         return self
 
