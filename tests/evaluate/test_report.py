@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.classify.calibration import softmax
+from mien.classify import OnnxClassifier
+from mien.classify.calibration import expected_calibration_error, softmax
 from mien.data import Dataset
+from mien.data.faces import open_faces
 from mien.errors import UsageError
 from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.page import comparison_page, evaluation_page
-from mien.evaluate.predict import Outputs
+from mien.evaluate.predict import Outputs, predict
 from mien.evaluate.report import probabilities_of
 from mien.evaluate.scheme import EvaluationTask
 from mien.labels import EXPRESSIONS, FER7, SCHEMES
@@ -146,6 +148,11 @@ def test_ten_views_stand_beside_one_pass(dataset: Path) -> None:
         assert row["scores"] == alone["ten_views"]
         assert row["one_pass_accuracy"] == alone["one_pass"]["accuracy"]
         assert row["ferplus"] == alone["ferplus"]
+        # The calibration error is that of the answers that the other figures are of.
+        views = predict([OnnxClassifier(list_models()[row["name"]])], open_faces(dataset), views=True)[0].views
+        assert views is not None
+        error = expected_calibration_error(views["fer7"], open_faces(dataset).label)
+        assert row["ece"] == pytest.approx(error, abs=1e-5) != alone["calibration"]["ece_card"]
     page = comparison_page(comparison)
     assert page.count("one pass") == 1
     assert "more than half of" in page

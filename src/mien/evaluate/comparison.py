@@ -146,20 +146,21 @@ def _scores(
     kept = target >= 0
     truth = target[kept]
     every = [probabilities_of(output, head, task) for output, head in said]
-    answers = {"one_pass": np.stack([probabilities[kept].argmax(axis=1) for probabilities, _ in every])}
-    views = [probabilities[kept].argmax(axis=1) for _, probabilities in every if probabilities is not None]
-    if views:
-        answers["ten_views"] = np.stack(views)
-    by_run = answers["ten_views" if views else "one_pass"]
+    said_by = {"one_pass": [probabilities[kept] for probabilities, _ in every]}
+    if views := [probabilities[kept] for _, probabilities in every if probabilities is not None]:
+        said_by["ten_views"] = views
+    answers = {way: np.stack([probabilities.argmax(axis=1) for probabilities in own]) for way, own in said_by.items()}
+    eces = {way: [rounded(expected_calibration_error(each, truth)) for each in own] for way, own in said_by.items()}
+    read = "ten_views" if views else "one_pass"
+    by_run = answers[read]
     # Of a model without the axis of runs.
     own = by_run if one.seeds else by_run[0]
-    eces = [rounded(expected_calibration_error(probabilities[kept], truth)) for probabilities, _ in every]
     return {
         "scores": answer_scores(truth, own, task.scheme.labels),
         "one_pass_accuracy": rounded((answers["one_pass"] == truth).mean()),
         "leaks": leak_scores(labelled, {"accuracy": own == truth}),
-        "ece": rounded(np.mean(eces)),
-        "runs": run_rows(one, truth, answers, task.scheme.labels, eces),
+        "ece": rounded(np.mean(eces[read])),
+        "runs": run_rows(one, truth, answers, task.scheme.labels, eces["one_pass"]),
     }, by_run == truth
 
 
