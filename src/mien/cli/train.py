@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_flags
-from mien.cli.tables import new_table, print_table
+from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
 from mien.data.info import TRAIN
 from mien.errors import UsageError
@@ -208,7 +208,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
         """Show how far the run is; of several, the one in `folder`, with what to call it."""
         folder = folder or self._folder
         if folder is not None and folder != self._told and not self._quiet:
-            self._console.print(f"{name}{_about(folder)}", style="dim", soft_wrap=True)
+            print_line(self._console, f"{name}{_about(folder)}", "dim")
             self._told = folder
         if self._update is not None:
             self._update(report)
@@ -291,7 +291,7 @@ def _show(console: Console, result: RunResult, recipe: Recipe) -> None:
     early = ", without improvement since" if result.stopped_by == "early_stop" else ""
     took = f"{_time(result.seconds)} for {counted(result.steps, 'step')}"
     how = f" in epoch {result.best_epoch} of {result.epochs}{early}; {took}"
-    console.print(Text.assemble((f"{measure} {result.best:.4f}", "bold"), how), soft_wrap=True)
+    print_line(console, Text.assemble((f"{measure} {result.best:.4f}", "bold"), how))
     for path in (result.best_path, result.last_path, result.folder / "run.html"):
         written(console, path)
     if isinstance(recipe, ExpressionRecipe):
@@ -309,7 +309,7 @@ def _show_seeds(console: Console, result: SeedsResult, recipe: Recipe) -> None:
         table.add_row(str(seed), f"{run.best:.4f}", f"{run.best_epoch} of {run.epochs}", _time(run.seconds))
     print_table(console, table)
     text = f" ± {result.deviation:.4f}: mean and standard deviation over {len(result.runs)} seeds"
-    console.print(Text.assemble((f"{measure} {result.mean:.4f}", "bold"), text), soft_wrap=True)
+    print_line(console, Text.assemble((f"{measure} {result.mean:.4f}", "bold"), text))
     written(console, result.folder)
     if isinstance(recipe, ExpressionRecipe):
         best = max(result.runs.values(), key=lambda run: run.best)
