@@ -210,11 +210,18 @@ def _decode_heic(data: bytes, source: str, max_megapixels: float) -> Frame:
         # Reads the header; pixels are decoded when they are asked for.
         image: Any = HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
     except Exception as error:  # libheif's remarks come as errors of several kinds
-        raise InputError(source, f"the HEIC file is damaged or of a kind that cannot be decoded ({error})") from error
+        raise InputError(
+            source, f"the HEIC file is damaged or of a kind that cannot be decoded ({_one_line(error)})"
+        ) from error
     _check_size(image.size, source, max_megapixels)
     pictures = int(image.n_frames)
     note = f"HEIC of {pictures} pictures: read the main one" if pictures > 1 else None
     return dataclasses.replace(_from_pil(image, source), note=note)
+
+
+def _one_line(error: Exception) -> str:
+    """What an error says; libheif ends some of its remarks with a line break."""
+    return " ".join(str(error).split())
 
 
 def _check_size(size_wh: tuple[int, int], source: str, max_megapixels: float) -> None:
@@ -340,6 +347,6 @@ def _from_pil(image: Any, source: str = "<PIL image>") -> Frame:
     except InputError:
         raise
     except Exception as error:  # each of Pillow's plugins has errors of its own, and files are decoded here
-        raise InputError(source, f"cannot be decoded ({error})") from error
+        raise InputError(source, f"cannot be decoded ({_one_line(error)})") from error
     bgr = rgb[:, :, [2, 1, 0, 3]] if has_alpha else rgb[:, :, ::-1]
     return Frame(source, array_to_image(bgr, source), note=note)
