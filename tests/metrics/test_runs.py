@@ -113,6 +113,19 @@ def test_intervals_hold_the_truth_as_often_as_they_say(of_seed):
     assert false_alarms <= 0.07 * 300
 
 
+def test_the_interval_of_a_mean_over_classes_holds_the_truth_where_a_class_is_rare():
+    """Often all faces of it are right in all runs, which says less than that all faces ever will be."""
+    rng = np.random.default_rng(6)
+    truth, held = stats.norm.cdf(2.8 / math.hypot(1.5, 0.7)), 0
+    for _ in range(150):
+        labels = rng.choice(3, 1000, p=(0.6, 0.385, 0.015))
+        right = drawn(rng, 3, 1000, 0.0, rng.normal(0, 1.5, 1000), better=1.6)
+        answers = np.where(right, labels, (labels + rng.integers(1, 3, (3, 1000))) % 3)
+        low, high = answer_scores(labels, answers, ("a", "b", "c"))["balanced_accuracy_interval_95"]
+        held += low <= truth <= high
+    assert held >= 0.93 * 150
+
+
 def test_a_better_recipe_is_found_and_one_lucky_file_is_not_its_recipe():
     rng = np.random.default_rng(5)
     of_face = rng.normal(0, 1.5, 3000)

@@ -214,14 +214,16 @@ def _mean_intervals(confusion: IntArray) -> tuple[list[float], list[float]]:
     """Intervals of balanced accuracy and macro F1, by a bootstrap that is never certain.
 
     Drawing images again with replacement is drawing the cells of the confusion matrix from a multinomial distribution.
-    Where all answers are right all draws are equal, of six images as of six thousand. So two right and two wrong
-    answers more are drawn from, spread over the classes as the images are (as Agresti and Coull, 1998, do for one
-    share), and what these move the means by is taken back: the intervals lie around what was measured.
+    Where all answers are right all draws are equal, of six images as of six thousand; and so are those of a rare class,
+    whose few images count for as much as those of any other. So two right and two wrong answers more are drawn from, an
+    equal part of them in each class that has images (as Agresti and Coull, 1998, do for one share), and what these move
+    the means by is taken back: the intervals lie around what was measured.
     """
     images, others = int(confusion.sum()), max(len(confusion) - 1, 1)
-    support = confusion.sum(axis=1, keepdims=True)
-    # In whole numbers: each image counts `images * others` times.
-    cells = confusion * (images * others) + 2 * support * np.where(np.eye(len(confusion), dtype=bool), others, 1)
+    has_images = confusion.sum(axis=1, keepdims=True) > 0
+    # In whole numbers: each image counts so many times.
+    times = int(has_images.sum()) * others
+    cells = confusion * times + 2 * has_images * np.where(np.eye(len(confusion), dtype=bool), others, 1)
     rng = np.random.default_rng(SEED)
     parts = []
     for _ in range(RESAMPLES // _BLOCK):

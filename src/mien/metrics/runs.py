@@ -54,11 +54,14 @@ class RunScores:
         How much the score moves with the weight of each face; each row sums to 0.
     faces : float
         How many faces count: N for the accuracy; fewer for means over classes of which some are rare.
+    unseen : float
+        Variance over faces that these faces do not show: of a rare class whose few faces are all right.
     """
 
     values: Floats
     influence: Floats
     faces: float
+    unseen: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -118,7 +121,7 @@ def runs_interval(scores: RunScores) -> list[float]:
     """
     count, faces = scores.influence.shape
     between, shared = _variances(scores)
-    own, of_faces = between / count, max(shared, 0.0)
+    own, of_faces = between / count, max(shared, 0.0) + scores.unseen
     variance = own + of_faces
     quantile = student_quantile(_degrees(variance, (own, count - 1), (of_faces, faces - 1)))
     mean = scores.mean
@@ -287,7 +290,9 @@ def _named(name: str, scores: RunScores) -> dict[str, Any]:
 def _balanced_accuracies(truth: IntArray, answers: IntArray, recall: Floats, support: IntArray) -> RunScores:
     classes = np.flatnonzero(support)
     influence = ((answers == truth) - recall[:, truth]) / support[truth] / len(classes)
-    return RunScores(recall[:, classes].mean(axis=1), influence, _faces_of_means(support[classes]))
+    support = support[classes]
+    unseen = _unseen_variance(recall[:, classes].mean(axis=0), support)
+    return RunScores(recall[:, classes].mean(axis=1), influence, _faces_of_means(support), unseen)
 
 
 def _macro_f1s(truth: IntArray, answers: IntArray, f1: Floats, sums: IntArray, support: IntArray) -> RunScores:
@@ -303,6 +308,17 @@ def _macro_f1s(truth: IntArray, answers: IntArray, f1: Floats, sums: IntArray, s
 def _faces_of_means(support: IntArray) -> float:
     """How many faces would give a share the variance that a mean over classes has."""
     return float(len(support) ** 2 / (1.0 / support).sum())
+
+
+def _unseen_variance(recall: Floats, support: IntArray) -> float:
+    """What the variance of a mean recall grows by with two right and two wrong answers more, as many in each class.
+
+    The same are added for one model (`mien.metrics.classification`).
+    """
+    more = 2.0 / len(support)
+    smoothed = (recall * support + more) / (support + 2.0 * more)
+    grown = smoothed * (1.0 - smoothed) - recall * (1.0 - recall)
+    return float((np.maximum(grown, 0.0) / support).sum()) / len(support) ** 2
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
