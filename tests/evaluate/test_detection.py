@@ -15,7 +15,7 @@ from mien.evaluate.detection import evaluate_detector, is_detection
 from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame, in_low_light, tilt
 from mien.evaluate.detection_models import open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
-from mien.evaluate.detection_page import detection_page
+from mien.evaluate.detection_page import condition_rows, detection_page
 from mien.evaluate.detection_run import MeasuredPhotos
 from mien.evaluate.detection_scores import landmark_scores, mean_interval, overall_scores
 from mien.metrics.detection import Truth, bootstrap_weights, pool
@@ -68,6 +68,8 @@ def test_the_shipped_detector_on_a_known_face(tmp_path: Path, astronaut_bgr: np.
     assert values["data"]["faces"] == 2
     assert values["overall"]["iou_0.5"]["recall"] == 1.0
     assert values["overall"]["iou_0.5"]["recall_interval_95"] == [0.3424, 1.0], "two of two faces, after Wilson"
+    name, row = condition_rows(values)[0]
+    assert (name, row["iou_0.5"]["false_finds_a_photo"]) == ("as they are", 0.0), "what was found, not what may be"
     assert values["as_shipped"]["iou_0.5"] == {"recall": 1.0, "false_finds_a_photo": 0.0}
     assert values["landmarks"]["faces"] == 2
     assert values["landmarks"]["mean"] < 0.15

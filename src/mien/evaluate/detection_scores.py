@@ -56,6 +56,8 @@ def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any
         "recall": _number(recall),
         "recall_interval_95": interval,
         "threshold": round(float(threshold), 4),
+        # At that score; seldom exactly as many as there may be.
+        "false_finds_a_photo": scores_at(finds, float(threshold))["false_finds_a_photo"],
     }
 
 
