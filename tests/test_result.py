@@ -21,7 +21,8 @@ from tests.fakes import make_face, make_reading
         ({"box_xyxy": (0, 0, 1)}, "four"),
         ({"box_xyxy": (0, 0, math.nan, 1)}, "finite"),
         ({"box_xyxy": (5, 0, 1, 1)}, "left <= right"),
-        ({"landmarks_xy": ((1.0, 2.0),)}, "none or five"),
+        ({"landmarks_xy": ((1.0, 2.0),)}, "no point or five"),
+        ({"landmarks_xy": ((1.0, 2.0, 3.0),) * 5}, r"\(1.0, 2.0, 3.0\)\); expected no point or five of \(x, y\)"),
         ({"probabilities": {}}, "empty"),
         ({"probabilities": {"happy": 0.4, "sad": 0.4}}, "sum to 0.8"),
         ({"probabilities": {"happy": 1.2, "sad": -0.2}}, r"in \[0, 1\]"),
@@ -67,6 +68,8 @@ def test_a_dict_of_something_else_is_refused_by_what_it_lacks():
         Reading.from_dict({**make_reading().to_dict(), "faces": [{"box_xyxy": [0, 0, 1, 1]}]})
     with pytest.raises(ValueError, match="not iterable"):
         Reading.from_dict({**make_reading().to_dict(), "faces": None})
+    with pytest.raises(ValueError, match=r"five of \(x, y\)"):
+        Face.from_dict({**make_face().to_dict(), "landmarks_xy": [[1, 2, 3]] * 5})
 
 
 @given(st.sampled_from(FER7), st.floats(0.2, 1.0))

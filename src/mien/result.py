@@ -63,7 +63,7 @@ class Face:
         if self.box_xyxy[2] < self.box_xyxy[0] or self.box_xyxy[3] < self.box_xyxy[1]:
             raise ValueError(f"Face.box_xyxy is {self.box_xyxy}; expected left <= right and top <= bottom")
         if len(self.landmarks_xy) not in (0, 5) or any(len(point) != 2 for point in self.landmarks_xy):
-            raise ValueError(f"Face.landmarks_xy has {len(self.landmarks_xy)} points; expected none or five (x, y)")
+            raise ValueError(f"Face.landmarks_xy is {self.landmarks_xy}; expected no point or five of (x, y)")
         if not self.probabilities:
             raise ValueError("Face.probabilities is empty; expected one probability a label")
         shares = {"score": self.score, "coverage": self.coverage, "not_face": self.not_face, "unknown": self.unknown}
@@ -118,7 +118,7 @@ class Face:
                 raise TypeError("it is of an image without a face")
             return cls(
                 box_xyxy=tuple(values["box_xyxy"]),
-                landmarks_xy=tuple((x, y) for x, y in values["landmarks_xy"]),
+                landmarks_xy=tuple(map(tuple, values["landmarks_xy"])),
                 probabilities=dict(values["probabilities"]),
                 **{name: values[name] for name in ("score", "coverage", "not_face", "unknown", "track_id")},
             )
