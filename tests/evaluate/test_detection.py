@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mien.data.photos import write_photos
 from mien.detect import Detections
@@ -18,6 +19,7 @@ from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import condition_rows, detection_page
 from mien.evaluate.detection_run import MeasuredPhotos
 from mien.evaluate.detection_scores import landmark_scores, mean_interval, overall_scores
+from mien.metrics.classification import share_interval
 from mien.metrics.detection import Truth, bootstrap_weights, pool
 from mien.train.detector.network import FaceDetectorNetwork, save_detector
 from tests.metrics.test_detection import POINTS, boxes, truth
@@ -137,15 +139,33 @@ def test_no_face_gives_no_interval() -> None:
 
 def test_several_faces_of_one_photo_tell_no_more_of_landmarks_than_one() -> None:
     errors = np.random.default_rng(0).random(40)
-    alone = mean_interval(errors, np.arange(40), 40)
-    assert alone[0] < errors.mean() < alone[1]
-    crowds = mean_interval(np.repeat(errors, 10), np.repeat(np.arange(40), 10), 40)
-    assert crowds == alone
-    # Photos without a face change little; some samples have more faces than others.
-    low, high = mean_interval(errors, np.arange(40), 80)
-    assert low == pytest.approx(alone[0], abs=0.03)
-    assert high == pytest.approx(alone[1], abs=0.03)
-    assert mean_interval(np.array([0.5]), np.array([1]), 3) == [0.5, 0.5]
+    alone = mean_interval(errors, np.arange(40))
+    assert alone is not None
+    # Of one face a photo it is Student's interval.
+    half = stats.t.ppf(0.975, 39) * errors.std(ddof=1) / 40**0.5
+    assert alone == pytest.approx([errors.mean() - half, errors.mean() + half], abs=1e-4)
+    assert mean_interval(np.repeat(errors, 10), np.repeat(np.arange(40), 10)) == alone
+    assert mean_interval(np.array([0.5, 0.6]), np.array([1, 1])) is None, "other photos may be anything"
+
+
+def test_the_interval_of_landmark_errors_holds_the_truth_in_few_photos() -> None:
+    """Of four photos with one to five faces each; samples of so few, with repetition, differ too little."""
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(400):
+        photo = np.repeat(np.arange(4), rng.integers(1, 6, 4))
+        errors = 0.1 + rng.normal(0, 0.02, 4)[photo] + rng.normal(0, 0.02, len(photo))
+        low, high = mean_interval(errors, photo) or (1, 0)
+        held += low <= 0.1 <= high
+    assert held >= 0.9 * 400
+
+
+def test_faces_of_one_photo_are_not_found_for_certain() -> None:
+    """All samples of one photo are that photo: two of three faces had an interval of 66.7 to 66.7 %."""
+    faces = truth((0, 0, 40, 40), (100, 0, 140, 40), (200, 0, 240, 40))
+    found = Detections(faces.box_xyxy[:2], np.float32([0.9, 0.8]), np.zeros((2, 5, 2), np.float32))
+    finds = pool([found], [faces], iou_threshold=0.5, min_face_px=20)
+    scores = overall_scores(finds, bootstrap_weights(1, 50))
+    assert scores["recall_interval_95"] == pytest.approx(share_interval(np.array([True, True, False])), abs=1e-4)
 
 
 def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

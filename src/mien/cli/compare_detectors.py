@@ -111,10 +111,10 @@ def _show_pairs(console: Console, pairs: list[dict[str, Any]]) -> None:
 
 
 def _difference(found: dict[str, Any], times: int, places: int) -> tuple[str, str]:
-    if found["interval_95"] is None:
+    if found["difference"] is None:
         return "-", ""
-    low, high = (times * end for end in found["interval_95"])
-    return f"{times * found['difference']:+.{places}f}", f"{low:+.{places}f} to {high:+.{places}f}"
+    ends = " to ".join(f"{times * end:+.{places}f}" for end in found["interval_95"] or ())
+    return f"{times * found['difference']:+.{places}f}", ends
 
 
 def three(value: float | None) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mien import __version__
 from mien.errors import UsageError
@@ -19,6 +20,7 @@ from mien.evaluate.detection_run import MeasuredPhotos, Scored, score_detectors
 from mien.evaluate.detection_scores import IOUS, SAMPLES, mean_interval
 from mien.evaluate.models import distinct_names
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, Finds, bootstrap_weights, recall_at_false_finds
+from mien.metrics.paired import difference_interval
 from mien.progress import Progress
 
 __all__ = ["DetectorComparison", "compare_detectors"]
@@ -53,8 +55,8 @@ def compare_detectors(
     """Measure face detectors side by side on the same photos, with paired intervals.
 
     They take turns on each photo. Recall is taken at one false find in ten photos, by each detector's own score. The
-    intervals of differences come from samples of the photos (bootstrap), the same for both; landmark errors are those
-    of the faces that both found.
+    intervals of differences come from samples of the photos (bootstrap), the same for both, and are as wide at least as
+    over the faces (`mien.metrics.paired.difference_interval`); landmark errors are those of the faces that both found.
 
     Parameters
     ----------
@@ -98,10 +100,18 @@ def _named(detectors: Sequence[MeasuredDetector], models: Sequence[str | Path]) 
     return [one._replace(facts={**one.facts, "name": name}) for one, name in zip(detectors, names, strict=True)]
 
 
+class _Recalls(NamedTuple):
+    """At few false finds: of all photos, of each sample of them, and which of the faces that count are found."""
+
+    of_all: float
+    sampled: Doubles
+    found: npt.NDArray[np.bool_]
+
+
 def _pairs(scored: Sequence[Scored], photos: int) -> list[dict[str, Any]]:
     """Each pair's differences, the second taken from the first."""
     weights = bootstrap_weights(photos, SAMPLES)
-    recalls = [{iou: _recalls(one, iou, weights) for iou in IOUS} for one in scored]
+    recalls = [{iou: _recalls(one.pooled[iou], weights) for iou in IOUS} for one in scored]
     errors = [_landmark_errors(one) for one in scored]
     return [
         {
@@ -114,12 +124,12 @@ def _pairs(scored: Sequence[Scored], photos: int) -> list[dict[str, Any]]:
     ]
 
 
-def _recalls(scored: Scored, iou: float, weights: Doubles) -> Doubles:
-    """Recall at few false finds: of all photos, then of each sample of them."""
-    finds = scored.pooled[iou]
-    own, _ = recall_at_false_finds(finds)
+def _recalls(finds: Finds, weights: Doubles) -> _Recalls:
+    (of_all,), (threshold,) = recall_at_false_finds(finds)
     sampled, _ = recall_at_false_finds(finds, weights=weights)
-    return np.concatenate((own, sampled))
+    found = np.zeros(len(finds.counts), np.bool_)
+    found[finds.face[(finds.hit == 1) & (finds.score >= threshold)]] = True
+    return _Recalls(float(of_all), sampled, found[finds.counts])
 
 
 def _landmark_errors(scored: Scored) -> Doubles:
@@ -131,14 +141,19 @@ def _landmark_errors(scored: Scored) -> Doubles:
     return np.where(finds.counts, errors, np.nan)
 
 
-def _recall_difference(first: Doubles, second: Doubles) -> dict[str, Any]:
-    difference = first - second
-    if np.isnan(difference[0]):
+def _recall_difference(first: _Recalls, second: _Recalls) -> dict[str, Any]:
+    """With an interval over samples of the photos, which reaches at least as far as that over the faces.
+
+    Where the two differ by as much in each photo, as in a single one, samples of the photos do not differ.
+    """
+    if not len(first.found):
         return {"difference": None, "interval_95": None}
-    low, high = np.nanquantile(difference[1:], (0.025, 0.975))
+    low, high = np.nanquantile(first.sampled - second.sampled, (0.025, 0.975))
+    only_first, only_second = int((first.found & ~second.found).sum()), int((second.found & ~first.found).sum())
+    least, most = difference_interval(only_first, only_second, len(first.found))
     return {
-        "difference": round(float(difference[0]), 4),
-        "interval_95": [round(float(low), 4), round(float(high), 4)],
+        "difference": round(first.of_all - second.of_all, 4),
+        "interval_95": [round(min(float(low), least), 4), round(max(float(high), most), 4)],
     }
 
 
@@ -150,5 +165,5 @@ def _error_difference(first: Doubles, second: Doubles, finds: Finds) -> dict[str
     return {
         "faces": len(difference),
         "difference": round(float(difference.mean()), 4),
-        "interval_95": mean_interval(difference, finds.face_photo[both], finds.photos),
+        "interval_95": mean_interval(difference, finds.face_photo[both]),
     }

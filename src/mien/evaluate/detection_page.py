@@ -52,9 +52,10 @@ def detector_comparison_page(comparison: DetectorComparison) -> str:
 
 def verdict(pair: dict[str, Any], difference: dict[str, Any], smaller: bool = False) -> str:
     """What the interval of a difference says, in words; `smaller` where the smaller one is better."""
-    if difference["interval_95"] is None:
+    if difference["difference"] is None:
         return "nothing to compare"
-    low, high = difference["interval_95"]
+    # Without an interval (all faces of one photo) nothing is shown.
+    low, high = difference["interval_95"] or (0.0, 0.0)
     if low <= 0 <= high:
         return "no difference shown"
     return f"{pair['first'] if (low > 0) != smaller else pair['second']} is better"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from mien.metrics.detection import (
     SIZES_PX,
     Finds,
     average_precision,
-    bootstrap_weights,
     recall_at_false_finds,
     share_found,
 )
+from mien.metrics.runs import student_quantile
 
 __all__ = [
     "IOUS",
@@ -39,17 +40,17 @@ SAMPLES = 400
 def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Average precision, and recall at few false finds with its interval over samples of the photos (`weights`).
 
-    Where all faces are found, or none, the interval is that of `share_interval` over the faces.
+    The interval reaches at least as far as that of `share_interval` over the faces: where as many are found in each
+    photo, as in a single one, or in those of which all are found, samples of the photos do not differ.
     """
     (recall,), (threshold,) = recall_at_false_finds(finds)
     sampled, _ = recall_at_false_finds(finds, weights=weights)
     faces = int(finds.counts.sum())
     interval: list[float | None] = [None, None]
     if faces:
-        interval = [_number(value) for value in np.nanquantile(sampled, (0.025, 0.975))]
-    if faces and recall in (0.0, 1.0):
-        # The bootstrap has no width here, for three faces as for three thousand.
-        interval = [round(bound, 4) for bound in share_interval(np.full(faces, bool(recall)))]
+        least, most = share_interval(np.arange(faces) < round(recall * faces))
+        low, high = np.nanquantile(sampled, (0.025, 0.975))
+        interval = [_number(min(low, least)), _number(max(high, most))]
     ap = average_precision(finds)
     return {
         "ap": None if ap is None else round(ap, 4),
@@ -124,15 +125,15 @@ def landmark_scores(
     return {
         "faces": len(errors),
         "mean": round(float(errors.mean()), 4),
-        "mean_interval_95": mean_interval(errors, finds.photo[own], finds.photos),
+        "mean_interval_95": mean_interval(errors, finds.photo[own]),
         "median": round(float(np.median(errors)), 4),
     }
 
 
-def mean_interval(values: np.ndarray[Any, Any], photo: np.ndarray[Any, Any], photos: int) -> list[float]:
-    """The 95 % interval of a mean over faces, by samples of the photos (bootstrap).
+def mean_interval(values: np.ndarray[Any, Any], photo: np.ndarray[Any, Any]) -> list[float] | None:
+    """The 95 % interval of a mean over faces, of which those of one photo are alike: the photos are the sample.
 
-    Faces of one photo are alike: as many faces of other photos would tell more.
+    Student's, for the ratio of two sums over the photos (Cochran, 1977): of what adds up, and of the faces.
 
     Parameters
     ----------
@@ -140,14 +141,21 @@ def mean_interval(values: np.ndarray[Any, Any], photo: np.ndarray[Any, Any], pho
         At least one.
     photo : int array of shape (F,)
         The photo of each.
-    photos : int
-        How many there are, those without a face too.
+
+    Returns
+    -------
+    list of two float, or None
+        None of a single photo: how much others would differ is not known.
     """
-    weights = bootstrap_weights(photos, SAMPLES)
-    totals = weights @ np.bincount(photo, values, photos)
-    faces = weights @ np.bincount(photo, minlength=photos)
-    means = totals[faces > 0] / faces[faces > 0]
-    return [round(float(bound), 4) for bound in np.quantile(means, (0.025, 0.975))]
+    _, of = np.unique(photo, return_inverse=True)
+    faces = np.bincount(of)
+    photos = len(faces)
+    if photos == 1:
+        return None
+    mean = float(values.mean())
+    spread = float(((np.bincount(of, values) - mean * faces) ** 2).sum()) * photos / (photos - 1)
+    half = student_quantile(photos - 1) * math.sqrt(spread) / len(values)
+    return [round(mean - half, 4), round(mean + half, 4)]
 
 
 def _number(value: float) -> float | None:
