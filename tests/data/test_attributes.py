@@ -127,6 +127,16 @@ def test_groups_are_in_the_order_in_which_people_read_them():
     assert split_groups(np.array([""])) == {}
 
 
+@pytest.mark.parametrize(
+    ("start", "step", "first"), [(1_700_000_000, 1, "1700000000 to 1700000003"), (0.1, 1e-7, "0.1 to 0.1000003")]
+)
+def test_numbers_that_are_alike_make_groups_of_their_own(start, step, first):
+    """Times of photos were all "1.7e+09 to 1.7e+09": one group was left, of a fifth of the faces."""
+    groups = split_groups(np.array([f"{start + step * number:.10g}" for number in range(20)]))
+    assert [rows.sum() for rows in groups.values()] == [4] * 5
+    assert next(iter(groups)) == first
+
+
 @given(st.lists(st.integers(0, 99) | st.none(), min_size=1, max_size=200))
 def test_every_known_row_is_in_one_group(ages):
     values = np.array(["" if age is None else str(age) for age in ages])

@@ -40,7 +40,11 @@ def split_groups(values: npt.NDArray[np.str_]) -> dict[str, npt.NDArray[np.bool_
     # A row without a value is beyond the last start, and in no group.
     place = np.where(np.isnan(number), -1, np.searchsorted(starts, number, side="right") - 1)
     inside = [place == index for index in range(len(starts))]
-    return {f"{number[rows].min():g} to {number[rows].max():g}": rows for rows in inside}
+    ends = [(number[rows].min(), number[rows].max()) for rows in inside]
+    # As few digits as tell the ends apart: of "1.7e+09 to 1.7e+09" there would be five.
+    every = np.unique(ends)
+    digits = next(count for count in range(6, 18) if len({f"{end:.{count}g}" for end in every}) == len(every))
+    return {f"{low:.{digits}g} to {high:.{digits}g}": rows for (low, high), rows in zip(ends, inside, strict=True)}
 
 
 def _number(text: str) -> float:
