@@ -131,10 +131,12 @@ def _help(command: Any) -> str:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt, but after the import that is under way.
 
-    Python's own code of imports may drop it, and a library written in C makes an ImportError of it.
+    Python's own code of imports may drop it, and a library written in C makes an ImportError of it. That of torch takes
+    seconds: a second interruption does not wait.
     """
     del number
-    while frame is not None and frame.f_code is not main.__code__:
+    again = signal.setitimer(signal.ITIMER_REAL, 0.0)[0] > 0.0
+    while not again and frame is not None and frame.f_code is not main.__code__:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
             return
@@ -158,6 +160,6 @@ def main() -> None:
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     with _ending():
         app = _make_app([asked] if asked in COMMANDS else COMMANDS)
-    # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
-    # matches. A batch has one source, and a pattern of its own.
-    app(windows_expand_args=asked != "batch")
+        # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
+        # matches. A batch has one source, and a pattern of its own.
+        app(windows_expand_args=asked != "batch")
