@@ -192,6 +192,14 @@ def test_a_column_of_numbers_is_one_whatever_is_in_it():
     assert together["time_s"].mean() == 0.5
 
 
+def test_a_name_that_is_no_utf8_costs_no_table():
+    """Where pyarrow is installed, pandas keeps texts in it, and it takes no others."""
+    readings = [Reading(name, (120, 100), [make_face()]) for name in ("caf\udce9.jpg", "Zoë.jpg")]
+    table = to_pandas(readings)
+    assert table["source"].tolist() == [r"caf\udce9.jpg", "Zoë.jpg"]
+    table["source"].str.encode("utf-8")
+
+
 def test_to_supervision_keeps_boxes_and_names():
     pytest.importorskip("supervision")
     detections = make_reading(make_face(), make_face("sad", track_id=None)).to_supervision()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtraError
+from mien.files import utf8_text
 from mien.labels import PROBABILITY_PREFIX
 
 if TYPE_CHECKING:
@@ -289,7 +290,8 @@ def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = Fa
     """A table of the faces of one reading or several, with one row per face.
 
     The columns are those of `Reading.to_rows`: text, or numbers, with NaN where there is none. Those of whole numbers
-    are int64 where all rows have one: `turned_deg`, `face`, and of videos `frame` and `track_id`.
+    are int64 where all rows have one: `turned_deg`, `face`, and of videos `frame` and `track_id`. Bytes of a file name
+    that are no UTF-8 are escapes in `source`, as in a CSV file.
 
     Parameters
     ----------
@@ -311,7 +313,7 @@ def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = Fa
     rows: list[dict[str, Any]] = []
     labels: tuple[str, ...] = ()
     for reading in [readings] if isinstance(readings, Reading) else readings:
-        rows += reading.to_rows(include_empty=include_empty)
+        rows += [{**row, "source": utf8_text(row["source"])} for row in reading.to_rows(include_empty=include_empty)]
         labels = labels or reading.labels or tuple(reading.faces[0].probabilities if reading.faces else ())
     table = pandas.DataFrame(rows)
     table = table.reindex(columns=list(dict.fromkeys([*columns(labels), *table.columns])))

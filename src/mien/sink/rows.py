@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mien.errors import MissingExtraError, OutputError, UsageError
-from mien.files import json_text, move_into_place
+from mien.files import json_text, move_into_place, utf8_text
 from mien.labels import LabelScheme
 from mien.result import WHOLE_COLUMNS, Reading, columns
 from mien.shell import is_closed_pipe
@@ -261,7 +261,7 @@ class ParquetSink:
         """Write the reading's faces."""
         self._journal.write(reading)
         for row in reading.to_rows(include_empty=self._include_empty):
-            self._rows.append({**row, "source": row["source"].encode("utf-8", _NOT_UTF8).decode()})
+            self._rows.append({**row, "source": utf8_text(row["source"])})
         if len(self._rows) >= _PARQUET_ROWS:
             self._write_rows()
 
