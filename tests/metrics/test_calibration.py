@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from mien.classify.calibration import expected_calibration_error, fit_temperature, softmax
 from mien.classify.class_scaling import calibrated
+from mien.evaluate.charts import reliability_chart
 from mien.labels import FER7, SCHEMES
 from mien.metrics.calibration import (
     calibrate_head,
     calibration_scores,
     fit_scheme_temperature,
+    mean_calibration,
     reliability_bins,
     scheme_calibration,
 )
@@ -138,3 +140,16 @@ def test_a_report_judges_the_scales_and_biases_of_the_card() -> None:
     assert after["nll_card"] < before["nll_best"] - 0.01
     assert after["temperature_best"] == pytest.approx(fitted.temperature, rel=0.05)
     assert after["nll_without"] == before["nll_without"] == before["nll_card"]
+
+
+def test_the_bins_of_several_runs_hold_all_faces() -> None:
+    """Means were whole numbers, and all together a face or two more or fewer than there are."""
+    labels = noisy(100)[1]
+    runs = [
+        scheme_calibration(noisy(100, seed)[0], labels, SCHEMES["fer7"], Head("x", FER7), np.full(100, 48.0))
+        for seed in range(3)
+    ]
+    bins = mean_calibration(runs)["reliability"]
+    assert any(part["images"] % 1 for part in bins)
+    assert sum(part["images"] for part in bins) == pytest.approx(100, abs=1e-3)
+    assert "faces: 100, in a bin" in reliability_chart(bins)

@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from mien.metrics.classification import share_interval
+from mien.metrics.classification import wilson_interval
 from mien.sink.palette import color_rgb
 
 if TYPE_CHECKING:
@@ -125,13 +122,13 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> Markup:
             continue
         low, width = x_at(part["low"]), side * (part["high"] - part["low"]) - 2
         accuracy, confidence = part["accuracy"], part["confidence"]
-        title = f"{part['images']:,} faces: confidence {confidence:.1%}, right {accuracy:.1%}"
+        title = f"{part['images']:,.0f} faces: confidence {confidence:.1%}, right {accuracy:.1%}"
         # A bin of a few faces says little: it is drawn pale.
         strength = 0.25 + 0.65 * min(1.0, part["images"] / 50)
         drawing.rect(low + 1, y_at(accuracy), width, side * accuracy, title, f"fill-opacity: {strength:.2f}", "bar")
         upper, lower = max(accuracy, confidence), min(accuracy, confidence)
         drawing.rect(low + 1, y_at(upper), width, side * (upper - lower), title, f"opacity: {strength:.2f}", "gap")
-        middle, (least, most_of) = low + 1 + width / 2, share_interval(_right(part))
+        middle, (least, most_of) = low + 1 + width / 2, wilson_interval(part["accuracy"], part["images"])
         drawing.line(middle, y_at(least), middle, y_at(most_of), "whisker")
         tall = (counts_px - 16) * part["images"] / most
         drawing.rect(low + 1, bottom + counts_px + 6 - tall, width, tall, title, kind="count")
@@ -140,13 +137,8 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> Markup:
     drawing.turned(12, top + side / 2, "right answers")
     faces = sum(part["images"] for part in bins)
     drawing.text(left + side / 2, bottom + counts_px + 42, "confidence", kind="soft")
-    drawing.text(left, bottom + 16, f"faces: {faces:,}, in a bin {most:,} at most", anchor="start", kind="small")
-    return drawing.svg(left + side + 20, bottom + counts_px + 50, f"right answers over confidence, {faces:,} faces")
-
-
-def _right(part: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-    """Of each face of a bin, whether it was read right."""
-    return np.asarray(np.arange(part["images"]) < round(part["accuracy"] * part["images"]))
+    drawing.text(left, bottom + 16, f"faces: {faces:,.0f}, in a bin {most:,.0f} at most", anchor="start", kind="small")
+    return drawing.svg(left + side + 20, bottom + counts_px + 50, f"right answers over confidence, {faces:,.0f} faces")
 
 
 def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: int, what: str = "accuracy") -> Markup:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.metrics.classification import share_interval
+from mien.metrics.classification import wilson_interval
 from mien.metrics.detection import (
     SIZES_PX,
     Finds,
@@ -40,7 +40,7 @@ SAMPLES = 400
 def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Average precision, and recall at few false finds with its interval over samples of the photos (`weights`).
 
-    The interval reaches at least as far as that of `share_interval` over the faces: where as many are found in each
+    The interval reaches at least as far as that of `wilson_interval` over the faces: where as many are found in each
     photo, as in a single one, or in those of which all are found, samples of the photos do not differ.
     """
     (recall,), (threshold,) = recall_at_false_finds(finds)
@@ -48,7 +48,7 @@ def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any
     faces = int(finds.counts.sum())
     interval: list[float | None] = [None, None]
     if faces:
-        least, most = share_interval(np.arange(faces) < round(recall * faces))
+        least, most = wilson_interval(recall, faces)
         low, high = np.nanquantile(sampled, (0.025, 0.975))
         interval = [_number(min(low, least)), _number(max(high, most))]
     ap = average_precision(finds)

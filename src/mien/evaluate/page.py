@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
 from mien.evaluate.leaks import LEAK_PARTS
 from mien.evaluate.report import Evaluation
-from mien.metrics.classification import share_interval
+from mien.metrics.classification import wilson_interval
 from mien.page import picture_uri, render
 from mien.sink.palette import color_rgb
 
@@ -93,8 +91,7 @@ def _by_seed(values: dict[str, Any]) -> Markup | None:
         return None
     images, scores = values["data"]["images"], values["one_pass"]
     rows = [
-        (f"seed {run['seed']}", run["accuracy"], share_interval(np.arange(images) < round(run["accuracy"] * images)))
-        for run in values["runs"]
+        (f"seed {run['seed']}", run["accuracy"], wilson_interval(run["accuracy"], images)) for run in values["runs"]
     ]
     return interval_chart([*rows, ("mean", scores["accuracy"], scores["accuracy_interval_95"])], images)
 

@@ -242,5 +242,5 @@ def mean_calibration(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name: rounded(np.average([part[name] or 0.0 for part in parts], weights=counts)) if any(counts) else None
             for name in ("confidence", "accuracy")
         }
-        bins.append({**parts[0], **mean, "images": round(sum(counts) / len(counts))})
+        bins.append({**parts[0], **mean, "images": rounded(np.mean(counts))})
     return {**scores, "reliability": bins}

@@ -17,6 +17,7 @@ __all__ = [
     "detailed_scores",
     "rounded",
     "share_interval",
+    "wilson_interval",
 ]
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -90,6 +91,11 @@ def class_scores(confusion: IntArray) -> ClassScores:
 
 
 def share_interval(right: BoolArray) -> list[float]:
+    """`wilson_interval` of the share of right answers; `right` is of shape (N,), N above 0."""
+    return wilson_interval(float(right.mean()), len(right))
+
+
+def wilson_interval(share: float, count: float) -> list[float]:
     """95 % interval of a share, after Wilson (1927).
 
     With some hundred images it is what the bootstrap gives; with few images, or where nearly all are right, it still
@@ -97,15 +103,16 @@ def share_interval(right: BoolArray) -> list[float]:
 
     Parameters
     ----------
-    right : bool array of shape (N,)
-        N above 0.
+    share : float
+        In [0, 1].
+    count : float
+        Of how many images, above 0; not a whole number where it is a mean over several runs.
 
     Returns
     -------
     list of two float
         Lower and upper bound, in [0, 1].
     """
-    count, share = len(right), float(right.mean())
     spread = QUANTILE_975**2 / count
     middle = share + spread / 2
     half = QUANTILE_975 * (share * (1 - share) / count + spread / (4 * count)) ** 0.5

@@ -8,10 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mien.files import write_atomically
-from mien.metrics.classification import share_interval
+from mien.metrics.classification import wilson_interval
 from mien.train.folder import RunFolder
 from mien.train.options import Recipe
 from mien.train.recipe import recipe_text
@@ -85,7 +83,7 @@ def _interval(record: Mapping[str, Any]) -> list[float] | None:
     faces = validation.get("faces") if isinstance(validation, Mapping) else None
     if not faces or record["result"]["metric"] != "validation_accuracy":
         return None
-    return share_interval(np.arange(faces) < round(record["result"]["best"] * faces))
+    return wilson_interval(record["result"]["best"], faces)
 
 
 def _svg(panels: Mapping[str, str]) -> str:
