@@ -298,7 +298,7 @@ def test_what_is_no_video_is_said(tmp_path, clip):
                 packet.stream = stream
                 target.mux(packet)
     for path, reason in [
-        (text, "is not a video (text: it starts with b'this is a letter'"),
+        (text, "is not a video (text: it starts with 'this is a letter'"),
         (empty, "0 bytes"),
         (cut, "index (moov) is missing"),
         (blank, "holds no video"),

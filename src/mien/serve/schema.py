@@ -142,7 +142,7 @@ class ErrorAnswer(_Strict):
             "example": {
                 "error": {
                     "code": "unreadable_image",
-                    "message": "notes.txt: is not an image (text: it starts with b'hello'); expected JPEG, PNG, ...",
+                    "message": "notes.txt: is not an image (text: it starts with 'hello'); expected JPEG, PNG, ...",
                 }
             }
         },

@@ -16,7 +16,7 @@ import cv2
 
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
-from mien.source.container import read_container
+from mien.source.container import beginning, read_container
 from mien.source.name import (
     A_PIPE,
     camera_number,
@@ -166,8 +166,7 @@ def _no_video(name: str) -> str:
         )
     with Path(name).open("rb") as file:
         start = file.read(16)
-    looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
-    return f"is not a video ({looks}: it starts with {start!r}); expected a file that FFmpeg reads, such as MP4 or MKV"
+    return f"is not a video ({beginning(start)}); expected a file that FFmpeg reads, such as MP4 or MKV"
 
 
 def _no_camera(number: int) -> str:

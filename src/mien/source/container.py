@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.source.mp4 import picture_track
 
-__all__ = ["Container", "container_kind", "read_container"]
+__all__ = ["Container", "beginning", "container_kind", "read_container"]
 
 _PHOTO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 _SIGNATURES = {
@@ -69,6 +69,13 @@ def read_container(path: str) -> Container:
     if kind == "AVI":
         return Container(kind, int.from_bytes(data[4:8], "little") + 8 > length)
     return Container(kind, kind.startswith("Matroska") and _segment_end(data) > length)
+
+
+def beginning(start: bytes) -> str:
+    """What a file of no known kind begins with, in words: text without the marks of Python's bytes."""
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        return f"text: it starts with {start.decode('ascii')!r}"
+    return f"unknown data: it starts with {start!r}"
 
 
 def container_kind(data: bytes) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mien.errors import InputError, UsageError
 from mien.opencv import quiet_opencv
-from mien.source.container import container_kind
+from mien.source.container import beginning, container_kind
 from mien.source.frame import Frame
 from mien.source.header import ImageHeader, read_header
 from mien.source.name import A_PIPE, camera_hint, is_pipe, why_unreadable
@@ -277,11 +277,7 @@ def _undecodable(header: ImageHeader, data: bytes) -> str:
             f"is a video ({video}), not an image; 'mien recognize' reads videos, in Python Recognizer.stream: give it "
             "the path, by itself and not in a list"
         )
-    start = data[:16]
-    looks = "text" if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start) else "unknown data"
-    return (
-        f"is not an image ({looks}: it starts with {start!r}); expected JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
-    )
+    return f"is not an image ({beginning(data[:16])}); expected JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 
 
 def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8]:
