@@ -452,6 +452,10 @@ def test_probabilities_that_do_not_fit_are_refused(dataset, tmp_path):
         read_probabilities(tmp_path / "p.csv", 1, ("happy", "sad"))
     with pytest.raises(UsageError, match="expected probabilities in"):
         read_probabilities(tmp_path / "p.txt", 1, ("happy", "sad"))
+    # As of two models that were evaluated on the same faces in place of their own folds.
+    (tmp_path / "p.csv").write_text("index,happy,sad\n0,1,0\n2,1,0\n2,0,1\n")
+    with pytest.raises(InputError, match="names row 2 more than once"):
+        read_probabilities(tmp_path / "p.csv", 3, ("happy", "sad"))
 
 
 def test_classes_that_the_model_does_not_know_are_audited_for_all_else(tmp_path):

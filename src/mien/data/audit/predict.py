@@ -191,6 +191,13 @@ def _placed(path: Path, rows: int, classes: int, index: list[int] | None, values
         return values
     if len(index) and not 0 <= min(index) <= max(index) < rows:
         raise InputError(str(path), f"index from {min(index)} to {max(index)}; expected 0 to {rows - 1}")
+    named, times = np.unique(index, return_counts=True)
+    if (times > 1).any():
+        raise InputError(
+            str(path),
+            f"names row {named[times > 1][0]} more than once; expected it once, by the model that has not seen it: of "
+            "the models of folds, 'mien evaluate --split train' gives the rows that each held out",
+        )
     placed = np.full((rows, classes), np.nan)
     placed[index] = values
     return placed
