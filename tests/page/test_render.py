@@ -14,7 +14,7 @@ BASE = (ROOT / "src" / "mien" / "page" / "templates" / "base.html.j2").read_text
     ("text", "shown"),
     [
         ("-0.13", "\N{MINUS SIGN}0.13"),
-        ("-0.7 ± 4.4", "\N{MINUS SIGN}0.7 ± 4.4"),
+        ("-0.7 (-5.1 to +0.0)", "\N{MINUS SIGN}0.7 (\N{MINUS SIGN}5.1 to 0.0)"),
         ("-10.0 to +0.05", "\N{MINUS SIGN}10.0 to +0.05"),
         ("-0.0", "0.0"),
         ("+0.00", "0.00"),

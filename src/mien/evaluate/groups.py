@@ -2,9 +2,10 @@
 
 Groups differ in what they show: where children smile more than their grandparents, they are read better, since smiles
 are. So a group is held against all other groups **at the same labels**: within each class the share of right answers
-of the group less that of the others, averaged over the classes with the weights of Mantel and Haenszel (1959); its
-interval after Sato (1989), its p value of the Cochran-Mantel-Haenszel test. The same is done for each wrong answer: who
-is taken for angry, though labelled otherwise?
+of the group less that of the others, averaged over the classes with weights n1 n0 / (n1 + n0) (Cochran, 1954; called
+the difference of Mantel and Haenszel since Greenland and Robins, 1985); its interval after Sato (1989), its p value of
+the Cochran-Mantel-Haenszel test. The same is done for each wrong answer: who is taken for angry, though labelled
+otherwise?
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.float64]
 
+_ROOM = 5.0
+"""The hits inside a group that may be more, and fewer, than expected, from which their sum is about normal."""
+
 
 class StratifiedDifference(NamedTuple):
     """How much more often something happens in one group than in the others, at the same labels.
@@ -48,10 +52,12 @@ class StratifiedDifference(NamedTuple):
 def stratified_difference(happened: BoolArray, inside: BoolArray, stratum: IntArray) -> StratifiedDifference | None:
     """Compare a group with the others within strata.
 
-    The difference of Mantel and Haenszel (1959) with the variance of Sato (Biometrics 45, 1989), which holds for many
-    thin strata and for few thick ones. The interval's width is that after it happened once more, and once more not, on
-    either side (as Agresti and Caffo, 2000, do for two shares): where it always happened it still has one. The p value
-    is that of the Cochran-Mantel-Haenszel test, without correction for continuity.
+    The difference of Mantel and Haenszel with the variance of Sato (Biometrics 45, 1989), which holds for many thin
+    strata and for few thick ones. The interval is that after it happened once more, and once more not, on either side
+    (as Agresti and Caffo, 2000, do for two shares): where it always happened it still has a width, and with few rows it
+    is not centred on the difference. The p value is that of the Cochran-Mantel-Haenszel test, without correction for
+    continuity; where that is too rough, since it hardly ever happens to the group (or hardly ever does not), it is that
+    of the exact test, by Mantel's and Fleiss's rule (1980).
 
     Parameters
     ----------
@@ -78,16 +84,40 @@ def stratified_difference(happened: BoolArray, inside: BoolArray, stratum: IntAr
         return None
     n1, n0 = own[shared], others[shared]
     a, b = count(inside & happened)[shared], count(~inside & happened)[shared]
+    difference = _difference(a, n1, b, n0)
+    low, high = _interval(_with_one_more(a, n1), _with_one_more(b, n0))
+    return StratifiedDifference(
+        difference,
+        (max(min(low, difference), -1.0), min(max(high, difference), 1.0)),
+        _chance(a, n1, n0, a + b),
+    )
+
+
+def _difference(a: Counts, n1: Counts, b: Counts, n0: Counts) -> float:
+    """Of how often it happened in how many rows of each stratum, inside less outside."""
     total = n1 + n0
-    weight = float((n1 * n0 / total).sum())
-    difference = float(((a * n0 - b * n1) / total).sum()) / weight
-    half = _half_width(_with_one_more(a, n1), _with_one_more(b, n0))
-    hits = a + b
-    spread = float((n1 * n0 * hits * (total - hits) / (total**2 * np.maximum(total - 1, 1))).sum())
-    chance = 1.0
-    if spread > 0:
-        chance = math.erfc(abs(float((a - n1 * hits / total).sum())) / math.sqrt(2 * spread))
-    return StratifiedDifference(difference, (max(difference - half, -1.0), min(difference + half, 1.0)), chance)
+    return float(((a * n0 - b * n1) / total).sum() / (n1 * n0 / total).sum())
+
+
+def _chance(a: Counts, n1: Counts, n0: Counts, hits: Counts) -> float:
+    """The two-sided p value: how likely so uneven a share of the hits is if the group is like the others."""
+    total = n1 + n0
+    expected = n1 * hits / total
+    least, most = np.maximum(hits - n0, 0.0), np.minimum(n1, hits)
+    if min((expected - least).sum(), (most - expected).sum()) >= _ROOM:
+        spread = float((n1 * n0 * hits * (total - hits) / (total**2 * (total - 1))).sum())
+        return math.erfc(abs(float((a - expected).sum())) / math.sqrt(2 * spread))
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, int(total.max()) + 1)))])
+    chances = np.ones(1)
+    for own, others, hit, low, high in np.stack([n1, n0, hits, least, most], axis=1).astype(np.int64).tolist():
+        inside = np.arange(low, high + 1)
+        parts = (inside, own - inside, hit - inside, others - hit + inside)
+        logs = -np.sum([log_factorial[part] for part in parts], axis=0)
+        here = np.exp(logs - logs.max())
+        chances = np.convolve(chances, here / here.sum())
+    observed = chances[round(float((a - least).sum()))]
+    # Others that are as likely differ from it by rounding.
+    return min(float(chances[chances <= observed * (1 + 1e-7)].sum()), 1.0)
 
 
 def _with_one_more(happened: Counts, rows: Counts) -> tuple[Counts, Counts]:
@@ -96,15 +126,16 @@ def _with_one_more(happened: Counts, rows: Counts) -> tuple[Counts, Counts]:
     return happened + share, rows + 2 * share
 
 
-def _half_width(own: tuple[Counts, Counts], others: tuple[Counts, Counts]) -> float:
-    """Half of Sato's interval, from how often it happened in how many rows of each stratum on both sides."""
+def _interval(own: tuple[Counts, Counts], others: tuple[Counts, Counts]) -> tuple[float, float]:
+    """Sato's interval, from how often it happened in how many rows of each stratum on both sides."""
     (a, n1), (b, n0) = own, others
     total = n1 + n0
-    weight = float((n1 * n0 / total).sum())
-    difference = float(((a * n0 - b * n1) / total).sum()) / weight
+    difference = _difference(a, n1, b, n0)
     p = (n1**2 * b - n0**2 * a + n1 * n0 * (n0 - n1) / 2) / total**2
     q = (a * (n0 - b) + b * (n1 - a)) / (2 * total)
-    return QUANTILE_975 * math.sqrt(max(difference * float(p.sum()) + float(q.sum()), 0.0)) / weight
+    variance = max(difference * float(p.sum()) + float(q.sum()), 0.0)
+    half = QUANTILE_975 * math.sqrt(variance) / float((n1 * n0 / total).sum())
+    return difference - half, difference + half
 
 
 def group_scores(

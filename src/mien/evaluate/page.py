@@ -121,11 +121,11 @@ def most_mistaken(confusion: Sequence[Sequence[int]], names: Sequence[str], most
 
 
 def apart(found: dict[str, Any] | None) -> str:
-    """A group's difference from the other groups in points, and how far its 95 % interval reaches to each side."""
+    """A group's difference from the other groups in points, and its 95 % interval."""
     if found is None:
         return ""
     low, high = found["interval_95"]
-    return f"{100 * found['difference']:+.1f} ± {50 * (high - low):.1f}"
+    return f"{100 * found['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def most_taken_for(group: dict[str, Any]) -> str:
