@@ -46,6 +46,9 @@ def test_evaluate(run: Callable[..., Done], photos: Path, tmp_path: Path) -> Non
     assert "as shipped" in done.out
     assert json.loads((tmp_path / "r.json").read_text())["kind"] == "detector"
     assert "missed" in (tmp_path / "r.html").read_text().lower()
+    # A checkpoint has no card, and so no score with which it is shipped.
+    done = run("evaluate", WEIGHTS, "--data", photos, "--no-conditions")
+    assert (done.code, "as shipped" in done.out) == (0, False)
     done = run("evaluate", "mien", "--data", photos, "--no-conditions", "--json", "--split", "train")
     assert json.loads(done.out)["data"]["photos"] == 4
     # What would be ignored is refused.

@@ -26,7 +26,7 @@ def show_detectors(console: Console, values: dict[str, Any]) -> None:
     _show_by(console, models, _size_cells(models), "size")
     if models[0]["conditions"]:
         console.print()
-        _show_by(console, models, _condition_cells(models), "photos")
+        _show_by(console, models, _condition_cells(models), "condition")
     console.print()
     _show_pairs(console, values["pairs"])
     in_torch = any(one["as_shipped"] is None for one in models)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.cli.report import percent
 from mien.cli.tables import new_table, print_line, print_table
+from mien.cli.terminal import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,14 +29,13 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
     print_line(console, Text.assemble((model["name"], "bold"), about))
     print_line(
         console,
-        f"neutral: {data['neutral_faces']:,} smaller faces, {data['ignored_places']:,} places to ignore\n",
+        f"not counted: {counted(data['neutral_faces'], 'smaller face')}, "
+        f"{counted(data['ignored_places'], 'place')} neither face nor background\n",
         "dim",
     )
-    print_line(
-        console,
-        f"recall at {values['false_finds_a_photo']:g} false detections a photo; as shipped: with the score on its card",
-    )
     shipped = ("as shipped", "false/photo") if values["as_shipped"] else ()
+    legend = "; as shipped: with the score on its card" if shipped else ""
+    print_line(console, f"recall at {values['false_finds_a_photo']:g} false detections a photo{legend}")
     table = new_table("overlap", "recall", "95 % interval", "AP", "score", *shipped)
     for name, one in values["overall"].items():
         own = values["as_shipped"][name] if values["as_shipped"] else None
@@ -63,7 +63,7 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             )
     print_table(console, table)
     console.print()
-    table = new_table("photos", "", "faces", "recall", "false/photo", "AP", "landmarks")
+    table = new_table("condition", "photos", "faces", "recall", "false/photo", "AP", "landmarks")
     for name, row in condition_rows(values):
         one = row["iou_0.5"]
         table.add_row(
