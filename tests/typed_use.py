@@ -1,11 +1,13 @@
-"""A program as users write it, for type checkers: `tests/test_typing.py` has it checked, and nothing runs it."""
+"""A program as users write it, for type checkers: mypy checks it with the rest, and nothing runs it."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
@@ -15,6 +17,7 @@ import mien
 from mien.classify import Classifier
 from mien.detect import Detections, Detector
 from mien.source import Frame, ImageLike
+from mien.track import Persons
 from mien.video import VideoReadings
 from mien.zoo import ModelCard
 
@@ -77,6 +80,13 @@ def streams(recognizer: mien.Recognizer, paths: Iterator[Path], frames: Iterator
     assert_type(recognizer.stream(frames, frame_rate=30, smooth_s=0), VideoReadings)
     recognizer.stream("clip.mp4", smoothing=0)  # type: ignore[call-overload]
     recognizer.stream(paths, fps=5)  # type: ignore[call-overload]
+
+
+def own_loop(recognizer: mien.Recognizer, capture: cv2.VideoCapture) -> None:
+    persons = Persons(max_gap_s=1.0, smooth_s=0.2)
+    there, image = capture.read()
+    if there:
+        assert_type(persons.update(recognizer.recognize(image), image, time.monotonic()), mien.Reading)
 
 
 def faces(reading: mien.Reading) -> None:

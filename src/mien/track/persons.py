@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mien.result import Face, Reading
@@ -29,7 +29,7 @@ class Persons:
         self._tracker = Tracker(max_gap_s)
         self._steady = Steady(smooth_s)
 
-    def update(self, reading: Reading, image: npt.NDArray[np.uint8], time_s: float) -> Reading:
+    def update(self, reading: Reading, image: npt.NDArray[Any], time_s: float) -> Reading:
         """The reading with `Face.track_id` set and steady probabilities.
 
         Parameters
