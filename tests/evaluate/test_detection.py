@@ -12,12 +12,12 @@ from scipy import stats
 from mien.data.photos import write_photos
 from mien.detect import Detections
 from mien.errors import InputError, MissingExtraError, ModelError, UsageError
-from mien.evaluate.detection import evaluate_detector, is_detection
+from mien.evaluate.detection import _failures, evaluate_detector, is_detection
 from mien.evaluate.detection_conditions import CONDITIONS, FRAME_PX, fill_frame, in_low_light, tilt
 from mien.evaluate.detection_models import open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import condition_rows, detection_page
-from mien.evaluate.detection_run import MeasuredPhotos
+from mien.evaluate.detection_run import MeasuredPhotos, Photo
 from mien.evaluate.detection_scores import landmark_scores, mean_interval, overall_scores
 from mien.metrics.classification import share_interval
 from mien.metrics.detection import Truth, bootstrap_weights, pool
@@ -166,6 +166,21 @@ def test_faces_of_one_photo_are_not_found_for_certain() -> None:
     finds = pool([found], [faces], iou_threshold=0.5, min_face_px=20)
     scores = overall_scores(finds, bootstrap_weights(1, 50))
     assert scores["recall_interval_95"] == pytest.approx(share_interval(np.array([True, True, False])), abs=1e-4)
+
+
+def test_each_false_detection_has_a_picture_of_its_own() -> None:
+    """Those of equal score in one photo were all shown by the first, which may be a face that was found."""
+    image = np.zeros((60, 300, 3), np.uint8)
+    image[:, 100:160], image[:, 200:260] = 120, 240
+    photo = Photo("one", "", image, truth((0, 0, 60, 60)))
+    found = Detections(
+        boxes((0, 0, 60, 60), (100, 0, 160, 60), (200, 0, 260, 60)),
+        np.float32([0.9] * 3),
+        np.zeros((3, 5, 2), np.float32),
+    )
+    finds = pool([found], [photo.truth], iou_threshold=0.5, min_face_px=20)
+    shown = [one.picture[48, 48, 0] for one in _failures([photo], [found], finds, 0.5)]
+    assert shown == [120, 240]
 
 
 def test_options_narrow_what_is_measured(tmp_path: Path, astronaut_bgr: np.ndarray) -> None:

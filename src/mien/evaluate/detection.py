@@ -112,9 +112,8 @@ def _failures(photos: Sequence[Photo], found: Sequence[Detections], finds: Finds
     failures = []
     for row in np.flatnonzero((finds.hit == 0) & (finds.score >= threshold))[:_MOST_FAILURES]:
         number = int(finds.photo[row])
-        own = found[number]
-        place = int(np.flatnonzero(own.score == finds.score[row])[0])
-        failures.append(_failure("false find", photos[number], own.box_xyxy[place], float(finds.score[row])))
+        box = found[number].box_xyxy[finds.place[row]]
+        failures.append(_failure("false find", photos[number], box, float(finds.score[row])))
     taken = np.zeros(len(finds.size_px), bool)
     taken[finds.face[(finds.face >= 0) & (finds.score >= threshold)]] = True
     missed = np.flatnonzero(finds.counts & ~taken)

@@ -90,6 +90,8 @@ class Finds:
         1 a face, 0 a false find, -1 neutral.
     photo : int64 (D,)
         From which photo.
+    place : int64 (D,)
+        Which of its photo's finds.
     face : int64 (D,)
         Index of the face in the list of all faces of all photos; -1 for none.
     landmark_error : float32 (D,)
@@ -107,6 +109,7 @@ class Finds:
     score: FloatArray
     hit: npt.NDArray[np.int8]
     photo: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]
     face: npt.NDArray[np.int64]
     landmark_error: FloatArray
     size_px: FloatArray
@@ -187,17 +190,19 @@ def pool(found: Sequence[Detections], truth: Sequence[Truth], *, iou_threshold: 
         counts = size >= min_face_px
         hit, face = match(own, faces, iou_threshold, counts)
         error = landmark_errors(own.landmarks_xy, faces, face)
-        parts.append((own.score, hit, np.full(len(own), number), np.where(face >= 0, face + first, -1), error))
+        rows = (np.full(len(own), number), np.arange(len(own)), np.where(face >= 0, face + first, -1))
+        parts.append((own.score, hit, *rows, error))
         sizes.append(size)
         counted.append(counts)
         owners.append(np.full(len(size), number))
         first += len(size)
     if not parts:
         raise ValueError("there is no photo to measure on")
-    score, hit, photo, face, error = (np.concatenate(column) for column in zip(*parts, strict=True))
+    score, hit, photo, place, face, error = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(-score, kind="stable")
+    photo, place, face = (column[order].astype(np.int64) for column in (photo, place, face))
     return Finds(
-        score[order], hit[order], photo[order].astype(np.int64), face[order].astype(np.int64), error[order],
+        score[order], hit[order], photo, place, face, error[order],
         np.concatenate(sizes), np.concatenate(owners).astype(np.int64), np.concatenate(counted), len(found),
     )  # fmt: skip
 
