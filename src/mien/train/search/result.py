@@ -96,7 +96,7 @@ class SearchResult:
     recipe_path : Path or None
         The best recipe, ready for `mien train`.
     importances : dict of str to float
-        How much of the scores' spread each field explains, summing to 1 (fANOVA, or PED-ANOVA for few trials); empty
+        How much of the scores' spread each field explains, summing to 1 (fANOVA; Hutter et al., 2014); empty
         where too few trials are complete.
     space : dict
         What was varied.
