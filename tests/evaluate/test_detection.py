@@ -85,6 +85,7 @@ def test_the_shipped_detector_on_a_known_face(tmp_path: Path, astronaut_bgr: np.
     page = detection_page(found)
     assert "astronaut" in page
     assert "100.0 %" in page
+    assert "average precision of all that scores 0.1 and more" in page
 
 
 def test_photos_are_changed_one_at_a_time(

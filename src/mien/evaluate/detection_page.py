@@ -11,6 +11,7 @@ from typing import Any
 from mien.evaluate.charts import interval_chart
 from mien.evaluate.detection import DetectionEvaluation
 from mien.evaluate.detection_comparison import DetectorComparison
+from mien.evaluate.detection_models import LOWEST_SCORE
 from mien.page import picture_uri, render
 
 __all__ = ["condition_rows", "detection_page", "detector_comparison_page", "size_name", "verdict"]
@@ -25,6 +26,7 @@ def detection_page(evaluation: DetectionEvaluation) -> str:
         "detection.html.j2",
         folder=_TEMPLATES,
         title=f"{values['model']['name']} on {values['data']['source']}",
+        lowest_score=LOWEST_SCORE,
         sizes=[(size_name(row), row) for row in values["sizes"] if row["faces"]],
         conditions=condition_rows(values),
         failures=[(one, picture_uri(one.picture)) for one in evaluation.failures],
@@ -46,6 +48,7 @@ def detector_comparison_page(comparison: DetectorComparison) -> str:
         intervals=interval_chart(measured, values["data"]["faces"], "recall") if measured else "",
         sizes=[(size_name(row), number) for number, row in enumerate(models[0]["sizes"]) if row["faces"]],
         verdict=verdict,
+        lowest_score=LOWEST_SCORE,
         **{key: values[key] for key in ("data", "models", "pairs", "false_finds_a_photo", "threads")},
     )
 
