@@ -136,7 +136,7 @@ function show(item, canvas) {
     about.append(card.root);
   });
   const more = reading.faces.length - MOST_CARDS;
-  if (more > 0) about.append(hint(`${more} more in the picture and in the table.`));
+  if (more > 0) about.append(hint(`${more} more in the picture, and in the CSV and JSON files.`));
   if (reading.note) about.append(hint(reading.note));
 }
 
