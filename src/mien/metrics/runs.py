@@ -291,7 +291,7 @@ def _balanced_accuracies(truth: IntArray, answers: IntArray, recall: Floats, sup
     classes = np.flatnonzero(support)
     influence = ((answers == truth) - recall[:, truth]) / support[truth] / len(classes)
     support = support[classes]
-    unseen = _unseen_variance(recall[:, classes].mean(axis=0), support)
+    unseen = _unseen_variance(recall[:, classes].mean(axis=0), support.astype(np.float64))
     return RunScores(recall[:, classes].mean(axis=1), influence, _faces_of_means(support), unseen)
 
 
@@ -302,7 +302,9 @@ def _macro_f1s(truth: IntArray, answers: IntArray, f1: Floats, sums: IntArray, s
     for c in classes:
         own, given = (truth == c).astype(np.float64), (answers == c).astype(np.float64)
         influence += (2.0 * own * given - f1[:, c, None] * (own + given)) / sums[:, c, None]
-    return RunScores(f1[:, classes].mean(axis=1), influence / len(classes), _faces_of_means(support[classes]))
+    # F1 divides by half of these sums.
+    unseen = _unseen_variance(f1[:, classes].mean(axis=0), sums[:, classes].mean(axis=0) / 2.0)
+    return RunScores(f1[:, classes].mean(axis=1), influence / len(classes), _faces_of_means(support[classes]), unseen)
 
 
 def _faces_of_means(support: IntArray) -> float:
@@ -310,15 +312,20 @@ def _faces_of_means(support: IntArray) -> float:
     return float(len(support) ** 2 / (1.0 / support).sum())
 
 
-def _unseen_variance(recall: Floats, support: IntArray) -> float:
-    """What the variance of a mean recall grows by with two right and two wrong answers more, as many in each class.
+def _unseen_variance(shares: Floats, faces: Floats) -> float:
+    """What the variance of a mean over classes grows by with two right and two wrong answers more, as many in each.
 
     The same are added for one model (`mien.metrics.classification`).
+
+    Parameters
+    ----------
+    shares, faces : float64 arrays of shape (C,)
+        The score of each class, and of how many faces it is a share.
     """
-    more = 2.0 / len(support)
-    smoothed = (recall * support + more) / (support + 2.0 * more)
-    grown = smoothed * (1.0 - smoothed) - recall * (1.0 - recall)
-    return float((np.maximum(grown, 0.0) / support).sum()) / len(support) ** 2
+    more = 2.0 / len(faces)
+    smoothed = (shares * faces + more) / (faces + 2.0 * more)
+    grown = smoothed * (1.0 - smoothed) - shares * (1.0 - shares)
+    return float((np.maximum(grown, 0.0) / faces).sum()) / len(faces) ** 2
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
