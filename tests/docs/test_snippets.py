@@ -126,8 +126,12 @@ def test_the_programs_of_howto_run(here, monkeypatch):
 
 
 def anchors_of(page):
-    """The addresses of a page's headlines, as GitHub makes them."""
-    lines = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL).splitlines()
+    return anchors_in(page.read_text(encoding="utf-8"))
+
+
+def anchors_in(text):
+    """The addresses of headlines, as GitHub makes them."""
+    lines = re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines()
     headlines = [line.lstrip("#").strip().lower() for line in lines if re.match("#+ ", line)]
     return {re.sub(r"[^\w\- ]", "", headline).replace(" ", "-") for headline in headlines}
 
@@ -141,6 +145,16 @@ def test_links_between_pages_lead_somewhere():
             linked = page.parent / name if name else page
             assert linked.exists(), f"{page.name} links to {target}"
             assert not anchor or anchor in anchors_of(linked), f"{page.name} links to {target}"
+
+
+def test_lists_of_contents_are_complete():
+    """A page that begins with a list of its sections names all of them."""
+    for page in PAGES[1:]:
+        top, *sections = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        listed = set(re.findall(r"\]\(#([^)]+)\)", top))
+        heads = "\n".join("## " + section.partition("\n")[0] for section in sections)
+        if len(listed) > 1 and page.name != "howto.md":  # its list is one of answers
+            assert anchors_in(heads) <= listed, page.name
 
 
 def test_every_flag_that_a_page_names_exists():
