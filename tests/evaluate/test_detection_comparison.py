@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.cli.compare_detectors import show_detectors
+from mien.cli.terminal import open_console
 from mien.data.photos import write_photos
 from mien.detect import Detections
 from mien.detect.base import ImageArray
@@ -102,6 +104,14 @@ def test_photo_by_photo_shows_more_than_two_intervals(monkeypatch: pytest.Monkey
     first, second = (one["overall"]["iou_0.5"]["recall_interval_95"] for one in values["models"])
     assert first[0] < second[1]
     assert values["pairs"][0]["iou_0.5"]["interval_95"][0] > 0
+
+
+def test_intervals_of_several_pairs_are_not_for_all_together(
+    monkeypatch: pytest.MonkeyPatch, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three = {name: Knowing(every, 0.0) for name, every in (("a", 4), ("b", 3), ("c", 2))}
+    show_detectors(open_console(), compare_knowing(monkeypatch, photos, **three))
+    assert "each interval is for its pair alone" in " ".join(capsys.readouterr().out.split())
 
 
 def test_nothing_to_compare_is_said(monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:

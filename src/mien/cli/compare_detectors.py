@@ -29,12 +29,13 @@ def show_detectors(console: Console, values: dict[str, Any]) -> None:
         _show_by(console, models, _condition_cells(models), "condition")
     console.print()
     _show_pairs(console, values["pairs"])
+    alone = "each interval is for its pair alone; " if len(values["pairs"]) > 1 else ""
     in_torch = any(one["as_shipped"] is None for one in models)
     slower = "; checkpoints run in torch, at all that scores 0.1: export them to compare times" if in_torch else ""
     print_line(
         console,
         f"recall at {values['false_finds_a_photo']:g} false detections a photo; as shipped: with the score on its "
-        "card; landmarks: error in eye distances; "
+        f"card; landmarks: error in eye distances; {alone}"
         f"ms: a photo without decoding, {values['threads']} thread{'s' if values['threads'] > 1 else ''}, median, in "
         f"turns{slower}; measured in {values['seconds']:.0f} s",
         "dim",
