@@ -160,6 +160,7 @@ def count(score: Score, shots: list[Shot], readings: list[mien.Reading], rate: f
     for name, track in trackers(rate).items():
         last: dict[int, int] = {}
         owner: dict[int, int] = {}
+        seen: set[int] = set()
         changes = shared = faces = 0
         cpu_s = 0.0
         for number, ((frame, truth), reading) in enumerate(zip(shots, readings, strict=True)):
@@ -172,6 +173,7 @@ def count(score: Score, shots: list[Shot], readings: list[mien.Reading], rate: f
                 if not len(overlap) or overlap.max() < SAME_FACE_IOU:
                     continue
                 faces += 1
+                seen.add(person)
                 track_id = ids[int(overlap.argmax())]
                 if track_id is None:
                     continue
@@ -183,7 +185,7 @@ def count(score: Score, shots: list[Shot], readings: list[mien.Reading], rate: f
         score.cpu_s[name] = score.cpu_s.get(name, 0.0) + cpu_s
     score.frames += len(shots)
     score.faces += faces
-    score.persons += len(last)
+    score.persons += len(seen)
 
 
 def main() -> None:
