@@ -21,6 +21,7 @@ from mien.cluster.summary import summarize
 from mien.cluster.worker import PartReader
 from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.labels import LabelScheme, find_scheme
+from mien.options import option_facts
 from mien.recognizer_options import RecognizerOptions
 
 
@@ -137,6 +138,17 @@ def test_every_option_of_a_recognizer_goes_to_the_workers():
     assert set(given) == {item.name for item in dataclasses.fields(RecognizerOptions)} - {"threads"}
     assert (given["min_score"], given["views"]) == (0.4, 2)
     assert json.loads(json.dumps(given)) == given
+
+
+def test_no_option_of_a_batch_is_ignored():
+    """Those that a video can be told came here by themselves: pictures that were to be turned were not."""
+    offered = {item.name for item in dataclasses.fields(BatchOptions) if option_facts(item) is not None}
+    of_the_work = {"address", "workers", "gpus_per_worker", "timeout_s", "retries"}
+    assert offered - of_the_work - {"fps"} == BatchOptions().job().keys()
+    assert BatchOptions(fps=4.0).job()["every_s"] == 0.25
+    for name, value in (("threads", 2), ("start_s", 1.0), ("end_s", 5.0), ("give_up_s", 1.0)):
+        with pytest.raises(UsageError, match=f"a batch has no option '{name}'"):
+            BatchOptions(**{name: value})
 
 
 def test_a_label_scheme_goes_to_other_machines_by_its_name():

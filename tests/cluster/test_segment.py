@@ -125,6 +125,13 @@ def test_fewer_frames_where_asked_for(clip, tmp_path):
     assert plan_destination(str(clip), str(tmp_path / "out"), BatchOptions(segment_s=2.0, fps=2.0)).manifest.parts == 3
 
 
+def test_pictures_are_turned_where_asked_for(clip, astronaut_bgr, tmp_path):
+    hung = write_clip(tmp_path / "hung.mp4", [cv2.rotate(astronaut_bgr, cv2.ROTATE_90_COUNTERCLOCKWISE)] * 20, rate=10)
+    read_all(hung, tmp_path / "out", segment_s=1.0, rotate_deg=90)
+    inputs = pandas.read_parquet(tmp_path / "out" / "inputs")
+    assert inputs["faces"].tolist() == [10, 10]
+
+
 @pytest.mark.parametrize("every_s", [0.3, 0.7, 1.25, 3.0])
 def test_the_same_frames_as_of_the_whole_where_some_are_left_out(clip, every_s):
     recognizer = Recognizer(threads=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.labels import LabelScheme, find_scheme
-from mien.options import option
+from mien.options import option, option_facts
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions
 
@@ -75,13 +75,21 @@ class BatchOptions(RecognizerOptions, VideoOptions):
         minimum=0,
         maximum=100,
     )
-    # Not for the command line: a worker is one core, and batches read no live streams.
+    # No options here: a worker is one core, and batches read whole videos and no live streams.
     threads: int | None = 1
+    start_s: float = 0.0
+    end_s: float | None = None
     give_up_s: float = 30.0
 
     def __post_init__(self) -> None:
         RecognizerOptions.__post_init__(self)
         VideoOptions.__post_init__(self)
+        for item in fields(self):
+            if option_facts(item) is None and getattr(self, item.name) != item.default:
+                raise UsageError(
+                    f"a batch has no option '{item.name}': each worker is one core, and reads videos from their "
+                    "beginning to their end"
+                )
         for name in ("model", "detector"):
             if not isinstance(getattr(self, name), (str, os.PathLike)):
                 raise UsageError(f"{name} is an object; expected a name or a path, which other machines can open too")
@@ -100,7 +108,8 @@ class BatchOptions(RecognizerOptions, VideoOptions):
 
     def video_options(self) -> dict[str, Any]:
         """The keyword arguments of `VideoOptions`, as plain values for JSON."""
-        return {"every_s": self.interval_s, "smooth_s": self.smooth_s, "max_gap_s": self.max_gap_s}
+        named = ("rotate_deg", "smooth_s", "max_gap_s")
+        return {"every_s": self.interval_s, **{name: getattr(self, name) for name in named}}
 
     def job(self) -> dict[str, Any]:
         """All that the rows depend on: a destination is only continued where this is the same."""
