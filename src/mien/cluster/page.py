@@ -82,10 +82,10 @@ def summary_page(summary: Summary) -> str:
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>mien batch: {source}</title>\n<style>{_STYLE}</style>\n"
-        f"<h1>{source}</h1>\n"
+        f"<main>\n<h1>{source}</h1>\n"
         f"<p>{state}; model {escape(_name(summary, 'expression'))}, detector {escape(_name(summary, 'detector'))}, "
         f"mien {escape(manifest.mien)}, begun {escape(_time(manifest.created))}</p>\n"
-        f"<dl>{numbers}</dl>\n" + "\n".join(sections) + "\n</html>\n"
+        f"<dl>{numbers}</dl>\n" + "\n".join(sections) + "\n</main>\n</html>\n"
     )
 
 

@@ -96,7 +96,7 @@ def matrix(values: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequen
     from markupsafe import Markup
 
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    lines = [f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>']
+    lines = [f'<table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>']
     for name, row in zip(rows, np.asarray(values).tolist(), strict=True):
         whole = max(sum(row), 1)
         cells = "".join(
