@@ -118,6 +118,17 @@ def test_merged_classes_are_not_certain_after_a_few_right_answers() -> None:
     assert probabilities.max(axis=1).mean() == pytest.approx(25 / 26)
 
 
+def test_a_temperature_that_is_too_sure_is_raised_and_not_lowered() -> None:
+    """Sharper still, nothing is left of the labels of a face that is read as surprise: it counted as unsure."""
+    scheme, logits = SCHEMES["valence3"], np.zeros((2, 7))
+    logits[:, FER7.index("happy")], logits[0, FER7.index("surprise")] = 20, 30
+    found = fit_scheme_temperature(logits, np.full(2, scheme.labels.index("positive")), scheme, FER7)
+    probabilities, _ = scheme.project(softmax(logits, found), FER7)
+    assert found > 5
+    assert (probabilities.argmax(axis=1) == scheme.labels.index("positive")).all()
+    assert probabilities.max(axis=1).mean() == pytest.approx(3 / 4)
+
+
 def test_a_report_names_the_card_and_the_best_temperature() -> None:
     logits, labels = noisy(600)
     found = scheme_calibration(3 * logits, labels, SCHEMES["fer7"], Head("x", FER7, 3.0), np.full(600, 48.0))

@@ -143,7 +143,7 @@ def least_temperature(confidence: Callable[[float], float], count: int, fitted: 
     Parameters
     ----------
     confidence : callable
-        The mean confidence at a temperature; falls as it rises.
+        The mean confidence at a temperature; falls as it rises above the fitted one.
     count : int
         Number of faces that the temperature was fitted to.
     fitted : float
@@ -151,14 +151,14 @@ def least_temperature(confidence: Callable[[float], float], count: int, fitted: 
     most = most_confidence(count)
     if confidence(fitted) <= most:
         return fitted
-    return _where_rising(lambda log_temperature: most - confidence(float(np.exp(log_temperature))))
+    return _where_rising(lambda log_temperature: most - confidence(float(np.exp(log_temperature))), fitted)
 
 
-def _where_rising(function: Callable[[float], float]) -> float:
+def _where_rising(function: Callable[[float], float], lowest: float = LOWEST_TEMPERATURE) -> float:
     """The temperature at which a function of its logarithm rises through 0; an end of the range where it does not."""
-    low, high = float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE))
+    low, high = float(np.log(lowest)), float(np.log(HIGHEST_TEMPERATURE))
     if function(low) >= 0:
-        return LOWEST_TEMPERATURE
+        return lowest
     if function(high) <= 0:
         return HIGHEST_TEMPERATURE
     for _ in range(60):
