@@ -226,7 +226,7 @@ class Recognizer(RecognizerOptions):
             `mien.source.Frame`, or an InputError in place of an input that is known to be unreadable.
         **options
             For a video, those of `mien.VideoOptions`; for frames of your own also `frame_rate`, in frames a second. For
-            photos `on_error` (as for `recognize`, ``"record"`` by default) and `threads`.
+            photos `on_error` (as for `recognize`, ``"record"`` by default) and `threads`: how many are read at a time.
 
         Returns
         -------
