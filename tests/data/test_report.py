@@ -79,6 +79,17 @@ def test_faces_without_votes_are_no_agreement_of_all(tmp_path):
     report.write(tmp_path / "r.html")
 
 
+def test_without_a_majority_no_label_disagrees_with_one(tmp_path):
+    """They agreed on 0.0 % of 0 faces."""
+    votes = [[1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]
+    report = report_dataset(make_dataset(tmp_path / "a.parquet", [pattern(0)], [0], votes=votes))
+    assert (report.votes["with_majority"], report.votes["agreement"]) == (0, None)
+    report.write(tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "None\nhas a majority" in page
+    assert "agree with" not in page
+
+
 def test_votes_are_compared_with_what_the_classes_stand_for(tmp_path):
     classes = ("positive", "neutral", "negative")
     images = [pattern(i) for i in range(3)]

@@ -48,8 +48,8 @@ class Report:
         Faces by attribute, group (`mien.data.attributes.split_groups`) and class; the last group, ``"not known"``, has
         the rest. Attributes without groups are left out.
     votes : dict or None
-        ``rows`` with votes, ``with_majority``, ``agreement`` of labels and majorities, ``mean_entropy_bits``,
-        ``disagreement``: counts of labels (rows) by majority (columns, the last is "none").
+        ``rows`` with votes, ``with_majority``, ``agreement`` of labels and majorities (None without one),
+        ``mean_entropy_bits``, ``disagreement``: counts of labels (rows) by majority (columns, the last is "none").
     seed : int
         Of the choice of samples.
     """
@@ -235,7 +235,7 @@ def _count_votes(dataset: Dataset, report: Report) -> None:
     clear = voted & (majority >= 0)
     # Classes such as "positive" stand for several of those that were voted on.
     meant = map_labels(majority[clear], EXPRESSIONS, scheme_of(dataset.labels))
-    agreement = float((dataset.label[clear] == meant).mean()) if clear.any() else 0.0
+    agreement = float((dataset.label[clear] == meant).mean()) if clear.any() else None
     report.measures["entropy_bits"] = np.where(voted, entropy, np.nan)
     report.votes = {
         "rows": int(voted.sum()),
