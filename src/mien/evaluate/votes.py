@@ -18,8 +18,8 @@ ByteArray = npt.NDArray[np.uint8]
 
 PROTOCOLS = {
     "majority": (
-        "FER+ majority voting (Barsoum et al., 2016): single votes are dropped, then the class with more than half of "
-        "the votes is the truth; rows without one, and rows whose majority is unknown or not a face, are left out"
+        "after Barsoum et al. (2016): single votes are dropped, then the class with more than half of the votes is the "
+        "truth; rows without one, and rows whose majority is unknown or not a face, are left out"
     ),
     "plurality": (
         "the most voted class is the truth; rows in which two classes share the most votes, and rows led by unknown or "
