@@ -79,6 +79,12 @@ def test_scores_of_runs_are_means_of_their_scores():
     assert answer_scores(truth, answers[0], ("a", "b", "c")) == every[0]
 
 
+def test_a_run_that_never_answers_a_class_has_no_precision_there():
+    truth = np.array([0, 0, 1, 1])
+    found = answer_scores(truth, np.array([[0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]]), ("a", "b"))["classes"]["b"]
+    assert (found["precision"], found["recall"]) == (pytest.approx((1 + 1 / 2) / 2), 0.5)
+
+
 def test_the_interval_of_a_mean_over_classes_is_that_of_the_bootstrap_over_faces():
     """Of runs that are equal, so that only the faces count."""
     rng = np.random.default_rng(3)

@@ -211,7 +211,8 @@ def answer_scores(truth: IntArray, answers: IntArray, names: tuple[str, ...]) ->
         **_named("macro_f1", _macro_f1s(truth, answers, scores.f1, support + scores.answered, support)),
         "classes": {
             name: {
-                "precision": rounded(scores.precision[:, i].mean()) if answered[i] else None,
+                # Of the runs that ever answered so: of the others nothing can be said, as of one model.
+                "precision": rounded(scores.precision[scores.answered[:, i] > 0, i].mean()) if answered[i] else None,
                 "recall": rounded(scores.recall[:, i].mean()) if support[i] else None,
                 "recall_deviation": rounded(scores.recall[:, i].std(ddof=1)) if support[i] else None,
                 "f1": rounded(scores.f1[:, i].mean()) if answered[i] + support[i] else None,
