@@ -11,6 +11,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.errors import InputError, UsageError
 from mien.source import Frame, VideoSource, expand_inputs, is_video, load_image
@@ -417,6 +418,18 @@ def test_which_inputs_are_videos(tmp_path, clip):
         assert is_video(name), name
     for name in ("a.jpg", "folder", "http://x.org/photo.jpg", "ftp://x/y.bin", "camera.png", "notes.txt"):
         assert not is_video(name), name
+
+
+def test_a_photo_given_as_a_video_is_said(tmp_path):
+    """FFmpeg takes it for a video of one frame, and leaves out how its EXIF data say that it is turned."""
+    photo, animation = Image.new("L", (64, 48)), Image.new("L", (64, 48), 255)
+    for suffix, kind in ((".JPG", "JPEG"), (".png", "PNG"), (".webp", "WebP"), (".gif", "GIF")):
+        path = tmp_path / f"photo{suffix}"
+        photo.save(path)
+        with pytest.raises(InputError, match=rf"is a photo \({kind}\), not a video; Recognizer.recognize reads photos"):
+            VideoSource(str(path))
+    photo.save(path, save_all=True, append_images=[animation])
+    assert len(list(VideoSource(str(path)))) == 2
 
 
 def test_a_video_given_as_a_photo_is_said(clip):

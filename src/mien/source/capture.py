@@ -17,8 +17,10 @@ import cv2
 from mien.errors import InputError
 from mien.opencv import quiet_opencv
 from mien.source.container import beginning, read_container
+from mien.source.header import read_header
 from mien.source.name import (
     A_PIPE,
+    IMAGE_SUFFIXES,
     camera_number,
     ffmpeg_name,
     is_live_name,
@@ -33,6 +35,7 @@ __all__ = ["CONVERT", "Capture", "open_capture"]
 CONVERT = "convert it: ffmpeg -i FILE -c:v libx264 NEW.mp4"
 """What to do where a codec is missing."""
 
+_MOST_PHOTO_BYTES = 64 << 20
 _OPEN_TIMEOUT_MS = 10_000
 _READ_TIMEOUT_MS = 5_000
 # How often a file is asked for its next frame before that is its end; a thousand times take a tenth of a second.
@@ -147,11 +150,16 @@ def _unreadable(name: str) -> str:
     """Why a file cannot even be looked into; empty where it can."""
     if is_pipe(name):  # what is looked at here would be missing later
         return A_PIPE
+    photo = Path(name).suffix.lower() in IMAGE_SUFFIXES
     try:
         with Path(name).open("rb") as file:
-            return "" if file.read(1) else "the file is empty (0 bytes)"
+            data = file.read(_MOST_PHOTO_BYTES if photo else 1)
     except (OSError, ValueError) as error:
         return why_unreadable(name, error, "a video file; of a folder of photos pass a list of them")
+    # FFmpeg would give it as it lies, without its EXIF orientation. An animation is a video, too.
+    if photo and (header := read_header(data)).format and header.frames < 2:
+        return f"is a photo ({header.format}), not a video; Recognizer.recognize reads photos, stream a list of them"
+    return "" if data else "the file is empty (0 bytes)"
 
 
 def _no_video(name: str) -> str:
