@@ -18,7 +18,7 @@ from mien.evaluate.detection_models import open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_page import condition_rows, detection_page
 from mien.evaluate.detection_run import MeasuredPhotos, Photo
-from mien.evaluate.detection_scores import landmark_scores, mean_interval, overall_scores
+from mien.evaluate.detection_scores import landmark_scores, mean_interval, overall_scores, sample_interval
 from mien.metrics.classification import share_interval
 from mien.metrics.detection import Truth, bootstrap_weights, pool
 from mien.train.detector.network import FaceDetectorNetwork, save_detector
@@ -158,6 +158,15 @@ def test_the_interval_of_landmark_errors_holds_the_truth_in_few_photos() -> None
         low, high = mean_interval(errors, photo) or (1, 0)
         held += low <= 0.1 <= high
     assert held >= 0.9 * 400
+
+
+def test_intervals_over_samples_of_few_photos_are_wider() -> None:
+    samples = np.linspace(0, 1, 10_001)
+    for photos in (5, 30, 5000):
+        outside = stats.norm.cdf(-stats.t.ppf(0.975, photos - 1) * (photos / (photos - 1)) ** 0.5)
+        assert sample_interval(samples, photos) == pytest.approx((outside, 1 - outside), abs=1e-4)
+    assert outside == pytest.approx(0.025, abs=1e-4)
+    assert sample_interval(samples, 1) == (0, 1)
 
 
 def test_faces_of_one_photo_are_not_found_for_certain() -> None:

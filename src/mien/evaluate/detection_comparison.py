@@ -17,7 +17,7 @@ from mien.errors import UsageError
 from mien.evaluate.detection_models import MeasuredDetector, open_measured_detector
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos, Scored, score_detectors
-from mien.evaluate.detection_scores import IOUS, SAMPLES, mean_interval
+from mien.evaluate.detection_scores import IOUS, SAMPLES, mean_interval, sample_interval
 from mien.evaluate.models import distinct_names
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Doubles, Finds, bootstrap_weights, recall_at_false_finds
 from mien.metrics.paired import difference_interval
@@ -117,7 +117,7 @@ def _pairs(scored: Sequence[Scored], photos: int) -> list[dict[str, Any]]:
         {
             "first": scored[a].values["model"]["name"],
             "second": scored[b].values["model"]["name"],
-            **{f"iou_{iou:g}": _recall_difference(recalls[a][iou], recalls[b][iou]) for iou in IOUS},
+            **{f"iou_{iou:g}": _recall_difference(recalls[a][iou], recalls[b][iou], photos) for iou in IOUS},
             "landmarks": _error_difference(errors[a], errors[b], scored[a].pooled[IOUS[0]]),
         }
         for a, b in combinations(range(len(scored)), 2)
@@ -141,19 +141,19 @@ def _landmark_errors(scored: Scored) -> Doubles:
     return np.where(finds.counts, errors, np.nan)
 
 
-def _recall_difference(first: _Recalls, second: _Recalls) -> dict[str, Any]:
+def _recall_difference(first: _Recalls, second: _Recalls, photos: int) -> dict[str, Any]:
     """With an interval over samples of the photos, which reaches at least as far as that over the faces.
 
     Where the two differ by as much in each photo, as in a single one, samples of the photos do not differ.
     """
     if not len(first.found):
         return {"difference": None, "interval_95": None}
-    low, high = np.nanquantile(first.sampled - second.sampled, (0.025, 0.975))
+    low, high = sample_interval(first.sampled - second.sampled, photos)
     only_first, only_second = int((first.found & ~second.found).sum()), int((second.found & ~first.found).sum())
     least, most = difference_interval(only_first, only_second, len(first.found))
     return {
         "difference": round(first.of_all - second.of_all, 4),
-        "interval_95": [round(min(float(low), least), 4), round(max(float(high), most), 4)],
+        "interval_95": [round(min(low, least), 4), round(max(high, most), 4)],
     }
 
 

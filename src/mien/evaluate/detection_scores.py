@@ -25,6 +25,7 @@ __all__ = [
     "landmark_scores",
     "mean_interval",
     "overall_scores",
+    "sample_interval",
     "scores_at",
     "size_rows",
     "source_rows",
@@ -49,7 +50,7 @@ def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any
     interval: list[float | None] = [None, None]
     if faces:
         least, most = wilson_interval(recall, faces)
-        low, high = np.nanquantile(sampled, (0.025, 0.975))
+        low, high = sample_interval(sampled, finds.photos)
         interval = [_number(min(low, least)), _number(max(high, most))]
     ap = average_precision(finds)
     return {
@@ -128,6 +129,25 @@ def landmark_scores(
         "mean_interval_95": mean_interval(errors, finds.photo[own]),
         "median": round(float(np.median(errors)), 4),
     }
+
+
+def sample_interval(sampled: np.ndarray[Any, Any], photos: int) -> tuple[float, float]:
+    """The 95 % interval of a figure, from that of samples of the photos (bootstrap; NaN where a sample has no face).
+
+    Samples of few photos differ too little: more of them is taken, as much as makes up for it in the interval of a mean
+    (the expanded percentile interval of Hesterberg, 2015). With a hundred photos it is nearly what lies between the
+    quantiles 0.025 and 0.975.
+
+    Parameters
+    ----------
+    sampled : float64 array of shape (R,)
+    photos : int
+    """
+    outside = 0.0
+    if photos > 1:
+        outside = math.erfc(student_quantile(photos - 1) * math.sqrt(photos / (photos - 1) / 2)) / 2
+    low, high = np.nanquantile(sampled, (outside, 1 - outside))
+    return float(low), float(high)
 
 
 def mean_interval(values: np.ndarray[Any, Any], photo: np.ndarray[Any, Any]) -> list[float] | None:
