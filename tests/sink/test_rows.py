@@ -96,6 +96,19 @@ def test_parquet(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_readings_of_another_scheme_are_refused(tmp_path, suffix):
+    """Of a program with two recognizers: Parquet had no probabilities of the second one's, and no one was told."""
+    other = make_reading(labels=SCHEMES["valence3"].labels, source="b.jpg")
+    said = "b.jpg: was read with the labels positive, neutral, negative; this output is for angry, .*recognizer.scheme"
+    with open_row_sink(tmp_path / f"x{suffix}", SCHEMES["fer7"], include_empty=True) as sink:
+        sink.write(READINGS[0])
+        with pytest.raises(UsageError, match=said):
+            sink.write(other)
+        with pytest.raises(UsageError, match=r"labels up, down; this"):
+            sink.write(make_reading(make_face(probabilities={"up": 0.75, "down": 0.25})))
+
+
 def test_parquet_keeps_what_was_read_before_an_error(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "x.parquet"

@@ -180,6 +180,13 @@ def test_labels_of_ones_own_are_allowed(tmp_path):
     assert not re.search(r"var\(--[^)]*[<> é]", text)
 
 
+def test_readings_of_another_scheme_are_refused(tmp_path):
+    """A KeyError did not say why."""
+    page = TimelineSink(tmp_path / "page.html", find_scheme("valence3"))
+    with pytest.raises(UsageError, match=r"labels angry, .*; this output is for positive, neutral, negative"):
+        page.write(make_reading(make_face(track_id=1), frame=0, time_s=0.0))
+
+
 def test_a_video_without_a_face_has_a_page_too(tmp_path):
     assert "No face was seen" in page_of(tmp_path / "page.html", [{}] * 5)
 

@@ -1,14 +1,16 @@
-"""What a sink is."""
+"""What a sink is, and what it takes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
+from mien.errors import UsageError
 from mien.result import Reading
 from mien.source import Frame
 
-__all__ = ["Sink"]
+__all__ = ["Sink", "check_labels"]
 
 
 class Sink(Protocol):
@@ -23,3 +25,13 @@ class Sink(Protocol):
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take one reading, and the image it was read from where the sink draws."""
         ...
+
+
+def check_labels(reading: Reading, labels: Sequence[str]) -> None:
+    """Refuse a reading of other labels than those that a sink was made for: it would lose them (UsageError)."""
+    read = reading.labels or (tuple(reading.faces[0].probabilities) if reading.faces else ())
+    if read and set(read) != set(labels):
+        raise UsageError(
+            f"{reading.source}: was read with the labels {', '.join(read)}; this output is for {', '.join(labels)}. "
+            "Make it with the scheme of the recognizer that reads (recognizer.scheme), and one for each scheme"
+        )

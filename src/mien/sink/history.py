@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.result import Face, Reading
+from mien.sink.base import check_labels
 from mien.source import Frame
 
 __all__ = ["History", "Person", "Picture"]
@@ -105,6 +106,7 @@ class History:
         """Take the next reading; those without a time are passed over."""
         if reading.time_s is None:
             return
+        check_labels(reading, self.labels)
         self._hold_last(reading.time_s)
         self._last = reading
         self._until_s = None if frame is None else frame.until_s

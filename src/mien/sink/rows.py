@@ -22,7 +22,7 @@ from mien.files import json_text, move_into_place, utf8_text
 from mien.labels import LabelScheme
 from mien.result import WHOLE_COLUMNS, Reading, columns
 from mien.shell import is_closed_pipe
-from mien.sink.base import Sink
+from mien.sink.base import Sink, check_labels
 from mien.source import Frame
 
 __all__ = ["CsvSink", "JsonLinesSink", "ParquetSink", "RowFile", "face_schema", "open_row_sink"]
@@ -191,6 +191,7 @@ class CsvSink:
 
     def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
         self._include_empty = include_empty
+        self._labels = scheme.labels
         self._stream = _open_text(path)
         self._writer = csv.DictWriter(self._stream, columns(scheme.labels), lineterminator="\n")
         self._name = str(path)
@@ -209,6 +210,7 @@ class CsvSink:
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
+        check_labels(reading, self._labels)
         with _writing(self._name):
             self._writer.writerows(reading.to_rows(include_empty=self._include_empty))
             self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
@@ -219,6 +221,7 @@ class ParquetSink:
 
     def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
         self._include_empty = include_empty
+        self._labels = scheme.labels
         self._schema = face_schema(scheme.labels)
         import pyarrow.parquet
 
@@ -259,6 +262,7 @@ class ParquetSink:
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Write the reading's faces."""
+        check_labels(reading, self._labels)
         self._journal.write(reading)
         for row in reading.to_rows(include_empty=self._include_empty):
             self._rows.append({**row, "source": utf8_text(row["source"])})
