@@ -319,6 +319,21 @@ def test_sources_that_name_nothing(tmp_path, name, said):
         plan(tmp_path / name, column="x" if name == "bytes.parquet" else None)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("head.csv", "image;Größe\na.jpg;1\n", "cp1252"),  # as Excel writes tables by default
+        ("cells.csv", "image\nMüller.jpg\n", "cp1252"),
+        ("wide.csv", "image\na.jpg\n", "utf-16"),
+        ("list.txt", "Müller.jpg\n", "cp1252"),
+    ],
+)
+def test_a_table_that_is_not_utf8_says_how_to_save_it(tmp_path, name, text, encoding):
+    (tmp_path / name).write_text(text, encoding=encoding)
+    with pytest.raises(UsageError, match=f"{name}: is not UTF-8; save it so, as spreadsheets do as 'CSV UTF-8'"):
+        plan(tmp_path / name)
+
+
 def test_keys_must_be_unique(tmp_path, jpegs):
     table = pyarrow.table({"image": jpegs[:3], "id": ["a", "b", "a"]})
     pyarrow.parquet.write_table(table, tmp_path / "set.parquet")

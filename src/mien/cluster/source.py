@@ -98,7 +98,11 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
     except (UsageError, InputError):
         raise
     except Exception as error:  # every file system of fsspec has errors of its own
-        raise UsageError(f"{shown_name(address)}: cannot be read ({reason(error)})") from error
+        why = reason(error)
+        if isinstance(error, UnicodeError) or "invalid UTF8" in why:  # the second is pyarrow's
+            how = "save it so, as spreadsheets do as 'CSV UTF-8'"
+            raise UsageError(f"{shown_name(address)}: is not UTF-8; {how}") from error
+        raise UsageError(f"{shown_name(address)}: cannot be read ({why})") from error
     if empty:
         raise UsageError(
             f"{shown_name(address)}: holds no photos, videos or tar shards (looked in its subfolders too; a table is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import contextlib
 import csv
 from collections.abc import Iterable, Iterator
@@ -264,7 +265,10 @@ def _opened(address: str) -> Iterator[_Table]:
 
 def _delimiter(file: Any) -> str:
     """The delimiter of a CSV file: one with which its header has a usual name, else the one that gives most names."""
-    head = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
+    begin = file.read(_HEADER_BYTES)
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnicodeError("the table is in UTF-16")
+    head = begin.decode("utf-8-sig", errors="replace").splitlines()[:1]
     file.seek(0)
 
     def told(delimiter: str) -> tuple[bool, int]:
