@@ -158,6 +158,7 @@ def test_every_optimizer_and_schedule_learns(tmp_path, optimizer, schedule):
     assert result.best > 0.85
 
 
+@pytest.mark.filterwarnings("ignore:this processor has no instructions for bfloat16")
 @pytest.mark.parametrize(
     "changes",
     [{"ema_decay": 0}, {"clip_norm": 0}, {"precision": "bf16"}, {"channels_last": False}, {"warmup_epochs": 0}],
@@ -170,8 +171,10 @@ def test_the_learning_rate_comes_to_its_end_in_a_budget_of_minutes(tmp_path):
     result = train(tmp_path / "run", minutes=0.03, step_s=0.01, epochs=1)
     assert 1.79 < result.seconds < 6  # told without the time that setting up takes; longer on a busy machine
     assert result.epochs > 3
-    assert result.history[-1]["learning_rate"] < 0.01
-    assert result.history[1]["learning_rate"] > 0.05
+    rates = [row["learning_rate"] for row in result.history[1:]]  # the first epoch is the warm-up
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.02  # 0.09 on an idle machine
+    assert rates[-1] < 0.01
 
 
 def test_progress_is_told_to_the_task(tmp_path):

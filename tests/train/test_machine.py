@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import MienWarning, MissingExtraError, UsageError
+from mien.train import machine
 from mien.train.machine import computes_in_bf16, open_fabric, torch_settings
 from mien.train.options import RunOptions
 
@@ -77,6 +78,16 @@ def test_processes_that_torchrun_has_started_are_those_of_the_run(monkeypatch, o
         open_fabric(RunOptions(accelerator="cpu", **options))
 
 
+def test_bfloat16_on_a_processor_without_it_is_warned_of(monkeypatch):
+    monkeypatch.setattr(machine, "_lacks_bf16", lambda: True)
+    with pytest.warns(MienWarning, match="no instructions for bfloat16"):
+        open_fabric(RunOptions(accelerator="cpu", precision="bf16"))
+    open_fabric(RunOptions(accelerator="cpu"))
+    monkeypatch.setattr(machine, "_lacks_bf16", lambda: False)
+    open_fabric(RunOptions(accelerator="cpu", precision="bf16"))
+
+
+@pytest.mark.filterwarnings("ignore:this processor has no instructions for bfloat16")
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_a_network_on_one_device_gives_float32_whatever_it_computes_in(precision):
     seen = []

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 
 import mien
-from mien.errors import MissingExtraError, TrainingError, UsageError
+from mien.errors import MissingExtraError, TrainingError, UsageError, warn
 from mien.train.options import RunOptions
+from mien.train.process import is_first_process
 from mien.train.single import SingleDevice
 
 __all__ = [
@@ -50,6 +51,8 @@ def open_fabric(options: RunOptions) -> Any:
     _check_torchrun(options)
     accelerator = _accelerator(options)
     half = computes_in_bf16(options, accelerator)
+    if half and accelerator == "cpu" and _lacks_bf16() and is_first_process(options):
+        warn("this processor has no instructions for bfloat16: training takes several times longer than in float32")
     if options.devices * options.nodes == 1:
         return SingleDevice(torch.device(accelerator, 0) if accelerator == "cuda" else torch.device("cpu"), half=half)
     # In a notebook, too. A program that came from stdin is gone.
@@ -74,6 +77,12 @@ def open_fabric(options: RunOptions) -> Any:
         strategy=DDPStrategy(gradient_as_bucket_view=True),
         precision="bf16-mixed" if half else "32-true",
     )
+
+
+def _lacks_bf16() -> bool:
+    """Whether oneDNN says so; elsewhere, as on a Mac, torch does not tell."""
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(there) and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _check_torchrun(options: RunOptions) -> None:
