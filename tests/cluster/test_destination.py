@@ -95,6 +95,14 @@ def test_names_that_are_no_utf8_are_read_and_written_as_escapes(tmp_path, jpegs)
     read_all(folder, tmp_path / "out", parts=[])  # the same job, to go on with
 
 
+def test_a_batch_that_a_program_runs_has_its_page_too(tmp_path, jpegs):
+    """What `mien batch --status` says of it names the page."""
+    (tmp_path / "photo.jpg").write_bytes(jpegs[1])
+    read_all(tmp_path / "photo.jpg", tmp_path / "out")
+    run_batch(str(tmp_path / "photo.jpg"), str(tmp_path / "out"))  # all parts are done: Ray is not started
+    assert "1 of 1 parts are done" in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+
+
 def test_a_part_that_is_read_again_is_the_same(album, tmp_path):
     read_all(album, tmp_path / "one", part_size=16)
     read_all(album, tmp_path / "two", parts=[2, 0, 0, 1, 2], part_size=16)

@@ -66,7 +66,6 @@ def batch(
         return
     if source is None or dest is None:
         raise UsageError("expected SOURCE and DEST, or --status DEST; see mien batch --help")
-    from mien.cluster.page import summary_page
     from mien.cluster.run import run_batch
 
     with warnings_shown(), _Progress(console, shown=not json) as progress:
@@ -78,7 +77,6 @@ def batch(
             say(f"stopped; {progress.done:,} of {progress.parts:,} parts are done. To continue: {command}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     summary = summarize(destination)
-    destination.folder.write("summary.html", summary_page(summary).encode())
     _tell(console, summary, json)
     if summary.total.unreadable:
         raise typer.Exit(1)

@@ -9,9 +9,11 @@ from typing import Any
 
 from mien.cluster.destination import Destination, plan_destination
 from mien.cluster.options import BatchOptions
+from mien.cluster.page import summary_page
 from mien.cluster.rows import Tally
 from mien.cluster.session import RaySession
 from mien.cluster.storage import check_extra
+from mien.cluster.summary import summarize
 from mien.errors import MienError, UsageError
 
 __all__ = ["run_batch"]
@@ -29,7 +31,7 @@ def run_batch(
     planned: Callable[[Destination, int], None] | None = None,
     part_done: Callable[[Tally], None] | None = None,
 ) -> Destination:
-    """Read everything that a source names, in parts, and write the rows to a destination.
+    """Read everything that a source names, in parts, and write the rows and a summary to a destination.
 
     Parts that the destination holds already are not read again. Stopped at any moment, by whatever, it is called again
     with the same arguments to go on.
@@ -74,6 +76,7 @@ def run_batch(
                     raise MienError(f"{result['problem']}. What was read so far is written; start again to continue")
                 if part_done is not None:
                     part_done(Tally(**result["tally"]))
+    found.folder.write("summary.html", summary_page(summarize(found)).encode())
     return found
 
 
