@@ -25,9 +25,9 @@ _BATCH_FACES = 32
 _BATCH_KEPT_BYTES = 128 << 20
 
 _NOT_FACE_FROM_PX = 40.0
-"""Crops that span fewer pixels of the photo are never dropped as "not a face": of those below 24 px one face in seven
-would be lost, from there to 40 px one in thirty. From this size on it is one in a thousand, in 1,200 photos, many of
-people with masks (benchmarks/not_face_check.py)."""
+"""Crops that span fewer pixels of the photo are never dropped as "not a face": of those below 24 px one face in
+seventeen would be lost, from there to 40 px one in 35. From this size on it is one in a thousand, in 1,200 photos,
+many of people with masks (benchmarks/not_face_check.py)."""
 
 
 @dataclass
