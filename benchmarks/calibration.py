@@ -16,18 +16,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.classify import whole_batch
 from mien.classify.calibration import expected_calibration_error, fit_temperature
 from mien.classify.class_scaling import calibrated
 from mien.data.balance import map_labels
 from mien.data.faces import Faces, open_faces
 from mien.data.ferplus import VOTE_LABELS, ferplus_votes
 from mien.evaluate.models import open_model
+from mien.evaluate.predict import predict
 from mien.labels import LabelScheme
 from mien.metrics.calibration import calibrate_head
 from mien.zoo.card import Head
 
-_CHUNK = 256
 _FOLDS, _SHUFFLES, _DRAWS = 5, 4, 20
 _FEW = (30, 60, 120, 250, 500, 1000)
 _BINS = 15
@@ -51,14 +50,9 @@ def main() -> None:
         _, model = open_model(name, arguments.threads)
         head = model.card.heads[0]
         label = map_labels(faces.label, faces.labels, LabelScheme.of(head.labels))
-        logits = []
-        for start in range(0, len(faces), _CHUNK):
-            images = faces.images(
-                np.arange(start, min(start + _CHUNK, len(faces))), color=model.card.input.channels == "rgb"
-            )
-            logits.append(model.logits(whole_batch(images, model.card.input))[head.output])
+        (outputs,) = predict([model], faces, views=False)
         voted = most_voted(faces, head.labels)[label >= 0]
-        values, label = np.concatenate(logits)[label >= 0].astype(np.float64), label[label >= 0]
+        values, label = outputs.logits[head.output][label >= 0].astype(np.float64), label[label >= 0]
         plain = Head(head.output, head.labels)
         fits: dict[str, Fit] = {
             "temperature": lambda z, y, plain=plain: replace(plain, temperature=fit_temperature(z, y)),
