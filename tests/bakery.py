@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from mien.options import check_options, option
+from mien.options import Options, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop:
+class Shop(Options):
     """Options that a command has of its room."""
 
     HEADLINE: ClassVar[str] = "In the shop"
@@ -25,6 +25,3 @@ class Bake(Shop):
     glaze: bool = option(False, "Whether to glaze.")
     tray: int | None = option(None, "Which tray.", flag="--tray-number")
     recipe: Path | None = option(None, "Where it is written down.")
-
-    def __post_init__(self) -> None:
-        check_options(self)

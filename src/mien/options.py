@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from mien.errors import UsageError
 
 __all__ = [
-    "check_options",
+    "Options",
     "coerce_option",
     "document_options",
     "given_options",
@@ -86,8 +86,8 @@ def option(
     return dataclasses.field(default=default, metadata={_KEY: declaration})
 
 
-def check_options(options: Any) -> None:
-    """Check the values of an options dataclass against its declarations.
+class Options:
+    """What an options dataclass inherits: its values are checked against their declarations when it is made.
 
     Numbers and bools of numpy become Python's, the names of files become paths, paths become text where text is meant,
     and lists become tuples.
@@ -98,42 +98,44 @@ def check_options(options: Any) -> None:
         If a value is not among the choices or out of bounds, is None where that means nothing, no bool or text where
         one is meant, or has a fraction where things are counted.
     """
-    for item in dataclasses.fields(options):
-        declared: _Declaration | None = item.metadata.get(_KEY)
-        value = getattr(options, item.name)
-        if declared is None:
-            continue
-        if value is None:
-            # None is no other way to say "the default": a detector of None might as well mean none at all.
-            if not _names_type(item, "None"):
-                raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
-            continue
-        value = _as_text_or_list(item, value, declared.choices)
-        object.__setattr__(options, item.name, value)  # most options dataclasses are frozen
-        if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
-            object.__setattr__(options, item.name, Path(value))
-        if _names_type(item, "bool") and not isinstance(value, bool):
-            if type(value).__name__ not in ("bool", "bool_"):  # numpy's; "no" would count as true
-                raise UsageError(f"{item.name} is {value!r}; expected True or False")
-            object.__setattr__(options, item.name, bool(value))
-        if _is_number(value):
-            whole = isinstance(value, numbers.Integral)
-            if not whole and _names_type(item, "int") and not _names_type(item, "float"):
-                if value % 1 != 0:
-                    raise UsageError(f"{item.name} is {value!r}; expected a whole number")
-                whole = True
-            if whole or type(value) is not float:
-                value = int(value) if whole else float(value)
-                object.__setattr__(options, item.name, value)
-        if declared.choices and value not in declared.choices:
-            raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
-        low, high = declared.minimum, declared.maximum
-        if low is None and high is None:
-            continue
-        if not _is_number(value) or not (low is None or value >= low) or not (high is None or value <= high):
-            bounds = [f"at least {low:g}"] if low is not None else []
-            bounds += [f"at most {high:g}"] if high is not None else []
-            raise UsageError(f"{item.name} is {value!r}; expected a number of {' and '.join(bounds)}")
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(typing.cast("Any", self)):
+            if (declared := option_facts(item)) is not None:
+                value = _checked(item, declared, getattr(self, item.name))
+                object.__setattr__(self, item.name, value)  # most options dataclasses are frozen
+
+
+def _checked(item: dataclasses.Field[Any], declared: _Declaration, value: Any) -> Any:
+    if value is None:
+        # None is no other way to say "the default": a detector of None might as well mean none at all.
+        if not _names_type(item, "None"):
+            raise UsageError(f"{item.name} is None; leave it out for its default, {item.default!r}")
+        return None
+    value = _as_text_or_list(item, value, declared.choices)
+    if isinstance(value, str) and _names_type(item, "Path") and not _names_type(item, "str"):
+        return Path(value)
+    if _names_type(item, "bool") and not isinstance(value, bool):
+        if type(value).__name__ not in ("bool", "bool_"):  # numpy's; "no" would count as true
+            raise UsageError(f"{item.name} is {value!r}; expected True or False")
+        return bool(value)
+    if _is_number(value):
+        whole = isinstance(value, numbers.Integral)
+        if not whole and _names_type(item, "int") and not _names_type(item, "float"):
+            if value % 1 != 0:
+                raise UsageError(f"{item.name} is {value!r}; expected a whole number")
+            whole = True
+        value = int(value) if whole else float(value)
+    if declared.choices and value not in declared.choices:
+        raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
+    low, high = declared.minimum, declared.maximum
+    if low is None and high is None:
+        return value
+    if not _is_number(value) or not (low is None or value >= low) or not (high is None or value <= high):
+        bounds = [f"at least {low:g}"] if low is not None else []
+        bounds += [f"at most {high:g}"] if high is not None else []
+        raise UsageError(f"{item.name} is {value!r}; expected a number of {' and '.join(bounds)}")
+    return value
 
 
 def _as_text_or_list(item: dataclasses.Field[Any], value: Any, choices: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from mien.errors import UsageError
 from mien.labels import LabelScheme
-from mien.options import check_options, document_options, option
+from mien.options import Options, document_options, option
 
 if TYPE_CHECKING:
     from mien.classify import Classifier
@@ -23,7 +23,7 @@ _LONGEST_REPR = 200
 
 @document_options
 @dataclass(frozen=True, kw_only=True)
-class RecognizerOptions:
+class RecognizerOptions(Options):
     """Options of a `Recognizer`; each is also a flag of the command line."""
 
     HEADLINE: ClassVar[str] = "Models and faces"
@@ -103,7 +103,7 @@ class RecognizerOptions:
                 "detector is None; leave it out for its default, 'mien', or give 'none' for images that are cropped to "
                 "the face already"
             )
-        check_options(self)
+        super().__post_init__()
         object.__setattr__(self, "labels", _checked_labels(self.labels))
         _check_stage("model", self.model, "a name of mien.list_models()", "mien.classify.Classifier", "card", "logits")
         names = "'mien', 'yunet', 'none'"

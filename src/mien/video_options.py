@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar, TypedDict
 
 from mien.errors import UsageError
-from mien.options import check_options, document_options, option
+from mien.options import Options, document_options, option
 
 __all__ = ["FrameOptions", "VideoKeywords", "VideoOptions"]
 
 
 @document_options
 @dataclass(frozen=True, kw_only=True)
-class VideoOptions:
+class VideoOptions(Options):
     """Options of `Recognizer.stream` for a video; each is also a flag of the command line."""
 
     HEADLINE: ClassVar[str] = "Videos, cameras, streams"
@@ -79,7 +79,7 @@ class VideoOptions:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.every_s is not None and self.fps is not None:
             raise UsageError(f"both every_s ({self.every_s:g}) and fps ({self.fps:g}) are given; expected one of them")
         if self.end_s is not None and self.end_s <= self.start_s:

@@ -17,7 +17,7 @@ from torch import nn
 
 from mien.errors import MienError, TrainingError
 from mien.files import write_atomically
-from mien.options import check_options, option
+from mien.options import Options, option
 from mien.train import Interrupted, peers, train_model, train_seeds
 from mien.train.options import Recipe
 from mien.train.recipe import change_recipe
@@ -25,7 +25,7 @@ from mien.train.task import derived_seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToyOptions:
+class ToyOptions(Options):
     points: int = option(256, "Points to learn from.", minimum=1)
     loss_factor: float = option(1.0, "What the loss of epoch 2 is multiplied with.")
     nan_at: int | None = option(None, "Step of epoch 2 whose loss is no number.")
@@ -34,9 +34,6 @@ class ToyOptions:
     drawn: float = option(0.1, "Noise drawn for each batch.")
     fails: str | None = option(None, "PROCESS:HOW, with commas: those that fail in a step of epoch 2.")
     settled: bool = option(False, "Batch norm's means are set from the weights that are kept.")
-
-    def __post_init__(self):
-        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,8 +82,7 @@ class BatchOptions(RecognizerOptions, VideoOptions):
     give_up_s: float = 30.0
 
     def __post_init__(self) -> None:
-        RecognizerOptions.__post_init__(self)
-        VideoOptions.__post_init__(self)
+        super().__post_init__()
         for item in fields(self):
             if option_facts(item) is None and getattr(self, item.name) != item.default:
                 raise UsageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mien.data.info import TRAIN
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import Options, option
 
 __all__ = ["COPY_CORRELATION", "AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"]
 
@@ -16,7 +16,7 @@ COPY_CORRELATION = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(Options):
     """How a source is imported."""
 
     layout: str | None = option(
@@ -55,9 +55,6 @@ class ImportOptions:
     )
     on_error: str = option("stop", "What to do with damaged rows.", choices=("stop", "skip"))
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
     @property
     def columns(self) -> dict[str, str]:
         """The columns that are named."""
@@ -66,7 +63,7 @@ class ImportOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditOptions:
+class AuditOptions(Options):
     """How a dataset is audited."""
 
     model: str = option("base", "Expression model that judges labels and 'not a face'.", metavar="NAME")
@@ -92,12 +89,9 @@ class AuditOptions:
     )
     threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class BalanceOptions:
+class BalanceOptions(Options):
     """How a dataset is balanced."""
 
     labels: str | None = option(
@@ -111,12 +105,9 @@ class BalanceOptions:
     weights: bool = option(False, "Add the column 'weight', by which each class of the training split counts the same.")
     seed: int = option(0, "Random seed for choosing rows.", minimum=0)
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class SplitOptions:
+class SplitOptions(Options):
     """How a dataset is split anew."""
 
     validation: float | None = option(
@@ -139,7 +130,7 @@ class SplitOptions:
     seed: int = option(0, "Random seed.", minimum=0)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.folds is not None and (self.validation is not None or self.test is not None):
             raise UsageError("folds are numbered in place of new splits: give either folds, or validation and test")
         if sum(self.shares.values()) > 0.9:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mien.options import check_options, option
+from mien.options import Options, option
 
 __all__ = ["DetectionOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionOptions:
+class DetectionOptions(Options):
     """How a detector is evaluated."""
 
     min_face_px: float | None = option(
@@ -26,6 +26,3 @@ class DetectionOptions:
         True,
         "Detectors: also look at the photos in gray, tilted, in low light, and cut to a face that fills the frame.",
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)

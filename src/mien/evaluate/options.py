@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import Options, option
 
 __all__ = ["CompareOptions", "EvaluateOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _RowOptions:
+class _RowOptions(Options):
     """Which rows count, and how they are read."""
 
     split: str | None = option(
@@ -37,7 +37,7 @@ class _RowOptions:
     threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.training is not None and not self.leaks:
             raise UsageError("training names faces to look for, and leaks is off; expected one or the other")
 

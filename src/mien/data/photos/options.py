@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mien.options import check_options, option
+from mien.options import Options, option
 
 __all__ = ["PhotoImportOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoImportOptions:
+class PhotoImportOptions(Options):
     """How photos with boxed faces are imported."""
 
     layout: str | None = option(
@@ -27,6 +27,3 @@ class PhotoImportOptions:
     )
     on_error: str = option("stop", "What to do with damaged photos.", choices=("stop", "skip"))
     seed: int = option(0, "Random seed.", minimum=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)

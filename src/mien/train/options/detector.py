@@ -7,26 +7,23 @@ from pathlib import Path
 from typing import ClassVar
 
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import Options, option
 from mien.train.options.shared import Recipe
 
 __all__ = ["DetectorAugment", "DetectorData", "DetectorLoss", "DetectorModel", "DetectorRecipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorModel:
+class DetectorModel(Options):
     """The network of a detector."""
 
     init: Path | None = option(
         None, "Start from this detector checkpoint (.safetensors); by default from scratch.", metavar="FILE"
     )
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorData:
+class DetectorData(Options):
     """What a detector is trained on."""
 
     photos: Path | None = option(None, "Photos with face boxes, as 'mien data photos' writes them.", metavar="FILE")
@@ -62,13 +59,13 @@ class DetectorData:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.mosaic_px % 32:
             raise UsageError(f"mosaic_px is {self.mosaic_px}; expected a multiple of 32")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorAugment:
+class DetectorAugment(Options):
     """How the training images of a detector are made."""
 
     smallest_face_px: float = option(10.0, "Smaller faces are shown, but ignored in the loss.", minimum=4.0)
@@ -105,12 +102,9 @@ class DetectorAugment:
     blur_share: float = option(0.15, "Share of training images that are blurred, or scaled down and up again.",
                          minimum=0.0, maximum=1.0)  # fmt: skip
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorLoss:
+class DetectorLoss(Options):
     """The loss of a detector."""
 
     box_weight: float = option(2.0, "Weight of the boxes (generalised IoU).", minimum=0.0)
@@ -130,9 +124,6 @@ class DetectorLoss:
         maximum=1.0,
     )
     most_cells: int = option(10, "At most this many cells are assigned to one face.", minimum=1, maximum=50)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)

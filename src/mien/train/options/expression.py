@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import Options, option
 from mien.train.options.shared import Recipe
 from mien.train.own import LOSSES, find_augmentation, find_loss
 
@@ -16,7 +16,7 @@ __all__ = ["AugmentOptions", "DataOptions", "DistillOptions", "ExpressionRecipe"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelOptions(Options):
     """Which network, and its initial weights."""
 
     architecture: str = option("mien-base", "Name of an architecture ('mien models --architectures'), or timm:NAME.")
@@ -59,7 +59,7 @@ class ModelOptions:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.start_from is not None and (self.pretrained or self.pretrained_weights is not None):
             raise UsageError(
                 "the network cannot start from a checkpoint (start_from) and from pretrained weights; give one of them"
@@ -69,7 +69,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
+class DataOptions(Options):
     """Which faces are used for training, and which for validation."""
 
     dataset: Path | None = option(
@@ -138,12 +138,9 @@ class DataOptions:
     )
     workers: int = option(4, "Processes that read and decode for 'stream'.", minimum=0)
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentOptions:
+class AugmentOptions(Options):
     """How training faces are augmented, differently in every epoch. 0 switches an augmentation off."""
 
     SHARES: ClassVar = ("mirror", "invert", "blur", "low_resolution", "erasing")
@@ -212,7 +209,7 @@ class AugmentOptions:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         for name in self.own:
             find_augmentation(name)
 
@@ -250,7 +247,7 @@ class AugmentOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossOptions:
+class LossOptions(Options):
     """What is minimised."""
 
     loss: str = option(
@@ -297,12 +294,12 @@ class LossOptions:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         find_loss(self.loss)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillOptions:
+class DistillOptions(Options):
     """Distillation: learning from the answers of other models to the augmented faces."""
 
     teachers: tuple[Path, ...] = option(
@@ -326,9 +323,6 @@ class DistillOptions:
     distill_weight: float = option(
         0.9, "Weight of the teachers' answers in the loss; the labels get the rest.", minimum=0.0, maximum=1.0
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import Options, option
 
 __all__ = ["OptimizerOptions", "Recipe", "RunOptions", "ScheduleOptions"]
 
@@ -15,7 +15,7 @@ _DECAYS = {"sgd": 5e-4, "adam": 0.0, "adamw": 0.05}
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerOptions:
+class OptimizerOptions(Options):
     """How weights are updated."""
 
     optimizer: str = option("sgd", "Optimizer; sgd is with Nesterov momentum.", choices=tuple(_RATES))
@@ -46,9 +46,6 @@ class OptimizerOptions:
         maximum=1.0,
     )
 
-    def __post_init__(self) -> None:
-        check_options(self)
-
     @property
     def rate(self) -> float:
         """The largest learning rate, given or by the optimizer's default."""
@@ -61,7 +58,7 @@ class OptimizerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleOptions:
+class ScheduleOptions(Options):
     """How long to train, and the learning rate over time."""
 
     epochs: int = option(60, "Budget: how often every training image is seen.", minimum=1)
@@ -85,13 +82,13 @@ class ScheduleOptions:
     early_stop: int | None = option(None, "Stop after this many epochs without improvement.", minimum=1)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.minutes is not None and self.minutes <= 0:
             raise UsageError(f"minutes is {self.minutes:g}; expected more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(Options):
     """On which device, with which seed, and what is logged."""
 
     seed: int = option(0, "Random seed for initial weights, order and augmentation.", minimum=0, maximum=2**32 - 1)
@@ -123,7 +120,7 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         unknown = [name for name in self.loggers if name not in {"csv", "tensorboard", "mlflow", "wandb"}]
         if unknown:
             raise UsageError(f"loggers has {unknown[0]!r}; expected some of csv, tensorboard, mlflow, wandb")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mien.errors import UsageError
-from mien.options import check_options, option
+from mien.options import Options, option
 
 __all__ = ["SearchOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class SearchOptions(Options):
     """How a recipe is searched for."""
 
     trials: int = option(20, "Budget: how many recipes are tried in all, including those before a --resume.", minimum=1)
@@ -37,7 +37,7 @@ class SearchOptions:
     prune_after: int = option(4, "Trials that must be finished before one is stopped early.", minimum=1)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.total_minutes is not None and self.total_minutes <= 0:
             raise UsageError(f"total_minutes is {self.total_minutes:g}; expected more than 0")
         if self.folds_used is not None and self.folds_used > self.folds:
