@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # From the ground up: a room imports only what stands before it.
 LAYERS = [
     {"__init__"},  # the version, and the public names, which are loaded at first use
-    {"errors", "lazy"},
+    {"background", "errors", "lazy"},
     {"files", "labels", "opencv", "options", "parallel", "progress", "shell"},
     {"result", "source", "zoo"},
     {"align", "detect"},

@@ -1,6 +1,8 @@
 """How many threads there are to be, and what they do for whoever waits."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +71,22 @@ def test_an_error_in_a_worker_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         list(ordered_map(fail, range(1000), 2, ahead=100))
     assert len(done) < 100, "what was not begun yet is given up"
+
+
+def test_a_thread_that_the_main_one_leaves_behind_works_to_its_end():
+    """Pools take nothing from then on: a file that such a thread read ended with a RuntimeError."""
+    program = (
+        "import threading\n"
+        "from mien.parallel import ordered_map\n"
+        "def work():\n"
+        "    results = ordered_map(lambda number: number, range(200), 2)\n"
+        "    first = [next(results) for _ in range(3)]\n"
+        "    threading.main_thread().join()\n"
+        "    print([*first, *results] == list(range(200)))\n"
+        "threading.Thread(target=work).start()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_a_stage_is_opened_once_for_each_number_of_threads_whoever_asks():

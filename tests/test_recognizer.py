@@ -7,6 +7,8 @@ import inspect
 import io
 import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -452,6 +454,30 @@ def test_it_is_safe_to_use_from_several_threads(astronaut_bgr):
     for worker in workers:
         worker.join()
     assert results == [expected] * 6
+
+
+@pytest.mark.parametrize("read", ["recognizer.recognize(image)", "list(recognizer.stream([image], frame_rate=10))"])
+def test_python_does_not_end_within_a_reading(read):
+    """A daemon thread that was within ONNX Runtime by then aborted the process every second time."""
+    program = (
+        "import sys, threading, time\n"
+        "from mien.recognizer import Recognizer\n"
+        "from tests.fakes import *\n"
+        "class SlowDetector(FakeDetector):\n"
+        "    def detect(self, image):\n"
+        "        began.set(), time.sleep(0.5), print('within', flush=True)\n"
+        "        return super().detect(image)\n"
+        "recognizer = Recognizer(model=FakeClassifier(), detector=SlowDetector(), upright=True, threads=1)\n"
+        "began, image = threading.Event(), paint_face(3)\n"
+        "def work():\n"
+        "    while True:\n"
+        f"        {read}\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "began.wait(30)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "within\n", "")
 
 
 def test_the_module_function_takes_a_detector_that_has_no_hash():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import threading
@@ -119,13 +120,20 @@ def ordered_map(function: Callable[[_A], _B], items: Iterable[_A], threads: int,
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="mien") as pool:
         waiting: deque[Future[_B]] = deque()
+        rest: Iterable[_A] = ()
+        items = iter(items)
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                try:
+                    waiting.append(pool.submit(function, item))
+                except RuntimeError:  # the main thread has ended, and a thread that it left reads on: without a pool
+                    rest = itertools.chain([item], items)
+                    break
                 if len(waiting) > ahead * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+            yield from map(function, rest)
         finally:
             for future in waiting:
                 future.cancel()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
+from mien.background import within_c
 from mien.classify import Classifier, OnnxClassifier
 from mien.detect import Detector, open_detector
 from mien.errors import InputError, ModelError, UsageError, warn
@@ -324,20 +325,22 @@ class Recognizer(RecognizerOptions):
 
     def classify(self, prepared: list[Prepared]) -> list[Reading]:
         """Read the faces of several images that `prepare` gave, in one batch."""
-        return list(self._read(prepared, 1))
+        return self._read(prepared, 1)
 
     def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> Prepared:
-        return prepare_image(
-            image,
-            self._detector(threads),
-            self.card.input,
-            max_megapixels=self.max_megapixels,
-            upright=self.upright,
-            keep=keep,
-        )
+        with within_c():
+            return prepare_image(
+                image,
+                self._detector(threads),
+                self.card.input,
+                max_megapixels=self.max_megapixels,
+                upright=self.upright,
+                keep=keep,
+            )
 
-    def _read(self, group: list[Prepared], threads: int) -> Iterator[Reading]:
-        return read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face, self.views)
+    def _read(self, group: list[Prepared], threads: int) -> list[Reading]:
+        with within_c():
+            return list(read_prepared(group, self._classifier(threads), self._scheme, self.max_not_face, self.views))
 
 
 @overload

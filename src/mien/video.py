@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from mien.background import within_c
 from mien.errors import InputError
 from mien.parallel import Closable
 from mien.result import Reading
@@ -129,4 +130,6 @@ def _read(
             raise InputError(reading.source, reading.error)
         if frame is None or frame.time_s is None:  # cannot be: a source's frames have both
             continue
-        yield frame, persons.update(reading, frame.image, frame.time_s)
+        with within_c():
+            steady = persons.update(reading, frame.image, frame.time_s)
+        yield frame, steady

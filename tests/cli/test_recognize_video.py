@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -334,6 +335,51 @@ def test_a_network_camera_until_ctrl_c():
     assert child.returncode == 0
     assert re.search(r"note: .*/live: times count from 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC", said)
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def silent():
+    """The port of a server that takes every connection, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def interrupted(child):
+    """What a command says that Ctrl-C ends, and how long that takes."""
+    start_s = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    return said, time.monotonic() - start_s
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_a_stream(silent):
+    """An address with a typing error: FFmpeg waits for ten seconds."""
+    address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live"
+    command = [sys.executable, "-m", "mien", "recognize", address, "--json"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    connection, _ = silent.accept()
+    with connection:
+        said, seconds = interrupted(child)
+    assert (child.returncode, said) == (130, "mien: interrupted\n")
+    assert seconds < 4
+
+
+def test_ctrl_c_ends_a_stream_that_hangs_and_keeps_what_was_read(tmp_path):
+    """Nothing comes any more: FFmpeg waits for five seconds."""
+    server, out = Server(pictures=40), tmp_path / "rows.csv"
+    address = f"http://127.0.0.1:{server.port}/live"
+    command = [sys.executable, "-m", "mien", "recognize", address, "--include-empty", "--out", out, "-q"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 60
+    while server.sent < 40 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    said, seconds = interrupted(child)
+    server.stop()
+    assert (child.returncode, said.count("\n")) == (0, 1)
+    assert "times count from" in said
+    assert seconds < 3
+    assert len(out.read_text(encoding="utf-8").splitlines()) > 3
 
 
 def on_terminal(*arguments, stdout=None):

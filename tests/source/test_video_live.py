@@ -1,7 +1,9 @@
 """Cameras and network streams: nothing falls behind, and what breaks off comes back or is said."""
 
+import _thread
 import contextlib
 import itertools
+import socket
 import subprocess
 import sys
 import threading
@@ -114,16 +116,20 @@ def test_the_camera_is_released():
     source = VideoSource("camera:0", opener=lambda _: camera)
     next(iter(source))
     source.close()
+    wait_until(lambda: camera.released)
+
+
+def wait_until(true):
     deadline_s = time.monotonic() + 5
-    while not camera.released and time.monotonic() < deadline_s:
+    while not true() and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    assert camera.released
+    assert true()
 
 
 class Server:
-    """A network camera that sends JPEG pictures one after the other, and can be taken away."""
+    """A network camera that sends JPEG pictures one after the other, and can be taken away, or says nothing more."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, pictures=10**9):
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -133,6 +139,9 @@ class Server:
                 self.end_headers()
                 with contextlib.suppress(OSError):
                     while not server.gone.is_set():
+                        if server.sent >= pictures:
+                            server.gone.wait(60)
+                            break
                         server.sent += 1
                         jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), server.sent % 200, np.uint8))[1].tobytes()
                         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
@@ -211,6 +220,59 @@ def test_a_program_may_end_without_closing_its_stream(camera, last, status):
     done = subprocess.run([sys.executable, "-c", f"{program}; {last}", address], stderr=subprocess.PIPE, text=True)
     assert done.returncode == status
     assert done.stderr.split() == (["of", "the", "program"] if last else [])
+
+
+@pytest.fixture
+def silent():
+    """The port of a server that takes every connection, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def ctrl_c_after(seconds):
+    threading.Timer(seconds, _thread.interrupt_main).start()
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
+def test_ctrl_c_while_a_stream_is_opened_is_heard_at_once(silent, scheme):
+    """FFmpeg waits for ten seconds."""
+    ctrl_c_after(0.3)
+    start_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        VideoSource(f"{scheme}://127.0.0.1:{silent}/live")
+    assert time.monotonic() - start_s < 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a camera belongs to the thread that opens it")
+def test_a_camera_that_opens_after_ctrl_c_is_released():
+    plugged, camera = threading.Event(), FakeCamera()
+
+    def hang(_):
+        plugged.wait(30)
+        return camera
+
+    ctrl_c_after(0.2)
+    with pytest.raises(KeyboardInterrupt):
+        VideoSource("camera:0", opener=hang)
+    assert not camera.released
+    plugged.set()
+    wait_until(lambda: camera.released)
+
+
+def test_who_leaves_a_stream_that_hangs_does_not_wait():
+    """The camera is released when the call that it hangs in returns."""
+    plugged, camera = threading.Event(), FakeCamera(interval_s=0.0)
+    grab, camera.grab = camera.grab, lambda: (camera.left > 990 or plugged.wait(30)) and grab()
+    source = VideoSource("camera:0", opener=lambda _: camera)
+    ctrl_c_after(0.3)
+    start_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in source:
+            pass
+    assert time.monotonic() - start_s < 5
+    assert not camera.released
+    plugged.set()
+    wait_until(lambda: camera.released)
 
 
 def test_an_address_where_nobody_is():

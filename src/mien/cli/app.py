@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from mien import __version__
+from mien.background import any_left
 from mien.cli.help import ReadableCommand, ReadableGroup
 from mien.cli.terminal import EXIT_INTERRUPTED, open_screen, say
 from mien.errors import InputError, MienError
@@ -79,6 +80,20 @@ def _ending() -> Iterator[None]:
         _drop_output()
         say(f"<stdout>: cannot be written ({error.strerror})")
         sys.exit(EXIT_USAGE)
+
+
+@contextlib.contextmanager
+def _leaving() -> Iterator[None]:
+    """End at once also where a thread waits within FFmpeg for a stream that says nothing: Python would wait for it."""
+    try:
+        yield
+    except SystemExit as end:
+        if not any_left():
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else end.code is not None)
 
 
 def _drop_output() -> None:
@@ -158,7 +173,7 @@ def main() -> None:
     open_screen()
     # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    with _ending():
+    with _leaving(), _ending():
         app = _make_app([asked] if asked in COMMANDS else COMMANDS)
         # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
         # matches. A batch has one source, and a pattern of its own.

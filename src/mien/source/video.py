@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import math
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.background import Worker, answer_of
 from mien.errors import InputError, MienError, UsageError
 from mien.opencv import turned
 from mien.source.buffer import Buffer
@@ -124,16 +124,18 @@ class VideoSource:
         self._rotate_deg = rotate_deg
         self._give_up_s = give_up_s
         self._opener = opener
-        self._started = False
+        self._worker: Worker | None = None
         self.reconnects = 0
-        self._capture = opener(name)
+        if _may_hang(name):
+            answer_of(self._open, lambda capture: capture.release(), "mien-open")
+        else:
+            self._open()
         self._rate = _number(self._capture, cv2.CAP_PROP_FPS, 0.001, 1000.0) or _FALLBACK_RATE
         count = _number(self._capture, cv2.CAP_PROP_FRAME_COUNT, 1.0, 1e10)
         # An address may name a file: it has an end, and nothing of it is dropped.
         live = is_live_name(name) and not (is_network(name) and count)
         self._container = Container("") if is_live_name(name) else read_container(name)
-        self._opened_s, now = time.monotonic(), datetime.now(timezone.utc)
-        first = self._retrieve() if self._capture.grab() else None
+        first = self._retrieve() if self._has_frame else None
         if first is None:
             hint = "" if is_live_name(name) or not count else self._why_no_frame()
             self._capture.release()
@@ -148,7 +150,12 @@ class VideoSource:
             self._capture.release()
             raise
         self.info = VideoInfo(
-            shown_name(name), (first.shape[1], first.shape[0]), self._rate, duration_s, live, now if live else None
+            shown_name(name),
+            (first.shape[1], first.shape[0]),
+            self._rate,
+            duration_s,
+            live,
+            self._opened_at if live else None,
         )
         room = max(2, min(_BUFFER_FRAMES, _BUFFER_BYTES // first.nbytes))
         self._buffer: Buffer[Frame | InputError] = Buffer(_LIVE_FRAMES if live else room, live)
@@ -161,22 +168,27 @@ class VideoSource:
     def close(self) -> None:
         """Stop decoding; what waits is let go."""
         self._buffer.stop()
-        if not self._started:
+        if self._worker is None:
             self._capture.release()
 
     def __iter__(self) -> Iterator[Frame | InputError]:
         """Yield the frames; if the video breaks off, the last item is an InputError that says why and where."""
-        if self._started:
+        if self._worker is not None:
             raise UsageError(f"{self.info.source}: a video source can be read once; open it again")
-        self._started = True
-        thread = threading.Thread(target=self._decode, name="mien-decode", daemon=True)
-        _decoding[thread] = self._buffer
-        thread.start()
+        self._worker = Worker(self._decode, self._buffer.stop, "mien-decode")
+        self._worker.start()
         try:
             while (item := self._buffer.get()) is not None:
                 yield item
         finally:
-            _end(thread)
+            self._worker.leave()
+
+    def _open(self) -> Capture:
+        """Open it, and go to its first frame."""
+        self._capture = self._opener(self._name)
+        self._opened_s, self._opened_at = time.monotonic(), datetime.now(timezone.utc)
+        self._has_frame = self._capture.grab()
+        return self._capture
 
     def _decode(self) -> None:
         """The thread: fills the buffer, and closes what it opened."""
@@ -343,22 +355,10 @@ class VideoSource:
         return high / wide if lies else wide / high
 
 
-_decoding: dict[threading.Thread, Buffer[Any]] = {}
-"""The threads that decode, each with what it fills."""
-
-
-def _end(thread: threading.Thread) -> None:
-    """Let a thread that decodes end, and wait for it."""
-    if buffer := _decoding.pop(thread, None):
-        buffer.stop()
-        thread.join(timeout=10.0)
-
-
-@atexit.register
-def _end_all() -> None:
-    """Of streams that nobody closed: a thread that is within FFmpeg while Python ends aborts the process."""
-    for thread in list(_decoding):
-        _end(thread)
+def _may_hang(name: str) -> bool:
+    """Whether opening it may take seconds, so that another thread does it."""
+    # On macOS the main thread must ask for the permission to use a camera, and on Windows COM binds it to its thread.
+    return is_network(name) or (is_live_name(name) and sys.platform == "linux")
 
 
 def next_due_s(time_s: float, every_s: float | None) -> float:
