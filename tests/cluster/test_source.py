@@ -285,6 +285,16 @@ def test_a_photo_that_never_comes_costs_only_itself(album):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["faces.csv", "faces.parquet"])
+def test_a_named_pipe_is_no_table(tmp_path, name):
+    """Planning the batch waited for ever for whoever writes into it."""
+    os.mkfifo(tmp_path / name)
+    for address in (tmp_path, tmp_path / name):
+        with pytest.raises(UsageError, match=rf"{name}: is a named pipe; expected a file"):
+            list(list_sources(str(address), BatchOptions(column="image")))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_in_a_folder_is_waited_for_by_nobody(tmp_path):
     """A video held up the plan, and a shard its worker, for ever; a photo cost its whole time-out."""
     for name in ("a.jpg", "b.mp4", "c.tar"):

@@ -19,7 +19,15 @@ from mien.cluster.options import BatchOptions
 from mien.cluster.storage import forward, is_local, local_path, open_address, reason, split_address
 from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys, slashes
 from mien.errors import InputError, UsageError
-from mien.source.name import HIDDEN, IMAGE_SUFFIXES, VIDEO_SUFFIXES, shown_name, without_live_clips
+from mien.source.name import (
+    A_PIPE,
+    HIDDEN,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_pipe,
+    shown_name,
+    without_live_clips,
+)
 
 __all__ = ["Source", "cut_parts", "list_sources"]
 
@@ -226,6 +234,8 @@ def _of_file(key: str, address: str, options: BatchOptions) -> Iterator[Source]:
     elif suffix in VIDEO_SUFFIXES:
         yield from _segments(key, address, options.segment_s)
     elif suffix in TABLE_SUFFIXES:
+        if is_local(address) and is_pipe(local_path(address)):  # the plan would wait for whoever writes
+            raise UsageError(f"{shown_name(address)}: {A_PIPE}")
         yield from _of_table(key, address, options)
 
 
