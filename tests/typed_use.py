@@ -78,6 +78,7 @@ def streams(recognizer: mien.Recognizer, paths: Iterator[Path], frames: Iterator
         for frame, _ in stream.frames():
             assert_type(frame, Frame)
     assert_type(recognizer.stream(frames, frame_rate=30, smooth_s=0), VideoReadings)
+    assert_type(recognizer.stream(frames, frame_rate=30, name="left"), VideoReadings)
     recognizer.stream("clip.mp4", smoothing=0)  # type: ignore[call-overload]
     recognizer.stream(paths, fps=5)  # type: ignore[call-overload]
 

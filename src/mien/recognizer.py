@@ -205,7 +205,7 @@ class Recognizer(RecognizerOptions):
     def stream(self, images: str | os.PathLike[str], **options: Unpack[VideoKeywords]) -> VideoReadings: ...
     @overload
     def stream(
-        self, images: Iterable[Any], *, frame_rate: float, **options: Unpack[VideoKeywords]
+        self, images: Iterable[Any], *, frame_rate: float, name: str | None = None, **options: Unpack[VideoKeywords]
     ) -> VideoReadings: ...
     @overload
     def stream(
@@ -226,8 +226,9 @@ class Recognizer(RecognizerOptions):
             `frame_rate` they are read as the frames of a video, otherwise as unrelated photos. Items may also be
             `mien.source.Frame`, or an InputError in place of an input that is known to be unreadable.
         **options
-            For a video, those of `mien.VideoOptions`; for frames of your own also `frame_rate`, in frames a second. For
-            photos `on_error` (as for `recognize`, ``"record"`` by default) and `threads`: how many are read at a time.
+            For a video, those of `mien.VideoOptions`; for frames of your own also `frame_rate`, in frames a second, and
+            `name`, what their readings call their source. For photos `on_error` (as for `recognize`, ``"record"`` by
+            default) and `threads`: how many are read at a time.
 
         Returns
         -------
@@ -271,6 +272,7 @@ class Recognizer(RecognizerOptions):
                 end_s=own.end_s,
                 rotate_deg=own.rotate_deg,
                 max_megapixels=self.max_megapixels,
+                name=own.name,
             )
             return VideoReadings(self, frames, own)
         for name in options:

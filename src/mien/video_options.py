@@ -112,3 +112,7 @@ class FrameOptions(VideoOptions):
     """Options of `Recognizer.stream` for frames of your own, which come with their rate."""
 
     frame_rate: float = option(30.0, "Frames a second.", minimum=0.001, maximum=1000)
+    name: str | None = option(
+        None,
+        "What the readings call their source. Default: <frames>; where such a stream is open already, <frames 2>.",
+    )

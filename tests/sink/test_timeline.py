@@ -95,6 +95,24 @@ def test_a_page_is_called_by_its_video_or_their_number(tmp_path):
     assert text.count('<section class="video">') == 2
 
 
+def test_a_source_that_begins_anew_is_another_video(tmp_path):
+    """A camera that was opened again: its times count from there, and were added to those before."""
+    with TimelineSink(tmp_path / "page.html", SCHEME) as sink:
+        for reading in (*readings([{1: "happy"}] * 20), *readings([{1: "sad"}] * 10)):
+            sink.write(reading)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count('<section class="video">') == 2
+    assert re.findall(r'class="seconds">(.*?)</p>', text) == ["happy\u00a02.0\u00a0s", "sad\u00a01.0\u00a0s"]
+
+
+def test_two_readings_of_one_video_at_once_are_no_end_of_videos(tmp_path):
+    with TimelineSink(tmp_path / "page.html", SCHEME) as sink:
+        for pair in zip(readings([{1: "happy"}] * 20), readings([{1: "happy"}] * 20), strict=True):
+            for reading in pair:
+                sink.write(reading)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count('<section class="video">') == 1
+
+
 def test_each_expression_that_the_seconds_name_has_its_picture(tmp_path):
     """Also of moments that lie close together, as neutral and happy at the start do."""
     plan = [{1: "neutral"}, {1: "happy"}, {1: "fear"}, *[{1: "happy"}] * 57]

@@ -82,3 +82,25 @@ def test_frames_are_read_once_and_a_generator_is_closed():
         next(iter(source))
     source.close()
     assert closed == [True]
+
+
+def test_streams_that_are_open_together_have_names_of_their_own():
+    """In one table their rows could not be told apart, and one page plotted them as one."""
+    first, second = FrameSource(plain(3), 10), FrameSource(plain(3), 10)
+    assert (first.info.source, second.info.source) == ("<frames>", "<frames 2>")
+    assert {frame.source for frame in second} == {"<frames 2>"}
+    third = FrameSource(plain(3), 10)  # the second one has ended
+    assert third.info.source == "<frames 2>"
+    first.close()
+    assert FrameSource(plain(3), 10).info.source == "<frames>"
+    del third
+    assert FrameSource(plain(3), 10).info.source == "<frames>"
+
+
+def test_a_name_of_ones_own():
+    source = FrameSource([*plain(2), b"no picture"], 10, name="left")
+    *frames, problem = source
+    assert [source.info.source, *(frame.source for frame in frames)] == ["left"] * 3
+    assert str(problem).startswith("left: frame 2: ")
+    with pytest.raises(InputError, match="right: holds no frames"):
+        FrameSource([], 10, name="right")

@@ -93,6 +93,7 @@ class History:
         self.start_s = self.end_s = 0.0
         self.size_wh = (0, 0)
         self._with_pictures = with_pictures
+        self._first: Reading | None = None
         self._last: Reading | None = None
         self._until_s: float | None = None
         self._frame_s = 0.0
@@ -102,6 +103,13 @@ class History:
         """From the start to the end, in seconds."""
         return self.end_s - self.start_s
 
+    def begins_anew(self, reading: Reading) -> bool:
+        """Whether this is no later frame, but the first one of another video of that name, such as a camera's."""
+        first, last = (None if known is None else known.frame for known in (self._first, self._last))
+        if first is None or last is None or reading.frame is None:
+            return False
+        return reading.frame <= first < last
+
     def add(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take the next reading; those without a time are passed over."""
         if reading.time_s is None:
@@ -110,6 +118,8 @@ class History:
         self._hold_last(reading.time_s)
         self._last = reading
         self._until_s = None if frame is None else frame.until_s
+        if self._first is None:
+            self._first = reading
         if not self.frames:  # of a part of a video the clock begins with it, at a whole second
             self.start_s = float(math.floor(reading.time_s))
         self.frames += 1

@@ -69,7 +69,8 @@ class TimelineSink:
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --timeline") from error
         self._scheme = scheme
-        self._videos: dict[str, History] = {}
+        self._videos: list[tuple[str, History]] = []
+        self._current: dict[str, History] = {}
 
     def __enter__(self) -> TimelineSink:
         return self
@@ -96,15 +97,16 @@ class TimelineSink:
         """Take one reading; photos are passed over."""
         if reading.time_s is None:
             return
-        if reading.source not in self._videos:
-            self._videos[reading.source] = History(self._scheme.labels, with_pictures=True)
-        self._videos[reading.source].add(reading, frame)
+        history = self._current.get(reading.source)
+        if history is None or history.begins_anew(reading):
+            history = self._current[reading.source] = History(self._scheme.labels, with_pictures=True)
+            self._videos.append((reading.source, history))
+        history.add(reading, frame)
 
 
-def _page(videos: dict[str, History], scheme: LabelScheme) -> str:
+def _page(videos: list[tuple[str, History]], scheme: LabelScheme) -> str:
     template = importlib.resources.files("mien.sink").joinpath("timeline.html").read_text(encoding="utf-8")
-    names = list(videos)
-    title = Path(names[0]).name if len(names) == 1 else f"{len(names)} videos"
+    title = Path(videos[0][0]).name if len(videos) == 1 else f"{len(videos)} videos"
     colors = "".join(f"--{_css(label)}:rgb{color_rgb(label, scheme.labels)};" for label in scheme.labels)
     parts = {
         "TITLE": html.escape(title),
@@ -112,7 +114,7 @@ def _page(videos: dict[str, History], scheme: LabelScheme) -> str:
         "LEGEND": "".join(
             f'<li><i style="background:var(--{_css(x)})"></i>{html.escape(x)}</li>' for x in scheme.labels
         ),
-        "VIDEOS": "".join(_video(name, history) for name, history in videos.items()),
+        "VIDEOS": "".join(_video(name, history) for name, history in videos),
         "LABELS": _script(list(scheme.labels)),
     }
     for name, text in parts.items():
