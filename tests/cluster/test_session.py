@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.cluster.session import _short_folder
+from mien.cluster.session import RaySession, _short_folder
 
 pytest.importorskip("ray")
 
@@ -85,3 +85,27 @@ def test_its_folder_leaves_room_for_the_names_of_sockets(monkeypatch, long):
         folder.rmdir()
     assert folder.parent == (Path("/tmp") if long else place)
     assert len(f"{folder}/r/session_2026-01-02_03-04-05_123456_1234567/sockets/plasma_store") <= 103
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home is in another variable there")
+@pytest.mark.parametrize("home", [None, "is a file", "a folder"])
+def test_ray_gets_a_home_where_the_user_has_none(monkeypatch, tmp_path, home):
+    """As in a container that runs with any number for a user, or cannot write there: Ray would not start."""
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.delenv("HOME", raising=False)
+    if home is None:
+        monkeypatch.setattr(Path, "home", no_home)
+    else:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        (tmp_path / "home").touch() if home == "is a file" else (tmp_path / "home").mkdir()
+    before = os.environ.get("HOME")
+    with RaySession(None) as session:
+        session._open_home(str(own))
+        assert os.environ.get("HOME") == (before if home == "a folder" else str(own))
+        assert (own / ".ray").is_dir() == (home != "a folder")
+    assert os.environ.get("HOME") == before
+
+
+def no_home():
+    raise RuntimeError("Could not determine home directory.")

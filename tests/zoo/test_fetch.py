@@ -158,3 +158,16 @@ def test_the_cache_folder_follows_the_platform(
     if variable:
         monkeypatch.setenv(variable, str(tmp_path / "base"))
     assert cache_dir() == tmp_path / expected
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container has one that runs with any number for a user."""
+    for name in ("MIEN_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(DownloadError, match="no home; set MIEN_CACHE_DIR"):
+        cache_dir()
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")

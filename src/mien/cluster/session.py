@@ -50,6 +50,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._over = threading.Event()
         self._error: BaseException | None = None
         self._begun = False
+        self._home_before: str | None = None
 
     def __exit__(self, *_: object) -> None:
         if self._thread is not None:
@@ -61,6 +62,10 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+        if self._home_before:
+            os.environ["HOME"] = self._home_before
+        elif self._home_before is not None:
+            os.environ.pop("HOME", None)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -141,11 +146,10 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         import ray
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)
+        self._folder = _short_folder()
         # Ray lets everybody on this machine read the token that it makes there, and write into its own folder: both lie
         # in folders that are ours alone.
-        with contextlib.suppress(OSError):
-            (Path.home() / ".ray").mkdir(mode=0o700, exist_ok=True)
-        self._folder = _short_folder()
+        self._open_home(self._folder)
         settings: dict[str, Any] = {
             **_COMMON,
             "num_cpus": self._cores or usable_cores(),
@@ -161,6 +165,22 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
             except Exception:  # noqa: BLE001 - its inner parts may have changed: with all processes then
                 ray.shutdown()
                 ray.init("local", **settings)
+
+    def _open_home(self, folder: str) -> None:
+        """Make the folder that Ray needs in the user's home; `folder` becomes that home where it cannot be made.
+
+        As in a container that runs with any number for a user, or cannot write: Ray would not start.
+        """
+        try:
+            place = Path.home() / ".ray"
+            place.mkdir(mode=0o700, exist_ok=True)
+            if os.access(place, os.W_OK):
+                return
+        except (OSError, RuntimeError):  # the second where there is no home
+            pass
+        self._home_before = os.environ.get("HOME", "")
+        os.environ["HOME"] = folder
+        (Path(folder) / ".ray").mkdir(mode=0o700, exist_ok=True)
 
 
 def _short_folder() -> str:

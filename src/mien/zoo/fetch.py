@@ -47,16 +47,27 @@ def cache_dir() -> Path:
 
     ``MIEN_CACHE_DIR`` if that is set; else ``mien`` in the user's cache folder: ``XDG_CACHE_HOME`` or ``~/.cache``,
     ``~/Library/Caches`` on macOS, ``LOCALAPPDATA`` on Windows.
+
+    Raises
+    ------
+    DownloadError
+        If none of them is set and the user has no home, as in a container that runs with any number for a user.
     """
     own = os.environ.get("MIEN_CACHE_DIR")
     if own:
         return Path(own)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = str(Path.home() / "Library" / "Caches")
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError as error:
+        raise DownloadError(
+            "no folder is known for what is fetched, since this user has no home; set MIEN_CACHE_DIR to a folder that "
+            "can be written"
+        ) from error
     return Path(base) / "mien"
 
 
