@@ -67,6 +67,21 @@ def test_a_file_that_another_program_has_open_is_waited_for(
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"new" if held == 2 else b"old", [path])
 
 
+def test_on_windows_a_file_that_stays_open_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in a spreadsheet, or a dataset that a notebook holds, cannot be replaced there."""
+
+    def refusing(part: Path, target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Access is denied", str(part))
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(Path, "replace", refusing)
+    monkeypatch.setattr("mien.files.sys.platform", "win32")
+    with pytest.raises(
+        OutputError, match=r"\(Permission denied\); is it open in another program, or as a dataset in th"
+    ):
+        write_atomically(tmp_path / "a", b"new")
+
+
 @pytest.mark.parametrize("letter", ["a", "情", "😀"])
 def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, letter: str) -> None:
     """An annotated copy of a photo with a long name ended the run: the unfinished file's name was longer still."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -62,7 +63,9 @@ def replaced_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     except OSError as error:
         # pyarrow puts a whole story where others have the reason.
         reason = os.strerror(error.errno) if error.errno else error
-        raise OutputError(f"{path}: cannot be written ({reason})") from error
+        held = sys.platform == "win32" and isinstance(error, PermissionError) and path.exists()
+        hint = "; is it open in another program, or as a dataset in this one?" if held else ""
+        raise OutputError(f"{path}: cannot be written ({reason}){hint}") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
