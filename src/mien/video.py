@@ -110,7 +110,7 @@ class VideoReadings(Iterator[Reading]):
 
     @property
     def reconnects(self) -> int:
-        """How often a network stream was reopened."""
+        """How often a camera or network stream was reopened."""
         return self._source.reconnects
 
     def close(self) -> None:

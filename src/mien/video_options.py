@@ -72,7 +72,7 @@ class VideoOptions(Options):
     )
     give_up_s: float = option(
         30.0,
-        "Network streams: how long to try to reopen a broken one.",
+        "Cameras and network streams: how long to try to reopen one that broke off.",
         flag="--give-up",
         metavar="SECONDS",
         minimum=0,

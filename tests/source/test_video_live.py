@@ -77,16 +77,60 @@ def test_a_slow_reader_gets_new_frames_and_the_rest_are_counted():
 
 
 def test_a_quick_reader_loses_nothing():
-    source = VideoSource("camera:0", opener=lambda _: FakeCamera(count=50))
+    source = VideoSource("camera:0", give_up_s=0, opener=lambda _: FakeCamera(count=50))
     items = list(source)
     assert [item.index for item in items[:-1]] == list(range(50))
     assert source.dropped == 0
-    assert "stopped giving pictures after 50 frames" in items[-1].problem
+    assert "the camera stopped giving pictures after 50 frames" in items[-1].problem
+
+
+def plugged(*cameras):
+    """Opens one camera after the other; in the place of an error there is none at the time."""
+    waiting = iter(cameras)
+
+    def opener(name):
+        camera = next(waiting, None)
+        if camera is None:
+            raise InputError(name, "no camera")
+        return camera
+
+    return opener
+
+
+def test_a_camera_that_is_unplugged_and_comes_back_goes_on():
+    """Reading it ended for good."""
+    first = FakeCamera(count=5)
+    source = VideoSource("camera:0", give_up_s=2.0, opener=plugged(first, None, FakeCamera(count=5)))
+    *frames, problem = source
+    assert first.released
+    assert source.reconnects == 1
+    assert [frame.index for frame in frames] == list(range(10))
+    times_s = [frame.time_s for frame in frames]
+    assert times_s == sorted(times_s)
+    assert times_s[5] - times_s[4] > 1.4
+    assert "did not come back within 2 s" in problem.problem
+
+
+def test_the_end_that_was_asked_for_comes_although_the_camera_does_not():
+    source = VideoSource("camera:0", end_s=0.6, opener=plugged(FakeCamera(count=5)))
+    assert [frame.index for frame in source] == list(range(5))
+
+
+def test_the_first_pictures_of_a_camera_may_be_damaged():
+    camera = FakeCamera()
+    good, camera.retrieve = camera.retrieve, lambda: good() if camera.left < 995 else (False, None)
+    assert VideoSource("camera:0", opener=lambda _: camera).info.size_wh == (16, 12)
+    blind, empty = FakeCamera(), FakeCamera(count=0)
+    blind.retrieve = lambda: (False, None)
+    for camera in (blind, empty):
+        with pytest.raises(InputError, match="holds no video frames"):
+            VideoSource("camera:0", opener=lambda _, camera=camera: camera)
+        assert camera.released
 
 
 def test_the_clock_of_a_live_source_can_be_told_from_its_times():
     before = datetime.now(timezone.utc)
-    source = VideoSource("camera:0", opener=lambda _: FakeCamera(count=20))
+    source = VideoSource("camera:0", give_up_s=0, opener=lambda _: FakeCamera(count=20))
     last_s = [item.time_s for item in source if not isinstance(item, InputError)][-1]
     assert (
         before <= source.info.started <= source.info.started + timedelta(seconds=last_s) <= datetime.now(timezone.utc)
@@ -94,7 +138,7 @@ def test_the_clock_of_a_live_source_can_be_told_from_its_times():
 
 
 def test_live_sources_are_thinned_by_the_clock():
-    source = VideoSource("camera:0", every_s=0.1, opener=lambda _: FakeCamera(count=100))
+    source = VideoSource("camera:0", every_s=0.1, give_up_s=0, opener=lambda _: FakeCamera(count=100))
     times_s = [item.time_s for item in source if not isinstance(item, InputError)]
     assert len(times_s) >= 4
     # A frame each tenth of a second by the clock: two may be closer than that, three not.

@@ -122,7 +122,7 @@ class VideoRun(RecognizeRun):
             parts.append(f"times count from {started:%Y-%m-%d %H:%M:%S}.{started.microsecond // 1000:03} UTC")
         if readings.dropped:
             share = readings.dropped / max(1, readings.dropped + frames)
-            parts.append(f"{readings.dropped:,} frames ({share:.0%}) were dropped to keep up")
+            parts.append(f"{counted(readings.dropped, 'frame')} ({share:.0%}) dropped to keep up")
         if readings.reconnects:
             parts.append(f"reconnected {counted(readings.reconnects, 'time')}")
         if self.table is not None:

@@ -29,6 +29,7 @@ _BUFFER_BYTES = 48 << 20
 _BUFFER_FRAMES = 16
 # A live source keeps this many frames for the reader; with more, what is read would be older.
 _LIVE_FRAMES = 2
+_FIRST_PICTURES = 10
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 # Time stamps are rounded in many files; a frame this little before its turn is taken.
@@ -71,8 +72,8 @@ class VideoSource:
     """The frames of a video file, a camera (``camera:0``) or a network stream (``rtsp://...``), once.
 
     Decoding runs in a thread of its own, ahead by a bounded number of frames. A live source drops its oldest waiting
-    frames instead of falling behind. A network stream that breaks off is opened again, after 0.5 s, 1 s, 2 s and so
-    on up to 8 s.
+    frames instead of falling behind. A camera or network stream that breaks off is opened again, after 0.5 s, 1 s, 2 s
+    and so on up to 8 s.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ class VideoSource:
     rotate_deg : int
         Turn each picture clockwise by 90, 180 or 270 degrees.
     give_up_s : float
-        How long a broken network stream is tried again, in seconds.
+        How long a camera or network stream that broke off is tried again, in seconds.
     opener : callable
         Opens the capture; tests give a fake.
 
@@ -96,7 +97,7 @@ class VideoSource:
     dropped : int
         Frames of a live source that were dropped so far.
     reconnects : int
-        How often a network stream was opened again.
+        How often a camera or network stream was opened again.
 
     Raises
     ------
@@ -135,12 +136,11 @@ class VideoSource:
         # An address may name a file: it has an end, and nothing of it is dropped.
         live = is_live_name(name) and not (is_network(name) and count)
         self._container = Container("") if is_live_name(name) else read_container(name)
-        first = self._retrieve() if self._has_frame else None
+        first, _ = self._first
         if first is None:
             hint = "" if is_live_name(name) or not count else self._why_no_frame()
             self._capture.release()
             raise InputError(shown_name(name), f"holds no video frames that can be decoded{hint}")
-        self._first = first, self._position_s()
         duration_s = None if live or not count else count / self._rate
         if duration_s is not None and self._container.shown_s:
             duration_s = min(duration_s, self._container.shown_s)
@@ -187,7 +187,12 @@ class VideoSource:
         """Open it, and go to its first frame."""
         self._capture = self._opener(self._name)
         self._opened_s, self._opened_at = time.monotonic(), datetime.now(timezone.utc)
-        self._has_frame = self._capture.grab()
+        image = None
+        # The first pictures of many cameras are damaged.
+        for _ in range(_FIRST_PICTURES if is_live_name(self._name) else 1):
+            if not self._capture.grab() or (image := self._retrieve()) is not None:
+                break
+        self._first = image, self._position_s()
         return self._capture
 
     def _decode(self) -> None:
@@ -282,7 +287,6 @@ class VideoSource:
         image: npt.NDArray[np.uint8] | None
         image, _ = self._first
         start_s, due_s, index = self._opened_s, 0.0, 0
-        network = is_network(self._name)
         while True:
             # Pictures of a live source are stamped with their arrival: its own clock starts anew at each connection.
             time_s = time.monotonic() - start_s if index else 0.0
@@ -294,23 +298,21 @@ class VideoSource:
                 due_s = next_due_s(time_s, self._every_s)
             index += 1
             while not self._capture.grab():
-                if self._buffer.stopped:
-                    return ""
-                if not network:
-                    return f"the camera stopped giving pictures after {index} frames"
                 if not self._connect_again():
-                    return "" if self._buffer.stopped else self._gave_up(index)
+                    over = self._buffer.stopped or time.monotonic() - start_s >= self._end_s
+                    return "" if over else self._gave_up(index)
             if self._buffer.stopped:
                 return ""
             image = self._retrieve() if time.monotonic() - start_s >= due_s - EARLY_S else None
 
     def _gave_up(self, frames: int) -> str:
-        return f"the stream ended after {frames} frames and did not come back within {self._give_up_s:g} s"
+        what = "stream ended" if is_network(self._name) else "camera stopped giving pictures"
+        return f"the {what} after {frames} frames and did not come back within {self._give_up_s:g} s"
 
     def _connect_again(self) -> bool:
-        """Open a broken stream again, with growing pauses; False when the time is up or the reader has gone."""
+        """Open what broke off again, with growing pauses; False when the time is up or the reader has gone."""
         self._capture.release()
-        end_s = time.monotonic() + self._give_up_s
+        end_s = min(time.monotonic() + self._give_up_s, self._opened_s + self._end_s)
         wait_s = _FIRST_WAIT_S
         while (left_s := end_s - time.monotonic()) > 0:
             if self._buffer.wait_stopped(min(wait_s, left_s)):
