@@ -23,7 +23,7 @@ LAYERS = [
     {"align", "detect"},
     {"classify", "sink", "track"},
     {"page", "prepared", "recognizer_options", "video_options"},
-    {"video"},
+    {"explain", "video"},
     {"recognizer"},
     {"cluster", "data", "serve"},
     {"metrics"},

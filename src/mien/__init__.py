@@ -5,9 +5,9 @@
 >>> reading.faces[0].expression
 'happy'
 
-`recognize` reads one image or a list; a `Recognizer` has options, and its `stream` reads videos and cameras. A
-`Reading` holds one `Face` for each face. Every error is a `MienError`. `mien.data`, `mien.train` and `mien.evaluate`
-are for datasets and models. The guide is docs/guide.md in the repository.
+`recognize` reads one image or a list; a `Recognizer` has options, its `stream` reads videos and cameras, and its
+`explain` finds what an answer rests on. A `Reading` holds one `Face` for each face. Every error is a `MienError`.
+`mien.data`, `mien.train` and `mien.evaluate` are for datasets and models. The guide is docs/guide.md in the repository.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         TrainingError,
         UsageError,
     )
+    from mien.explain.draw import draw_explanations
+    from mien.explain.explanation import Explanation
     from mien.labels import LabelScheme, find_scheme
     from mien.recognizer import Recognizer, recognize
     from mien.recognizer_options import RecognizerOptions
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DownloadError",
+    "Explanation",
     "Face",
     "InputError",
     "LabelScheme",
@@ -61,6 +64,7 @@ __all__ = [
     "UsageError",
     "VideoOptions",
     "VideoReadings",
+    "draw_explanations",
     "draw_reading",
     "find_scheme",
     "list_models",
@@ -84,6 +88,8 @@ if not TYPE_CHECKING:
                 "TrainingError",
                 "UsageError",
             ],
+            "explain.draw": ["draw_explanations"],
+            "explain.explanation": ["Explanation"],
             "labels": ["LabelScheme", "find_scheme"],
             "recognizer": ["Recognizer", "recognize"],
             "recognizer_options": ["RecognizerOptions"],

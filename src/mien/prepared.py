@@ -17,7 +17,7 @@ from mien.result import Face, Reading
 from mien.source import Frame, ImageLike, load_image
 from mien.zoo import Head, InputSpec
 
-__all__ = ["BATCH_IMAGES", "Prepared", "group_prepared", "prepare_image", "read_prepared"]
+__all__ = ["BATCH_IMAGES", "Prepared", "checked_logits", "group_prepared", "prepare_image", "read_prepared"]
 
 # A batch for the classifier is closed at whichever comes first. More faces bring no speed; more images only memory.
 BATCH_IMAGES = 16
@@ -169,7 +169,7 @@ def read_prepared(
     if waiting:
         batch = np.concatenate([item.batch for item in waiting if item.batch is not None])
         sides_px = np.concatenate([item.sides_px for item in waiting if item.sides_px is not None])
-        answers = [_logits(classifier, view) for view in take_views(batch, views)]
+        answers = [checked_logits(classifier, view) for view in take_views(batch, views)]
         probabilities = mean_probabilities(classifier.card.heads, answers, sides_px)
     start = 0
     for item in group:
@@ -192,8 +192,14 @@ def read_prepared(
         )
 
 
-def _logits(classifier: Classifier, batch: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
-    """A classifier's answer, checked: it may be one of the caller's own, and one row would count for all faces."""
+def checked_logits(classifier: Classifier, batch: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
+    """A classifier's answer, checked: it may be one of the caller's own, and one row would count for all faces.
+
+    Raises
+    ------
+    ModelError
+        If the answer is not that of its card.
+    """
     answer = classifier.logits(batch)
     for head in classifier.card.heads:
         wanted = (len(batch), len(head.labels))

@@ -14,13 +14,15 @@ from mien.background import within_c
 from mien.classify import Classifier, OnnxClassifier
 from mien.detect import Detector, open_detector
 from mien.errors import InputError, ModelError, UsageError, warn
+from mien.explain.explanation import Explanation
+from mien.explain.faces import explain_faces
 from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
 from mien.options import document_options, options_from_dict
 from mien.parallel import Closable, Opened, count_threads, ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, prepare_image, read_prepared
 from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
 from mien.result import Reading
-from mien.source import Frame, FrameSource, ImageLike, own_image
+from mien.source import Frame, FrameSource, ImageLike, load_image, own_image
 from mien.video import VideoReadings
 from mien.video_options import FrameOptions, VideoKeywords, VideoOptions
 from mien.zoo import Head, ModelCard, find_model, list_models
@@ -320,6 +322,51 @@ class Recognizer(RecognizerOptions):
                 yield item.frame, reading
         if failed:
             raise failed[0]
+
+    def explain(
+        self, image: ImageLike | Frame, reading: Reading | None = None, *, expression: str | None = None
+    ) -> list[Explanation]:
+        """Find out what the answers to one image's faces rest on: which parts speak for an expression, which against.
+
+        Half of each face is hidden, in 256 ways, and what is left is read; see `mien.explain.occlusion`.
+
+        Parameters
+        ----------
+        image : path, bytes, array or PIL image
+        reading : Reading, optional
+            What `recognize` said of this image, which is then not searched again. Of some of its faces, with
+            ``dataclasses.replace(reading, faces=reading.faces[:1])``.
+        expression : str, optional
+            The label to explain. By default of each face the one that it is read as.
+
+        Returns
+        -------
+        list of Explanation
+            One for each face, in the order of the reading.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read.
+        UsageError
+            If `expression` is no label of the scheme, or the reading is of another image or another scheme.
+
+        Examples
+        --------
+        >>> import mien
+        >>> (found,) = mien.Recognizer().explain("examples/astronaut.jpg")
+        >>> found.expression, found.drop.shape
+        ('happy', (8, 8))
+        >>> bool(found.drop[4:].sum() > found.drop[:4].sum())  # the smile, more than eyes and brows
+        True
+        """
+        if isinstance(image, (list, tuple)):
+            raise UsageError("explain is given several images; expected one: call it for each")
+        frame = image if isinstance(image, Frame) else load_image(image, self.max_megapixels)
+        if reading is None:
+            ((_, reading),) = self.stream_frames([frame], on_error="raise", threads=1)
+        classifier = self._classifier(self._threads)
+        return explain_faces(frame, reading, classifier, self._scheme, expression, views=self.views)
 
     def prepare(self, image: ImageLike | Frame) -> Prepared:
         """Decode, detect and align one image on the calling thread: for those who batch by themselves, as a server."""

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.align import align_faces, crop_sides_px, similarity_transform
+from mien.align import align_faces, crop_corners_xy, crop_sides_px, similarity_transform
 from tests.fakes import FRAMING
 
 TARGET = np.array(FRAMING) * 48
@@ -118,3 +118,11 @@ def test_never_fails_however_far_outside(width, height, x, y, face_px):
 
 def test_no_faces_and_colour():
     assert align_faces(np.zeros((9, 9, 3), np.uint8), np.zeros((0, 5, 2)), FRAMING, (48, 40)).shape == (0, 40, 48, 3)
+
+
+@given(st.floats(-180, 180), st.floats(0.1, 20), st.floats(-200, 200))
+def test_the_corners_of_a_crop_are_those_of_the_photo(angle_deg, scale, shift):
+    points = turned(TARGET, angle_deg, scale, (shift, 50))
+    wanted = turned(np.array([(0, 0), (48, 0), (48, 48), (0, 48)]), angle_deg, scale, (shift, 50))
+    (corners_xy,) = crop_corners_xy(points[None], FRAMING, (48, 48))
+    np.testing.assert_allclose(corners_xy, wanted, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.classify import face_batch, whole_batch
+from mien.classify import face_batch, face_corners_xy, whole_batch, whole_corners_xy
 from mien.zoo import InputSpec
 from tests.fakes import FRAMING
 
@@ -98,3 +98,13 @@ def test_no_faces_is_an_empty_batch():
 def test_a_card_without_a_size_is_refused():
     with pytest.raises(ValueError, match="no input size"):
         whole_batch([np.zeros((4, 4), np.uint8)], InputSpec("image", None, "gray", "uint8", 0.5, 0.25))
+
+
+def test_the_corners_of_crops():
+    spec = InputSpec("image", (48, 24), "gray", "uint8", 0.5, 0.25, FRAMING)
+    landmarks_xy = np.array([FRAMING]) * (96, 48) + (10, 20)
+    wanted = [(10, 20), (106, 20), (106, 68), (10, 68)]
+    np.testing.assert_allclose(face_corners_xy(landmarks_xy, spec)[0], wanted, atol=1e-6)
+    assert whole_corners_xy((96, 48), spec).tolist() == [[0, 0], [96, 0], [96, 48], [0, 48]]
+    assert whole_corners_xy((50, 51), spec).tolist() == [[-26, 0], [76, 0], [76, 51], [-26, 51]]
+    assert whole_corners_xy((100, 20), spec).tolist() == [[0, -15], [100, -15], [100, 35], [0, 35]]

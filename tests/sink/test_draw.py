@@ -7,7 +7,7 @@ from PIL import Image
 
 from mien.errors import InputError, UsageError
 from mien.sink import DrawSink, draw_reading
-from mien.sink.draw import _text_size
+from mien.sink.lettering import text_size
 from mien.sink.palette import color_rgb, text_rgb
 from mien.source import Frame, load_image
 from tests.fakes import make_face, make_reading
@@ -70,7 +70,7 @@ def test_boxes_at_and_past_the_border(box, shape):
 
 def test_letters_grow_with_their_size_with_and_without_a_truetype_font(monkeypatch):
     for _ in range(2):
-        widths = [_text_size("surprise 87%", px)[0] for px in (12, 24, 96)]
+        widths = [text_size("surprise 87%", px)[0] for px in (12, 24, 96)]
         assert widths == sorted(widths)
         assert 4 < widths[2] / widths[0] < 14
         image = np.zeros((200, 300, 3), np.uint8)

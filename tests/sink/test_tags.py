@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.sink import draw_reading
-from mien.sink.draw import _text_size
+from mien.sink.lettering import text_size
 from mien.sink.tags import place_tags
 from tests.fakes import make_face, make_reading
 
@@ -16,7 +16,7 @@ NUMBERS = st.floats(-20, 420)
 
 
 def tags_of(faces, size_wh=(400, 300)):
-    return place_tags(make_reading(*faces), size_wh, [2] * len(faces), _text_size)
+    return place_tags(make_reading(*faces), size_wh, [2] * len(faces), text_size)
 
 
 def overlap(a, b):

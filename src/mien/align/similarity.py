@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["align_faces", "crop_sides_px", "similarity_transform"]
+__all__ = ["align_faces", "crop_corners_xy", "crop_sides_px", "similarity_transform"]
 
 
 def similarity_transform(
@@ -86,6 +86,24 @@ def crop_sides_px(
     matrices = similarity_transform(landmarks_xy, np.asarray(framing_xy, np.float64) * size_wh)
     sides_px: npt.NDArray[np.float64] = max(size_wh) / np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
     return sides_px
+
+
+def crop_corners_xy(
+    landmarks_xy: npt.NDArray[np.floating], framing_xy: Sequence[tuple[float, float]], size_wh: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Where the crops of `align_faces` lie in the photo.
+
+    Returns
+    -------
+    float64 array of shape (N, 4, 2)
+        Top left, top right, bottom right and bottom left of each crop, in pixels of the photo, where (0, 0) is the
+        outer corner of the first pixel.
+    """
+    matrices = similarity_transform(landmarks_xy, np.asarray(framing_xy, np.float64) * size_wh)
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * size_wh
+    # Of a row vector p the crop has p @ turn.T + shift.
+    turn, shift = matrices[:, :, :2], matrices[:, None, :, 2]
+    return np.asarray((corners - shift) @ np.linalg.inv(turn).transpose(0, 2, 1), np.float64)
 
 
 def _warp(

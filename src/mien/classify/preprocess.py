@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mien.align import align_faces, crop_sides_px
+from mien.align import align_faces, crop_corners_xy, crop_sides_px
 from mien.zoo.card import InputSpec
 
-__all__ = ["face_batch", "face_sides_px", "whole_batch"]
+__all__ = ["face_batch", "face_corners_xy", "face_sides_px", "whole_batch", "whole_corners_xy"]
 
 _LONGEST_STRIP_PX = 1024
 
@@ -77,6 +77,33 @@ def face_sides_px(landmarks_xy: npt.NDArray[np.floating], spec: InputSpec) -> np
     return crop_sides_px(landmarks_xy, spec.framing_xy, _size_wh(spec))
 
 
+def face_corners_xy(landmarks_xy: npt.NDArray[np.floating], spec: InputSpec) -> npt.NDArray[np.float64]:
+    """Where the crops of `face_batch` lie in the photo: see `mien.align.crop_corners_xy`."""
+    return crop_corners_xy(landmarks_xy, spec.framing_xy, _size_wh(spec))
+
+
+def whole_corners_xy(size_wh: tuple[int, int], spec: InputSpec) -> npt.NDArray[np.float64]:
+    """Where the crop that `whole_batch` makes of an image lies: the image, with what completes its proportions.
+
+    Parameters
+    ----------
+    size_wh : (int, int)
+        Of the image, in pixels.
+    spec : InputSpec
+        Of the model's card.
+
+    Returns
+    -------
+    float64 array of shape (4, 2)
+        Top left, top right, bottom right and bottom left, in pixels of the image.
+    """
+    width, height = _size_wh(spec)
+    add_x, add_y = _missing_px(size_wh, width / height)
+    left, top = -(add_x // 2), -(add_y // 2)
+    right, bottom = left + size_wh[0] + add_x, top + size_wh[1] + add_y
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
+
+
 def _size_wh(spec: InputSpec) -> tuple[int, int]:
     if spec.size_wh is None:  # the card of an expression model refuses this
         raise ValueError("the model's card gives no input size")
@@ -91,10 +118,15 @@ def _channels(image: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.u
     return np.asarray(cv2.cvtColor(image, code), np.uint8)
 
 
+def _missing_px(size_wh: tuple[int, int], proportion: float) -> tuple[int, int]:
+    """How many columns and rows an image lacks for a width of `proportion` times its height."""
+    width, height = size_wh
+    return max(0, round(height * proportion) - width), max(0, round(width / proportion) - height)
+
+
 def _to_proportions(image: npt.NDArray[np.uint8], proportion: float) -> npt.NDArray[np.uint8]:
     height, width = image.shape[:2]
-    add_x = max(0, round(height * proportion) - width)
-    add_y = max(0, round(width / proportion) - height)
+    add_x, add_y = _missing_px((width, height), proportion)
     if add_x == add_y == 0:
         return image
     # Reflection cannot reach further than the image is wide; an extreme strip is continued by its edge.

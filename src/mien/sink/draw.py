@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mien.errors import UsageError
 from mien.files import file_key, numbered, write_atomically
 from mien.result import Face, Reading
+from mien.sink.lettering import put_text, text_size
 from mien.sink.palette import color_rgb, text_rgb
 from mien.sink.tags import Tag, place_tags
 from mien.source import Frame, ImageLike, load_image
@@ -78,7 +79,7 @@ def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     # The best find is drawn last, where boxes overlap; and the labels over all boxes.
     for face, line_px in reversed(list(zip(reading.faces, lines_px, strict=True))):
         _rounded_rectangle(canvas, face.box_xyxy, _color(face)[::-1], line_px)
-    tags = place_tags(reading, (canvas.shape[1], canvas.shape[0]), lines_px, _text_size)
+    tags = place_tags(reading, (canvas.shape[1], canvas.shape[0]), lines_px, text_size)
     for face, tag in zip(reading.faces, tags, strict=True):
         if tag is not None:
             _draw_tag(canvas, tag, _color(face))
@@ -98,7 +99,7 @@ def _line_px(face: Face, shape: tuple[int, ...]) -> int:
 def _draw_tag(canvas: npt.NDArray[np.uint8], tag: Tag, color: tuple[int, int, int]) -> None:
     left, top, right, bottom = tag.box_xyxy
     canvas[top:bottom, left:right] = color[::-1]
-    _put_text(canvas, tag.text, (left + tag.pad_px, top + tag.pad_px), tag.font_px, text_rgb(color)[::-1])
+    put_text(canvas, tag.text, (left + tag.pad_px, top + tag.pad_px), tag.font_px, text_rgb(color)[::-1])
 
 
 def _rounded_rectangle(
@@ -128,38 +129,6 @@ def _outline(box_xyxy: tuple[float, float, float, float], grown_px: int = 0) -> 
         centre = (x - radius if x == right else x + radius, y - radius if y == bottom else y + radius)
         points += np.asarray(cv2.ellipse2Poly(centre, (radius, radius), 0, start, start + 90, 6)).tolist()
     return np.array(points, np.int32)
-
-
-def _font() -> object | None:
-    """OpenCV 5 brings a TrueType font; OpenCV 4 has only stroke fonts (None)."""
-    return cv2.FontFace("sans") if hasattr(cv2, "FontFace") else None
-
-
-def _hershey_scale(font_px: int) -> tuple[float, int]:
-    return font_px / 30.0, max(1, round(font_px / 14))
-
-
-def _text_size(text: str, font_px: int) -> tuple[int, int]:
-    """Width of the text and height of its capital letters, in pixels."""
-    font = _font()
-    if font is None:
-        scale, line_px = _hershey_scale(font_px)
-        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, line_px)
-        return width, height
-    box = cv2.getTextSize((0, 0), text, (0, 0), font, font_px, 600)  # type: ignore[call-overload]
-    return int(box[2]), round(font_px * 0.72)
-
-
-def _put_text(
-    canvas: npt.NDArray[np.uint8], text: str, top_left: tuple[int, int], font_px: int, color: tuple[int, int, int]
-) -> None:
-    font = _font()
-    baseline = (top_left[0], top_left[1] + _text_size(text, font_px)[1])
-    if font is None:
-        scale, line_px = _hershey_scale(font_px)
-        cv2.putText(canvas, text, baseline, cv2.FONT_HERSHEY_DUPLEX, scale, color, line_px, cv2.LINE_AA)
-    else:
-        cv2.putText(canvas, text, baseline, color, font, font_px, 600)  # type: ignore[call-overload]
 
 
 class DrawSink:
