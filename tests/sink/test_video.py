@@ -134,6 +134,21 @@ def test_a_source_that_changes_its_size_is_fitted(tmp_path):
     assert [picture.shape for _, picture in pictures_of(tmp_path / "seen.mp4")] == [(64, 64, 3)] * 4
 
 
+def test_a_source_that_changes_its_shape_is_not_squeezed(tmp_path):
+    """As a camera that comes back upright."""
+    with VideoSink(tmp_path / "seen.mp4") as sink:
+        for number, (width, height) in enumerate([(64, 48), (48, 64), (32, 18)]):
+            picture = np.full((height, width, 3), 200, np.uint8)
+            sink.write(make_reading(time_s=number / 10), Frame("x", picture, number, number / 10))
+    seen = [picture[..., 0] > 100 for _, picture in pictures_of(tmp_path / "seen.mp4")]
+    assert [shown.shape for shown in seen] == [(48, 64)] * 3
+    assert [(shown.any(axis=1).sum(), shown.any(axis=0).sum()) for shown in seen] == [
+        (48, 64),
+        (48, pytest.approx(36, abs=2)),
+        (pytest.approx(36, abs=2), 64),
+    ]
+
+
 def test_no_frame_makes_no_file(tmp_path):
     with VideoSink(tmp_path / "seen.mp4"):
         pass

@@ -152,7 +152,14 @@ class VideoSink:
         add_x, add_y = width - image.shape[1], height - image.shape[0]
         if add_x in (0, 1) and add_y in (0, 1):
             return np.asarray(cv2.copyMakeBorder(image, 0, add_y, 0, add_x, cv2.BORDER_REPLICATE), np.uint8)
-        return np.asarray(cv2.resize(image, self._size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        # In its own shape, with black beside it.
+        scale = min(width / image.shape[1], height / image.shape[0])
+        size_wh = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        fitted = np.zeros((height, width, 3), np.uint8)
+        left, top = (width - size_wh[0]) // 2, (height - size_wh[1]) // 2
+        fitted[top : top + size_wh[1], left : left + size_wh[0]] = small
+        return fitted
 
     def _complete(self) -> None:
         """Copy pictures and sound into the target, its index in front so that it starts playing at once."""
