@@ -347,6 +347,80 @@ def test_no_camera_is_explained_and_can_be_tried_again(open_page, error, title):
     expect(page.locator("#people .person b").first).to_have_text("happy")
 
 
+# Sockets are counted; and frames do not come while `hidden` is set, as in a tab that nobody sees.
+HIDING = """window.sockets = 0; window.hidden = false; window.frames = 0;
+    const Socket = window.WebSocket;
+    window.WebSocket = class extends Socket { constructor(url) { super(url); window.sockets += 1; } };
+    const next = HTMLVideoElement.prototype.requestVideoFrameCallback;
+    HTMLVideoElement.prototype.requestVideoFrameCallback = function (call) {
+      window.frames += 1;
+      const come = () => (window.hidden ? setTimeout(come, 50) : call());
+      return next.call(this, come); };"""
+
+
+# Cameras A and B, which are one to the browser, and can be unplugged and plugged in.
+TWO_CAMERAS = """window.present = ["A", "B"];
+    const changed = () => navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+    const real = MediaDevices.prototype.getUserMedia;
+    MediaDevices.prototype.enumerateDevices = async () => present.map((deviceId) => (
+      { kind: "videoinput", deviceId, label: `Camera ${deviceId}` }));
+    MediaDevices.prototype.getUserMedia = async function ({ video: { deviceId, ...video } }) {
+      const id = deviceId?.exact ?? present[0];
+      if (!present.length) throw new DOMException("none", "NotFoundError");
+      if (!present.includes(id)) throw new DOMException("gone", "OverconstrainedError");
+      const media = await real.call(this, { video });
+      const [track] = media.getVideoTracks();
+      window.track = track;
+      track.getSettings = () => ({ deviceId: id });
+      return media; };
+    window.plug = (id) => { present.push(id); changed(); };
+    window.unplug = (id) => { present = present.filter((other) => other !== id); changed();
+      track.stop(); track.dispatchEvent(new Event("ended")); };"""
+
+
+def test_in_the_place_of_a_camera_that_was_unplugged_another_one_is_taken(open_page):
+    """It was asked for again and again, also where the only other one could not be chosen."""
+    page = open_page(before=TWO_CAMERAS)
+    cameras = page.locator("#camera option")
+    start_camera(page)
+    expect(cameras).to_have_text(["Camera A", "Camera B"])
+    page.evaluate("unplug('A')")
+    expect(page.get_by_role("heading", name="The camera has gone")).to_be_visible()
+    expect(cameras).to_have_text(["Camera B"])
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#people .person b").first).to_have_text("happy")
+    page.evaluate("plug('C')")
+    expect(cameras).to_have_text(["Camera B", "Camera C"])
+    expect(page.locator("#camera")).to_have_value("B")
+    # Nothing tells of this one.
+    page.evaluate("present = ['C']")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#people .person b").first).to_have_text("happy")
+    expect(page.locator("#camera")).to_have_value("C")
+
+
+def test_a_camera_that_pauses_is_said(open_page):
+    page = open_page(before=f"{TWO_CAMERAS} {HIDING}")
+    start_camera(page)
+    page.evaluate("hidden = true; track.dispatchEvent(new Event('mute'))")
+    expect(page.locator("#notice")).to_have_text("The camera sends no pictures now.")
+    page.evaluate("hidden = false; track.dispatchEvent(new Event('unmute'))")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_the_screen_stays_on_while_the_camera_runs(open_page):
+    """That of a phone went dark after half a minute in which nobody touched it."""
+    page = open_page(
+        before="""window.held = 0; Object.defineProperty(navigator, "wakeLock", { value: {
+          request: async (kind) => { held += 1; return { kind, release: async () => { held -= 1; } }; } } });"""
+    )
+    start_camera(page)
+    assert page.evaluate("held") == 1
+    page.get_by_role("button", name="Stop").click()
+    assert page.evaluate("held") == 0
+
+
 def test_where_browsers_allow_no_camera_it_says_so(open_page):
     page = open_page(before="Object.defineProperty(navigator, 'mediaDevices', { value: undefined });")
     page.get_by_role("button", name="Start the camera").click()
@@ -369,17 +443,6 @@ def test_a_server_that_goes_and_comes_back(open_page):
         assert rows[len(before)]["time_s"] > before[-1]["time_s"]
         numbers = [{row["track_id"] for row in part} for part in (before, rows[len(before) :])]
         assert not set.intersection(*numbers)
-
-
-# Sockets are counted; and frames do not come while `hidden` is set, as in a tab that nobody sees.
-HIDING = """window.sockets = 0; window.hidden = false; window.frames = 0;
-    const Socket = window.WebSocket;
-    window.WebSocket = class extends Socket { constructor(url) { super(url); window.sockets += 1; } };
-    const next = HTMLVideoElement.prototype.requestVideoFrameCallback;
-    HTMLVideoElement.prototype.requestVideoFrameCallback = function (call) {
-      window.frames += 1;
-      const come = () => (window.hidden ? setTimeout(come, 50) : call());
-      return next.call(this, come); };"""
 
 
 def test_a_tab_that_nobody_sees_pauses(open_page):

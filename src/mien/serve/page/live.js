@@ -19,7 +19,7 @@ const CAMERA_PROBLEMS = {
   NotAllowedError: ["The camera is blocked", "Allow the camera for this page in the browser’s address bar, then try again."],
   NotFoundError: ["No camera found", "Connect a camera and try again, or use the Photos tab."],
   NotReadableError: ["The camera is busy", "Another program uses it. Close that one and try again."],
-  OverconstrainedError: ["This camera does not fit", "Choose another one and try again."],
+  OverconstrainedError: ["This camera has gone", "Connect it and try again, or choose another one."],
 };
 
 function release(media) { media?.getTracks().forEach((track) => track.stop()); }
@@ -37,6 +37,8 @@ export class Live {
     this.running = false;
     this.saidMs = 0;
     new ResizeObserver(() => { this.paint(); this.timeline.draw(); }).observe(page.stage);
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.listCameras());
+    document.addEventListener("visibilitychange", () => { if (this.running && !document.hidden) this.stayAwake(); });
   }
 
   async start() {
@@ -63,7 +65,13 @@ export class Live {
     } catch (error) {
       release(media);
       if (attempt !== this.attempt) return;
+      if (chosen) await this.listCameras();
+      if (attempt !== this.attempt) return;
       this.running = false;
+      if (error.name === "OverconstrainedError" && this.page.camera.value !== chosen) {  // unplugged: there is another
+        await this.start();
+        return;
+      }
       const [title, text] = CAMERA_PROBLEMS[error.name] ?? ["The camera does not start", String(error.message ?? error)];
       this.fail(title, text);
       return;
@@ -77,23 +85,44 @@ export class Live {
     this.media = media;
     const [track] = this.media.getVideoTracks();
     track.addEventListener("ended", () => {
-      if (this.running) { this.stop(); this.fail("The camera has gone", "It was unplugged or taken by another program."); }
+      if (attempt !== this.attempt) return;
+      this.stop();
+      this.fail("The camera has gone", "It was unplugged or taken by another program.");
+      this.listCameras();
     });
+    // A call that a phone takes, a laptop's switch.
+    const pause = (event) => {
+      if (attempt !== this.attempt) return;
+      this.muted = event.type === "mute";
+      this.notice(this.muted ? "The camera sends no pictures now." : "");
+    };
+    this.muted = false;
+    for (const type of ["mute", "unmute"]) track.addEventListener(type, pause);
     this.mirror = track.getSettings().facingMode !== "environment";
     this.page.stage.dataset.mirror = String(this.mirror);
     this.show("live");
     this.page.toggle.hidden = false;
     this.page.toggle.focus();
     this.listCameras(track.getSettings().deviceId);
+    this.stayAwake();
     this.forget();
     this.connect();
     this.nextFrame(attempt);
+  }
+
+  // The screen of a phone would go dark: nobody touches it. Browsers let go of it in tabs that nobody sees.
+  async stayAwake() {
+    const { attempt } = this;
+    const awake = await navigator.wakeLock?.request("screen").catch(() => null);  // refused where a battery is low
+    if (attempt === this.attempt) this.awake = awake;
+    else awake?.release();
   }
 
   stop() {
     this.running = false;
     this.attempt = null;
     clearTimeout(this.retry);
+    this.awake?.release();
     release(this.media);
     this.page.video.srcObject = null;
     this.socket?.close(1000);
@@ -180,7 +209,7 @@ export class Live {
     this.updateCards(heard, now);
     const reading = { ...heard, faces: heard.faces.filter((face, index) => this.isSure(face.track_id ?? index + 1)) };
     this.reading = reading;
-    if (!this.page.notice.hidden) this.notice("");
+    if (!this.page.notice.hidden && !this.muted) this.notice("");
     this.times.push(now);
     if (takenMs !== undefined) this.delays.push(now - takenMs);
     while (this.times.length > 1 && now - this.times[0] > 2000) this.times.shift();
@@ -296,7 +325,7 @@ export class Live {
     }, "image/jpeg", JPEG_QUALITY);
   }
 
-  async listCameras(current) {
+  async listCameras(current = this.page.camera.value) {
     const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((device) => device.kind === "videoinput");
     this.page.cameraChoice.hidden = cameras.length < 2;
     this.page.camera.replaceChildren(...cameras.map((device, index) => new Option(
