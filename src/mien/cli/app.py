@@ -24,7 +24,19 @@ from mien.shell import is_closed_pipe, shell_words
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("recognize", "models", "serve", "batch", "data", "train", "search", "evaluate", "compare", "export")
+COMMANDS = (
+    "recognize",
+    "explain",
+    "models",
+    "serve",
+    "batch",
+    "data",
+    "train",
+    "search",
+    "evaluate",
+    "compare",
+    "export",
+)
 """Each is a function, or a group of them, in the file of its name beside this one."""
 
 EXIT_UNREADABLE = 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.terminal import counted, open_console, say, warnings_shown, written
+from mien.cli.terminal import bar_console, counted, open_console, say, warnings_shown, written
 from mien.errors import InputError, UsageError
 from mien.recognizer_options import RecognizerOptions
 from mien.video_options import VideoOptions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mien.labels import LabelScheme
     from mien.sink import Sink, TimelineSink
     from mien.sink.rows import RowFile
@@ -99,7 +95,7 @@ def recognize(
         say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")
     recognizer = Recognizer(**vars(options))
     console = None if json else open_console()
-    bar = _bar_console(console)
+    bar = bar_console(console)
     table = None if quiet else console
     read = unread = 0
     with contextlib.ExitStack() as stack:
@@ -193,14 +189,3 @@ def _check_fit(
         import_av()
     if kind == "photo" and (photos != 1 or videos):
         raise UsageError(f"--draw {draw} is one photo; for other inputs name a folder")
-
-
-def _bar_console(console: Console | None) -> Console | None:
-    """Where a progress bar is drawn: on the terminal of `console`, on that of stderr if stdout is a file, or nowhere.
-
-    What goes through a pipe may come out on the same terminal, as from jq or less, and the bar would be in its way.
-    """
-    if console is not None and console.is_terminal:
-        return console if console.is_interactive else None
-    to_file = sys.stderr.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    return open_console(stderr=True) if to_file else None

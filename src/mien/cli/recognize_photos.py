@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.cli.late_bar import LateBar
@@ -19,17 +21,18 @@ from mien.source.image import decode_image
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
-__all__ = ["PhotoRun"]
+__all__ = ["PhotoRun", "open_pictures"]
 
 
 class PhotoRun(RecognizeRun):
     """Reads photos and tells the terminal about them."""
 
-    def read(self, photos: list[SourceFile | InputError]) -> tuple[int, int]:
+    def read(self, photos: list[SourceFile | InputError], *, keep_frames: bool = False) -> tuple[int, int]:
         """Read the photos; returns how many were read, and how many could not be.
 
-        A photo that is known to be unreadable is given as its error. The totals are printed below the table. Where
-        there is no table, notes on photos go to stderr at the end, each once: thousands of photos may have the same.
+        A photo that is known to be unreadable is given as its error. With `keep_frames` the sinks get the images, too.
+        The totals are printed below the table. Where there is no table, notes on photos go to stderr at the end, each
+        once: thousands of photos may have the same.
         """
         sinks = [*self.sinks, *self._own_sinks([photo for photo in photos if isinstance(photo, SourceFile)])]
         images = (_image(photo, self.recognizer.max_megapixels) for photo in photos)
@@ -44,7 +47,7 @@ class PhotoRun(RecognizeRun):
         ):
             stack.callback(_tell, notes)  # after an interruption, too
             for frame, reading in self.recognizer.stream_frames(
-                images, threads=threads, keep_frames=self.draw is not None
+                images, threads=threads, keep_frames=keep_frames or self.draw is not None
             ):
                 if reading.error is not None:
                     unread += 1
@@ -69,11 +72,16 @@ class PhotoRun(RecognizeRun):
             from mien.sink.table import TableSink
 
             sinks.append(TableSink(self.table, self.recognizer.scheme, [file.path for file in files]))
-        if self.draw is not None and self.into_folder:
-            sinks.append(DrawSink(self.draw, {file.path: file.relative for file in files}))
-        elif self.draw is not None:
-            sinks.append(DrawSink(self.draw.parent, {file.path: self.draw.name for file in files}))
+        if self.draw is not None:
+            sinks.append(open_pictures(self.draw, self.into_folder, files))
         return sinks
+
+
+def open_pictures(draw: Path, into_folder: bool, files: Iterable[SourceFile]) -> DrawSink:
+    """Where the pictures of photos are written: below a folder under the photos' names, or as one file."""
+    if into_folder:
+        return DrawSink(draw, {file.path: file.relative for file in files})
+    return DrawSink(draw.parent, {file.path: draw.name for file in files})
 
 
 def _image(photo: SourceFile | InputError, max_megapixels: float) -> str | Frame | InputError:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import stat
 import sys
 import textwrap
 import warnings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXIT_INTERRUPTED",
+    "bar_console",
     "counted",
     "open_console",
     "open_screen",
@@ -70,6 +72,17 @@ def open_console(stderr: bool = False) -> Console:
                 yield Segment(text if control else _CONTROLS.sub("", text), style, control)
 
     return SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def bar_console(console: Console | None) -> Console | None:
+    """Where a progress bar is drawn: on the terminal of `console`, on that of stderr if stdout is a file, or nowhere.
+
+    What goes through a pipe may come out on the same terminal, as from jq or less, and the bar would be in its way.
+    """
+    if console is not None and console.is_terminal:
+        return console if console.is_interactive else None
+    to_file = sys.stderr.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    return open_console(stderr=True) if to_file else None
 
 
 def or_plain(text: str, plain: str) -> str:

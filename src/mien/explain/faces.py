@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,11 +19,12 @@ from mien.errors import UsageError
 from mien.explain.explanation import Explanation
 from mien.explain.occlusion import occlude
 from mien.labels import LabelScheme
+from mien.options import nearest_hint
 from mien.result import Face, Reading
 from mien.source import Frame
 from mien.zoo import Head, InputSpec
 
-__all__ = ["explain_faces"]
+__all__ = ["check_expression", "explain_faces"]
 
 
 def explain_faces(
@@ -56,8 +59,7 @@ def explain_faces(
         If the classifier's answer is not that of its card.
     """
     labels = served[0].labels
-    if expression is not None and expression not in labels:
-        raise UsageError(f"expression is {expression!r}; expected one of {', '.join(labels)}")
+    check_expression(expression, labels)
     if reading.error is None and reading.size_wh != frame.size_wh:
         came, wanted = (" x ".join(map(str, size_wh)) for size_wh in (frame.size_wh, reading.size_wh))
         raise UsageError(
@@ -76,6 +78,13 @@ def explain_faces(
         corners = tuple((float(x), float(y)) for x, y in corners_xy)
         found.append(Explanation(face, explained, probability, drop, corners))
     return found
+
+
+def check_expression(expression: str | None, labels: Sequence[str]) -> None:
+    """Refuse what is none of the labels of a scheme (UsageError)."""
+    if expression is not None and expression not in labels:
+        hint = nearest_hint(expression, labels)
+        raise UsageError(f"expression is {expression!r}; expected one of {', '.join(labels)}{hint}")
 
 
 def _cut(

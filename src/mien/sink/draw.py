@@ -171,12 +171,21 @@ class DrawSink:
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
         """Draw one reading; images that could not be read are passed over."""
-        if frame is None:
-            return
-        target = self._target(reading.source)
+        if frame is not None:
+            self.save(reading.source, draw_reading(frame.image, reading))
+
+    def save(self, source: str, picture: npt.NDArray[np.uint8]) -> None:
+        """Write a picture of a photo, uint8 of shape (H, W, 3) in BGR.
+
+        Raises
+        ------
+        UsageError, OutputError
+            If it cannot be written, or would take the place of the photo itself.
+        """
+        target = self._target(source)
         suffix = target.suffix.lower()
         parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
-        done, encoded = cv2.imencode(suffix, draw_reading(frame.image, reading), parameters)
+        done, encoded = cv2.imencode(suffix, picture, parameters)
         if not done:
             raise UsageError(f"{target}: OpenCV cannot write this format")
         try:
