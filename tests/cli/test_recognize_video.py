@@ -337,6 +337,21 @@ def test_a_network_camera_until_ctrl_c():
     assert "Traceback" not in said
 
 
+def test_what_is_named_after_a_camera_is_said_to_wait_for_ctrl_c(clip):
+    """Nothing told why it gave no rows."""
+    server = Server()
+    address = f"http://127.0.0.1:{server.port}/live"
+    command = [sys.executable, "-m", "mien", "recognize", address, str(clip), "--fps", "1", "--json", "--include-empty"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    printed, said = child.communicate(timeout=60)
+    server.stop()
+    assert said.startswith(f"mien: note: {address}: what was named after it waits for Ctrl-C")
+    assert child.returncode == 0
+    assert [json.loads(line)["frame"] for line in printed.splitlines()][-2:] == [0, 30]
+
+
 @pytest.fixture
 def silent():
     """The port of a server that takes every connection, and says nothing."""

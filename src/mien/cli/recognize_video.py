@@ -60,7 +60,7 @@ class VideoRun(RecognizeRun):
                     raise UsageError(f"{target}: --draw would overwrite a video that is read; choose another folder")
         # OpenCV remarks on every stall of a stream; the errors and notes below say it once.
         with quiet_opencv():
-            return sum(not self._try(video, self._target(video)) for video in videos)
+            return sum(not self._try(video, self._target(video), video is videos[-1]) for video in videos)
 
     def _target(self, video: SourceFile) -> Path | None:
         """Where its annotated copy goes. Two videos may have one name, and be it but for capitals."""
@@ -68,9 +68,9 @@ class VideoRun(RecognizeRun):
             return self.draw
         return numbered(video_target(self.draw, video), self._taken)
 
-    def _try(self, video: SourceFile, target: Path | None) -> bool:
+    def _try(self, video: SourceFile, target: Path | None, last: bool) -> bool:
         try:
-            self._read(video, target)
+            self._read(video, target, last)
         except InputError as error:
             say(f"cannot read {error}")
             return False
@@ -80,7 +80,7 @@ class VideoRun(RecognizeRun):
                 self._taken.add(key)
         return True
 
-    def _read(self, video: SourceFile, target: Path | None) -> None:
+    def _read(self, video: SourceFile, target: Path | None, last: bool) -> None:
         with contextlib.ExitStack() as stack:
             readings = stack.enter_context(VideoReadings(self.recognizer, video.path, self.options))
             info = readings.info
@@ -90,6 +90,11 @@ class VideoRun(RecognizeRun):
                     stack.enter_context(
                         VideoSink(target, None if info.live else video.path, start_s=self.options.start_s)
                     )
+                )
+            if info.live and not last and self.options.end_s is None:
+                say(
+                    f"note: {info.source}: what was named after it waits for Ctrl-C; several at once take a command "
+                    "each"
                 )
             if self.table is not None:
                 self.table.print(Text(_heading(info), "bold"), highlight=False, soft_wrap=True)
