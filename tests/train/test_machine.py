@@ -55,6 +55,19 @@ def test_torch_is_left_as_it_was(monkeypatch, workspace):
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.parametrize(("threads", "quota", "expected"), [(None, 1, 1), (None, 64, 3), (2, 1, 2)])
+def test_the_limit_of_a_container_counts_for_torch_too(monkeypatch, threads, quota, expected):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        monkeypatch.setattr(machine, "usable_cores", lambda: quota)
+        with torch_settings(RunOptions(threads=threads), CPU):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_one_device_needs_no_lightning_and_several_say_so(monkeypatch):
     for name in ("lightning", "lightning.fabric"):
         monkeypatch.setitem(sys.modules, name, None)

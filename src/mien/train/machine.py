@@ -20,6 +20,7 @@ from torch import nn
 
 import mien
 from mien.errors import MissingExtraError, TrainingError, UsageError, warn
+from mien.parallel import usable_cores
 from mien.train.options import RunOptions
 from mien.train.process import is_first_process
 from mien.train.single import SingleDevice
@@ -118,8 +119,8 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
     limit = _version_limit() if options.compile != "none" else None
     versions = None if limit is None else getattr(*limit)
     workspace = os.environ.get(_WORKSPACE)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    # Torch counts the cores of the machine, also in a container that gets the time of fewer.
+    torch.set_num_threads(min(before[0], usable_cores()) if options.threads is None else options.threads)
     if device.type == "cuda":
         # All batches have one shape: the search for the fastest kernels pays.
         torch.backends.cudnn.benchmark = not options.deterministic

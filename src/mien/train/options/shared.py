@@ -109,7 +109,9 @@ class RunOptions(Options):
         choices=("none", "network", "graphs"),
     )
     deterministic: bool = option(False, "Use deterministic kernels on a GPU too, where they exist (slower).")
-    threads: int | None = option(None, "CPU threads per process; by default torch's choice.", minimum=1)
+    threads: int | None = option(
+        None, "CPU threads per process; by default torch's choice, within the limit of a container.", minimum=1
+    )
     save_every_s: float = option(
         30.0,
         "Seconds between writing checkpoints and the state that --resume needs; 0: after every epoch.",
