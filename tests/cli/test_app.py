@@ -174,13 +174,18 @@ def _text(**environment):
             "env": {**os.environ, **environment}}  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "expanded"), [("batch", False), ("compare", True)])
+@pytest.mark.parametrize(("command", "expanded"), [("batch", False), ("recognize", False), ("compare", True)])
 def test_what_becomes_of_a_pattern_on_windows(command, expanded):
-    """Typer would give a batch a source for each file that its pattern matches, even in quotes."""
+    """Typer would make files of each pattern, even in quotes: a source each for a batch, and Live Photos' clips, too.
+
+    It would know ~, which Windows' shells do not.
+    """
     program = (
-        "import typer.main; from mien.cli import main\n"
-        "typer.main.get_command = lambda app: lambda **given: print(given)\n"
+        "import sys, typer.main; from mien.cli import main\n"
+        "typer.main.get_command = lambda app: lambda **given: print(given, *sys.argv[2:])\n"
+        "sys.platform = 'win32'\n"
         "main()"
     )
-    done = subprocess.run([sys.executable, "-c", program, command, "photos/*"], **_text())
-    assert (done.stdout, done.stderr) == (f"{{'windows_expand_args': {expanded}}}\n", "")
+    done = subprocess.run([sys.executable, "-c", program, command, "~/photos/*"], **_text(HOME="me"))
+    words = "~/photos/*" if expanded else "me/photos/*"
+    assert (done.stdout, done.stderr) == (f"{{'windows_expand_args': {expanded}}} {words}\n", "")

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from mien.cli.recognize_video import VideoRun
+from mien.cli.recognize_video import VideoRun, video_target
 from mien.files import file_key
 from mien.source import SourceFile
 from mien.video_options import VideoOptions
@@ -432,3 +432,16 @@ def test_rows_that_go_into_a_file_leave_the_bar_on_the_terminal(clip, tmp_path, 
     assert "happy" not in text
     lines = (tmp_path / "rows").read_text(encoding="utf-8").splitlines()
     assert all(json.loads(line)["expression"] for line in lines) if as_json else lines[-1].startswith("    1  0.")
+
+
+@pytest.mark.parametrize(
+    ("path", "relative", "copy"),
+    [
+        ("camera:0", "camera:0", "camera-0.mp4"),
+        ("Camera:1", "Camera:1", "Camera-1.mp4"),
+        ("rtsp://me:secret@door/a", "rtsp://me:***@door/a", "rtsp---me-----door-a.mp4"),
+        ("clips/a.mov", "a.mov", "a.mp4"),
+    ],
+)
+def test_the_copy_of_a_live_source_has_a_name_that_windows_takes_too(tmp_path, path, relative, copy):
+    assert video_target(tmp_path, SourceFile(path, relative)) == tmp_path / copy

@@ -39,6 +39,9 @@ COMMANDS = (
 )
 """Each is a function, or a group of them, in the file of its name beside this one."""
 
+_OWN_PATTERNS = ("recognize", "batch")
+"""Commands that take patterns as they are: they leave out the clips of Live Photos, and a batch has one source."""
+
 EXIT_UNREADABLE = 1
 EXIT_USAGE = 2
 EXIT_PIPE_CLOSED = 141
@@ -188,5 +191,8 @@ def main() -> None:
     with _leaving(), _ending():
         app = _make_app([asked] if asked in COMMANDS else COMMANDS)
         # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
-        # matches. A batch has one source, and a pattern of its own.
-        app(windows_expand_args=asked != "batch")
+        # matches: of "shot [1].jpg", which may be the name of a photo, "shot 1.jpg". They leave a ~, too.
+        own = asked in _OWN_PATTERNS
+        if own and sys.platform == "win32":
+            sys.argv[1:] = [os.path.expanduser(word) for word in sys.argv[1:]]  # noqa: PTH111 - most are no paths
+        app(windows_expand_args=not own)

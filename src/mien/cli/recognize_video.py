@@ -21,6 +21,7 @@ from mien.opencv import quiet_opencv
 from mien.sink import Sink, SummarySink, VideoSink
 from mien.sink.table import printable
 from mien.source import SourceFile, VideoInfo
+from mien.source.name import is_live_name
 from mien.video import VideoReadings
 from mien.video_options import VideoOptions
 
@@ -33,7 +34,7 @@ __all__ = ["VideoRun", "video_target"]
 def video_target(folder: Path, video: SourceFile) -> Path:
     """Where the annotated copy of a video goes in a folder."""
     name = Path(video.relative)
-    if "://" in video.relative or video.relative.startswith("camera:"):
+    if is_live_name(video.path):
         name = Path("".join(c if c.isalnum() or c in ".-" else "-" for c in video.relative).strip("-"))
         return folder / f"{name}.mp4"
     return folder / name.with_suffix(".mp4")
@@ -82,7 +83,7 @@ class VideoRun(RecognizeRun):
 
     def _read(self, video: SourceFile, target: Path | None, last: bool) -> None:
         with contextlib.ExitStack() as stack:
-            readings = stack.enter_context(VideoReadings(self.recognizer, video.path, self.options))
+            readings = stack.enter_context(VideoReadings(self.recognizer, video.path, self.options, tell=say))
             info = readings.info
             own: list[Sink] = []
             if target is not None:  # first: where it cannot be written, nothing is said of the video
