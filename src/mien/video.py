@@ -44,6 +44,8 @@ class VideoReadings(Iterator[Reading]):
         Which frames are read, averaging over time, and tracking.
     opener : callable
         Opens the capture; tests give a fake.
+    tell : callable, optional
+        Takes a line when a camera or stream breaks off, and one when it is back; in a thread of its own.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class VideoReadings(Iterator[Reading]):
         options: VideoOptions | None = None,
         *,
         opener: Callable[[str], Capture] = open_capture,
+        tell: Callable[[str], object] | None = None,
     ) -> None:
         options = options or VideoOptions()
         self._source = (
@@ -72,6 +75,7 @@ class VideoReadings(Iterator[Reading]):
                 rotate_deg=options.rotate_deg,
                 give_up_s=options.give_up_s,
                 opener=opener,
+                tell=tell,
             )
         )
         # Where frames are left out, a person is gone only after missing in two that were read.

@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import itertools
+import re
 import socket
 import subprocess
 import sys
@@ -99,8 +100,9 @@ def plugged(*cameras):
 
 def test_a_camera_that_is_unplugged_and_comes_back_goes_on():
     """Reading it ended for good."""
-    first = FakeCamera(count=5)
-    source = VideoSource("camera:0", give_up_s=2.0, opener=plugged(first, None, FakeCamera(count=5)))
+    first, told = FakeCamera(count=5), []
+    opener = plugged(first, None, FakeCamera(count=5))
+    source = VideoSource("camera:0", give_up_s=2.0, opener=opener, tell=told.append)
     *frames, problem = source
     assert first.released
     assert source.reconnects == 1
@@ -109,6 +111,9 @@ def test_a_camera_that_is_unplugged_and_comes_back_goes_on():
     assert times_s == sorted(times_s)
     assert times_s[5] - times_s[4] > 1.4
     assert "did not come back within 2 s" in problem.problem
+    away, back, for_good = told
+    assert away == for_good == "camera:0: no pictures any more; trying again for 2 s"
+    assert re.fullmatch(r"camera:0: pictures again, after [12]\.\d s", back)
 
 
 def test_the_end_that_was_asked_for_comes_although_the_camera_does_not():

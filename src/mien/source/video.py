@@ -90,6 +90,8 @@ class VideoSource:
         How long a camera or network stream that broke off is tried again, in seconds.
     opener : callable
         Opens the capture; tests give a fake.
+    tell : callable, optional
+        Takes a line when a camera or stream breaks off, and one when it is back; in the thread that decodes.
 
     Attributes
     ----------
@@ -117,6 +119,7 @@ class VideoSource:
         rotate_deg: int = 0,
         give_up_s: float = 30.0,
         opener: Callable[[str], Capture] = open_capture,
+        tell: Callable[[str], object] | None = None,
     ) -> None:
         self._name = name
         self._every_s = every_s
@@ -125,6 +128,7 @@ class VideoSource:
         self._rotate_deg = rotate_deg
         self._give_up_s = give_up_s
         self._opener = opener
+        self._tell = tell
         self._worker: Worker | None = None
         self.reconnects = 0
         if _may_hang(name):
@@ -312,7 +316,10 @@ class VideoSource:
     def _connect_again(self) -> bool:
         """Open what broke off again, with growing pauses; False when the time is up or the reader has gone."""
         self._capture.release()
-        end_s = min(time.monotonic() + self._give_up_s, self._opened_s + self._end_s)
+        broke_s = time.monotonic()
+        end_s = min(broke_s + self._give_up_s, self._opened_s + self._end_s)
+        if self._tell is not None and end_s > broke_s and not self._buffer.stopped:
+            self._tell(f"{self.info.source}: no pictures any more; trying again for {end_s - broke_s:.0f} s")
         wait_s = _FIRST_WAIT_S
         while (left_s := end_s - time.monotonic()) > 0:
             if self._buffer.wait_stopped(min(wait_s, left_s)):
@@ -323,6 +330,8 @@ class VideoSource:
             except InputError:
                 continue
             self.reconnects += 1
+            if self._tell is not None:
+                self._tell(f"{self.info.source}: pictures again, after {time.monotonic() - broke_s:.1f} s")
             return True
         return False
 
