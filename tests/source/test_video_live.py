@@ -116,6 +116,21 @@ def test_a_camera_that_is_unplugged_and_comes_back_goes_on():
     assert re.fullmatch(r"camera:0: pictures again, after [12]\.\d s", back)
 
 
+def test_a_server_that_gives_one_picture_a_connection_is_no_news(monkeypatch):
+    """Each picture cost two lines."""
+    told = []
+    cameras = [FakeCamera(count=1) for _ in range(3)]
+    source = VideoSource("http://camera/shot", give_up_s=0.7, opener=plugged(*cameras), tell=told.append)
+    *frames, _ = source
+    assert len(frames) == 3
+    assert told == ["http://camera/shot: no pictures any more; trying again for 1 s"]  # when it was gone for good
+    told.clear()
+    monkeypatch.setattr("mien.source.video._STEADY_S", 0.0)
+    cameras = [FakeCamera(count=5) for _ in range(2)]
+    list(VideoSource("camera:0", give_up_s=0.7, opener=plugged(*cameras), tell=told.append))
+    assert ["again, after" in line for line in told] == [False, True, False]
+
+
 def test_the_end_that_was_asked_for_comes_although_the_camera_does_not():
     source = VideoSource("camera:0", end_s=0.6, opener=plugged(FakeCamera(count=5)))
     assert [frame.index for frame in source] == list(range(5))

@@ -32,6 +32,7 @@ _LIVE_FRAMES = 2
 _FIRST_PICTURES = 10
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
+_STEADY_S = 10.0
 # Time stamps are rounded in many files; a frame this little before its turn is taken.
 EARLY_S = 0.002
 _FALLBACK_RATE = 25.0
@@ -128,7 +129,7 @@ class VideoSource:
         self._rotate_deg = rotate_deg
         self._give_up_s = give_up_s
         self._opener = opener
-        self._tell = tell
+        self._tell = tell or (lambda _: None)
         self._worker: Worker | None = None
         self.reconnects = 0
         if _may_hang(name):
@@ -190,7 +191,8 @@ class VideoSource:
     def _open(self) -> Capture:
         """Open it, and go to its first frame."""
         self._capture = self._opener(self._name)
-        self._opened_s, self._opened_at = time.monotonic(), datetime.now(timezone.utc)
+        self._opened_s = self._connected_s = time.monotonic()
+        self._opened_at = datetime.now(timezone.utc)
         image = None
         # The first pictures of many cameras are damaged.
         for _ in range(_FIRST_PICTURES if is_live_name(self._name) else 1):
@@ -318,8 +320,8 @@ class VideoSource:
         self._capture.release()
         broke_s = time.monotonic()
         end_s = min(broke_s + self._give_up_s, self._opened_s + self._end_s)
-        if self._tell is not None and end_s > broke_s and not self._buffer.stopped:
-            self._tell(f"{self.info.source}: no pictures any more; trying again for {end_s - broke_s:.0f} s")
+        # A server that gives one picture a connection breaks off at each.
+        told = broke_s - self._connected_s > _STEADY_S and self._say_away(end_s)
         wait_s = _FIRST_WAIT_S
         while (left_s := end_s - time.monotonic()) > 0:
             if self._buffer.wait_stopped(min(wait_s, left_s)):
@@ -328,12 +330,19 @@ class VideoSource:
             try:
                 self._capture = self._opener(self._name)
             except InputError:
+                told = told or self._say_away(end_s)
                 continue
+            self._connected_s = time.monotonic()
             self.reconnects += 1
-            if self._tell is not None:
-                self._tell(f"{self.info.source}: pictures again, after {time.monotonic() - broke_s:.1f} s")
+            if told:
+                self._tell(f"{self.info.source}: pictures again, after {self._connected_s - broke_s:.1f} s")
             return True
         return False
+
+    def _say_away(self, end_s: float) -> bool:
+        if (left_s := end_s - time.monotonic()) > 0 and not self._buffer.stopped:
+            self._tell(f"{self.info.source}: no pictures any more; trying again for {math.ceil(left_s)} s")
+        return left_s > 0
 
     def _until(self, time_s: float, due_s: float) -> float:
         """How long a frame of a file stands for the video: until the next one is due, or the video ends."""
