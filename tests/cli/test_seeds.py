@@ -142,6 +142,9 @@ def test_what_is_of_one_model_is_refused(mien, runs, data, tmp_path):
     done = mien("evaluate", runs / "long", "--data", data, "--by", "size")
     assert done.code == 2
     assert "groups are compared for one model" in done.err
+    done = mien("evaluate", runs / "long", "--data", data, "--occlusion", 5)
+    assert done.code == 2
+    assert "occlusion is 5; one model is explained: give" in done.err
     done = mien("evaluate", runs / "long", "--data", data, "--faces", tmp_path / "faces.csv")
     assert done.code == 2
     assert "--faces writes the rows of one model" in done.err

@@ -147,6 +147,8 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     else:
         found_by = values["leaks"]["found_by"] + ("" if values["leaks"]["leaked_only"]["images"] else ": none found")
     print_line(console, f"leaks        {found_by}", indent=13)
+    if values["occlusion"]:
+        _show_edges(console, values["occlusion"])
     console.print(f"measured in {values['seconds']:.1f} s", style="dim")
 
 
@@ -240,6 +242,12 @@ def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:
             rest = f" ({span(part['accuracy_interval_95'])}) of {part['images']:,} faces{views}"
             line = Text.assemble(f"{'FER+ ' + name:16} ", (percent(part["accuracy"]), "bold"), rest)
             print_line(console, line, indent=17)
+
+
+def _show_edges(console: Console, found: dict[str, Any]) -> None:
+    edges = ", ".join(f"{name} {percent(one['edge'])}" for name, one in found["classes"].items())
+    line = f"at the edge  of what the answers rest on: {edges} (of the crop: {percent(found['edge_share'])})"
+    print_line(console, line, indent=13)
 
 
 def _show_groups(console: Console, found: dict[str, Any]) -> None:

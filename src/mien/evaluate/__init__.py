@@ -1,9 +1,9 @@
 """What a model is worth on labelled faces: reports and comparisons, by the figures of `mien.metrics`.
 
 The order of the work is that of the files: `models` (a shipped, exported or just trained one), `scheme` (which labels
-are compared), `predict` (one pass and ten views), `votes` (the FER+ protocols), `groups`, `leaks`, then `report` (one
-model, with its `face_rows`) or `comparison` (several on the same rows, with their `speed`), and `page`. Those of
-detectors begin with `detection`.
+are compared), `predict` (one pass and ten views), `votes` (the FER+ protocols), `groups`, `leaks`, `occlusion` (what
+the answers rest on), then `report` (one model, with its `face_rows`) or `comparison` (several on the same rows, with
+their `speed`), and `page`. Those of detectors begin with `detection`.
 """
 
 from __future__ import annotations

@@ -55,6 +55,13 @@ class EvaluateOptions(_RowOptions):
     ten_views: bool = option(
         True, "Also average ten shifted and mirrored views of each face (takes ten times as long)."
     )
+    occlusion: int = option(
+        0,
+        "Also find out for so many faces of each class which parts the answers rest on: the page shows it. Each face "
+        "takes as long as reading 128.",
+        metavar="N",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
 from mien.evaluate.leaks import LEAK_PARTS
 from mien.evaluate.report import Evaluation
+from mien.explain.draw import LEGEND, heat_bgr, largest_change
 from mien.metrics.classification import wilson_interval
 from mien.page import picture_uri, render
 from mien.sink.palette import color_rgb
@@ -29,6 +32,7 @@ __all__ = [
 ]
 
 _SMALLEST_P = 1e-99
+_MAP_PX = 192
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -50,12 +54,24 @@ def evaluation_page(evaluation: Evaluation) -> str:
         reliability=reliability_chart(values["calibration"]["reliability"]),
         groups=values["by"],
         by_seed=_by_seed(values),
+        maps=_maps(evaluation),
+        legend=[(text, f"rgb{rgb}") for text, rgb in LEGEND],
         apart=apart,
         p_text=p_text,
         faces=[(face, picture_uri(picture)) for face, picture in zip(wrong, evaluation.pictures, strict=True)],
         **{
             key: values[key]
-            for key in ("model", "data", "one_pass", "ten_views", "leaks", "calibration", "ferplus", "runs")
+            for key in (
+                "model",
+                "data",
+                "one_pass",
+                "ten_views",
+                "leaks",
+                "calibration",
+                "ferplus",
+                "occlusion",
+                "runs",
+            )
         },
     )
 
@@ -83,6 +99,22 @@ def comparison_page(comparison: Comparison) -> str:
         p_values=[(p_text(pair["p_value"]), p_text(pair["p_value_holm"])) for pair in values["pairs"]],
         **{key: values[key] for key in ("data", "read", "models", "pairs", "all_right", "all_wrong", "timed_faces")},
     )
+
+
+def _maps(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The mean map of each class over its mean face, and the change that the strongest colour stands for."""
+    found = evaluation.to_dict()["occlusion"]
+    if not found:
+        return None
+    drops = {name: np.array(one["drop"]) for name, one in found["classes"].items()}
+    most = max(largest_change(drop, least=0.01) for drop in drops.values())
+    return {
+        "most": most,
+        "uris": {
+            name: picture_uri(heat_bgr(evaluation.mean_faces[name], drop, most, _MAP_PX))
+            for name, drop in drops.items()
+        },
+    }
 
 
 def _by_seed(values: dict[str, Any]) -> Markup | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mien.evaluate.face_rows import face_columns
 from mien.evaluate.groups import group_scores
 from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.models import CHECKPOINT, Measurable, open_measurable
+from mien.evaluate.occlusion import class_maps
 from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predict import Outputs, predict
 from mien.evaluate.scheme import EvaluationTask, choose_task
@@ -72,6 +74,8 @@ class Evaluation:
     probabilities : float64 array of shape (N, C)
         Of these classes, by one pass, calibrated as the model's card says for the face's size. Of several runs the
         mean.
+    mean_faces : dict of str to uint8 array of shape (48, 48)
+        Of each class in ``values["occlusion"]``, the mean of the faces whose answers were explained.
     """
 
     values: dict[str, Any]
@@ -79,6 +83,7 @@ class Evaluation:
     faces: Faces
     label: IntArray
     probabilities: Floats
+    mean_faces: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         model, data, scores = (self.values[part] for part in ("model", "data", "one_pass"))
@@ -149,6 +154,8 @@ def evaluate_model(
     opened = open_measurable(model, options.threads or usable_cores())
     if opened.seeds and options.by is not None:
         raise UsageError(f"by is {options.by!r}; groups are compared for one model: give {opened.stored[0].weights}")
+    if opened.seeds and options.occlusion:
+        raise UsageError(f"occlusion is {options.occlusion}; one model is explained: give {opened.stored[0].weights}")
     known = [card.learned_from for card in opened.cards]
     measured = open_measured(data, options.split, known, parse_attributes(options.by), learned=options.learned)
     faces = measured.faces
@@ -159,7 +166,15 @@ def evaluate_model(
     faces, target = faces.take(wanted), task.target[wanted]
     outputs = predict(opened.classifiers, faces, views=options.ten_views, progress=progress)
     rows = row_facts(measured, task, int((target >= 0).sum()), options.learned)
-    return _assemble(opened, faces, task, target, outputs, rows, time.monotonic() - start_s)
+    evaluation = _assemble(opened, faces, task, target, outputs, rows)
+    values = {**evaluation.values, "occlusion": None}
+    if options.occlusion:
+        classifier, served = opened.classifiers[0], (task.scheme, task.heads[0])
+        values["occlusion"], mean_faces = class_maps(
+            classifier, served, evaluation.faces, evaluation.probabilities, options.occlusion, progress
+        )
+        evaluation = dataclasses.replace(evaluation, mean_faces=mean_faces)
+    return dataclasses.replace(evaluation, values={**values, "seconds": round(time.monotonic() - start_s, 1)})
 
 
 def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
@@ -256,7 +271,6 @@ def _assemble(
     target: IntArray,
     outputs: Sequence[Outputs],
     rows: dict[str, Any],
-    seconds: float,
 ) -> Evaluation:
     kept = target >= 0
     labelled, truth, names = faces.take(kept), target[kept], task.scheme.labels
@@ -302,7 +316,6 @@ def _assemble(
             }
             for row, name in zip(worst.tolist(), labelled.names(worst), strict=True)
         ],
-        "seconds": round(seconds, 1),
     }
     return Evaluation(values, labelled.images(worst), labelled, truth, probabilities)
 

@@ -19,17 +19,17 @@ __all__ = ["LEGEND", "draw_explanations", "heat_bgr", "largest_change"]
 
 Image = npt.NDArray[np.uint8]
 
-# Orange and blue, which differ to all eyes (Okabe and Ito, 2008), as blue, green, red.
-_FALLS_BGR, _RISES_BGR = np.array([0, 110, 235]), np.array([205, 110, 0])
+# They differ to all eyes (Okabe and Ito, 2008).
+_FALLS_RGB, _RISES_RGB = (235, 110, 0), (0, 110, 205)
 _STRONGEST = 0.72
 _LEAST_CHANGE = 0.05
 """A map of smaller changes is not drawn in strong colours: they say that no part matters much."""
 
 LEGEND = (
-    "orange speaks for it: where it is hidden, it is less probable",
-    "blue speaks against it: where it is hidden, it is more probable",
+    ("orange speaks for it: where it is hidden, it is less probable", _FALLS_RGB),
+    ("blue speaks against it: where it is hidden, it is more probable", _RISES_RGB),
 )
-"""What the colours mean."""
+"""What the colours mean, and which they are: red, green, blue in [0, 255]."""
 
 _PANEL_PX, _GAP_PX, _MARGIN_PX, _BAR_PX = 256, 8, 16, 12
 _CELL_WH = (2 * (_PANEL_PX + _MARGIN_PX) + _GAP_PX, _PANEL_PX + 92)
@@ -74,9 +74,9 @@ def draw_explanations(image: ImageLike, explanations: Sequence[Explanation]) -> 
         row, column = divmod(index, columns)
         number = f"{index + 1}  " if len(explanations) > 1 else ""
         _draw_cell(canvas[row * height :][:height, column * width :][:, :width], photo, one, number)
-    for line, (text, color) in enumerate(zip(LEGEND, (_FALLS_BGR, _RISES_BGR), strict=True)):
+    for line, (text, color) in enumerate(LEGEND):
         top = rows * height + line * line_px
-        cv2.rectangle(canvas, (_MARGIN_PX, top), (_MARGIN_PX + _SMALL_PX, top + 10), color.tolist(), -1)
+        cv2.rectangle(canvas, (_MARGIN_PX, top), (_MARGIN_PX + _SMALL_PX, top + 10), color[::-1], -1)
         _put(canvas, text, (2 * _MARGIN_PX + 6, top), _SMALL_PX, _SOFT_INK, width - 3 * _MARGIN_PX - 6)
     return canvas
 
@@ -105,15 +105,15 @@ def heat_bgr(gray: Image, drop: npt.NDArray[np.floating], most: float, side_px: 
     crop = gray if gray.shape == size_wh else cv2.resize(gray, size_wh, interpolation=cv2.INTER_CUBIC)
     value = np.clip(value, -1, 1)[..., None]
     strength = _STRONGEST * np.abs(value)
-    color = np.where(value > 0, _FALLS_BGR, _RISES_BGR)
+    color = np.where(value > 0, _FALLS_RGB[::-1], _RISES_RGB[::-1])
     # Less contrast in the face than it has, so that neither its light nor its dark parts look like a part of the map.
     face = 128 + 0.6 * (crop[..., None].astype(np.float32) - 128)
     return np.asarray(np.rint(face * (1 - strength) + color * strength), np.uint8)
 
 
-def largest_change(drop: npt.NDArray[np.floating]) -> float:
-    """The change that a map's strongest colour stands for: its largest one, or 0.05 where all are smaller."""
-    return max(_LEAST_CHANGE, float(np.abs(drop).max()))
+def largest_change(drop: npt.NDArray[np.floating], least: float = _LEAST_CHANGE) -> float:
+    """The change that a map's strongest colour stands for: its largest one, or `least` where all are smaller."""
+    return max(least, float(np.abs(drop).max()))
 
 
 def _draw_cell(canvas: Image, photo: Image, one: Explanation, number: str) -> None:
