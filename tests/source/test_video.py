@@ -331,7 +331,7 @@ def test_the_cover_of_an_album_is_no_video(tmp_path, astronaut_bgr):
         for packet in packets:
             container.mux(packet)
         add_tone(container, tone, 3.0)
-    with pytest.raises(InputError, match="it has no picture track"):
+    with pytest.raises(InputError, match="holds sound alone, and no pictures"):
         VideoSource(str(path))
 
 

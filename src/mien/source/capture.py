@@ -167,6 +167,8 @@ def _no_video(name: str) -> str:
     kind = container.kind
     if container.boxes and (container.cut or b"moov" not in container.boxes):
         return f"the {kind} file is damaged: its index (moov) is missing, as when a recording or copy broke off"
+    if container.sound_alone:
+        return f"the {kind} file holds sound alone, and no pictures"
     if kind:
         return (
             f"the {kind} file holds no video that can be decoded here: it has no picture track, is damaged, or uses "
