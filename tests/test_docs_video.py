@@ -17,10 +17,11 @@ def test_the_snippets_run(tmp_path, monkeypatch, astronaut_bgr, capsys):
     )
     snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     here = [snippet for snippet in snippets if not any(need in snippet for need in CAMERAS)]
-    assert (len(snippets), len(here)) == (5, 3)
-    exec("\n".join(here), {})
+    assert (len(snippets), len(here)) == (6, 4)
+    exec("\n".join(here).replace('("camera:0", "rtsp://camera.local/stream")', '2 * ["clip.mp4"]'), {})
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "(640, 360) 30.0 1.0"
     assert [line.split()[:4:3] for line in printed[1:3]] == [["0", "happy"], ["15", "happy"]]
-    assert printed[3:] == ["<frames> 0 0.0 [1]", "<frames> 15 0.5 [1]"]
+    assert printed[3:5] == ["<frames> 0 0.0 [1]", "<frames> 15 0.5 [1]"]
+    assert "".join(printed[5:]).count("clip.mp4") == 60  # of two threads, whose lines may run into each other
     assert {"faces.csv", "seen.mp4", "page.html"} <= {path.name for path in tmp_path.iterdir()}
