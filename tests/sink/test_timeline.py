@@ -87,6 +87,10 @@ def test_a_flash_is_counted_and_not_shown(tmp_path):
 
 def test_a_page_is_called_by_its_video_or_their_number(tmp_path):
     assert ": clip.mp4</title>" in page_of(tmp_path / "page.html")
+    text = page_of(tmp_path / "page.html", source="rtsp://door.local/live")  # as other cameras are called, too
+    assert ">rtsp://door.local/live</h2>" in text
+    assert ": rtsp://door.local/live</title>" in text
+    assert ">clip.mp4</h2>" in page_of(tmp_path / "page.html", source="videos/clip.mp4")
     with TimelineSink(tmp_path / "page.html", SCHEME) as sink:
         for reading in (*readings(PLAN), *readings(PLAN, source="other.mp4")):
             sink.write(reading)

@@ -106,7 +106,7 @@ class TimelineSink:
 
 def _page(videos: list[tuple[str, History]], scheme: LabelScheme) -> str:
     template = importlib.resources.files("mien.sink").joinpath("timeline.html").read_text(encoding="utf-8")
-    title = Path(videos[0][0]).name if len(videos) == 1 else f"{len(videos)} videos"
+    title = _short(videos[0][0]) if len(videos) == 1 else f"{len(videos)} videos"
     colors = "".join(f"--{_css(label)}:rgb{color_rgb(label, scheme.labels)};" for label in scheme.labels)
     parts = {
         "TITLE": html.escape(title),
@@ -120,6 +120,11 @@ def _page(videos: list[tuple[str, History]], scheme: LabelScheme) -> str:
     for name, text in parts.items():
         template = template.replace(f"<!--{name}-->", text).replace(f"/*{name}*/", text)
     return template
+
+
+def _short(name: str) -> str:
+    """A video's name without its folder; of cameras, all of which may be called ``/live``, the whole address."""
+    return name if "://" in name else Path(name).name
 
 
 def _video(name: str, history: History) -> str:
@@ -137,9 +142,7 @@ def _video(name: str, history: History) -> str:
     if others := len(persons) - len(shown) + history.forgotten:
         facts.append(f"{others:,} more seen for a shorter time")
     cards = "".join(_card(person, history) for person in sorted(shown, key=lambda person: person.track_id))
-    head = (
-        f'<h2 title="{html.escape(name)}">{html.escape(Path(name).name)}</h2><p class="facts">{" · ".join(facts)}</p>'
-    )
+    head = f'<h2 title="{html.escape(name)}">{html.escape(_short(name))}</h2><p class="facts">{" · ".join(facts)}</p>'
     return f'<section class="video">{head}{cards or "<p>No face was seen.</p>"}</section>'
 
 
