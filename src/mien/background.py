@@ -155,7 +155,7 @@ class _Gate:
             self._inside.append(threading.current_thread())
 
     def leave(self) -> None:
-        with self._changed:
+        with self._changed, contextlib.suppress(ValueError):  # a child that was forked in here begins with none inside
             self._inside.remove(threading.current_thread())
             self._changed.notify_all()
 
