@@ -13,7 +13,16 @@ import typer
 from mien.cli.flags import with_flags, with_options
 from mien.cli.report import check_outputs
 from mien.cli.tables import new_table, print_line, print_table
-from mien.cli.terminal import EXIT_INTERRUPTED, counted, open_console, print_json, say, warnings_shown, written
+from mien.cli.terminal import (
+    EXIT_INTERRUPTED,
+    counted,
+    open_console,
+    print_json,
+    say,
+    warnings_shown,
+    while_shown,
+    written,
+)
 from mien.shell import program, shell_words
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_sections
@@ -97,7 +106,7 @@ def _bar(console: Console, json: bool) -> Iterator[Callable[[SearchReport], None
         redirect_stderr=sys.stderr.isatty(),
     )
     told = 0
-    with bar:
+    with while_shown(bar):
         task = bar.add_task("folds", total=1.0)
 
         def show(report: SearchReport) -> None:

@@ -20,6 +20,7 @@ from mien.errors import MienWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 __all__ = [
     "EXIT_INTERRUPTED",
@@ -32,6 +33,7 @@ __all__ = [
     "progress_bar",
     "say",
     "warnings_shown",
+    "while_shown",
     "written",
 ]
 
@@ -156,8 +158,13 @@ def progress_bar(console: Console, title: str, json: bool) -> Iterator[Callable[
         disable=json or not console.is_interactive,
         redirect_stderr=sys.stderr.isatty(),
     )
-    with bar:
+    with while_shown(bar):
         task = bar.add_task(title, total=None)
         yield lambda done, total=None, part=None: bar.update(
             task, completed=done, total=total, description=part or title
         )
+
+
+def while_shown(bar: Progress) -> contextlib.AbstractContextManager[object]:
+    """The block in which a bar is drawn; of one that is disabled, Rich 14.2 and older would leave an empty line."""
+    return contextlib.nullcontext() if bar.disable else bar
