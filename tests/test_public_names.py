@@ -122,7 +122,7 @@ def test_a_command_does_not_load_the_others():
     code = f"{program}\nprint(*[name for name in sys.modules if name.startswith('mien.')])"
     run = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=True)
     rooms = {name.split(".")[1] for name in run.stdout.splitlines()[-1].split()}
-    assert rooms == {"cli", "errors", "files", "lazy", "shell", "zoo"}
+    assert rooms == {"background", "cli", "errors", "files", "lazy", "shell", "zoo"}
 
 
 MODULES = {
