@@ -19,12 +19,12 @@ import numpy as np
 from turned_photos import SIZES_WH, least_ms
 
 from mien.detect import Detections, open_detector
-from mien.detect.image import as_gray
 from mien.detect.pyramid import face_size_px
 from mien.detect.second_look import tilt_rad
 from mien.detect.suppression import iou_matrix
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos
+from mien.opencv import as_gray
 
 SEEDS = 3
 

@@ -18,10 +18,9 @@ import cv2
 import numpy as np
 
 from mien.detect import detect_any_way_up, open_detector
-from mien.detect.image import as_gray
 from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos
-from mien.opencv import turned
+from mien.opencv import as_gray, turned
 
 SIZES_WH = ((500, 375), (1000, 750), (2000, 1500), (4000, 3000))
 

@@ -17,6 +17,7 @@ where mien calls them, with the original as ``__cause__``.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
@@ -124,6 +125,20 @@ class MissingExtraError(MienError, ImportError):
         super().__init__(f"{feature} needs the library '{library}', which {why}. {how} \"mien[{extra}]\"")
         self.library = library
         self.extra = extra
+
+
+def import_extra(feature: str, library: str, extra: str) -> Any:
+    """A library that an extra brings; with a dot in it ("pyarrow.parquet") this part of it is loaded, too.
+
+    The parameters are those of `MissingExtraError`, which is raised where it cannot be imported.
+    """
+    whole = library.partition(".")[0]
+    try:
+        module = importlib.import_module(whole)
+        importlib.import_module(library)
+    except ImportError as error:
+        raise MissingExtraError(feature, whole, extra) from error
+    return module
 
 
 class MienWarning(UserWarning):

@@ -1,4 +1,4 @@
-"""What several rooms do with OpenCV: keep it quiet, turn pictures, encode PNG."""
+"""What several rooms do with OpenCV: keep it quiet, or to few threads; turn pictures, change colours, encode PNG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["encode_png", "quiet_opencv", "turned"]
+__all__ = ["as_bgr", "as_gray", "encode_png", "opencv_threads", "quiet_opencv", "turned"]
 
 _lock = threading.Lock()
 _users = 0
@@ -37,6 +37,27 @@ def quiet_opencv() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 logging.setLogLevel(_level_before)
+
+
+@contextlib.contextmanager
+def opencv_threads(count: int) -> Iterator[None]:
+    """OpenCV's own threads in the block: 1 where they would compete with ours. The number is the whole process's."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def as_gray(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The image as (H, W); the array itself where it is gray already."""
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def as_bgr(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The image as (H, W, 3); the array itself where it has colours already."""
+    return image if image.ndim == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def turned(image: npt.NDArray[np.uint8], clockwise_deg: int) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import MissingExtraError
+from mien.errors import import_extra
 from mien.files import utf8_text
 from mien.labels import PROBABILITY_PREFIX
 
@@ -261,11 +261,9 @@ class Reading:
         MissingExtraError
             If supervision is not installed.
         """
-        try:
-            import supervision
-        except ImportError as error:
-            raise MissingExtraError("Reading.to_supervision", "supervision", "supervision") from error
+        import_extra("Reading.to_supervision", "supervision", "supervision")
         import numpy as np
+        import supervision
 
         labels = list(self.faces[0].probabilities) if self.faces else []
         tracks = [face.track_id for face in self.faces]
@@ -306,10 +304,7 @@ def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = Fa
     MissingExtraError
         If pandas is not installed.
     """
-    try:
-        import pandas
-    except ImportError as error:
-        raise MissingExtraError("to_pandas", "pandas", "pandas") from error
+    pandas = import_extra("to_pandas", "pandas", "pandas")
     rows: list[dict[str, Any]] = []
     labels: tuple[str, ...] = ()
     for reading in [readings] if isinstance(readings, Reading) else readings:

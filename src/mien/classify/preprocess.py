@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.align import align_faces, crop_corners_xy, crop_sides_px
+from mien.opencv import as_gray
 from mien.zoo.card import InputSpec
 
 __all__ = ["face_batch", "face_corners_xy", "face_sides_px", "whole_batch", "whole_corners_xy"]
@@ -113,7 +114,7 @@ def _size_wh(spec: InputSpec) -> tuple[int, int]:
 def _channels(image: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.uint8]:
     """The image as the model wants its channels: gray (H, W) or RGB (H, W, 3)."""
     if spec.channels == "gray":
-        return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        return as_gray(image)
     code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(image, code), np.uint8)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +10,7 @@ import typer
 from mien.cli.report import percent, span
 from mien.cli.tables import print_line
 from mien.cli.terminal import open_console, print_json, progress_bar, warnings_shown, written
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import UsageError, import_extra
 from mien.shell import shell_words
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def export(
     from mien.files import check_destination
 
     for library in ("torch", "onnx", "safetensors"):
-        _require(library)
+        import_extra("Exporting models", library, "train")
     from mien.export.checkpoint import export_checkpoint
     from mien.export.detector import export_measured, is_detector_checkpoint
 
@@ -102,13 +101,6 @@ def export(
         print_json(card.to_dict())
     else:
         _show(console, card, out)
-
-
-def _require(library: str) -> None:
-    try:
-        importlib.import_module(library)
-    except ImportError as error:
-        raise MissingExtraError("Exporting models", library, "train") from error
 
 
 def _show_file(console: Console, card: ModelCard, out: Path) -> None:

@@ -29,17 +29,14 @@ OVER_SEEDS = "± seeds: standard deviation over the seeds, in points; their inte
 
 def check_outputs(json_file: Path | None, page: Path | None) -> None:
     """Refuse what cannot be written, before any work is done (UsageError, MissingExtraError)."""
-    from mien.errors import MissingExtraError
+    from mien.errors import import_extra
     from mien.files import check_destination
 
     if json_file is not None:
         check_destination(json_file, ".json")
     if page is not None:
         check_destination(page, ".html")
-        try:
-            import jinja2  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("Writing pages", "jinja2", "data") from error
+        import_extra("Writing pages", "jinja2", "data")
 
 
 def give_report(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import InputError, MissingExtraError
+from mien.errors import InputError, import_extra
 from mien.files import json_text
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ OPTIONAL_COLUMNS = (
 
 def load_pyarrow() -> Any:
     """Import pyarrow (with its Parquet module), or say which extra brings it."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("Reading and writing datasets", "pyarrow", "data") from error
-    return pyarrow
+    return import_extra("Reading and writing datasets", "pyarrow.parquet", "data")
 
 
 def open_parquet(path: str | os.PathLike[str]) -> Any:

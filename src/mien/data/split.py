@@ -14,7 +14,7 @@ from mien.data.copies import RowGroups, copy_groups, find_copies
 from mien.data.dataset import Dataset, as_dataset
 from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
-from mien.errors import MissingExtraError, UsageError, warn
+from mien.errors import UsageError, import_extra, warn
 from mien.options import given_options
 
 __all__ = ["SplitOptions", "cut_shares", "dataset_groups", "join_groups", "make_folds", "split_dataset"]
@@ -49,10 +49,9 @@ def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> 
     UsageError
         If there are fewer groups than folds.
     """
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError as error:
-        raise MissingExtraError("Splitting datasets", "sklearn", "data") from error
+    import_extra("Splitting datasets", "sklearn", "data")
+    from sklearn.model_selection import StratifiedGroupKFold
+
     if len(np.unique(groups)) < folds:
         raise UsageError(
             f"{folds} folds of {len(np.unique(groups))} different pictures, or persons; expected as many at least"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.layouts import Item
 from mien.data.pixels import check_box, cut_face, decode_gray, scaled_box
+from mien.opencv import as_gray
 from mien.source.image import decode_image
 
 __all__ = ["DatasetRows", "Image", "IntArray", "ItemRows", "Stored", "decode_stored"]
@@ -101,8 +102,4 @@ def decode_stored(pixels: bytes | Image, where: str, color: bool) -> Image:
     """
     if isinstance(pixels, bytes):
         return decode_image(pixels, where).image if color else decode_gray(pixels, where)
-    if pixels.ndim == 3 and not color:
-        import cv2
-
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-    return pixels
+    return pixels if color else as_gray(pixels)

@@ -10,7 +10,7 @@ import numpy as np
 from mien.detect.base import ImageArray
 from mien.errors import UsageError
 
-__all__ = ["as_bgr", "as_gray", "brighten_dark", "check_image", "check_min_face_px", "resize"]
+__all__ = ["brighten_dark", "check_image", "check_min_face_px", "resize"]
 
 # A photo is dark if all but 1 % of it stays below the first; it is then brightened so that this 1 % begins at the
 # second.
@@ -47,20 +47,6 @@ def check_min_face_px(min_face_px: float | None) -> None:
     """
     if min_face_px is not None and not (math.isfinite(min_face_px) and min_face_px >= 1):
         raise UsageError(f"min_face_px is {min_face_px}; expected a size in pixels of at least 1")
-
-
-def as_gray(image: ImageArray) -> ImageArray:
-    """A gray or BGR image as gray (H, W)."""
-    if image.ndim == 2:
-        return image
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
-
-
-def as_bgr(image: ImageArray) -> ImageArray:
-    """A gray or BGR image as BGR (H, W, 3)."""
-    if image.ndim == 3:
-        return image
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
 
 
 def brighten_dark(gray: ImageArray) -> ImageArray:

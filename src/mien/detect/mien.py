@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.detect.base import Detections, FloatArray, ImageArray
-from mien.detect.image import as_gray, brighten_dark, check_image, check_min_face_px, resize
+from mien.detect.image import brighten_dark, check_image, check_min_face_px, resize
 from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
 from mien.detect.second_look import look_again, look_upright
 from mien.detect.suppression import suppress
 from mien.errors import ModelError, UsageError
-from mien.opencv import turned
+from mien.opencv import as_gray, turned
 from mien.zoo.card import InputSpec
 from mien.zoo.session import open_session
 from mien.zoo.store import StoredModel

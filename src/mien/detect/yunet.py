@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from mien.detect.base import Detections, ImageArray
-from mien.detect.image import as_bgr, check_image, check_min_face_px
+from mien.detect.image import check_image, check_min_face_px
 from mien.detect.pyramid import PyramidSettings, detect_in_levels, face_size_px, plan_levels
 from mien.errors import MienError, ModelError
-from mien.opencv import quiet_opencv
+from mien.opencv import as_bgr, quiet_opencv
 from mien.zoo.fetch import RemoteFile, fetch
 
 __all__ = ["YUNET_FILE", "YUNET_SETTINGS", "YuNetDetector", "yunet_path"]

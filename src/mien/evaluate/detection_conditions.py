@@ -10,8 +10,8 @@ import numpy as np
 
 from mien.data.photos.change import darken, tilted_box
 from mien.detect.base import ImageArray
-from mien.detect.image import as_gray
 from mien.metrics.detection import Truth
+from mien.opencv import as_gray
 
 __all__ = ["CONDITIONS", "FRAME_PX", "Condition", "fill_frame", "in_gray", "in_low_light", "tilt"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from mien.data.photos import PhotoDataset
@@ -30,6 +29,7 @@ from mien.evaluate.detection_scores import (
     source_rows,
 )
 from mien.metrics.detection import Finds, Truth, bootstrap_weights, pool, recall_at_false_finds, truth_of
+from mien.opencv import opencv_threads
 from mien.progress import Progress
 from mien.source.image import decode_image
 
@@ -152,7 +152,7 @@ def score_detectors(
     shipped = [one.shipped for one in detectors if one.shipped is not None]
     steps = _Steps(progress, len(on.photos), parts=1 + bool(shipped) + len(names))
     images = [photo.image for photo in on.photos]
-    with _opencv_threads(threads):
+    with opencv_threads(threads):  # in which photos are scaled, and YuNet runs
         looked = _look([one.detector for one in detectors], images, steps.step)
         own = iter(_look(shipped, images, steps.step) if shipped else [])
         results = [
@@ -271,17 +271,6 @@ def _look(detectors: Sequence[Detector], images: Iterable[ImageArray], step: Cal
             ms.append(1000 * (time.perf_counter() - start_s))
         step()
     return looked
-
-
-@contextlib.contextmanager
-def _opencv_threads(threads: int) -> Iterator[None]:
-    """The scaling of photos, and YuNet, run in OpenCV's own threads."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(threads)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def choose_split(dataset: PhotoDataset, split: str | None) -> str:

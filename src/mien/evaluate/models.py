@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.classify import Classifier, OnnxClassifier
-from mien.errors import MissingExtraError, ModelError
+from mien.errors import ModelError, import_extra
 from mien.zoo import StoredModel, find_model
 from mien.zoo.card import ModelCard
 
@@ -117,11 +117,8 @@ def require_torch() -> None:
     """Refuse a checkpoint where the libraries are missing that it needs (MissingExtraError)."""
     import mien.train  # noqa: F401 - before torch, whose threads it tells how to wait
 
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("Evaluating checkpoints", str(error.name), "train") from error
+    for library in ("safetensors", "torch"):
+        import_extra("Evaluating checkpoints", library, "train")
 
 
 def distinct_names(names: Sequence[str], files: Sequence[Path]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien import __version__
-from mien.errors import MissingExtraError
+from mien.errors import import_extra
 from mien.files import check_destination, utf8_text, write_atomically
 from mien.opencv import encode_png
 
@@ -50,10 +50,9 @@ def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int) -> npt.
 
 def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
     """Fill a template of `folder` or of this package's own one; text is escaped, charts are not."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingExtraError("Writing pages", "jinja2", "data") from error
+    import_extra("Writing pages", "jinja2", "data")
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _TEMPLATES]),
         autoescape=True,

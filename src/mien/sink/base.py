@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mien.errors import UsageError
 from mien.result import Reading
 from mien.source import Frame
 
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing from Python 3.11 on
+
 __all__ = ["Sink", "check_labels"]
 
 
 class Sink(Protocol):
-    """Takes readings one by one; leaving the context completes what was written."""
+    """Takes readings one by one; leaving the context completes what was written.
 
-    def __enter__(self) -> Sink: ...
+    Those of mien inherit from it; one of your own need not.
+    """
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        return None
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
         """Take one reading, and the image it was read from where the sink draws."""

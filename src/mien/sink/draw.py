@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Literal
 
 import cv2
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from mien.errors import UsageError
 from mien.files import file_key, numbered, write_atomically
 from mien.result import Face, Reading
+from mien.sink.base import Sink
 from mien.sink.lettering import put_text, text_size
 from mien.sink.palette import color_rgb, text_rgb
 from mien.sink.tags import Tag, place_tags
@@ -131,7 +131,7 @@ def _outline(box_xyxy: tuple[float, float, float, float], grown_px: int = 0) -> 
     return np.array(points, np.int32)
 
 
-class DrawSink:
+class DrawSink(Sink):
     """Writes annotated copies into a folder, below it under the same relative names.
 
     Parameters
@@ -160,14 +160,6 @@ class DrawSink:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder}: cannot make this folder ({error.strerror}); choose another --draw") from error
-
-    def __enter__(self) -> DrawSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
         """Draw one reading; images that could not be read are passed over."""

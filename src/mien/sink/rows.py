@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mien.errors import MissingExtraError, OutputError, UsageError
+from mien.errors import OutputError, UsageError, import_extra
 from mien.files import json_text, move_into_place, utf8_text
 from mien.labels import LabelScheme
 from mien.result import WHOLE_COLUMNS, Reading, columns
@@ -64,7 +64,7 @@ def open_row_sink(path: str | os.PathLike[str], scheme: LabelScheme, include_emp
     raise UsageError(f"{path}: unknown suffix '{path.suffix}'; expected .jsonl, .csv or .parquet")
 
 
-class RowFile:
+class RowFile(Sink):
     """A file of rows that is begun at the first reading, so that a run which can read nothing costs no older file.
 
     Parameters
@@ -87,9 +87,6 @@ class RowFile:
             self._sink = begin()  # a pipe has nothing to keep, and its reader waits for the end
         else:
             _check_writable(path)
-
-    def __enter__(self) -> RowFile:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -141,7 +138,7 @@ def _check_writable(path: Path) -> None:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
 
 
-class JsonLinesSink:
+class JsonLinesSink(Sink):
     """One JSON object a line and face, with the keys of `Reading.to_records`.
 
     Parameters
@@ -162,12 +159,7 @@ class JsonLinesSink:
         self._name = str(getattr(stream, "name", "<stream>"))
         self._flushed_s = time.monotonic()
 
-    def __enter__(self) -> JsonLinesSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with _writing(self._name):
             try:
                 self._stream.flush()
@@ -186,7 +178,7 @@ class JsonLinesSink:
             self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
-class CsvSink:
+class CsvSink(Sink):
     """Comma-separated values with a header, one row per face, with the columns of `Reading.to_rows`."""
 
     def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
@@ -199,12 +191,7 @@ class CsvSink:
         with _writing(self._name):
             self._writer.writeheader()
 
-    def __enter__(self) -> CsvSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with _writing(self._name):
             _close(self._stream)
 
@@ -216,7 +203,7 @@ class CsvSink:
             self._flushed_s = _flush_if_due(self._stream, self._flushed_s)
 
 
-class ParquetSink:
+class ParquetSink(Sink):
     """A Parquet file, one row per face, with the columns of `Reading.to_rows`."""
 
     def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
@@ -237,12 +224,7 @@ class ParquetSink:
         self._journal_path = path.with_name(f"{path.name}.partial.jsonl")
         self._journal = JsonLinesSink(_open_text(self._journal_path), include_empty, owned=True)
 
-    def __enter__(self) -> ParquetSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # What was read before an error is worth keeping: the file is completed either way. Where it cannot be, the
         # lines beside it stay.
         complete = False
@@ -286,10 +268,7 @@ def face_schema(labels: Sequence[str]) -> Any:
     MissingExtraError
         If pyarrow is not installed.
     """
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingExtraError("Writing Parquet", "pyarrow", "parquet") from error
+    pyarrow = import_extra("Writing Parquet", "pyarrow", "parquet")
     text, whole = pyarrow.string(), pyarrow.int64()
     kinds = {"source": text, "expression": text, **dict.fromkeys(WHOLE_COLUMNS, whole)}
     return pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns(labels)])

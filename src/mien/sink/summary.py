@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.console import Console
 from rich.text import Text
 
 from mien.labels import LabelScheme
 from mien.result import Reading
+from mien.sink.base import Sink
 from mien.sink.history import History, Person
 from mien.sink.palette import terminal_style
 from mien.source import Frame
@@ -21,7 +20,7 @@ _SEEN_WIDTH = 15
 _LEAST_S = 0.05
 
 
-class SummarySink:
+class SummarySink(Sink):
     """Prints the persons of one video when it closes.
 
     Parameters
@@ -35,12 +34,7 @@ class SummarySink:
         self._console = console
         self._history = History(scheme.labels, with_pictures=False)
 
-    def __enter__(self) -> SummarySink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._history.finish()
         persons = sorted(self._history.persons.values(), key=lambda person: person.track_id)
         # A flash that is taken for a face for a few frames should not hide the persons; in a short video all count.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from mien.labels import LabelScheme
 from mien.result import Face, Reading
+from mien.sink.base import Sink
 from mien.sink.palette import terminal_style
 from mien.source import Frame
 
@@ -20,7 +20,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.:-=+*#"
 
 
-class TableSink:
+class TableSink(Sink):
     """Prints one row per face: file, number of the face, expression, confidence, a small bar for each label.
 
     Parameters
@@ -51,14 +51,6 @@ class TableSink:
         self._blocks = _BLOCKS if encoding.startswith("utf") else _ASCII_BLOCKS
         self._ellipsis = "…" if encoding.startswith("utf") else "~"
         self._header_due = True
-
-    def __enter__(self) -> TableSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:  # noqa: ARG002
         """Print the faces of one reading; unreadable inputs are left to the caller."""

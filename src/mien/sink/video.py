@@ -15,9 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mien.errors import MissingExtraError, OutputError, UsageError
+from mien.errors import OutputError, UsageError, import_extra
 from mien.files import move_into_place
 from mien.result import Reading
+from mien.sink.base import Sink
 from mien.sink.draw import draw_reading
 from mien.source import Frame
 from mien.source.name import ffmpeg_name
@@ -32,7 +33,7 @@ _COPIED_SOUND = ("aac", "mp3")
 _SOUND_RATE = 48_000
 
 
-class VideoSink:
+class VideoSink(Sink):
     """Writes the frames of one video, annotated, with their own time stamps.
 
     While it runs the pictures go into a file beside the target (``clip.mp4.partial.mp4``) that can be played at any
@@ -85,9 +86,6 @@ class VideoSink:
                 pass
             flags = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
             self._container = self._av.open(ffmpeg_name(self._partial), "w", options=flags)
-
-    def __enter__(self) -> VideoSink:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -264,12 +262,7 @@ class VideoSink:
 
 def import_av() -> Any:
     """PyAV (MissingExtraError where it is not installed)."""
-    try:
-        import av
-        import av.error
-        import av.video.frame
-    except ImportError as error:
-        raise MissingExtraError("Writing an annotated video", "av", "video") from error
+    av = import_extra("Writing an annotated video", "av.video.frame", "video")
     av.logging.set_level(av.logging.PANIC)
     return av
 

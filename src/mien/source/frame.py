@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from mien.opencv import as_bgr, as_gray
 
 __all__ = ["Frame"]
 
@@ -48,13 +49,9 @@ class Frame:
     @cached_property
     def gray(self) -> npt.NDArray[np.uint8]:
         """The image as gray, shape (H, W); computed once (BT.601 weights, as OpenCV does)."""
-        if self.image.ndim == 2:
-            return self.image
-        return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2GRAY), np.uint8)
+        return as_gray(self.image)
 
     @property
     def bgr(self) -> npt.NDArray[np.uint8]:
         """The image as BGR, shape (H, W, 3)."""
-        if self.image.ndim == 3:
-            return self.image
-        return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_GRAY2BGR), np.uint8)
+        return as_bgr(self.image)

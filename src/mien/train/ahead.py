@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.errors import MienError
+from mien.opencv import opencv_threads
 from mien.train.stop import deaf_workers, ignore_stops
 from mien.train.task import Step
 
@@ -124,10 +125,5 @@ def _begin_work(worker: int) -> None:
 def _starting() -> Iterator[None]:
     """Workers may be started in here."""
     # A forked process has OpenCV's settings but not its threads, and would wait for them for ever.
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with deaf_workers():
-            yield
-    finally:
-        cv2.setNumThreads(before)
+    with opencv_threads(1), deaf_workers():
+        yield

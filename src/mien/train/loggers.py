@@ -8,12 +8,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from mien.errors import MissingExtraError
+from mien.errors import import_extra
 from mien.train.folder import RunFolder
 
 __all__ = ["Logger", "open_loggers", "require_loggers"]
-
-_LIBRARIES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
 
 class Logger(Protocol):
@@ -35,18 +33,10 @@ class Logger(Protocol):
 def require_loggers(names: tuple[str, ...]) -> None:
     """See that the loggers' libraries are there (MissingExtraError)."""
     for name in names:
-        library = _LIBRARIES.get(name)
-        if library is not None:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    importlib.import_module(library)
-            except ImportError as error:
-                raise MissingExtraError(f"The logger '{name}'", library, _extra(name)) from error
-
-
-def _extra(name: str) -> str:
-    return "train" if name == "tensorboard" else name
+        if name != "csv":  # which is the engine's own
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import_extra(f"The logger '{name}'", name, "train" if name == "tensorboard" else name)
 
 
 def open_loggers(

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import mien
-from mien.errors import MissingExtraError, TrainingError, UsageError, warn
+from mien.errors import TrainingError, UsageError, import_extra, warn
 from mien.parallel import usable_cores
 from mien.train.options import RunOptions
 from mien.train.process import is_first_process
@@ -62,11 +62,10 @@ def open_fabric(options: RunOptions) -> Any:
             "training on several devices starts the program once for each, and here is none to start; use 'mien train' "
             "or a program in a file"
         )
-    try:
-        from lightning.fabric import Fabric
-        from lightning.fabric.strategies.ddp import DDPStrategy
-    except ImportError as error:
-        raise MissingExtraError("Training on several devices", "lightning", "train") from error
+    import_extra("Training on several devices", "lightning.fabric", "train")
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
     # They log each process that joins.
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)

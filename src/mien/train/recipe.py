@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import UsageError, import_extra
 from mien.files import text_encoding, write_atomically
 from mien.options import coerce_option, nearest_hint, option_help
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -80,14 +80,14 @@ def read_recipe(path: str | os.PathLike[str], kinds: Mapping[str, type[Recipe]] 
 
 def read_recipe_values(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The sections of a YAML file as they stand there, unchecked; errors as `read_recipe`."""
-    yaml = _yaml()
+    yaml = import_extra("Reading and writing recipes", "yaml", "train")
     try:
         text = Path(path).read_text(encoding=text_encoding(Path(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no UTF-8 text"
         raise UsageError(f"{path}: cannot be read as a recipe ({reason})") from error
     try:
-        values = yaml.load(text, Loader=_loader())
+        values = yaml.load(text, Loader=_loader(yaml))
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where is not None else ""
@@ -280,22 +280,13 @@ def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     write_atomically(Path(path), recipe_text(recipe).encode())
 
 
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError("Reading and writing recipes", "yaml", "train") from error
-    return yaml
-
-
-def _loader() -> Any:
+def _loader(yaml: Any) -> Any:
     """PyYAML's safe loader with the words and numbers of YAML 1.2, and without repeated keys.
 
     YAML 1.1, which PyYAML speaks, reads ``no`` and ``off`` as false, ``1e-3`` as text and ``010`` as eight.
     """
-    yaml = _yaml()
 
-    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's way
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.errors import MissingExtraError
+from mien.errors import import_extra
 from mien.train.options import Recipe
 from mien.train.result import Progress, RunResult
 
@@ -37,11 +37,8 @@ def train_model(
     MissingExtraError
         If torch is not installed, or, for several devices, Lightning.
     """
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("Training", error.name or "torch", "train") from error
+    for library in ("safetensors", "torch"):
+        import_extra("Training", library, "train")
     from mien.train.engine import fit
 
     return fit(make_task(recipe), recipe, Path(out), resume=resume, progress=progress)

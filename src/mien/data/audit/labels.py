@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import MissingExtraError
+from mien.errors import import_extra
 
 __all__ = ["LabelIssues", "find_label_issues"]
 
@@ -60,11 +60,10 @@ def find_label_issues(label: npt.NDArray[np.int64], probabilities: Floats, group
     MissingExtraError
         If cleanlab is not installed.
     """
-    try:
-        from cleanlab import filter as confident
-        from cleanlab.rank import get_label_quality_scores
-    except ImportError as error:
-        raise MissingExtraError("Finding wrong labels", "cleanlab", "data") from error
+    import_extra("Finding wrong labels", "cleanlab", "data")
+    from cleanlab import filter as confident
+    from cleanlab.rank import get_label_quality_scores
+
     judged = np.zeros(len(label), np.bool_)
     rows, quality = [], []
     for group in np.unique(groups):

@@ -19,6 +19,7 @@ from mien.data.info import open_parquet
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
 from mien.labels import NOT_FACE, PROBABILITY_PREFIX, UNKNOWN, canonical_name, scheme_of
+from mien.opencv import opencv_threads
 from mien.progress import Progress
 from mien.zoo import find_model
 
@@ -103,17 +104,12 @@ def _over_chunks(run: Callable[[Images], Any], images: Images, threads: int, pro
     blocks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
     results, done = [], 0
     # OpenCV's own threads would fight with these over the cores.
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            for block, result in zip(blocks, pool.map(run, blocks), strict=True):
-                results.append(result)
-                done += len(block)
-                if progress is not None:
-                    progress(done, len(images), "looking at images")
-    finally:
-        cv2.setNumThreads(before)
+    with opencv_threads(1), ThreadPoolExecutor(threads) as pool:
+        for block, result in zip(blocks, pool.map(run, blocks), strict=True):
+            results.append(result)
+            done += len(block)
+            if progress is not None:
+                progress(done, len(images), "looking at images")
     return results
 
 

@@ -13,7 +13,7 @@ from mien.data.layouts.names import split_name, spoken_split
 from mien.data.layouts.photo_lists import Parts, PhotoLists, path_parts
 from mien.data.layouts.places import is_image
 from mien.data.layouts.yolo_places import NAMES_FILES, SPLIT_LISTS
-from mien.errors import InputError, MissingExtraError
+from mien.errors import InputError, import_extra
 
 __all__ = ["Told"]
 
@@ -129,13 +129,10 @@ def _visible(files: Iterable[Path]) -> list[Path]:
 
 
 def _yaml(file: Path) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError(f"Reading {file.name}", "yaml", "data") from error
+    yaml = import_extra(f"Reading {file.name}", "yaml", "data")
     try:
         # All values stay texts: no class becomes a truth value for being called "no".
-        found = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)  # noqa: S506 - makes only texts
+        found = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)  # makes only texts
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(str(file), f"cannot be read as YAML ({str(error).splitlines()[0]})") from error
     return found if isinstance(found, dict) else {}

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import UsageError, import_extra
 from mien.options import nearest_hint
 from mien.train.architectures.card import TIMM, Architecture, ArchitectureCard
 from mien.train.architectures.catalogue import CATALOGUE
@@ -71,8 +71,8 @@ def find_architecture(name: str) -> Architecture:
     if name in _REGISTRY:
         return _REGISTRY[name]
     if name.startswith(TIMM):
-        _require("torch")
-        _require("timm")
+        import_extra("Building a network", "torch", "train")
+        import_extra("Building a network", "timm", "train")
         from mien.train.architectures.timm_models import find_timm
 
         return find_timm(name)
@@ -140,7 +140,7 @@ def build_network(spec: NetworkSpec, *, pretrained: bool | Path = False) -> Expr
         If torch or timm is not installed.
     """
     entry = find_architecture(spec.architecture)
-    _require("torch")
+    import_extra("Building a network", "torch", "train")
     from mien.train.architectures.network import ExpressionNetwork
 
     card = entry.card
@@ -181,13 +181,6 @@ def _later(address: str) -> Builder:
 
     build.__module__ = module  # where it really is from
     return build
-
-
-def _require(library: str) -> None:
-    try:
-        importlib.import_module(library)
-    except ImportError as error:
-        raise MissingExtraError("Building a network", library, "train") from error
 
 
 # At the end: `register` and what it calls stand above.

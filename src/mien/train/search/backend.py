@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from mien.errors import MissingExtraError
+from mien.errors import import_extra
 from mien.train.search.options import SearchOptions
 from mien.train.search.trial import POINTS
 
@@ -20,10 +20,7 @@ _WARM_UP_POINTS = POINTS // 2
 
 def load_optuna() -> Any:
     """Import Optuna without its remarks on each trial, or say which extra brings it (MissingExtraError)."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError("Searching for recipes", str(error.name), "train") from error
+    optuna = import_extra("Searching for recipes", "optuna", "train")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
