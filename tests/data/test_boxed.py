@@ -1,11 +1,11 @@
 """Expressions with boxes, in the forms in which datasets for detectors come."""
 
-import builtins
 import json
 import os
 import pickle
 import re
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -311,14 +311,7 @@ def test_names_that_cannot_be_read(tmp_path, names, problem):
 
 
 def test_names_need_a_library(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "yaml":
-            raise ModuleNotFoundError("No module named 'yaml'", name="yaml")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingExtraError, match=r'Reading data.yaml needs the library .* pip install "mien\[data\]"'):
         import_dataset(disk.write_yolo(tmp_path / "set"), tmp_path / "out.parquet")
 

@@ -63,18 +63,21 @@ def read_votes_csv(path: Path) -> list[tuple[str, tuple[int, ...]]]:
         raise InputError(
             str(path), f"its columns are {', '.join(header) or 'none'}; expected {', '.join(VOTES_HEADER)}"
         )
-    rows = []
-    for row, cells in enumerate(lines[1:]):
-        try:
-            counts = tuple(int(cell) for cell in cells[2:])
-            if len(counts) != len(VOTE_LABELS) or not all(0 <= count <= 255 for count in counts):
-                raise ValueError
-        except ValueError:
-            raise InputError(
-                f"{path.name} row {row} (line {row + 2})", f"votes {cells[2:]}; expected ten whole numbers"
-            ) from None
-        rows.append((cells[0].strip(), counts))
-    return rows
+    return [
+        (cells[0].strip(), parse_votes(cells[2:], f"{path.name} row {row} (line {row + 2})"))
+        for row, cells in enumerate(lines[1:])
+    ]
+
+
+def parse_votes(cells: Sequence[str], where: str) -> tuple[int, ...]:
+    """The ten counts of a row, in the order of `VOTE_LABELS` (InputError)."""
+    try:
+        counts = tuple(int(cell) for cell in cells)
+        if len(counts) != len(VOTE_LABELS) or not all(0 <= count <= 255 for count in counts):
+            raise ValueError
+    except ValueError:
+        raise InputError(where, f"votes {cells}; expected ten whole numbers") from None
+    return counts
 
 
 def ferplus_votes(votes: npt.NDArray[np.uint8] | None, vote_labels: Sequence[str]) -> npt.NDArray[np.uint8] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mien.data.layouts.affectnet_sets import find_sets, read_sets
 from mien.data.layouts.affectnet_values import CLASSES, NO_EXPRESSION, expression, number, points
-from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.base import Contents, Item, ReadOptions, attempt, register
 from mien.data.layouts.names import split_name
 from mien.errors import InputError
 from mien.source.image import read_file
@@ -52,15 +52,14 @@ class AffectNet:
         roots = (
             [options.images] if options.images else [base / place for base in (root, root.parent) for place in _PLACES]
         )
-        contents = Contents(
+        excluded = dict.fromkeys(NO_EXPRESSION, 0)
+        return Contents(
             labels=CLASSES,
-            items=iter(()),
+            items=_items(lists, roots, excluded),
             columns=("box_xyxy", "landmarks_xy", "valence", "arousal"),
             splits={_split(file): file.stem for file in lists},
-            excluded=dict.fromkeys(NO_EXPRESSION, 0),
+            excluded=excluded,
         )
-        contents.items = _items(lists, roots, contents.excluded)
-        return contents
 
 
 def _split(file: Path) -> str:
@@ -103,20 +102,23 @@ def _items(lists: list[Path], roots: list[Path], excluded: dict[str, int]) -> It
                         continue
                 row += 1
                 where = f"{file.name} row {row} (line {reader.line_num})"
-                try:
-                    if len(cells) != len(columns):
-                        raise InputError(where, f"{len(cells)} cells; expected {len(columns)} ({', '.join(columns)})")
-                    item = _item(dict(zip(columns, cells, strict=True)), file, row, where, roots, excluded)
-                except InputError as error:
-                    yield error
-                    continue
+                item = attempt(_item, columns, cells, file, row, where, roots, excluded)
                 if item is not None:
                     yield item
 
 
 def _item(
-    cells: dict[str, str], file: Path, row: int, where: str, roots: list[Path], excluded: dict[str, int]
+    columns: list[str],
+    values: list[str],
+    file: Path,
+    row: int,
+    where: str,
+    roots: list[Path],
+    excluded: dict[str, int],
 ) -> Item | None:
+    if len(values) != len(columns):
+        raise InputError(where, f"{len(values)} cells; expected {len(columns)} ({', '.join(columns)})")
+    cells = dict(zip(columns, values, strict=True))
     label = expression(cells["expression"], where, excluded)
     if label is None:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.layouts.affectnet_values import CLASSES, expression, number, points
-from mien.data.layouts.base import Contents, Item
+from mien.data.layouts.base import Contents, Item, attempt
 from mien.data.layouts.names import split_name
 from mien.data.layouts.places import images_in
 from mien.errors import InputError
@@ -60,11 +60,7 @@ def _items(sets: list[Path], excluded: dict[str, int]) -> Iterator[Item | InputE
     for folder in sets:
         for file in images_in(folder / "images"):
             where = f"{folder.name}/images/{file.name}"
-            try:
-                item = _item(folder, file, where, excluded)
-            except InputError as error:
-                yield error
-                continue
+            item = attempt(_item, folder, file, where, excluded)
             if item is not None:
                 yield item
 

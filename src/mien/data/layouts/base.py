@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ __all__ = [
     "register",
 ]
 
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _PARTS = ("images", "labels", "annotations", "jpegimages")
 """What folders are called of which a dataset with boxes consists."""
@@ -296,6 +299,14 @@ def _what_is_there(path: Path) -> str:
     return "it holds " + (
         ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "") or "nothing"
     )
+
+
+def attempt(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | InputError:
+    """What `make` gives, or the InputError that it raises: a damaged row costs only itself."""
+    try:
+        return make(*args, **kwargs)
+    except InputError as error:
+        return error
 
 
 def read_listing(path: Path, expected: str) -> list[str]:

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from mien.data.layouts.base import Contents, Item, ReadOptions
+from mien.data.layouts.base import Contents, Item, ReadOptions, attempt
 from mien.data.layouts.names import class_name, known_class, ordered_classes, own_classes
 from mien.errors import InputError
 
@@ -139,21 +139,17 @@ def _items(
     rows: list[tuple[BoxedPhoto, int, Box] | InputError], labels: tuple[str, ...], classes: Mapping[str, str]
 ) -> Iterator[Item | InputError]:
     for row in rows:
-        if isinstance(row, InputError):
-            yield row
-            continue
-        photo, number, box = row
-        try:
-            label = labels.index(class_name(box.label, classes, box.where))
-        except InputError as error:
-            yield error
-            continue
-        item = Item(box.where, partial(_load, photo.load), label, photo.split, photo.name, number)
-        if photo.in_shares:
-            item.box_shares = box.xyxy
-        else:
-            item.box_xyxy = box.xyxy
-        yield item
+        yield row if isinstance(row, InputError) else attempt(_item, *row, labels, classes)
+
+
+def _item(photo: BoxedPhoto, number: int, box: Box, labels: tuple[str, ...], classes: Mapping[str, str]) -> Item:
+    label = labels.index(class_name(box.label, classes, box.where))
+    item = Item(box.where, partial(_load, photo.load), label, photo.split, photo.name, number)
+    if photo.in_shares:
+        item.box_shares = box.xyxy
+    else:
+        item.box_xyxy = box.xyxy
+    return item
 
 
 # The faces of one photo follow each other: its bytes are read once.

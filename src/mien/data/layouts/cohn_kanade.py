@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.base import Contents, Item, ReadOptions, attempt, register
 from mien.data.layouts.names import ordered_classes
 from mien.data.layouts.places import folders_in, images_in, load_image
 from mien.errors import InputError
@@ -100,26 +100,21 @@ def _chosen(frames: list[Path], expression: str) -> list[tuple[Path, str]]:
 def _items(
     root: Path, rows: list[tuple[Path, str, str] | InputError], labels: tuple[str, ...], landmarks: Path | None
 ) -> Iterator[Item | InputError]:
-    for row in rows:
-        if isinstance(row, InputError):
-            yield row
-            continue
-        frame, expression, person = row
+    def item(frame: Path, expression: str, person: str) -> Item:
         relative = frame.relative_to(root).as_posix()
-        try:
-            box = _box(landmarks / person / frame.parent.name / f"{frame.stem}_landmarks.txt") if landmarks else None
-        except InputError as error:
-            yield error
-            continue
-        yield Item(
+        places = landmarks / person / frame.parent.name / f"{frame.stem}_landmarks.txt" if landmarks else None
+        return Item(
             where=relative,
             load=partial(load_image, frame, relative),
             label=labels.index(expression),
             split="train",
             source=relative,
-            box_xyxy=box,
+            box_xyxy=None if places is None else _box(places),
             attributes={"person": person},
         )
+
+    for row in rows:
+        yield row if isinstance(row, InputError) else attempt(item, *row)
 
 
 def _box(file: Path) -> list[float] | None:

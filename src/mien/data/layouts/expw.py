@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, read_listing, register
+from mien.data.layouts.base import Contents, Item, ReadOptions, attempt, read_listing, register
 from mien.data.layouts.names import class_index
+from mien.data.layouts.places import named_file
 from mien.errors import InputError
 from mien.labels import FER7
 from mien.source.image import read_file
@@ -40,35 +41,29 @@ class ExpW:
 
 
 def _find_list(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.name == _LIST else None
-    return next((path / place / _LIST for place in (".", "label") if (path / place / _LIST).is_file()), None)
+    return named_file(path, _LIST, (".", "label"))
 
 
 def _items(lines: list[str], name: str, roots: list[Path]) -> Iterator[Item | InputError]:
     for row, line in enumerate(lines):
-        if not line.strip():
-            continue
-        where = f"{name} line {row + 1}"
-        cells = line.split()
-        if len(cells) != len(_CELLS.split()):
-            yield InputError(where, f"{len(cells)} cells; expected {len(_CELLS.split())} ({_CELLS})")
-            continue
-        try:
-            label = class_index(cells[-1], len(FER7), where)
-            top, left, right, bottom = _box(cells[2:6], where)
-        except InputError as error:
-            yield error
-            continue
-        yield Item(
-            where=f"{where}, {cells[0]}",
-            load=partial(_load, cells[0], tuple(roots)),
-            label=label,
-            split="train",
-            source=cells[0],
-            row=row,
-            box_xyxy=(left, top, right, bottom),
-        )
+        if line.strip():
+            yield attempt(_item, row, line.split(), f"{name} line {row + 1}", roots)
+
+
+def _item(row: int, cells: list[str], where: str, roots: list[Path]) -> Item:
+    if len(cells) != len(_CELLS.split()):
+        raise InputError(where, f"{len(cells)} cells; expected {len(_CELLS.split())} ({_CELLS})")
+    label = class_index(cells[-1], len(FER7), where)
+    top, left, right, bottom = _box(cells[2:6], where)
+    return Item(
+        where=f"{where}, {cells[0]}",
+        load=partial(_load, cells[0], tuple(roots)),
+        label=label,
+        split="train",
+        source=cells[0],
+        row=row,
+        box_xyxy=(left, top, right, bottom),
+    )
 
 
 def _box(cells: list[str], where: str) -> tuple[float, float, float, float]:

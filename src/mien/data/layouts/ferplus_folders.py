@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.data.ferplus import VOTE_LABELS
-from mien.data.layouts.base import Contents, Item, ReadOptions, read_listing, register
+from mien.data.ferplus import VOTE_LABELS, parse_votes
+from mien.data.layouts.base import Contents, Item, ReadOptions, attempt, read_listing, register
 from mien.data.layouts.names import split_of_file
 from mien.data.layouts.places import folders_in
 from mien.errors import InputError
@@ -46,16 +46,15 @@ class FerPlusFolders:
         folders = _folders(path)
         if not folders:
             raise InputError(str(path), f"has no {_LABELS} of FER+ in a folder of a split; expected {self.summary}")
-        contents = Contents(
+        excluded = {_LEFT_OUT: 0}
+        return Contents(
             labels=EXPRESSIONS,
-            items=iter(()),
+            items=_items(folders, options.images, excluded),
             vote_labels=VOTE_LABELS,
             columns=("votes",),
             splits={split_of_file(folder.resolve()): folder.name for folder in folders},
-            excluded={_LEFT_OUT: 0},
+            excluded=excluded,
         )
-        contents.items = _items(folders, options.images, contents.excluded)
-        return contents
 
 
 def _folders(path: Path) -> list[Path]:
@@ -77,12 +76,9 @@ def _items(folders: list[Path], images: Path | None, excluded: dict[str, int]) -
     for folder in folders:
         for row, cells in enumerate(csv.reader(read_listing(folder / _LABELS, "FER+'s votes"))):
             where = f"{folder.name}/{_LABELS} line {row + 1}"
-            try:
-                votes = [int(cell) for cell in cells[2:]]
-                if len(votes) != len(VOTE_LABELS) or not all(0 <= count <= 255 for count in votes):
-                    raise ValueError
-            except ValueError:
-                yield InputError(where, f"votes {cells[2:]}; expected ten whole numbers")
+            votes = attempt(parse_votes, cells[2:], where)
+            if isinstance(votes, InputError):
+                yield votes
                 continue
             name = VOTE_LABELS[votes.index(max(votes))]
             if name not in EXPRESSIONS:

@@ -16,6 +16,7 @@ from mien.data.layouts.places import (
     DEEPEST,
     PASSED_OVER,
     folders_in,
+    folders_inside,
     images_below,
     is_image,
     load_image,
@@ -172,7 +173,7 @@ def _class_parents(root: Path, classes: Mapping[str, str]) -> list[Path]:
         }
         if any(count >= 2 for count in known.values()):
             return [folder for folder, count in known.items() if count]
-        level = [child for folder in level for child in folders_in(folder)][:1000]
+        level = folders_inside(level)
     return []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mien.data.layouts.base import Contents, ReadOptions, register
 from mien.data.layouts.folders import ClassFolders
 from mien.data.layouts.names import class_key, split_name, spoken_split
-from mien.data.layouts.places import DEEPEST, folders_in, images_below, images_in, named_split
+from mien.data.layouts.places import DEEPEST, folders_in, folders_inside, images_below, images_in, named_split
 from mien.files import utf8_text
 
 __all__ = ["OwnFolders"]
@@ -54,7 +54,7 @@ def _class_folders(root: Path) -> list[list[Path]]:
     """The class folders of each split: on the first level with several, below the folders that are named as splits."""
     level = start = [root]
     for _ in range(DEEPEST):
-        level = [child for folder in level for child in folders_in(folder)][:1000]
+        level = folders_inside(level)
         if any(split_name(folder.name) in ("train", "validation", "test") for folder in level):
             start = level
             break

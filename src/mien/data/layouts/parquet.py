@@ -12,7 +12,7 @@ from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
 from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
-from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, register
+from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, attempt, register
 from mien.data.layouts.columnar import ColumnFile, column_files, is_own, open_columns, split_of
 from mien.data.layouts.headers import column_of, require_columns
 from mien.data.layouts.names import (
@@ -54,6 +54,11 @@ class _Source:
     info: DatasetInfo | None
     classes: Mapping[str, str]
     attributes: Mapping[str, str]
+
+    @property
+    def own_attributes(self) -> bool:
+        """Whether they are in the one column that mien writes."""
+        return self.info is not None and bool(self.attributes)
 
     @property
     def names(self) -> list[str]:
@@ -223,36 +228,30 @@ def _vote_labels(metadata: dict[bytes, bytes], info: DatasetInfo | None) -> tupl
 def _items(source: _Source, carried: tuple[str, ...]) -> Iterator[Item | InputError]:
     wanted = [source.image, source.label, source.votes, source.split, *carried]
     wanted += [name for name in ("source", "row") if name in source.names]
-    own_attributes = source.info is not None and bool(source.attributes)
-    wanted += ["attributes"] if own_attributes else source.attributes.values()
+    wanted += ["attributes"] if source.own_attributes else source.attributes.values()
     columns = list(dict.fromkeys(name for name in wanted if name is not None))
-    own_row = "row" in columns
     start = 0
     for batch in source.file.batches(_BATCH_ROWS, columns):
         values = {name: batch.column(name).to_pylist() for name in columns}
         for offset in range(len(batch)):
             cells = {name: column[offset] for name, column in values.items()}
-            index = start + offset
-            where = f"{source.path.name} row {index}"
-            try:
-                votes = _votes(cells[source.votes], source, where) if source.votes else None
-                label = _label(cells[source.label], source, where)
-                split = source.split_of_file if source.split is None else _split(cells[source.split], where)
-            except InputError as error:
-                yield error
-                continue
-            yield Item(
-                where=where,
-                load=partial(_load, cells[source.image], source.path.parent, where),
-                label=label,
-                split=split,
-                source=str(cells.get("source") or source.path.name),
-                row=cells["row"] if own_row else index,
-                votes=votes,
-                attributes=_told(cells["attributes"] or {} if own_attributes else cells, source.attributes),
-                **{name: cells[name] for name in carried},
-            )
+            yield attempt(_item, source, cells, start + offset, carried)
         start += len(batch)
+
+
+def _item(source: _Source, cells: Mapping[str, Any], index: int, carried: tuple[str, ...]) -> Item:
+    where = f"{source.path.name} row {index}"
+    return Item(
+        where=where,
+        load=partial(_load, cells[source.image], source.path.parent, where),
+        votes=_votes(cells[source.votes], source, where) if source.votes else None,
+        label=_label(cells[source.label], source, where),
+        split=source.split_of_file if source.split is None else _split(cells[source.split], where),
+        source=str(cells.get("source") or source.path.name),
+        row=cells.get("row", index),
+        attributes=_told(cells["attributes"] or {} if source.own_attributes else cells, source.attributes),
+        **{name: cells[name] for name in carried},
+    )
 
 
 def _told(cells: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,10 +17,12 @@ __all__ = [
     "PASSED_OVER",
     "beside",
     "folders_in",
+    "folders_inside",
     "images_below",
     "images_in",
     "is_image",
     "load_image",
+    "named_file",
     "named_split",
     "unreadable",
     "walk",
@@ -37,6 +39,13 @@ def named_split(root: Path, folder: Path) -> str | None:
     """The last folder on the way down that is called train, validation or test in any spelling."""
     parts = folder.relative_to(root).parts
     return next((part for part in reversed(parts) if split_name(part) in ("train", "validation", "test")), None)
+
+
+def named_file(path: Path, name: str, places: Sequence[str]) -> Path | None:
+    """The file of a name: `path` itself, or the first in some places in it; None where there is none."""
+    if path.is_file():
+        return path if path.name == name else None
+    return next((path / place / name for place in places if (path / place / name).is_file()), None)
 
 
 def load_image(file: Path, where: str) -> bytes:
@@ -77,6 +86,11 @@ def folders_in(path: Path) -> list[Path]:
     except OSError:
         return []
     return [path / name for name in names]
+
+
+def folders_inside(level: Iterable[Path]) -> list[Path]:
+    """The folders in each of some folders: one level further down, a thousand at the most."""
+    return [child for folder in level for child in folders_in(folder)][:1000]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

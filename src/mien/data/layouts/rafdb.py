@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, read_listing, register
+from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, attempt, read_listing, register
 from mien.data.layouts.names import class_index, split_name
-from mien.data.layouts.places import folders_in, images_below
+from mien.data.layouts.places import folders_in, images_below, named_file
 from mien.errors import InputError
 from mien.source.image import read_file
 
@@ -71,10 +71,7 @@ class RafDb:
 
 
 def _find_list(path: Path) -> Path | None:
-    if path.is_file():
-        return path if path.name == _LIST else None
-    places = (".", "EmoLabel", "basic/EmoLabel", "basic")
-    return next((path / place / _LIST for place in places if (path / place / _LIST).is_file()), None)
+    return named_file(path, _LIST, (".", "EmoLabel", "basic/EmoLabel", "basic"))
 
 
 def _find_numbered(path: Path) -> Path | None:
@@ -100,28 +97,26 @@ def _find_images(base: Path, given: Path | None) -> tuple[Path, bool]:
 
 def _items(lines: list[str], name: str, folder: Path, aligned: bool, annotation: Path) -> Iterator[Item | InputError]:
     for row, line in enumerate(lines):
-        if not line.strip():
-            continue
-        where = f"{name} line {row + 1}"
-        cells = line.split()
-        try:
-            if len(cells) != 2:
-                raise InputError(where, f"'{line.strip()[:60]}'; expected an image name and a class from 1 to 7")
-            label = class_index(cells[1], len(_CLASSES), where, first=1)
-            split, underscore, _ = cells[0].partition("_")
-            if not underscore:
-                raise InputError(where, f"image name '{cells[0]}'; expected train_... or test_...")
-            stem, suffix = Path(cells[0]).stem, Path(cells[0]).suffix
-            file = folder / (f"{stem}_aligned{suffix}" if aligned else cells[0])
-            item = Item(where, partial(read_file, os.fspath(file)), label, split_name(split), file.name)
-            item.attributes = _attributes(annotation / "manual" / f"{stem}_manu_attri.txt")
-            if not aligned:
-                item.landmarks_xy = _landmarks(annotation, stem)
-                item.box_xyxy = _box(annotation, stem)
-        except InputError as error:
-            yield error
-            continue
-        yield item
+        if line.strip():
+            yield attempt(_item, line, f"{name} line {row + 1}", folder, aligned, annotation)
+
+
+def _item(line: str, where: str, folder: Path, aligned: bool, annotation: Path) -> Item:
+    cells = line.split()
+    if len(cells) != 2:
+        raise InputError(where, f"'{line.strip()[:60]}'; expected an image name and a class from 1 to 7")
+    label = class_index(cells[1], len(_CLASSES), where, first=1)
+    split, underscore, _ = cells[0].partition("_")
+    if not underscore:
+        raise InputError(where, f"image name '{cells[0]}'; expected train_... or test_...")
+    stem, suffix = Path(cells[0]).stem, Path(cells[0]).suffix
+    file = folder / (f"{stem}_aligned{suffix}" if aligned else cells[0])
+    item = Item(where, partial(read_file, os.fspath(file)), label, split_name(split), file.name)
+    item.attributes = _attributes(annotation / "manual" / f"{stem}_manu_attri.txt")
+    if not aligned:
+        item.landmarks_xy = _landmarks(annotation, stem)
+        item.box_xyxy = _box(annotation, stem)
+    return item
 
 
 def _landmarks(annotation: Path, stem: str) -> list[list[float]] | None:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from mien.data.layouts.base import Contents, Item, ReadOptions, register
+from mien.data.layouts.base import Contents, Item, ReadOptions, attempt, register
 from mien.data.layouts.headers import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -285,30 +285,26 @@ def _items(
     classes: Mapping[str, str],
 ) -> Iterator[Item | InputError]:
     for row in rows:
-        if isinstance(row, InputError):
-            yield row
-            continue
-        where = row.where
-        pixels = _is_pixels(row.image)
-        name = row.table if pixels else _file_name(row)
-        try:
-            index = labels.index(class_name(row.label, classes, where))
-            if not row.split:
-                raise InputError(where, "no split; expected a name such as train")
-            box_xyxy = _box(row.box, where)
-        except InputError as error:
-            yield error
-            continue
-        yield Item(
-            where if pixels else f"{where}, {name}",
-            partial(parse_pixels, row.image, where, None) if pixels else partial(_load, row, roots),
-            index,
-            row.split,
-            name,
-            row.number,
-            box_xyxy=box_xyxy,
-            attributes=row.attributes,
-        )
+        yield row if isinstance(row, InputError) else attempt(_item, row, labels, roots, classes)
+
+
+def _item(row: _Row, labels: tuple[str, ...], roots: list[Path], classes: Mapping[str, str]) -> Item:
+    where = row.where
+    pixels = _is_pixels(row.image)
+    name = row.table if pixels else _file_name(row)
+    label = labels.index(class_name(row.label, classes, where))
+    if not row.split:
+        raise InputError(where, "no split; expected a name such as train")
+    return Item(
+        where if pixels else f"{where}, {name}",
+        partial(parse_pixels, row.image, where, None) if pixels else partial(_load, row, roots),
+        label,
+        row.split,
+        name,
+        row.number,
+        box_xyxy=_box(row.box, where),
+        attributes=row.attributes,
+    )
 
 
 def _box(cells: list[str], where: str) -> list[float] | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from mien.data.layouts.base import Contents, ReadOptions, read_listing, register
+from mien.data.layouts.base import Contents, ReadOptions, attempt, read_listing, register
 from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.places import images_below, load_image, walk
 from mien.data.layouts.yolo_line import parse_box
@@ -86,17 +86,15 @@ def _is_label(file: Path, folders: YoloFolders) -> bool:
 def _boxes(listing: Path, root: Path, names: Mapping[str, str]) -> Iterator[Box | InputError]:
     called = listing.relative_to(root).as_posix()
     for number, line in enumerate(read_listing(listing, "a label file"), 1):
-        if not line.strip():
-            continue
-        where = f"{called} line {number}"
-        try:
-            kind, xyxy = parse_box(line.split(), where)
-            if names and kind not in names:
-                raise InputError(where, f"class {kind}; expected one of the {len(names)} that are named")
-        except InputError as error:
-            yield error
-            continue
-        yield Box(where, names.get(kind, kind), xyxy)
+        if line.strip():
+            yield attempt(_box, line, f"{called} line {number}", names)
+
+
+def _box(line: str, where: str, names: Mapping[str, str]) -> Box:
+    kind, xyxy = parse_box(line.split(), where)
+    if names and kind not in names:
+        raise InputError(where, f"class {kind}; expected one of the {len(names)} that are named")
+    return Box(where, names.get(kind, kind), xyxy)
 
 
 register(Yolo())

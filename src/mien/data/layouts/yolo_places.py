@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from mien.data.layouts.names import split_of_file
-from mien.data.layouts.places import DEEPEST, folders_in, is_image
+from mien.data.layouts.places import DEEPEST, folders_in, folders_inside, is_image
 from mien.data.layouts.yolo_line import SHARE_SLACK, parse_box
 from mien.errors import InputError
 
@@ -44,7 +43,7 @@ def yolo_folders(path: Path) -> list[YoloFolders]:
         found = found or here
         if any(has_labels(own) for own in here):
             return sorted(here, key=lambda own: (split_of_file(own.labels.parent) != "train", own.labels))
-        level = _inside(level)
+        level = folders_inside(level)
     return [YoloFolders(path, path)] if _lie_together(path) else found
 
 
@@ -62,17 +61,13 @@ def _apart(base: Path) -> list[YoloFolders]:
     return [YoloFolders(one / "images", one / "labels") for one in nested]
 
 
-def _inside(level: Sequence[Path]) -> list[Path]:
-    return [child for folder in level for child in folders_in(folder)][:1000]
-
-
 def _lie_together(root: Path) -> bool:
     """Whether in one of the folders a text beside an image, and of its name, begins with a box."""
     level = [root]
     for _ in range(DEEPEST + 1):
         if any(map(_has_box_beside, level)):
             return True
-        level = _inside(level)
+        level = folders_inside(level)
     return False
 
 

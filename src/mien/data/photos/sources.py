@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.info import load_pyarrow, open_parquet
-from mien.data.layouts.base import is_archive, read_listing
+from mien.data.layouts.base import attempt, is_archive, read_listing
 from mien.data.layouts.boxed import Box, BoxedPhoto, is_face
 from mien.data.layouts.coco import coco_files, coco_photos
 from mien.data.layouts.names import split_name, split_of_file
@@ -90,7 +89,7 @@ def read_parquet(path: Path) -> Iterator[Photo | InputError]:
     start = 0
     for batch in file.iter_batches(_BATCH_ROWS):
         for offset, row in enumerate(batch.to_pylist()):
-            yield _made(partial(_from_columns, row, f"{path.name} row {start + offset}"))
+            yield attempt(_from_columns, row, f"{path.name} row {start + offset}")
         start += len(batch)
 
 
@@ -148,7 +147,7 @@ def read_wider(path: Path) -> Iterator[Photo | InputError]:
         index += 1 + max(count, 1)
         invalid = np.asarray([len(row) > _WIDER_INVALID and row[_WIDER_INVALID] != 0 for row in rows], bool)
         kept, left_out = faces[:count][~invalid[:count]], faces[:count][invalid[:count]]
-        yield _made(partial(_beside, path, name, split, Path(name).parent.name, _corners(kept), _corners(left_out)))
+        yield attempt(_beside, path, name, split, Path(name).parent.name, _corners(kept), _corners(left_out))
 
 
 def read_coco(path: Path) -> Iterator[Photo | InputError]:
@@ -193,7 +192,7 @@ def _labelled(found: Iterable[BoxedPhoto | InputError], source: str) -> Iterator
     boxes = (box for photo in photos if isinstance(photo, BoxedPhoto) for box in photo.boxes)
     only_faces = any(is_face(box.label) for box in boxes if isinstance(box, Box))
     for photo in photos:
-        yield _made(partial(_photo, photo, only_faces, source)) if isinstance(photo, BoxedPhoto) else photo
+        yield attempt(_photo, photo, only_faces, source) if isinstance(photo, BoxedPhoto) else photo
 
 
 def _photo(found: BoxedPhoto, only_faces: bool, source: str) -> Photo:
@@ -217,14 +216,6 @@ LAYOUTS: dict[str, Reader] = {
     "parquet": read_parquet, "wider": read_wider, "coco": read_coco, "yolo": read_yolo, "voc": read_voc,
 }  # fmt: skip
 """The readers by the name of their layout."""
-
-
-def _made(make: Callable[[], Photo]) -> Photo | InputError:
-    """What a function makes, or why it cannot."""
-    try:
-        return make()
-    except InputError as error:
-        return error
 
 
 def _corners(box_xywh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
