@@ -159,6 +159,12 @@ def check_destination(path: str | os.PathLike[str], *suffixes: str) -> Path:
     return path
 
 
+def refuse_source(dest: Path, source: Path, what: str) -> None:
+    """Refuse to write over a file that is read; `what` is how the message calls it (UsageError)."""
+    if dest.exists() and source.exists() and dest.samefile(source):
+        raise UsageError(f"{dest}: is {what}, which is never changed; give another name")
+
+
 def file_key(path: str | Path) -> tuple[int, int] | None:
     """The identity of a file, whatever its name: device and inode; None where there is no file."""
     try:

@@ -12,6 +12,9 @@ import typer
 from mien.cli.flags import refuse_flags, with_options
 from mien.cli.report import (
     OVER_SEEDS,
+    FacesFlag,
+    JsonFlag,
+    ReportFlag,
     check_outputs,
     classes_left_out,
     faces_measured,
@@ -48,13 +51,10 @@ def compare(
         ),
     ],
     *,
-    data: Annotated[
-        Path,
-        typer.Option(metavar="PATH", help="Labelled faces: Parquet, a folder of class folders, or any known layout."),
-    ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to FILE.json.")] = None,
+    data: FacesFlag,
+    out: ReportFlag = None,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    json: JsonFlag = False,
     options: CompareOptions,
     detection: DetectionOptions,
 ) -> None:

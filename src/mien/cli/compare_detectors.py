@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.cli.report import percent, span
+from mien.cli.report import percent, span, three
 from mien.cli.tables import new_table, print_line, print_table
 
 if TYPE_CHECKING:
@@ -116,8 +116,3 @@ def _difference(found: dict[str, Any], times: int, places: int) -> tuple[str, st
         return "-", ""
     ends = " to ".join(f"{times * end:+.{places}f}" for end in found["interval_95"] or ())
     return f"{times * found['difference']:+.{places}f}", ends
-
-
-def three(value: float | None) -> str:
-    """A figure with three places, as it is read."""
-    return "-" if value is None else f"{value:.3f}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.report import percent
+from mien.cli.report import JsonFlag, check_outputs, percent
 from mien.cli.tables import new_table, print_table
 from mien.cli.terminal import (
     counted,
@@ -24,7 +24,7 @@ from mien.cli.terminal import (
 )
 from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
-from mien.errors import UsageError
+from mien.files import refuse_source
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,6 @@ data = typer.Typer(no_args_is_help=True, help="Import datasets, look at them, au
 
 _Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that 'mien data import' wrote.")]
 _Dest = Annotated[Path, typer.Argument(metavar="DEST", help="The new dataset: a name that ends in .parquet.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
 @data.command(name="import")
@@ -55,7 +54,7 @@ def import_(
     ],
     dest: _Dest,
     *,
-    json: _Json = False,
+    json: JsonFlag = False,
     options: ImportOptions,
 ) -> None:
     """Import a dataset of any known layout into one Parquet file, which Hugging Face datasets reads as well.
@@ -83,14 +82,12 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="INTEGER", help="Random seed for choosing samples.", min=0)] = 0,
-    json: _Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show what is in a dataset; with --out also as one self-contained HTML page, with pictures."""
     from mien.data import Dataset, report_dataset
-    from mien.files import check_destination
 
-    if out is not None:
-        check_destination(out, ".html")
+    check_outputs(None, out)
     console = open_console()
     opened = Dataset(dataset)
     with progress_bar(console, "looking", json) as bar:
@@ -116,7 +113,7 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
     ] = None,
-    json: _Json = False,
+    json: JsonFlag = False,
     options: AuditOptions,
 ) -> None:
     """Find copies, leaks into evaluation, flat images, images without a face, and likely wrong labels."""
@@ -125,9 +122,8 @@ def audit(
 
     if plan is not None:
         check_destination(plan, ".csv", ".parquet")
-        _require_other(dataset, plan)
-    if out is not None:
-        check_destination(out, ".html")
+        refuse_source(plan, dataset, "the dataset itself")
+    check_outputs(None, out)
     console = open_console()
     opened = Dataset(dataset)
     with warnings_shown(), progress_bar(console, "auditing", json) as bar:
@@ -153,14 +149,14 @@ def clean(
     leak_free: Annotated[
         bool, typer.Option("--leak-free", help="Mark evaluation rows that have a copy in training (column 'leaked').")
     ] = False,
-    json: _Json = False,
+    json: JsonFlag = False,
 ) -> None:
     """Apply a reviewed plan and write a new dataset, which records what was done; the source is never changed."""
     from mien.data import Dataset, clean_dataset, read_plan
 
     opened = Dataset(dataset)
-    _require_other(dataset, dest)
-    _require_other(plan, dest, "the plan")
+    refuse_source(dest, dataset, "the dataset itself")
+    refuse_source(dest, plan, "the plan")
     _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free, plan_name=str(plan))
     if json:
         print_json({"dataset": str(dest), **summary.to_dict()})
@@ -170,11 +166,11 @@ def clean(
 
 @data.command()
 @with_options(BalanceOptions)
-def balance(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: BalanceOptions) -> None:
+def balance(dataset: _Dataset, dest: _Dest, *, json: JsonFlag = False, options: BalanceOptions) -> None:
     """Map or drop classes; oversample the training split with mirrored rows, or add sampling weights."""
     from mien.data import Dataset, balance_dataset
 
-    _require_other(dataset, dest)
+    refuse_source(dest, dataset, "the dataset itself")
     with warnings_shown():
         balanced = balance_dataset(Dataset(dataset), dest, options)
     _show_counts(balanced, json)
@@ -182,11 +178,11 @@ def balance(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: Bal
 
 @data.command()
 @with_options(SplitOptions)
-def split(dataset: _Dataset, dest: _Dest, *, json: _Json = False, options: SplitOptions) -> None:
+def split(dataset: _Dataset, dest: _Dest, *, json: JsonFlag = False, options: SplitOptions) -> None:
     """Make new splits, or folds: stratified by class, copies of one picture never on both sides."""
     from mien.data import Dataset, split_dataset
 
-    _require_other(dataset, dest)
+    refuse_source(dest, dataset, "the dataset itself")
     opened = Dataset(dataset)
     with warnings_shown():
         done = split_dataset(opened, dest, options)
@@ -213,7 +209,7 @@ def photos(
     ],
     dest: _Dest,
     *,
-    json: _Json = False,
+    json: JsonFlag = False,
     options: PhotoImportOptions,
 ) -> None:
     """Import photos with face boxes into one Parquet file, to train a detector on and to measure one.
@@ -259,11 +255,6 @@ def _name_damaged(summary: ImportSummary | PhotoImportSummary) -> None:
 
 def _damaged(summary: ImportSummary | PhotoImportSummary) -> str:
     return f"; {summary.damaged_rows:,} damaged" if summary.damaged_rows else ""
-
-
-def _require_other(given: Path, dest: Path, what: str = "the dataset itself") -> None:
-    if dest.exists() and given.exists() and dest.samefile(given):
-        raise UsageError(f"{dest}: is {what}, which is never changed; give another name")
 
 
 def _show_counts(dataset: Any, json: bool) -> None:

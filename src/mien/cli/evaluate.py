@@ -10,6 +10,9 @@ import typer
 from mien.cli.flags import refuse_flags, with_options
 from mien.cli.report import (
     OVER_SEEDS,
+    FacesFlag,
+    JsonFlag,
+    ReportFlag,
     check_outputs,
     classes_left_out,
     faces_measured,
@@ -45,17 +48,14 @@ def evaluate(
         ),
     ],
     *,
-    data: Annotated[
-        Path,
-        typer.Option(metavar="PATH", help="Labelled faces: Parquet, a folder of class folders, or any known layout."),
-    ],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to FILE.json.")] = None,
+    data: FacesFlag,
+    out: ReportFlag = None,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures to FILE.html.")] = None,
     faces: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write one row per face, with its probabilities, to FILE: .csv or .parquet."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    json: JsonFlag = False,
     options: EvaluateOptions,
     detection: DetectionOptions,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.cli.report import percent
+from mien.cli.report import percent, three
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import counted
 
@@ -44,9 +44,9 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             f"IoU {name[4:]}",
             Text(percent(one["recall"]), "bold"),
             "" if low is None else f"{100 * low:.1f} to {100 * high:.1f}",
-            _three(one["ap"]),
-            _three(one["threshold"]),
-            *((percent(own["recall"]), _three(own["false_finds_a_photo"])) if own else ()),
+            three(one["ap"]),
+            three(one["threshold"]),
+            *((percent(own["recall"]), three(own["false_finds_a_photo"])) if own else ()),
         )
     print_table(console, table)
     console.print()
@@ -58,7 +58,7 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
                 f"{row['faces']:,}",
                 percent(row["recall_iou_0.5"]),
                 percent(row["recall_iou_0.3"]),
-                _three(row["landmarks"]["mean"]),
+                three(row["landmarks"]["mean"]),
                 f"{row['landmarks']['faces']:,}",
             )
     print_table(console, table)
@@ -71,9 +71,9 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
             f"{row['photos']:,}",
             f"{row['faces']:,}",
             percent(one["recall"]),
-            _three(one["false_finds_a_photo"]),
-            _three(one["ap"]),
-            _three(row["landmarks"]["mean"]),
+            three(one["false_finds_a_photo"]),
+            three(one["ap"]),
+            three(row["landmarks"]["mean"]),
         )
     print_table(console, table)
     console.print()
@@ -85,7 +85,3 @@ def show_detection(console: Console, values: dict[str, Any]) -> None:
         f"{time_ms['p90']:.1f}); measured in {values['seconds']:.0f} s",
         "dim",
     )
-
-
-def _three(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

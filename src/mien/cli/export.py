@@ -79,28 +79,21 @@ def export(
                 checkpoint, out, data, split=split, precision=precision, summary=summary, licence=licence,
                 progress=progress,
             )  # fmt: skip
-        if json:
-            print_json(card.to_dict())
-        else:
-            _show_detector(console, card, out)
-        return
-    with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
-        card = export_checkpoint(
-            checkpoint,
-            out,
-            data,
-            split=split,
-            training=training,
-            precision=precision,
-            full=not quick,
-            summary=summary,
-            licence=licence,
-            progress=progress,
-        )
+    else:
+        with warnings_shown(), progress_bar(console, "reading faces", json) as progress:
+            card = export_checkpoint(
+                checkpoint, out, data, split=split, training=training, precision=precision, full=not quick,
+                summary=summary, licence=licence, progress=progress,
+            )  # fmt: skip
     if json:
         print_json(card.to_dict())
-    else:
-        _show(console, card, out)
+        return
+    _show_file(console, card, out)
+    (_show_detector if detector else _show_expression)(console, card)
+    written(console, out)
+    written(console, out.with_suffix(".json"))
+    flag = "--detector" if detector else "--model"
+    console.print(f"try it: mien recognize PHOTO {flag} {shell_words(str(out))}", style="dim", soft_wrap=True)
 
 
 def _show_file(console: Console, card: ModelCard, out: Path) -> None:
@@ -115,9 +108,8 @@ def _fact(console: Console, name: str, text: str) -> None:
     print_line(console, f"{name:13}{text}", indent=13)
 
 
-def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
+def _show_detector(console: Console, card: ModelCard) -> None:
     strict = card.scores["overall"]["iou_0.5"]
-    _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_difference"]
     _fact(console, "parity", f"torch and float32 ONNX differ by at most {difference:.1e}")
     threshold, bar = card.scores["threshold"], card.settings["score_threshold"]
@@ -126,15 +118,11 @@ def _show_detector(console: Console, card: ModelCard, out: Path) -> None:
     )
     if bar != round(threshold, 2):  # kept within limits, whatever these photos say
         _fact(console, "", f"recognition takes faces from score {bar:g} on")
-    written(console, out)
-    written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --detector {shell_words(str(out))}", style="dim", soft_wrap=True)
 
 
-def _show(console: Console, card: ModelCard, out: Path) -> None:
+def _show_expression(console: Console, card: ModelCard) -> None:
     scores = card.scores[card.heads[0].output]
     one_pass = scores["one_pass"]
-    _show_file(console, card, out)
     difference = card.scores["torch_to_onnx_max_logit_difference"]
     _fact(console, "parity", f"torch and float32 ONNX differ by at most {difference:.1e} of the largest logit")
     if card.precision == "int8":
@@ -160,6 +148,3 @@ def _show(console: Console, card: ModelCard, out: Path) -> None:
     calibration = scores["calibration"]
     held_out = f"; ECE {calibration['ece_held_out']:.3f} held out" if "ece_held_out" in calibration else ""
     _fact(console, "calibration", f"temperature {temperatures}, a scale and a bias for each class{held_out}")
-    written(console, out)
-    written(console, out.with_suffix(".json"))
-    console.print(f"try it: mien recognize PHOTO --model {shell_words(str(out))}", style="dim", soft_wrap=True)

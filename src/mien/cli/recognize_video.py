@@ -42,12 +42,7 @@ def video_target(folder: Path, video: SourceFile) -> Path:
 
 @dataclass
 class VideoRun(RecognizeRun):
-    """Reads videos and tells the terminal about them.
-
-    Attributes
-    ----------
-    options : VideoOptions
-    """
+    """Reads videos and tells the terminal about them."""
 
     options: VideoOptions
     _taken: set[tuple[int, int]] = field(default_factory=set, init=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from mien.cli.terminal import print_json, written
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OVER_SEEDS",
+    "FacesFlag",
+    "JsonFlag",
+    "ReportFlag",
     "check_outputs",
     "classes_left_out",
     "faces_measured",
@@ -21,7 +26,14 @@ __all__ = [
     "points",
     "seeds_of",
     "span",
+    "three",
 ]
+
+FacesFlag = Annotated[
+    Path, typer.Option(metavar="PATH", help="Labelled faces: Parquet, a folder of class folders, or any known layout.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+ReportFlag = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to FILE.json.")]
 
 OVER_SEEDS = "± seeds: standard deviation over the seeds, in points; their interval: over seeds and faces"
 """What a report's columns say of several runs."""
@@ -90,6 +102,11 @@ def percent(value: float | None) -> str:
 def span(interval: Sequence[float] | None) -> str:
     """An interval of shares in percent."""
     return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def three(value: float | None) -> str:
+    """A figure with three places."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def points(value: float | None) -> str:

@@ -76,13 +76,7 @@ class Manifest:
 
 
 class Destination:
-    """A destination with a plan.
-
-    Parameters
-    ----------
-    folder : Folder
-    manifest : Manifest
-    """
+    """A destination with a plan."""
 
     def __init__(self, folder: Folder, manifest: Manifest) -> None:
         self.folder = folder

@@ -111,11 +111,7 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._begun = True
 
     def _connect_to(self, address: str) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        import ray
-
-        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        ray = _load_ray()
         try:
             _check_address(address)
             with _silence():
@@ -134,18 +130,11 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._over.wait()
 
     def _init(self) -> None:
-        for name, value in (
-            ("RAY_USAGE_STATS_ENABLED", "0"),
-            ("RAY_BACKEND_LOG_LEVEL", "fatal"),
-            # Ray makes its workers give way to all other programs; then a busy machine would hardly read at all.
-            ("RAY_worker_niceness", "0"),
-            # Without it Ray listens on all interfaces of the machine, and not only on the loopback.
-            ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0"),
-        ):
-            os.environ.setdefault(name, value)
-        import ray
-
-        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        # Ray makes its workers give way to all other programs; then a busy machine would hardly read at all.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        # Without it Ray listens on all interfaces of the machine, and not only on the loopback.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        ray = _load_ray()
         self._folder = _short_folder()
         # Ray lets everybody on this machine read the token that it makes there, and write into its own folder: both lie
         # in folders that are ours alone.
@@ -181,6 +170,16 @@ class RaySession(contextlib.AbstractContextManager["RaySession"]):
         self._home_before = os.environ.get("HOME", "")
         os.environ["HOME"] = folder
         (Path(folder) / ".ray").mkdir(mode=0o700, exist_ok=True)
+
+
+def _load_ray() -> Any:
+    """The module `ray`, which is told to report nothing and to log nothing."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    return ray
 
 
 def _short_folder() -> str:

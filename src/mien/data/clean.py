@@ -78,10 +78,6 @@ def clean_dataset(
     plan_name : str
         What errors call the plan, such as its file; its rows count from 0.
 
-    Returns
-    -------
-    Dataset, CleanSummary
-
     Raises
     ------
     InputError

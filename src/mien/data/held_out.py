@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mien.data.copies import copy_groups, find_copies
 from mien.data.dataset import Dataset
 from mien.data.faces import Faces, is_dataset, open_faces
-from mien.data.split import FINEST, cut_shares
+from mien.data.split import FINEST, cut_shares, evenly
 from mien.errors import UsageError, warn
 from mien.zoo.card import LearnedFrom
 
@@ -274,7 +274,7 @@ def _checksum(faces: Faces, held: BoolArray) -> str:
     """Of every face's class and side, and of some pictures at equal distances: a large dataset is not read for it."""
     digest = hashlib.blake2b("\n".join(np.array(faces.labels)[faces.label].tolist()).encode(), digest_size=16)
     digest.update(held.tobytes())
-    some = np.unique(np.linspace(0, len(faces) - 1, _CHECKED_PICTURES).round().astype(np.int64))
+    some = evenly(len(faces), _CHECKED_PICTURES)
     digest.update(b"".join(faces.digests(some)))
     return digest.hexdigest()
 

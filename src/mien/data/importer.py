@@ -29,7 +29,7 @@ from mien.data.options import ImportOptions
 from mien.data.pixels import check_box, cut_face, decode_gray, fit_square
 from mien.data.writer import DatasetWriter, Row
 from mien.errors import InputError, UsageError
-from mien.files import utf8_text
+from mien.files import refuse_source, utf8_text
 from mien.labels import EXPRESSIONS
 from mien.opencv import encode_png
 from mien.options import given_options
@@ -117,10 +117,6 @@ def import_dataset(
     progress : callable, optional
         Called with the rows that are done and the total (None where it is not known).
 
-    Returns
-    -------
-    Dataset, ImportSummary
-
     Raises
     ------
     InputError
@@ -130,8 +126,7 @@ def import_dataset(
     """
     options = given_options(ImportOptions, options, kwargs)
     path, dest = Path(source), Path(dest)
-    if path.exists() and dest.exists() and path.samefile(dest):
-        raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
+    refuse_source(dest, path, "the source itself")
     classes, attributes = parse_classes(options.classes), parse_attributes(options.attributes)
     read = ReadOptions(options.votes, options.images, classes, attributes, options.columns)
     layout = find_layout(path, options.layout, read)

@@ -117,10 +117,6 @@ def report_dataset(
         Of the choice of samples.
     progress : callable, optional
         Called with what is done, of how many, and what is under way.
-
-    Returns
-    -------
-    Report
     """
     dataset = as_dataset(dataset)
     label, split = dataset.label, dataset.split

@@ -69,6 +69,11 @@ def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> 
     return result
 
 
+def evenly(total: int, most: int) -> IntArray:
+    """At most so many of `total` rows, ascending, with even distances from the first to the last; int64."""
+    return np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
+
+
 def dataset_groups(dataset: Dataset) -> IntArray:
     """Number the groups of exact, near and mirrored copies of a dataset; see `copy_groups`."""
     images = dataset.images()

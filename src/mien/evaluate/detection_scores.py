@@ -52,9 +52,8 @@ def overall_scores(finds: Finds, weights: np.ndarray[Any, Any]) -> dict[str, Any
         least, most = wilson_interval(recall, faces)
         low, high = sample_interval(sampled, finds.photos)
         interval = [_number(min(low, least)), _number(max(high, most))]
-    ap = average_precision(finds)
     return {
-        "ap": None if ap is None else round(ap, 4),
+        "ap": _number(average_precision(finds)),
         "recall": _number(recall),
         "recall_interval_95": interval,
         "threshold": round(float(threshold), 4),
@@ -68,15 +67,14 @@ def scores_at(finds: Finds, threshold: float) -> dict[str, Any]:
     hits, faces = share_found(finds, threshold, finds.counts)
     false = int(((finds.hit == 0) & (finds.score >= threshold)).sum())
     return {
-        "recall": round(hits / faces, 4) if faces else None,
+        "recall": _share(hits, faces),
         "false_finds_a_photo": round(false / max(finds.photos, 1), 4),
     }
 
 
 def condition_scores(finds: Finds, threshold: float) -> dict[str, Any]:
     """Scores at the threshold of the photos as they are: nobody chooses another one for a dark photo."""
-    ap = average_precision(finds)
-    return {**scores_at(finds, threshold), "ap": None if ap is None else round(ap, 4)}
+    return {**scores_at(finds, threshold), "ap": _number(average_precision(finds))}
 
 
 def size_rows(pooled: dict[float, Finds], threshold: float) -> list[dict[str, Any]]:
@@ -88,7 +86,7 @@ def size_rows(pooled: dict[float, Finds], threshold: float) -> list[dict[str, An
             of = (finds.size_px >= low) & (finds.size_px < high)
             hits, faces = share_found(finds, threshold, of)
             row["faces"] = faces
-            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
+            row[f"recall_iou_{iou:g}"] = _share(hits, faces)
         strict = pooled[IOUS[0]]
         row["landmarks"] = landmark_scores(strict, threshold, (strict.size_px >= low) & (strict.size_px < high))
         rows.append(row)
@@ -106,7 +104,7 @@ def source_rows(sources: list[str], pooled: dict[float, Finds], threshold: float
             hits, faces = share_found(finds, threshold, of)
             false = (finds.hit == 0) & (finds.score >= threshold) & (names[finds.photo] == name)
             row["faces"] = faces
-            row[f"recall_iou_{iou:g}"] = round(hits / faces, 4) if faces else None
+            row[f"recall_iou_{iou:g}"] = _share(hits, faces)
             row[f"false_finds_a_photo_iou_{iou:g}"] = round(int(false.sum()) / row["photos"], 4)
         rows[name] = row
     return rows
@@ -178,5 +176,9 @@ def mean_interval(values: np.ndarray[Any, Any], photo: np.ndarray[Any, Any]) -> 
     return [round(mean - half, 4), round(mean + half, 4)]
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def _number(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else round(float(value), 4)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return _number(part / whole) if whole else None

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from mien.data.faces import Faces, is_dataset
 from mien.data.info import load_pyarrow, parquet_writer
-from mien.errors import UsageError
-from mien.files import check_destination, replaced_file, utf8_text
+from mien.files import check_destination, refuse_source, replaced_file, utf8_text
 from mien.labels import PROBABILITY_PREFIX
 
 __all__ = ["check_face_rows", "face_columns", "write_face_rows"]
@@ -80,8 +79,9 @@ def check_face_rows(path: str | os.PathLike[str], *read: str | os.PathLike[str] 
         If Parquet is asked for and pyarrow is not installed.
     """
     path = check_destination(path, *_SUFFIXES)
-    if any(other is not None and path.exists() and Path(other).exists() and path.samefile(other) for other in read):
-        raise UsageError(f"{path}: is the dataset itself, which is never changed; give another name")
+    for other in read:
+        if other is not None:
+            refuse_source(path, Path(other), "the dataset itself")
     if path.suffix.lower() == ".parquet":
         load_pyarrow()
 

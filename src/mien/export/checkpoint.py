@@ -13,10 +13,11 @@ from mien.data.copies import copied_rows
 from mien.data.faces import Faces, find_training
 from mien.data.ferplus import ferplus_votes
 from mien.data.held_out import open_measured
+from mien.data.split import evenly
 from mien.errors import InputError, UsageError
 from mien.export.expression import ModelDescription, export_expression_model
 from mien.export.measure import LabelledFaces
-from mien.export.quantize import choose_calibration_rows
+from mien.export.quantize import CALIBRATION_IMAGES
 from mien.labels import NO_EXPRESSION
 from mien.progress import Progress
 from mien.train.architectures import HeadSpec, NetworkSpec
@@ -99,7 +100,7 @@ def export_checkpoint(
         )
     calibration = np.zeros(0, np.intp)
     if training_faces is not None and precision == "int8":
-        calibration = choose_calibration_rows(len(training_faces))
+        calibration = evenly(len(training_faces), CALIBRATION_IMAGES)
     source = "unknown" if training_faces is None else f"{Path(training_faces.source).name} ({training_faces.split})"
     return export_expression_model(
         checkpoint,

@@ -15,13 +15,14 @@ from torch.nn import functional
 
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import decode_gray
+from mien.data.split import evenly
 from mien.detect.base import FloatArray, ImageArray
 from mien.detect.mien import MienSettings
 from mien.errors import ModelError, UsageError
 from mien.evaluate.detection import evaluate_detector
 from mien.evaluate.detection_run import choose_split
 from mien.export.graph import canonical_bytes, trace
-from mien.export.quantize import choose_calibration_rows, quantize
+from mien.export.quantize import quantize
 from mien.files import check_destination, write_atomically
 from mien.progress import Progress
 from mien.train.detector.network import DETECTOR_INPUT, FaceDetectorNetwork, export_view, load_detector
@@ -148,7 +149,7 @@ def export_measured(
     training = "train" if "train" in dataset.splits else split
     calibration = None
     if precision == "int8":
-        wanted = set(choose_calibration_rows(dataset.splits[training], _CALIBRATION_PHOTOS).tolist())
+        wanted = set(evenly(dataset.splits[training], _CALIBRATION_PHOTOS).tolist())
         calibration = [
             decode_gray(photo.image, photo.name)
             for number, photo in enumerate(dataset.photos(training))

@@ -36,10 +36,14 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from mien.data.split import evenly
 from mien.errors import ModelError, UsageError
 from mien.export.graph import head_name
 
-__all__ = ["choose_calibration_images", "choose_calibration_rows", "quantize", "quantize_int8"]
+__all__ = ["CALIBRATION_IMAGES", "choose_calibration_images", "quantize", "quantize_int8"]
+
+CALIBRATION_IMAGES = 512
+"""How many images the ranges of int8 numbers are learned from."""
 
 _BATCH = 64
 _QUANTIZED_OPERATORS = ["Conv", "Relu", "Clip", "MaxPool", "AveragePool", "Gemm", "MatMul"]
@@ -55,16 +59,9 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]
         return next(self._feeds, None)
 
 
-def choose_calibration_rows(total: int, count: int = 512) -> npt.NDArray[np.intp]:
-    """Pick `count` of `total` rows at equal distances; the same number gives the same choice."""
-    if total <= count:
-        return np.arange(total, dtype=np.intp)
-    return np.linspace(0, total - 1, count).round().astype(np.intp)
-
-
-def choose_calibration_images(images: npt.NDArray[np.uint8], count: int = 512) -> npt.NDArray[np.uint8]:
+def choose_calibration_images(images: npt.NDArray[np.uint8], count: int = CALIBRATION_IMAGES) -> npt.NDArray[np.uint8]:
     """Pick `count` images at equal distances over the whole set; the same set gives the same choice."""
-    return np.take(images, choose_calibration_rows(len(images), count), axis=0)
+    return np.take(images, evenly(len(images), count), axis=0)
 
 
 def quantize_int8(model: onnx.ModelProto, calibration_images: npt.NDArray[np.uint8]) -> onnx.ModelProto:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import import_extra
 from mien.metrics.classification import class_scores, confusion_matrix, detailed_scores, rounded, share_interval
 
 __all__ = [
@@ -233,25 +234,25 @@ def student_tail(t: float, degrees: float) -> float:
         Not negative.
     degrees : float
         Of freedom, above 0; infinite for the normal distribution.
+
+    Raises
+    ------
+    MissingExtraError
+        If SciPy is not installed.
     """
-    if degrees > _NEARLY_NORMAL:
-        return math.erfc(t / math.sqrt(2.0))
-    return _incomplete_beta(degrees / 2.0, 0.5, degrees / (degrees + t * t))
+    return 2.0 * float(_special().stdtr(min(degrees, _NEARLY_NORMAL), -t))
 
 
 def student_quantile(degrees: float) -> float:
-    """What 95 % of Student's distribution lie within, on both sides of 0; 1.96 of the normal one."""
-    low, high = 0.0, 1.0
-    while student_tail(high, degrees) > _OUTSIDE:
-        high *= 2.0
-    for _ in range(80):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if student_tail(middle, degrees) > _OUTSIDE else (low, middle)
-    return high
+    """What 95 % of Student's distribution lie within on both sides of 0: 1.96 of the normal one (MissingExtraError)."""
+    return float(_special().stdtrit(min(degrees, _NEARLY_NORMAL), 0.975))
 
 
-_OUTSIDE = 0.05
-_NEARLY_NORMAL = 1e6
+_NEARLY_NORMAL = 1e9
+
+
+def _special() -> Any:
+    return import_extra("Measuring several runs, or detectors,", "scipy.special", "data").special
 
 
 def _variances(scores: RunScores) -> tuple[float, float]:
@@ -327,31 +328,3 @@ def _unseen_variance(shares: Floats, faces: Floats) -> float:
     smoothed = (shares * faces + more) / (faces + 2.0 * more)
     grown = smoothed * (1.0 - smoothed) - shares * (1.0 - shares)
     return float((np.maximum(grown, 0.0) / faces).sum()) / len(faces) ** 2
-
-
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function, by its continued fraction (Lentz's method)."""
-    if x <= 0.0 or x >= 1.0:
-        return min(max(x, 0.0), 1.0)
-    if x > (a + 1.0) / (a + b + 2.0):
-        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
-    tiny = 1e-300
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )  # fmt: skip
-    c, d = 1.0, 1.0 - (a + b) * x / (a + 1.0)
-    d = 1.0 / (d if abs(d) > tiny else tiny)
-    value = d
-    for m in range(1, 2000):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1.0 + step * d
-            d = 1.0 / (d if abs(d) > tiny else tiny)
-            c = 1.0 + step / c
-            c = c if abs(c) > tiny else tiny
-            value *= c * d
-        if abs(c * d - 1.0) < 1e-14:
-            break
-    return front * value / a

@@ -43,10 +43,6 @@ _PAGE_TYPES = {
 def create_app(options: ServeOptions | None = None) -> FastAPI:
     """Build the service as an ASGI application. `mien serve` runs it; tests and other servers may too.
 
-    Parameters
-    ----------
-    options : ServeOptions, optional
-
     Raises
     ------
     ModelError, UsageError

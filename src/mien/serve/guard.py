@@ -92,14 +92,7 @@ def _token_bytes(token: str) -> bytes:
 
 
 class Guard:
-    """ASGI middleware: checks requests, adds security headers, counts, and turns problems into answers.
-
-    Parameters
-    ----------
-    app : ASGIApp
-    options : ServeOptions
-    metrics : Metrics
-    """
+    """ASGI middleware: checks requests, adds security headers, counts, and turns problems into answers."""
 
     def __init__(self, app: ASGIApp, options: ServeOptions, metrics: Metrics) -> None:
         self._app = app

@@ -45,13 +45,7 @@ class Upload:
 
 
 class Uploads:
-    """Takes images out of requests, within the limits of a request and of all requests together.
-
-    Parameters
-    ----------
-    options : ServeOptions
-    metrics : Metrics
-    """
+    """Takes images out of requests, within the limits of a request and of all requests together."""
 
     def __init__(self, options: ServeOptions, metrics: Metrics) -> None:
         self._options = options
@@ -84,7 +78,6 @@ class Uploads:
             {
                 "on_part_begin": form.on_part_begin,
                 "on_part_data": form.on_part_data,
-                "on_part_end": form.on_part_end,
                 "on_header_field": form.on_header_field,
                 "on_header_value": form.on_header_value,
                 "on_header_end": form.on_header_end,
@@ -196,9 +189,6 @@ class _Form:
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._parts[-1][1].extend(memoryview(data)[start:end])
-
-    def on_part_end(self) -> None:
-        """Nothing to do; the parser asks for it."""
 
     def on_end(self) -> None:
         self._complete = True

@@ -149,10 +149,6 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
         that matter most are copied (`mien.train.narrow`); size, normalisation and heads may differ.
     path : Path
 
-    Returns
-    -------
-    Start
-
     Raises
     ------
     ModelError

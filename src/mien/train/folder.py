@@ -89,11 +89,7 @@ class RunFolder:
         if not self.recipe.is_file():
             raise UsageError(f"{self.path}: holds no run to resume (no {self.recipe.name})")
         before = read_recipe(self.recipe, {**RECIPES, recipe.kind: type(recipe)})
-        differences = recipe_differences(recipe_to_dict(before), recipe_to_dict(recipe))
-        real = {name: values for name, values in differences.items() if name not in MAY_CHANGE}
-        if real:
-            listed = ", ".join(f"{name} was {before!r} and is {after!r}" for name, (before, after) in real.items())
-            raise UsageError(f"{self.path}: holds a run of another recipe ({listed}); name another folder with --out")
+        require_same_recipe(self.path, before, recipe)
 
     def check_data(self, facts: Mapping[str, Any]) -> None:
         """See that a run goes on with the data that it began with (UsageError)."""
@@ -132,3 +128,15 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(history)
         write_atomically(self.metrics, text.getvalue().encode())
+
+
+def require_same_recipe(folder: Path, before: Recipe, now: Recipe) -> None:
+    """Refuse to go on in a folder with another recipe than it began with; what `MAY_CHANGE` may differ (UsageError)."""
+    differences = recipe_differences(recipe_to_dict(before), recipe_to_dict(now))
+    listed = [
+        f"{name} was {old!r} and is {new!r}" for name, (old, new) in differences.items() if name not in MAY_CHANGE
+    ]
+    if listed:
+        raise UsageError(
+            f"{folder}: holds a run of another recipe ({', '.join(listed)}); name another folder with --out"
+        )

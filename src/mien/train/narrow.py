@@ -17,12 +17,7 @@ __all__ = ["can_narrow", "narrowed"]
 
 
 def can_narrow(wide: NetworkSpec, narrow: NetworkSpec) -> bool:
-    """Whether both are plain networks of as many layers, and no stage of `narrow` is wider.
-
-    Parameters
-    ----------
-    wide, narrow : NetworkSpec
-    """
+    """Whether both are plain networks of as many layers, and no stage of `narrow` is wider."""
     (most, convs), (least, same) = (
         (spec.options.get("widths"), spec.options.get("convs_per_stage")) for spec in (wide, narrow)
     )

@@ -17,11 +17,6 @@ _CYCLE_START = 1 / 25
 class Budget:
     """How much of a run is behind: in epochs, or in minutes.
 
-    Parameters
-    ----------
-    options : ScheduleOptions
-    steps_per_epoch : int
-
     Attributes
     ----------
     epochs : int or None

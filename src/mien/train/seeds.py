@@ -13,7 +13,7 @@ from typing import Any
 from mien.errors import ModelError, OutputError, UsageError
 from mien.files import write_json
 from mien.shell import shell_words
-from mien.train.folder import MAY_CHANGE, RunFolder
+from mien.train.folder import MAY_CHANGE, RunFolder, require_same_recipe
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe_values, recipe_differences, recipe_from_dict, recipe_to_dict
@@ -250,14 +250,7 @@ def _seeds(recipe: Recipe, folder: Path, count: int | None, resume: bool, first:
         if not holds_seeds(folder):
             raise UsageError(f"{folder}: holds no runs of several seeds to resume (no {SEEDS})")
         began, before = read_seeds(folder, {**RECIPES, recipe.kind: type(recipe)})
-        differences = recipe_differences(recipe_to_dict(began), recipe_to_dict(recipe))
-        real = {name: values for name, values in differences.items() if name not in MAY_CHANGE}
-        if real:
-            name, (old, new) = next(iter(real.items()))
-            raise UsageError(
-                f"{folder}: holds runs of another recipe ({name} was {old!r} and is {new!r}); name another folder "
-                "with --out"
-            )
+        require_same_recipe(folder, began, recipe)
     elif first:
         RunFolder(folder).check_new()
     count = before if count is None else count

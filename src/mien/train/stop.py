@@ -29,10 +29,6 @@ class StopRequest:
     ----------
     told : bool
         Say so when it comes; one process of a run is enough.
-
-    Attributes
-    ----------
-    requested : bool
     """
 
     def __init__(self, told: bool = True) -> None:

@@ -94,10 +94,6 @@ class Task(Protocol):
         place : Place
             Where this process works.
 
-        Returns
-        -------
-        torch.nn.Module
-
         Raises
         ------
         MienError

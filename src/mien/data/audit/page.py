@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from mien.data.audit.run import Audit
 from mien.data.dataset import Dataset
 from mien.data.options import AuditOptions
 from mien.data.pixels import cut_face, decode_gray, fit_square
+from mien.data.split import evenly
 from mien.page import picture_strip, picture_uri, render, write_page
 
 __all__ = ["write_audit_page"]
@@ -56,7 +57,7 @@ def write_audit_page(
     # Of exact copies those come first that are labelled otherwise.
     exact = sorted(audit.of("exact_copy"), key=lambda finding: (not finding.note, finding.rank))
     shown = {
-        "leak": _spread(leaks, _PAIRS),
+        "leak": [leaks[i] for i in evenly(len(leaks), _PAIRS)],
         "exact_copy": exact[: _PAIRS // 2],
         "near_copy": near[-_PAIRS:],
         "mirror_copy": audit.of("mirror_copy")[: _PAIRS // 2],
@@ -95,13 +96,6 @@ def write_audit_page(
         times=audit.seconds,
     )
     write_page(path, text)
-
-
-def _spread(findings: Sequence[Finding], count: int) -> list[Finding]:
-    """Some of the findings, from the first to the last."""
-    if len(findings) <= count:
-        return list(findings)
-    return [findings[i] for i in np.linspace(0, len(findings) - 1, count).round().astype(int)]
 
 
 def _leaks(audit: Audit) -> dict[str, dict[str, int]]:

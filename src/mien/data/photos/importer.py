@@ -19,7 +19,8 @@ from mien.data.photos.dataset import Photo, PhotoDataset, write_photos
 from mien.data.photos.options import PhotoImportOptions
 from mien.data.photos.sources import LAYOUTS, find_layout
 from mien.data.pixels import decode_gray
-from mien.errors import InputError, UsageError
+from mien.errors import InputError
+from mien.files import refuse_source
 from mien.options import given_options
 from mien.progress import Progress
 
@@ -89,8 +90,7 @@ def import_photos(
     """
     options = given_options(PhotoImportOptions, options, kwargs)
     path = Path(source)
-    if path.exists() and Path(dest).exists() and path.samefile(dest):
-        raise UsageError(f"{dest}: is the source itself, which is never changed; give another name")
+    refuse_source(Path(dest), path, "the source itself")
     layout = find_layout(path, options.layout)
     tell = progress or (lambda *_: None)
     summary = PhotoImportSummary(layout)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mien.data.faces import open_training
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import fit_square
+from mien.data.split import evenly
 from mien.errors import UsageError
 from mien.train.ahead import MadeAhead, StepReader
 from mien.train.detector.assign import Cells, make_cells
@@ -34,12 +35,7 @@ _CROP_PX = 48
 
 
 class DetectorTask:
-    """A face detector's training run.
-
-    Parameters
-    ----------
-    recipe : DetectorRecipe
-    """
+    """A face detector's training run."""
 
     metric = "score"
 
@@ -181,8 +177,8 @@ def _rounded(count: int) -> int:
 
 def _crops(path: Path, most: int) -> CroppedFaces:
     faces = open_training(path)
-    index = np.unique(np.linspace(0, len(faces) - 1, min(most, len(faces))).round().astype(np.int64))
-    return find_in_crops([fit_square(np.asarray(image, np.uint8), _CROP_PX) for image in faces.images(index)])
+    images = faces.images(evenly(len(faces), most))
+    return find_in_crops([fit_square(np.asarray(image, np.uint8), _CROP_PX) for image in images])
 
 
 def _checksum(store: PhotoStore, crops: CroppedFaces | None, choosing: ChoosingPhotos, init: Path | None) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 
 from mien.data.photos import PhotoDataset
 from mien.data.pixels import decode_gray
+from mien.data.split import evenly
 from mien.detect import Detections
 from mien.detect.base import FloatArray, ImageArray
 from mien.detect.mien import MienDetector
@@ -79,7 +80,7 @@ class ChoosingPhotos:
     def read(cls, dataset: PhotoDataset, split: str, most: int) -> ChoosingPhotos:
         """Read the photos of a split; `most` of them, spread evenly, or all for 0."""
         count = dataset.splits[split]
-        wanted = set(np.linspace(0, count - 1, min(most or count, count)).round().astype(int).tolist())
+        wanted = set(evenly(count, most or count).tolist())
         names, images, truth = [], [], []
         for number, photo in enumerate(dataset.photos(split)):
             if number in wanted:

@@ -202,8 +202,7 @@ def distillation_loss(logits: torch.Tensor, answers: torch.Tensor, temperature: 
         0 where the student says what its teachers say.
     """
     logs = functional.log_softmax(logits.float() / temperature, dim=1)
-    difference = (torch.xlogy(answers, answers) - answers * logs).sum(dim=1)
-    return difference.mean() * temperature**2
+    return functional.kl_div(logs, answers, reduction="batchmean") * temperature**2
 
 
 def fitted(pictures: torch.Tensor, size_px: int, in_channels: int) -> torch.Tensor:

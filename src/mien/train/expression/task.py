@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mien.data.balance import class_weights
 from mien.data.held_out import held_out_otherwise
+from mien.data.split import evenly
 from mien.errors import UsageError, warn
 from mien.train.ahead import StepReader
 from mien.train.architectures import ExpressionNetwork, build_network
@@ -292,10 +293,9 @@ class ExpressionTask:
         options = augment.only(low_resolution=augment.low_resolution)
         augmenter = Augmenter(options, spec.size_px, spec.in_channels, self._place.device)
         generator = torch.Generator(self._place.device).manual_seed(0)
-        count = min(self.recipe.model.fresh_norms, len(self._training))
-        steps = max(1, round(count / _VALIDATION_BATCH))
-        rows = np.linspace(0, len(self._training) - 1, count).round().astype(np.int64)
-        order = np.resize(rows, (steps, -(-count // steps)))
+        rows = evenly(len(self._training), self.recipe.model.fresh_norms)
+        steps = max(1, round(len(rows) / _VALIDATION_BATCH))
+        order = np.resize(rows, (steps, -(-len(rows) // steps)))
         for images in self._images_of["training"].batches(order):
             yield self._normalise(augmenter(images, (), generator)[0])
 

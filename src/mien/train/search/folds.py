@@ -39,10 +39,6 @@ def prepare_folds(data: Path, dest: Path, *, split: str, folds: int, seed: int) 
         How many; where the rows have a column ``fold`` already, that is kept.
     seed : int
 
-    Returns
-    -------
-    Dataset
-
     Raises
     ------
     InputError, UsageError

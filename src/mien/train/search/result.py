@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,7 @@ class Trial:
         """Standard deviation over the folds; None for fewer than two."""
         if len(self.folds) < 2:
             return None
-        mean = sum(self.folds) / len(self.folds)
-        return float((sum((one - mean) ** 2 for one in self.folds) / (len(self.folds) - 1)) ** 0.5)
+        return statistics.stdev(self.folds)
 
 
 @dataclass(frozen=True)

@@ -133,12 +133,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Space:
-    """The fields that are varied, by name.
-
-    Attributes
-    ----------
-    fields : mapping of str to Choices or Range
-    """
+    """The fields that are varied, by name."""
 
     fields: Mapping[str, Choices | Range]
 
