@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,25 +229,19 @@ def _open(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tu
         return opened(path, choose, attributes)
 
 
-class _readable:  # noqa: N801 - used like a function
+@contextlib.contextmanager
+def _readable(source: str) -> Iterator[None]:
     """The boundary at which pyarrow's errors become ours: a file may be damaged anywhere."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None or isinstance(error, (InputError, UsageError)):
-            return
-        try:
-            import pyarrow
-        except ImportError:
-            return
-        if isinstance(error, (OSError, pyarrow.ArrowException)):
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(self._source, f"is damaged or cannot be read ({reason})") from error
+    try:
+        yield
+    except (InputError, UsageError):
+        raise
+    except Exception as error:
+        arrow = sys.modules.get("pyarrow")
+        if not isinstance(error, OSError) and (arrow is None or not isinstance(error, arrow.ArrowException)):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(source, f"is damaged or cannot be read ({reason})") from error
 
 
 def is_dataset(path: Path) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from mien.metrics.classification import wilson_interval
+from mien.page.drawing import Drawing
 from mien.sink.palette import color_rgb
 
 if TYPE_CHECKING:
@@ -18,46 +18,6 @@ _CELL_PX = 62
 _LONGEST_ACROSS = 9  # letters
 
 
-class _Drawing:
-    """Parts of an SVG picture; every text is escaped."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-
-    def text(self, x: float, y: float, text: str, anchor: str = "middle", kind: str = "") -> None:
-        self._parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(text)}</text>')
-
-    def rect(
-        self, x: float, y: float, width: float, height: float, title: str, style: str = "", kind: str = ""
-    ) -> None:
-        self._parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{kind}" style="{style}">'
-            f"<title>{escape(title)}</title></rect>"
-        )
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, kind: str = "axis") -> None:
-        self._parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>')
-
-    def circle(self, x: float, y: float, radius: float, title: str) -> None:
-        self._parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="dot"><title>{escape(title)}</title></circle>'
-        )
-
-    def turned(self, x: float, y: float, text: str, anchor: str = "middle", kind: str = "soft") -> None:
-        self._parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}" '
-            f'transform="rotate(-90 {x:.1f} {y:.1f})">{escape(text)}</text>'
-        )
-
-    def svg(self, width: float, height: float, label: str) -> Markup:
-        from markupsafe import Markup
-
-        return Markup(  # noqa: S704 - every text in it is escaped above
-            f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
-            f'aria-label="{escape(label)}">{"".join(self._parts)}</svg>'
-        )
-
-
 def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
     """The confusion matrix: counts, each cell shaded by its share of the row, the diagonal in the class's colour.
 
@@ -67,7 +27,7 @@ def confusion_chart(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
         A row for each true class.
     names : sequence of C str
     """
-    drawing = _Drawing()
+    drawing = Drawing()
     longest = max(map(len, names))
     left = max(112, 24 + 7 * longest)
     upright = longest > _LONGEST_ACROSS  # names above the columns would run into each other
@@ -102,7 +62,7 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]]) -> Markup:
 
     The diagonal is perfect calibration.
     """
-    drawing = _Drawing()
+    drawing = Drawing()
     side, left, top, counts_px = 300, 66, 12, 54
     bottom = top + side
 
@@ -153,7 +113,7 @@ def interval_chart(rows: Sequence[tuple[str, float, Sequence[float]]], faces: in
     what : str
         What the shares are.
     """
-    drawing = _Drawing()
+    drawing = Drawing()
     left, width, step = 24 + 7 * max(len(name) for name, _, _ in rows), 560, 34
     low = min(interval[0] for _, _, interval in rows)
     high = max(interval[1] for _, _, interval in rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mien.page.drawing import Drawing, ticks
 from mien.sink.palette import color_rgb
 
 if TYPE_CHECKING:
@@ -62,28 +62,30 @@ def histogram(values: npt.NDArray[np.floating], low: float, high: float, caption
     counts, _ = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
     largest = max(int(counts.max()), 1)
     step = (width - 20) / bins
-    parts = [
-        f'<rect x="{10 + i * step:.2f}" y="{base - 96 * count / largest:.2f}" width="{step - 0.8:.2f}" '
-        f'height="{96 * count / largest:.2f}" class="bar"><title>{count:,}</title></rect>'
-        for i, count in enumerate(counts.tolist())
-    ]
-    parts.append(f'<line x1="10" x2="{width - 10}" y1="{base}" y2="{base}" class="axis"/>')
-    for tick in _ticks(low, high):
-        at = 10 + (width - 20) * (tick - low) / (high - low)
-        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{base}" y2="{base + 4}" class="axis"/>')
-        parts.append(_text(at, base + 16, f"{tick:g}", anchor="middle", soft=True))
+    drawing = Drawing()
+    for i, count in enumerate(counts.tolist()):
+        tall = 96 * count / largest
+        drawing.rect(10 + i * step, base - tall, step - 0.8, tall, f"{count:,}", kind="bar")
+    drawing.line(10, base, width - 10, base)
+
+    def x_at(value: float) -> float:
+        return 10 + (width - 20) * (min(max(value, low), high) - low) / (high - low)
+
+    for tick in ticks(low, high, 5):
+        drawing.line(x_at(tick), base, x_at(tick), base + 4)
+        drawing.text(x_at(tick), base + 16, f"{tick:g}", kind="soft")
     many = f"{len(values):,} face{'' if len(values) == 1 else 's'}"
-    parts.append(_text(10, 11, many, soft=True))
+    drawing.text(10, 11, many, "start", "soft")
     label = f"{caption}, {many}"
     if len(values):
         median = float(np.median(values))
-        at = 10 + (width - 20) * (min(max(median, low), high) - low) / (high - low)
-        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="16" y2="{base}" class="mark"/>')
+        at = x_at(median)
+        drawing.line(at, 16, at, base, "mark")
         anchor, shift = ("end", -4) if at > width * 0.6 else ("start", 4)
-        parts.append(_text(at + shift, 24, f"median {median:.3g}", anchor=anchor))
+        drawing.text(at + shift, 24, f"median {median:.3g}", anchor)
         label += f", median {median:.3g}"
-    parts.append(_text(width / 2, base + 34, caption, anchor="middle"))
-    return _svg(width, height, parts, label)
+    drawing.text(width / 2, base + 34, caption)
+    return drawing.svg(width, height, label)
 
 
 def matrix(values: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequence[str]) -> Markup:
@@ -106,28 +108,5 @@ def matrix(values: npt.NDArray[np.integer], rows: Sequence[str], columns: Sequen
     return Markup("".join([*lines, "</tbody></table>"]))  # noqa: S704 - every name is escaped above
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    raw = (high - low) / 5
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw)
-    first = math.ceil(low / step) * step
-    return [first + i * step for i in range(int((high - first) / step + 1e-9) + 1)]
-
-
 def _rgb(name: str, among: Sequence[str]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color_rgb(name, among))
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", soft: bool = False) -> str:
-    kind = ' class="soft"' if soft else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{kind}>{escape(text)}</text>'
-
-
-def _svg(width: float, height: float, parts: Sequence[str], label: str) -> Markup:
-    from markupsafe import Markup
-
-    body = "".join(parts)
-    return Markup(  # noqa: S704 - every text in it is escaped
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
-        f'aria-label="{escape(label)}">{body}</svg>'
-    )

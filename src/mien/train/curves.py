@@ -10,6 +10,7 @@ from typing import Any
 
 from mien.files import write_atomically
 from mien.metrics.classification import wilson_interval
+from mien.page.drawing import ticks
 from mien.train.folder import RunFolder
 from mien.train.options import Recipe
 from mien.train.recipe import recipe_text
@@ -138,7 +139,7 @@ def _panel(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], epoc
         return bottom - (bottom - _TOP_PX) * (value - low) / (high - low)
 
     parts = [f'<text x="{_LEFT_PX}" y="18" font-weight="600">{escape(title)}</text>']
-    for tick in _ticks(low, high):
+    for tick in ticks(low, high, 4):
         y = y_of(tick)
         parts.append(f'<line class="grid" x1="{_LEFT_PX}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="soft" x="{_LEFT_PX - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
@@ -171,10 +172,3 @@ def _panel(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], epoc
             parts.append(f'<text x="{legend_x}" y="18" text-anchor="end" style="fill:{color}">{escape(name)}</text>')
             legend_x -= 66
     return "".join(parts)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    magnitude = 10.0 ** math.floor(math.log10((high - low) / 4))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= (high - low) / 4)
-    first = math.ceil(low / step - 1e-9)
-    return [tick * step for tick in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.page import render
+from mien.page.drawing import Drawing
 from mien.train.search.result import SearchResult, Trial
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ def scatter(trials: Sequence[Trial], name: str, space: Any) -> Markup:
     space : dict or list
         As `Space.to_dict` gives it.
     """
-    from markupsafe import Markup
-
     scored = [trial for trial in trials if trial.score is not None]
     # What was given up has the score of an unfinished training: it is drawn on the ground, and sets no scale.
     scores = [trial.score or 0.0 for trial in scored if trial.state == "complete"]
@@ -83,11 +81,11 @@ def scatter(trials: Sequence[Trial], name: str, space: Any) -> Markup:
         inner, tall = _WIDTH_PX - _LEFT_PX - 14, _HEIGHT_PX - _TOP_PX - _BOTTOM_PX
         return _LEFT_PX + 4 + inner * x, _TOP_PX + tall * (1 - (y - low) / (high - low))
 
-    parts = []
+    drawing = Drawing()
     for tick in (low + room, (low + high) / 2, high - room):
         y = place(0, tick)[1]
-        parts.append(f'<line x1="{_LEFT_PX}" x2="{_WIDTH_PX - 8}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        parts.append(f'<text x="{_LEFT_PX - 6}" y="{y + 4:.1f}" text-anchor="end" class="soft">{tick:.3f}</text>')
+        drawing.line(_LEFT_PX, y, _WIDTH_PX - 8, y, "grid")
+        drawing.text(_LEFT_PX - 6, y + 4, f"{tick:.3f}", "end", "soft")
     if choices:
         marks = [((number + 0.5) / len(choices), text) for number, text in enumerate(choices)]
     elif name:
@@ -96,20 +94,10 @@ def scatter(trials: Sequence[Trial], name: str, space: Any) -> Markup:
         marks = [(0.0, "first"), (1.0, "last")]
     for x, text in marks:
         anchor = {0.0: "start", 1.0: "end"}.get(x, "middle")
-        at = place(x, low)[0]
-        parts.append(
-            f'<text x="{at:.1f}" y="{_HEIGHT_PX - 10}" text-anchor="{anchor}" class="soft">{escape(text[:14])}</text>'
-        )
+        drawing.text(place(x, low)[0], _HEIGHT_PX - 10, text[:14], anchor, "soft")
     best = max(scored, key=lambda trial: (trial.state == "complete", trial.score or 0.0), default=None)
     for trial in scored:
         x, y = place(x_of(trial), max(low, trial.score or 0.0) if trial.state == "complete" else low)
         kind = "pruned" if trial.state == "pruned" else "best" if trial is best else "dot"
-        title = f"trial {trial.number}: {trial.score:.4f}, {trial.state}"
-        parts.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{kind}"><title>{escape(title)}</title></circle>'
-        )
-    label = f"scores over {name or 'the order of the trials'}"
-    return Markup(  # noqa: S704 - built from numbers and escaped text
-        f'<svg viewBox="0 0 {_WIDTH_PX} {_HEIGHT_PX}" width="{_WIDTH_PX}" height="{_HEIGHT_PX}" role="img" '
-        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
+        drawing.circle(x, y, 4.5, f"trial {trial.number}: {trial.score:.4f}, {trial.state}", kind)
+    return drawing.svg(_WIDTH_PX, _HEIGHT_PX, f"scores over {name or 'the order of the trials'}")
