@@ -124,6 +124,14 @@ def json_text(value: Any, encoding: str | None = None, *, indent: int | None = N
     return json.dumps(value, allow_nan=not finite, indent=indent)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, unless it is there (OutputError)."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made ({error.strerror})") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, indented, whole or not at all (OutputError)."""
     write_atomically(path, (json_text(value, indent=2) + "\n").encode())

@@ -59,7 +59,7 @@ class _ReaderDiedError(Exception):
         self.why = why
 
 
-class GuardedReader:
+class GuardedReader(contextlib.AbstractContextManager["GuardedReader"]):
     """Reads images in another process, which is started again when it crashes or hangs.
 
     The images of one call make one batch, and that batch is read again as a whole without those that are to blame:
@@ -96,9 +96,6 @@ class GuardedReader:
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._images: list[Image] = []
         self._ready = False
-
-    def __enter__(self) -> GuardedReader:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.cluster.options import BatchOptions
-from mien.cluster.storage import forward, is_local, local_path, open_address, reason, split_address
+from mien.cluster.storage import before_magic, forward, is_local, local_path, open_address, reason, split_address
 from mien.cluster.table import cut_table, find_columns, read_addresses, read_keys, slashes
 from mien.errors import InputError, UsageError
 from mien.source.name import (
@@ -160,7 +160,7 @@ def _files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
     elif os.path.lexists(path):
         yield Path(path).name, path
     elif glob.has_magic(path):
-        fixed = path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
+        fixed = before_magic(path).rpartition("/")[0]
         matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - likewise
         for match in matches:
             if os.path.isfile(match):  # noqa: PTH113
@@ -189,7 +189,7 @@ def _remote_files(address: str, tables: bool) -> Iterator[tuple[str, str]]:
     scheme = address.partition("://")[0]
     matches: Iterable[str]
     if glob.has_magic(path) and scheme not in ("http", "https"):
-        fixed = path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
+        fixed = before_magic(path).rpartition("/")[0]
         matches = sorted(system.glob(path))
     elif scheme in ("http", "https") and Path(path.partition("?")[0]).suffix:
         fixed, matches = path.rpartition("/")[0], [path]  # a file: a server need not be asked for a listing

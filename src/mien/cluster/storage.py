@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib.util
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from mien.source.name import shown_name
 
 __all__ = [
     "Folder",
+    "before_magic",
     "check_extra",
     "forward",
     "is_local",
@@ -69,6 +71,11 @@ def local_path(address: str) -> str:
 def forward(path: str) -> str:
     """A path of this machine with forward slashes, as all addresses have them: Windows takes these as well."""
     return path.replace(os.sep, "/")
+
+
+def before_magic(path: str) -> str:
+    """The beginning of a pattern, up to its first wildcard; a path without any as it is."""
+    return re.split(r"[*?[]", path, maxsplit=1)[0]
 
 
 def read_address(address: str, most_bytes: int) -> bytes:

@@ -20,7 +20,7 @@ from mien.cluster.guard import GuardedReader, Image
 from mien.cluster.load import load_images
 from mien.cluster.rows import PartTables
 from mien.cluster.source import Source
-from mien.cluster.storage import Folder, is_local, local_path, reason, split_address
+from mien.cluster.storage import Folder, before_magic, is_local, local_path, reason, split_address
 from mien.errors import InputError, MienError, OutputError
 from mien.source.name import shown_name
 
@@ -114,7 +114,7 @@ def _check_seen(source: str, folder: Folder) -> None:
     name = socket.gethostname()
     if is_local(source):
         path = local_path(source)
-        fixed = path[: min((path.find(c) for c in "*?[" if c in path), default=len(path))]
+        fixed = before_magic(path)
         if not Path(path).exists() and not (fixed != path and Path(fixed).parent.exists()):
             raise InputError(
                 source, f"{name} does not see it; put it on storage that all machines of the cluster share"

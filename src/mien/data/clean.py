@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -103,10 +104,12 @@ def clean_dataset(
         if not alive:
             continue
         first = alive[0]
-        agreed = _agreed_label([int(labels[row]) for row in alive])
-        summary.merged_labels += int(agreed not in (None, labels[first]))
-        summary.tied_labels += int(agreed is None)
-        labels[first] = labels[first] if agreed is None else agreed
+        most, *others = statistics.multimode(labels[alive].tolist())
+        if others:
+            summary.tied_labels += 1
+        elif most != labels[first]:
+            summary.merged_labels += 1
+            labels[first] = most
         dropped_by.update({row: merged_by.get(row, "exact_copy") for row in alive[1:]})
     kept = np.array([row for row in range(len(dataset)) if row not in dropped_by], np.int64)
     if not len(kept):
@@ -193,10 +196,3 @@ def _merge_groups(merges: Sequence[Finding], count: int) -> list[list[int]]:
     for row, group in zip(rows.tolist(), connected.of(rows).tolist(), strict=True):
         groups.setdefault(group, []).append(row)
     return [groups[group] for group in sorted(groups)]
-
-
-def _agreed_label(votes: list[int]) -> int | None:
-    """The label that most have; None where two lead."""
-    counts = Counter(votes).most_common()
-    leads = len(counts) == 1 or counts[0][1] > counts[1][1]
-    return counts[0][0] if leads else None

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import METADATA_KEY, PHOTOS_KEY, REQUIRED_COLUMNS, TRAIN, DatasetInfo, load_pyarrow, open_parquet
+from mien.data.info import (
+    METADATA_KEY,
+    PHOTOS_KEY,
+    REQUIRED_COLUMNS,
+    TRAIN,
+    DatasetInfo,
+    load_pyarrow,
+    open_dataset,
+)
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import ROW_GROUP_BYTES, DatasetWriter
 from mien.errors import InputError
@@ -21,7 +29,7 @@ from mien.progress import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dataset", "as_dataset"]
+__all__ = ["Dataset", "as_dataset", "count_labels"]
 
 IntArray = npt.NDArray[np.int64]
 _BATCH_ROWS = 1024
@@ -64,21 +72,11 @@ class Dataset:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        pa = load_pyarrow()
         self.path = Path(path)
         name = str(path)
         if self.path.is_dir():
             raise InputError(name, "is a folder; 'mien data import SOURCE DEST' makes a dataset of any layout")
-        try:
-            self._file = open_parquet(self.path)
-        except FileNotFoundError:
-            raise InputError(name, "no such file; 'mien data import SOURCE DEST' makes a dataset") from None
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(
-                name,
-                f"cannot be read as Parquet ({str(error).splitlines()[0]}); 'mien data import SOURCE DEST' makes a "
-                "dataset of any layout",
-            ) from error
+        self._file = open_dataset(self.path, "mien data import", "a dataset of any layout")
         metadata = self._file.metadata.metadata or {}
         if PHOTOS_KEY in metadata:
             raise InputError(
@@ -301,6 +299,11 @@ class Dataset:
 
     def _column(self, name: str) -> Any:
         return self._file.read(columns=[name]).column(name)
+
+
+def count_labels(label: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str, int]:
+    """How many rows each class has; `label` are indices into `labels`."""
+    return dict(zip(labels, np.bincount(label, minlength=len(labels)).tolist(), strict=True))
 
 
 def as_dataset(dataset: Dataset | str | os.PathLike[str]) -> Dataset:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, import_extra
@@ -22,6 +23,7 @@ __all__ = [
     "TRAIN",
     "DatasetInfo",
     "load_pyarrow",
+    "open_dataset",
     "open_parquet",
     "parquet_writer",
 ]
@@ -58,6 +60,20 @@ def open_parquet(path: str | os.PathLike[str]) -> Any:
     pa = load_pyarrow()
     # As bytes: of texts pyarrow takes only those that are UTF-8, and file names need not be.
     return pa.parquet.ParquetFile(pa.memory_map(os.fsencode(path)))
+
+
+def open_dataset(path: Path, command: str, what: str) -> Any:
+    """`open_parquet`; an InputError names the command that makes `what`."""
+    pa = load_pyarrow()
+    try:
+        return open_parquet(path)
+    except FileNotFoundError:
+        raise InputError(str(path), f"no such file; '{command} SOURCE DEST' makes {what}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            str(path),
+            f"cannot be read as Parquet ({str(error).splitlines()[0]}); '{command} SOURCE DEST' makes {what}",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mien.data import ferplus
 from mien.data.attributes import split_groups
 from mien.data.balance import map_labels
-from mien.data.dataset import Dataset, as_dataset
+from mien.data.dataset import Dataset, as_dataset, count_labels
 from mien.data.pixels import fit_square
 from mien.labels import EXPRESSIONS, scheme_of
 from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
@@ -120,12 +120,7 @@ def report_dataset(
     """
     dataset = as_dataset(dataset)
     label, split = dataset.label, dataset.split
-    counts = {
-        name: dict(
-            zip(dataset.labels, np.bincount(label[split == name], minlength=len(dataset.labels)).tolist(), strict=True)
-        )
-        for name in dataset.splits
-    }
+    counts = {name: count_labels(label[split == name], dataset.labels) for name in dataset.splits}
     totals = {name: sum(own[name] for own in counts.values()) for name in dataset.labels}
     report = Report(
         name=dataset.info.name or dataset.path.stem,
@@ -208,14 +203,7 @@ def _count_attributes(dataset: Dataset, report: Report) -> None:
         if unknown.any():
             groups["not known"] = unknown
         report.attributes[name] = {
-            group: dict(
-                zip(
-                    dataset.labels,
-                    np.bincount(dataset.label[rows], minlength=len(dataset.labels)).tolist(),
-                    strict=True,
-                )
-            )
-            for group, rows in groups.items()
+            group: count_labels(dataset.label[rows], dataset.labels) for group, rows in groups.items()
         }
 
 

@@ -24,7 +24,7 @@ class Logger(Protocol):
         """Take the metrics of an epoch, from 1."""
 
     def flush(self) -> None:
-        """Write what was taken: the run's state, which knows of it, is being saved."""
+        """Write what waits, if anything does: the run's state, which knows of it, is being saved."""
 
     def close(self) -> None:
         """Write what is left, and end."""
@@ -62,7 +62,7 @@ def open_loggers(
         return {name: kinds[name](folder, config, run_ids.get(name), epochs_done) for name in names if name in kinds}
 
 
-class _TensorBoard:
+class _TensorBoard(Logger):
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], run_id: str | None, epochs_done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -84,7 +84,7 @@ class _TensorBoard:
         self._writer.close()
 
 
-class _MLflow:
+class _MLflow(Logger):
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], run_id: str | None, epochs_done: int) -> None:
         self._mlflow: Any = importlib.import_module("mlflow")
         name = None if run_id else folder.path.name
@@ -95,14 +95,11 @@ class _MLflow:
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._mlflow.log_metrics(dict(metrics), step=epoch)
 
-    def flush(self) -> None:
-        """Nothing waits here."""
-
     def close(self) -> None:
         self._mlflow.end_run()
 
 
-class _Wandb:
+class _Wandb(Logger):
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], run_id: str | None, epochs_done: int) -> None:
         del epochs_done
         wandb: Any = importlib.import_module("wandb")
@@ -118,9 +115,6 @@ class _Wandb:
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._run.log({**metrics, "epoch": epoch}, step=epoch)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
 
     def close(self) -> None:
         self._run.finish()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.errors import ModelError, OutputError, UsageError
-from mien.files import write_json
+from mien.errors import ModelError, UsageError
+from mien.files import make_folder, write_json
 from mien.shell import shell_words
 from mien.train.folder import MAY_CHANGE, RunFolder, require_same_recipe
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -263,10 +263,7 @@ def _seeds(recipe: Recipe, folder: Path, count: int | None, resume: bool, first:
 
 def _write(folder: Path, recipe: Recipe, seeds: list[int], result: SeedsResult | None = None) -> None:
     values = {"seeds": seeds, "recipe": recipe_to_dict(recipe), "result": None if result is None else result.to_dict()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    make_folder(folder)
     write_json(folder / SEEDS, values)
 
 

@@ -184,18 +184,13 @@ def _finding(row: dict[str, Any], where: str, labels: Sequence[str]) -> Finding:
         check=row["check"],
         rank=_whole(row, "rank", where) or 0,
         index=_whole(row, "index", where) or 0,
-        name=row.get("name") or "",
-        split=row.get("split") or "",
-        label=row.get("label") or "",
         action=str(row["action"]).strip().lower(),
         new_label=(row.get("new_label") or "").strip(),
         partner=_whole(row, "partner", where),
-        partner_name=row.get("partner_name") or "",
-        kind=row.get("kind") or "",
         score=_number(row, "score", where) or 0.0,
         in_sample=str(row.get("in_sample")).lower() == "true",
-        note=row.get("note") or "",
         image_id=row["image_id"],
+        **{name: row.get(name) or "" for name in ("name", "split", "label", "partner_name", "kind", "note")},
     )
     _check(finding, where, labels)
     return finding

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import PHOTOS_KEY, load_pyarrow, open_parquet, parquet_writer
+from mien.data.info import PHOTOS_KEY, load_pyarrow, open_dataset, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, json_text, replaced_file, utf8_text
 from mien.progress import Progress
@@ -119,18 +119,8 @@ class PhotoDataset:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        pa = load_pyarrow()
         self.path = Path(path)
-        try:
-            self._file = open_parquet(self.path)
-        except FileNotFoundError:
-            raise InputError(str(path), "no such file; 'mien data photos SOURCE DEST' makes such a dataset") from None
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(
-                str(path),
-                f"cannot be read as Parquet ({str(error).splitlines()[0]}); 'mien data photos SOURCE DEST' makes a "
-                "dataset of photos with boxed faces",
-            ) from error
+        self._file = open_dataset(self.path, "mien data photos", "a dataset of photos with boxed faces")
         if PHOTOS_KEY not in (self._file.metadata.metadata or {}):
             raise InputError(
                 str(path), "is not a dataset of photos with face boxes; 'mien data photos SOURCE DEST' makes one of it"

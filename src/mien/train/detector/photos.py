@@ -14,6 +14,7 @@ from mien.data.photos import Photo, PhotoDataset
 from mien.data.photos.dataset import FROM_LABEL, FROM_TEACHER
 from mien.data.pixels import decode_gray
 from mien.detect import Detector, open_detector
+from mien.detect.suppression import iou_matrix
 from mien.errors import UsageError
 from mien.train.options.detector import DetectorData
 
@@ -173,7 +174,7 @@ def _training_photo(photo: Photo, rule: BoxRule | None, settings: DetectorData) 
     if rule is not None and settings.snap and drawn.any():
         moved = rule.boxes(photo.landmarks_xy[drawn])
         # Where the landmarks belong to another face, or are a bad guess, the box stays.
-        near = _iou(moved, box_xyxy[drawn]) >= _SAME_FACE_IOU
+        near = iou_matrix(moved, box_xyxy[drawn]).diagonal() >= _SAME_FACE_IOU
         share = settings.snap * near[:, None]
         box_xyxy[drawn] = (1 - share) * box_xyxy[drawn] + share * moved
     promoted = photo.ignore_score >= settings.teacher_score
@@ -183,14 +184,6 @@ def _training_photo(photo: Photo, rule: BoxRule | None, settings: DetectorData) 
         np.asarray([kind == FROM_LABEL for kind in photo.landmarks_from] + [False] * int(promoted.sum()), bool),
         photo.ignore_xyxy[~promoted],
     )
-
-
-def _iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
-    """Intersection over union of pairs, (N,)."""
-    inner = np.minimum(a_xyxy[:, 2:], b_xyxy[:, 2:]) - np.maximum(a_xyxy[:, :2], b_xyxy[:, :2])
-    inner_area = np.maximum(inner, 0).prod(axis=1)
-    areas = (a_xyxy[:, 2:] - a_xyxy[:, :2]).prod(axis=1) + (b_xyxy[:, 2:] - b_xyxy[:, :2]).prod(axis=1)
-    return np.asarray(inner_area / np.maximum(areas - inner_area, 1e-9), np.float32)
 
 
 @dataclass(frozen=True)

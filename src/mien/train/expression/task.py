@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from mien.data.balance import class_weights
+from mien.data.dataset import count_labels
 from mien.data.held_out import held_out_otherwise
 from mien.data.split import evenly
 from mien.errors import UsageError, warn
@@ -92,12 +93,11 @@ class ExpressionTask:
         """
         facts: dict[str, Any] = {"checksum": self._checksum, "labels": list(self._training.scheme.labels)}
         for name, rows in (("training", self._training), ("validation", self._validation)):
-            counts = np.bincount(rows.label, minlength=len(rows.scheme.labels)).tolist()
             facts[name] = {
                 "source": rows.faces.source,
                 "split": rows.faces.split,
                 "faces": len(rows),
-                "classes": dict(zip(rows.scheme.labels, counts, strict=True)),
+                "classes": count_labels(rows.label, rows.scheme.labels),
                 "left_out": rows.left_out,
                 "kept": "on the device" if isinstance(self._images_of[name], ResidentImages) else "streamed",
             }

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import Dataset
-from mien.errors import ModelError, OutputError, UsageError
-from mien.files import write_json
+from mien.errors import ModelError, UsageError
+from mien.files import make_folder, write_json
 from mien.train.folder import MAY_CHANGE
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_differences, recipe_to_dict
@@ -36,10 +36,7 @@ def open_folder(out: Path, resume: bool) -> None:
         raise UsageError(f"{out} holds no search to continue; start one without --resume")
     if out.exists() and any(name.name not in (LOCK, FOLDS) for name in out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no search; name another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({error.strerror})") from error
+    make_folder(out)
 
 
 @contextlib.contextmanager
