@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_flags, with_options
-from mien.cli.report import check_outputs
+from mien.cli.report import JsonFlag, check_outputs
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import (
     EXIT_INTERRUPTED,
@@ -57,7 +57,7 @@ def search(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the search in --out.")] = False,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")] = False,
+    json: JsonFlag = False,
     options: SearchOptions,
     given: dict[str, Any],
 ) -> None:
@@ -133,10 +133,9 @@ def _show(console: Console, result: SearchResult) -> None:
 
     states = [trial.state for trial in result.trials]
     measure = result.metric.removeprefix("validation_").replace("_", " ")
-    folds = f"{result.folds} fold{'' if result.folds == 1 else 's'}"
     print_line(
         console,
-        f"{counted(len(states), 'recipe')} on {folds} of {result.rows:,} training faces: "
+        f"{counted(len(states), 'recipe')} on {counted(result.folds, 'fold')} of {result.rows:,} training faces: "
         f"{states.count('complete')} complete, "
         f"{states.count('pruned')} given up, {states.count('failed')} failed; "
         f"{result.seconds / 60:.1f} minutes of training",
