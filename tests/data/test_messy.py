@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mien.data import import_dataset
+from mien.data.layouts.places import beside
 from mien.data.photos import import_photos
 from mien.errors import InputError
 from tests.data import layouts_on_disk as disk
@@ -26,7 +27,7 @@ def write_rows(tmp_path, *lines, name="table.csv"):
     for seed in range(3):
         (tmp_path / "set" / "images").mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / "images" / f"{seed}.jpg").write_bytes(disk.jpeg(seed))
-    (tmp_path / "set" / name).write_text("\n".join(lines))
+    (tmp_path / "set" / name).write_text("\n".join(lines), encoding="utf-8")
     return tmp_path / "set" / name
 
 
@@ -95,6 +96,23 @@ def test_paths_of_another_machine(tmp_path):
     dataset, summary = brought_in(source, tmp_path, images=tmp_path / "photos", on_error="skip")
     assert labels_of(dataset) == ["happy", "sad"]
     assert [error.source for error in summary.damaged] == ["table.csv row 2 (line 4), C:/data/other/2.jpg"]
+
+
+@pytest.mark.parametrize(("told", "kept"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_of_files_may_be_written_in_another_way_than_in_the_table(tmp_path, told, kept):
+    """As in archives of macOS: both look alike, and no image was found."""
+    listed, there = (unicodedata.normalize(form, "Zoë.jpg") for form in (told, kept))
+    source = write_rows(tmp_path, "path,label", f"{listed},happy", "1.jpg,sad")
+    (tmp_path / "set" / "images" / "0.jpg").rename(tmp_path / "set" / "images" / there)
+    dataset, _ = brought_in(source, tmp_path)
+    assert labels_of(dataset) == ["happy", "sad"]
+
+
+@pytest.mark.parametrize(("told", "kept"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_list_finds_photos_with_accents_too(tmp_path, told, kept):
+    listed, there = (unicodedata.normalize(form, "Zoë.jpg") for form in (told, kept))
+    (tmp_path / there).write_bytes(b"")
+    assert beside(tmp_path / "list.txt", listed).samefile(tmp_path / there)
 
 
 def test_numbers_of_images_without_an_ending(tmp_path):

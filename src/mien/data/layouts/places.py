@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +25,7 @@ __all__ = [
     "load_image",
     "named_file",
     "named_split",
+    "spellings",
     "unreadable",
     "walk",
 ]
@@ -68,13 +70,19 @@ def beside(listing: Path, name: str) -> Path:
     # As the archives of WIDER FACE are unpacked: wider_face_split/wider_face_train_bbx_gt.txt, WIDER_train/images/.
     wider = f"WIDER_{own.removeprefix('wider_face_').removesuffix('_bbx_gt')}/images"
     folders = (".", "images", own, wider, f"images/{own}")
-    places = (base / folder / name for base in (listing.parent, listing.parent.parent) for folder in folders)
+    bases = (listing.parent, listing.parent.parent)
+    places = (base / folder / written for written in spellings(name) for base in bases for folder in folders)
     for place in places:
         if place.is_file():
             return place
     raise InputError(
         f"{listing.name}: {name}", "no such photo beside the list, in images/ there, or in either place one level up"
     )
+
+
+def spellings(name: str) -> list[str]:
+    """A name as it is, and with each accent in one with its letter or after it, as archives of macOS may have it."""
+    return list(dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]))
 
 
 def folders_in(path: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from mien.data.layouts.names import (
     split_name,
     split_of_file,
 )
-from mien.data.layouts.places import folders_in, is_image
+from mien.data.layouts.places import folders_in, is_image, spellings
 from mien.data.pixels import parse_pixels
 from mien.errors import InputError
 from mien.files import text_encoding
@@ -326,7 +326,8 @@ def _find(row: _Row, roots: list[Path]) -> Path | None:
     names = [name] if is_image(name) else [name, *(name + ending for ending in _ENDINGS)]
     splits = [folder for folder in _SPLIT_FOLDERS if split_name(folder) == row.split] or [row.split]
     places = (".", *splits, *(f"{folder}/{label}" for folder in splits), label)
-    files = (root / place / name for name in names for place in places for root in roots)
+    written = (spelling for name in names for spelling in spellings(name))
+    files = (root / place / name for name in written for place in places for root in roots)
     return next((file for file in files if file.is_file()), None)
 
 
