@@ -148,6 +148,17 @@ def test_the_first_pictures_of_a_camera_may_be_damaged():
         assert camera.released
 
 
+def test_opencv_is_quiet_while_a_live_source_is_read():
+    """It remarks on every stall, on stderr; also on that of a stream which was left while it hung."""
+    logging = cv2.utils.logging
+    before, within = logging.getLogLevel(), []
+    camera, quick = FakeCamera(count=20), FakeCamera.grab
+    camera.grab = lambda: (within.append(logging.getLogLevel()), quick(camera))[1]
+    list(VideoSource("camera:0", give_up_s=0, opener=lambda _: camera))
+    assert set(within[1:]) == {logging.LOG_LEVEL_SILENT}
+    assert logging.getLogLevel() == before != logging.LOG_LEVEL_SILENT
+
+
 def test_the_clock_of_a_live_source_can_be_told_from_its_times():
     before = datetime.now(timezone.utc)
     source = VideoSource("camera:0", give_up_s=0, opener=lambda _: FakeCamera(count=20))

@@ -54,7 +54,7 @@ class VideoRun(RecognizeRun):
             for video in videos:
                 if file_key(target := video_target(self.draw, video)) in self._taken:
                     raise UsageError(f"{target}: --draw would overwrite a video that is read; choose another folder")
-        # OpenCV remarks on every stall of a stream; the errors and notes below say it once.
+        # OpenCV remarks on what is damaged; the errors and notes below say it once.
         with quiet_opencv():
             return sum(not self._try(video, self._target(video), video is videos[-1]) for video in videos)
 

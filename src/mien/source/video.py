@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from mien.background import Worker, answer_of
 from mien.errors import InputError, MienError, UsageError
-from mien.opencv import turned
+from mien.opencv import quiet_opencv, turned
 from mien.source.buffer import Buffer
 from mien.source.capture import CONVERT, Capture, open_capture
 from mien.source.container import Container, read_container
@@ -204,7 +205,9 @@ class VideoSource:
     def _decode(self) -> None:
         """The thread: fills the buffer, and closes what it opened."""
         try:
-            problem = self._decode_live() if self.info.live else self._decode_file()
+            # OpenCV remarks on every stall, also when a stream that hangs has been left.
+            with quiet_opencv() if is_live_name(self._name) else contextlib.nullcontext():
+                problem = self._decode_live() if self.info.live else self._decode_file()
             if problem and not self._buffer.stopped:
                 self._buffer.put(InputError(self.info.source, problem))
         except Exception as error:  # noqa: BLE001, RUF100 - whatever it is must reach the reader
