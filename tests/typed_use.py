@@ -55,6 +55,14 @@ def one(image: ImageLike, photo: bytes, path: Path, pixels: npt.NDArray[np.uint8
     mien.recognize(None)  # type: ignore[call-overload]
 
 
+def explained(image: ImageLike) -> None:
+    recognizer = mien.Recognizer()
+    found = recognizer.explain(image, recognizer.recognize(image), expression="sad")
+    assert_type(found, list[mien.Explanation])
+    assert_type(mien.draw_explanations(image, found), npt.NDArray[np.uint8])
+    recognizer.explain([image])  # type: ignore[arg-type]
+
+
 def several(paths: list[Path], either: Path | list[Path]) -> None:
     assert_type(mien.recognize(paths), list[mien.Reading])
     assert_type(mien.Recognizer(views=2).recognize(tuple(paths), on_error="raise"), list[mien.Reading])
