@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.evaluate.charts import confusion_chart, interval_chart, reliability_chart
 from mien.evaluate.comparison import Comparison
@@ -115,6 +116,12 @@ def _maps(evaluation: Evaluation) -> dict[str, Any] | None:
             for name, drop in drops.items()
         },
     }
+
+
+def _stretched(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A picture from black to white: a mean of many faces has little contrast."""
+    low, high = int(gray.min()), int(gray.max())
+    return np.asarray((gray.astype(np.float32) - low) * 255 / max(1, high - low), np.uint8)
 
 
 def _by_seed(values: dict[str, Any]) -> Markup | None:
