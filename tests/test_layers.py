@@ -25,6 +25,7 @@ LAYERS = [
     {"page", "prepared", "recognizer_options", "video_options"},
     {"explain", "video"},
     {"recognizer"},
+    {"kept_recognizer"},
     {"cluster", "data", "serve"},
     {"metrics"},
     {"train"},

@@ -183,7 +183,9 @@ def test_type_checkers_know_all_options():
 
 
 @pytest.mark.parametrize(
-    "documented", [mien.recognize, Recognizer, Recognizer.stream, Recognizer.replace], ids=lambda it: it.__qualname__
+    "documented",
+    [mien.recognize, Recognizer, Recognizer.stream, Recognizer.replace, Recognizer.explain],
+    ids=lambda it: it.__qualname__,
 )
 def test_examples_in_docstrings_are_right(documented, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -496,7 +498,7 @@ def test_the_module_function_takes_a_detector_that_has_no_hash():
 
 def test_the_module_function_keeps_its_recognizer(astronaut_bgr):
     mien.recognize(astronaut_bgr, labels=["happy", "sad"])
-    from mien.recognizer import _kept_recognizer
+    from mien.kept_recognizer import _kept_recognizer
 
     before = _kept_recognizer.cache_info().hits
     reading = mien.recognize(astronaut_bgr, labels=["happy", "sad"])

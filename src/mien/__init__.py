@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     )
     from mien.explain.draw import draw_explanations
     from mien.explain.explanation import Explanation
+    from mien.kept_recognizer import recognize
     from mien.labels import LabelScheme, find_scheme
-    from mien.recognizer import Recognizer, recognize
+    from mien.recognizer import Recognizer
     from mien.recognizer_options import RecognizerOptions
     from mien.result import Face, Reading, to_pandas
     from mien.sink.draw import draw_reading
@@ -90,8 +91,9 @@ if not TYPE_CHECKING:
             ],
             "explain.draw": ["draw_explanations"],
             "explain.explanation": ["Explanation"],
+            "kept_recognizer": ["recognize"],
             "labels": ["LabelScheme", "find_scheme"],
-            "recognizer": ["Recognizer", "recognize"],
+            "recognizer": ["Recognizer"],
             "recognizer_options": ["RecognizerOptions"],
             "result": ["Face", "Reading", "to_pandas"],
             "sink.draw": ["draw_reading"],

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from mien.background import within_c
 from mien.classify import Classifier, mean_probabilities, take_views
 from mien.labels import LabelScheme
 from mien.prepared import checked_logits
@@ -82,7 +83,8 @@ def occlude(
     column = scheme.labels.index(expression)
 
     def probability(batch: Crop) -> npt.NDArray[np.float64]:
-        answers = [checked_logits(classifier, view) for view in take_views(batch, views)]
+        with within_c():  # batch by batch: an end of Python need not wait for all of a face
+            answers = [checked_logits(classifier, view) for view in take_views(batch, views)]
         shares = mean_probabilities([head], answers, np.full(len(batch), side_px))[head.output]
         return scheme.project(shares, head.labels)[0][:, column]
 
