@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +13,7 @@ from mien.errors import InputError, UsageError
 from mien.recognizer_options import RecognizerOptions
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from mien.recognizer import Recognizer
-    from mien.result import Reading
-    from mien.sink import DrawSink
-    from mien.source import Frame, SourceFile
+    from mien.source import SourceFile
 
 __all__ = ["explain"]
 
@@ -58,6 +52,7 @@ def explain(
     # Loaded here, so that `mien --help` need not wait for OpenCV and ONNX Runtime.
     import cv2
 
+    from mien.cli.explain_sink import ExplanationSink
     from mien.cli.recognize_photos import PhotoRun, open_pictures
     from mien.explain.faces import check_expression
     from mien.recognizer import Recognizer
@@ -83,7 +78,7 @@ def explain(
     pictures = None if draw is None else open_pictures(Path(draw), kind == "folder", files)
     if len(found) != 1:  # each photo has a thread, with which OpenCV's own would only compete
         cv2.setNumThreads(1)
-    sink = _ExplanationSink(recognizer, expression, pictures, json)
+    sink = ExplanationSink(recognizer, expression, pictures, json)
     run = PhotoRun(recognizer, [sink], None, False, table, bar_console(console))
     _, unread = run.read(found, keep_frames=True)
     if table is not None and sink.drawn:
@@ -92,40 +87,6 @@ def explain(
         say(f"{draw}: nothing drawn, since no face was found")
     if unread:
         raise typer.Exit(1)
-
-
-class _ExplanationSink:
-    """Explains the faces of each reading, and draws them or prints a JSON line for each."""
-
-    def __init__(self, recognizer: Recognizer, expression: str | None, pictures: DrawSink | None, json: bool) -> None:
-        self._recognizer = recognizer
-        self._expression = expression
-        self._pictures = pictures
-        self._json = json
-        self.drawn = 0
-
-    def __enter__(self) -> _ExplanationSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def write(self, reading: Reading, frame: Frame | None = None) -> None:
-        """Explain one reading; photos without a face, and those that could not be read, are passed over."""
-        from mien.explain.draw import draw_explanations
-        from mien.files import json_text
-
-        if frame is None or not reading.faces:
-            return
-        found = self._recognizer.explain(frame, reading, expression=self._expression)
-        if self._pictures is not None:
-            self._pictures.save(reading.source, draw_explanations(frame.image, found))
-            self.drawn += 1
-        if self._json:
-            for record, one in zip(reading.to_records(), found, strict=True):
-                typer.echo(json_text({**record, **one.to_dict()}, sys.stdout.encoding, finite=True))
 
 
 def _photo(item: SourceFile | InputError) -> SourceFile | InputError:
