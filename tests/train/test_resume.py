@@ -248,9 +248,9 @@ def test_a_budget_that_was_used_up_when_it_stopped_leaves_an_epoch_of_numbers(tm
 def test_a_budget_of_minutes_goes_on_with_what_is_left(tmp_path):
     changes = {"minutes": 0.03, "step_s": 0.005}
     with pytest.raises(CrashError):
-        run(tmp_path / "run", progress=crash_at(8), **changes)
+        run(tmp_path / "run", progress=crash_at(3), **changes)  # early: on a busy machine an epoch takes long
     result = run(tmp_path / "run", resume=True, **changes)
-    spent_s = result.history[6]["seconds"]  # saved before the crash
-    assert 0 < spent_s < result.history[7]["seconds"]
+    spent_s = result.history[1]["seconds"]  # saved before the crash
+    assert 0 < spent_s < result.history[2]["seconds"]
     assert 1.75 < result.seconds < 6
     assert result.history[-1]["learning_rate"] < 0.01
