@@ -7,7 +7,8 @@ import torch
 
 from mien.errors import MienWarning, MissingExtraError, UsageError
 from mien.train import machine
-from mien.train.machine import computes_in_bf16, open_fabric, torch_settings
+from mien.train.architectures import build_network, make_spec
+from mien.train.machine import computes_in_bf16, open_fabric, spoiled_by_channels_last, torch_settings
 from mien.train.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -138,3 +139,27 @@ def test_threads_wait_without_keeping_their_cores_busy(own, expected):
         [sys.executable, "-c", code], env={**place, **own}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("convolution", "device", "expected"),
+    [
+        (torch.nn.Conv2d(8, 16, 1, 2), "cpu", True),
+        (torch.nn.Conv2d(32, 32, 1, 2, groups=4), "cpu", True),
+        (torch.nn.Conv2d(8, 16, 1, 2), "cuda", False),
+        (torch.nn.Conv2d(16, 16, 1, 2), "cpu", False),
+        (torch.nn.Conv2d(8, 16, 1), "cpu", False),
+        (torch.nn.Conv2d(8, 16, 3, 2), "cpu", False),
+    ],
+)
+def test_a_layout_that_spoils_gradients_is_known(convolution, device, expected):
+    network = torch.nn.Sequential(torch.nn.ReLU(), convolution)
+    assert spoiled_by_channels_last(network, torch.device(device)) is expected
+
+
+def test_mini_xception_is_spoiled_and_our_own_networks_are_not():
+    spoiled = {
+        name: spoiled_by_channels_last(build_network(make_spec(name)), CPU)
+        for name in ("mini_xception", "mien-base", "cnn4", "mobilenet_v2")
+    }
+    assert spoiled == {"mini_xception": True, "mien-base": False, "cnn4": False, "mobilenet_v2": False}

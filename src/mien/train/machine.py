@@ -31,9 +31,12 @@ __all__ = [
     "describe_machine",
     "lacks_explained",
     "open_fabric",
+    "spoiled_by_channels_last",
     "torch_settings",
 ]
 
+# Channels in a vector of AVX-512.
+_VECTOR = 16
 # The memory of cuBLAS, whose usual layout makes results vary.
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -172,6 +175,21 @@ def _lack(options: RunOptions, device: torch.device, error: RuntimeError) -> str
             "names, and on a GPU Triton; --compile none trains without"
         )
     return None
+
+
+def spoiled_by_channels_last(network: nn.Module, device: torch.device) -> bool:
+    """Whether training it in the layout NHWC on this device gives wrong gradients, hangs or ends the process.
+
+    oneDNN does so, with which torch computes on CPUs: in that layout it writes past the end of its memory for the
+    gradient of a strided 1 x 1 convolution of fewer channels than a vector holds (uxlfoundation/oneDNN, issue 6035).
+    """
+    return device.type == "cpu" and any(
+        isinstance(part, nn.Conv2d)
+        and part.kernel_size == (1, 1)
+        and part.stride != (1, 1)
+        and part.in_channels // part.groups < _VECTOR
+        for part in network.modules()
+    )
 
 
 def compiled_too(network: nn.Module) -> Any:
