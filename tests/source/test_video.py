@@ -303,7 +303,7 @@ def test_what_is_no_video_is_said(tmp_path, clip):
         (empty, "0 bytes"),
         (cut, "index (moov) is missing"),
         (blank, "holds no video"),
-        (alone, "holds no video"),
+        (alone, "holds sound alone, and no pictures"),
         (tmp_path / "missing.mp4", "no such file"),
         (tmp_path, "is a folder; expected a video file; of a folder of photos pass a list of them"),
         ("https://example.com/still.jpg", "is an address; mien fetches nothing"),
