@@ -8,7 +8,7 @@ import torch
 from mien.errors import MienWarning, MissingExtraError, UsageError
 from mien.train import machine
 from mien.train.architectures import build_network, make_spec
-from mien.train.machine import computes_in_bf16, open_fabric, spoiled_by_channels_last, torch_settings
+from mien.train.machine import computes_in_bf16, laid_out, open_fabric, torch_settings
 from mien.train.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -142,24 +142,27 @@ def test_threads_wait_without_keeping_their_cores_busy(own, expected):
 
 
 @pytest.mark.parametrize(
-    ("convolution", "device", "expected"),
+    ("convolution", "last"),
     [
-        (torch.nn.Conv2d(8, 16, 1, 2), "cpu", True),
-        (torch.nn.Conv2d(32, 32, 1, 2, groups=4), "cpu", True),
-        (torch.nn.Conv2d(8, 16, 1, 2), "cuda", False),
-        (torch.nn.Conv2d(16, 16, 1, 2), "cpu", False),
-        (torch.nn.Conv2d(8, 16, 1), "cpu", False),
-        (torch.nn.Conv2d(8, 16, 3, 2), "cpu", False),
+        (torch.nn.Conv2d(8, 16, 1, 2), False),
+        (torch.nn.Conv2d(32, 32, 1, 2, groups=4), False),
+        (torch.nn.Conv2d(16, 16, 1, 2), True),
+        (torch.nn.Conv2d(8, 16, 1), True),
+        (torch.nn.Conv2d(8, 16, 3, 2), True),
     ],
 )
-def test_a_layout_that_spoils_gradients_is_known(convolution, device, expected):
-    network = torch.nn.Sequential(torch.nn.ReLU(), convolution)
-    assert spoiled_by_channels_last(network, torch.device(device)) is expected
+def test_a_layout_that_spoils_gradients_is_not_used(convolution, last):
+    network = laid_out(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), convolution), RunOptions(), CPU)
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last) is last
 
 
-def test_mini_xception_is_spoiled_and_our_own_networks_are_not():
-    spoiled = {
-        name: spoiled_by_channels_last(build_network(make_spec(name)), CPU)
-        for name in ("mini_xception", "mien-base", "cnn4", "mobilenet_v2")
-    }
-    assert spoiled == {"mini_xception": True, "mien-base": False, "cnn4": False, "mobilenet_v2": False}
+def test_of_the_classics_mini_xception_is_laid_out_otherwise():
+    def last(name, **options):
+        network = laid_out(build_network(make_spec(name)), RunOptions(**options), CPU)
+        weights = [part.weight for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
+        return all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
+    assert last("mien-base")
+    assert last("mobilenet_v2")
+    assert not last("mini_xception")
+    assert not last("mien-base", channels_last=False)

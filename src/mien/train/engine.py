@@ -14,7 +14,7 @@ from mien.errors import TrainingError, UsageError
 from mien.train.folder import RunFolder
 from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
-from mien.train.machine import lacks_explained, open_fabric, spoiled_by_channels_last, torch_settings
+from mien.train.machine import lacks_explained, laid_out, open_fabric, torch_settings
 from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
 from mien.train.pace import Pace
@@ -138,9 +138,7 @@ class _Run:
             # function, beyond which it silently runs uncompiled.
             torch.compiler.reset()
         torch.manual_seed(recipe.run.seed)
-        network = self._task.setup(self._place).to(device)
-        if recipe.run.channels_last and not spoiled_by_channels_last(network, device):
-            network = network.to(memory_format=torch.channels_last)
+        network = laid_out(self._task.setup(self._place).to(device), recipe.run, device)
         self._raw: nn.Module = network
         decay = recipe.optimizer.ema_decay
         self._average = Average(network, decay) if decay else None

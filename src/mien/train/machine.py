@@ -30,8 +30,8 @@ __all__ = [
     "computes_in_bf16",
     "describe_machine",
     "lacks_explained",
+    "laid_out",
     "open_fabric",
-    "spoiled_by_channels_last",
     "torch_settings",
 ]
 
@@ -177,19 +177,21 @@ def _lack(options: RunOptions, device: torch.device, error: RuntimeError) -> str
     return None
 
 
-def spoiled_by_channels_last(network: nn.Module, device: torch.device) -> bool:
-    """Whether training it in the layout NHWC on this device gives wrong gradients, hangs or ends the process.
+def laid_out(network: nn.Module, options: RunOptions, device: torch.device) -> nn.Module:
+    """The network, already on the device, in the memory layout that it is trained in: NHWC if the recipe says so.
 
-    oneDNN does so, with which torch computes on CPUs: in that layout it writes past the end of its memory for the
-    gradient of a strided 1 x 1 convolution of fewer channels than a vector holds (uxlfoundation/oneDNN, issue 6035).
+    Not so where oneDNN, with which torch computes on CPUs, gives wrong gradients, hangs or ends the process: in that
+    layout it writes past the end of its memory for the gradient of a strided 1 x 1 convolution of fewer channels than a
+    vector holds (uxlfoundation/oneDNN, issue 6035).
     """
-    return device.type == "cpu" and any(
+    spoiled = device.type == "cpu" and any(
         isinstance(part, nn.Conv2d)
         and part.kernel_size == (1, 1)
         and part.stride != (1, 1)
         and part.in_channels // part.groups < _VECTOR
         for part in network.modules()
     )
+    return network.to(memory_format=torch.channels_last) if options.channels_last and not spoiled else network
 
 
 def compiled_too(network: nn.Module) -> Any:
