@@ -65,6 +65,9 @@ def test_where_nothing_can_be_drawn_it_is_said(mien, album, tmp_path):
     assert done.code == 0
     assert "no face" in done.out
     assert done.err == f"mien: {tmp_path / 'maps'}: nothing drawn, since no face was found\n"
+    done = mien("explain", tmp_path / "gone.png", "--draw", tmp_path / "maps")
+    assert done.code == 1
+    assert done.err == f"mien: cannot read {tmp_path / 'gone.png'}: no such file or folder\n"
     video = tmp_path / "clip.mp4"
     video.write_bytes(b"\0\0\0\x18ftypmp42")
     done = mien("explain", video, "--json")

@@ -80,10 +80,10 @@ def explain(
         cv2.setNumThreads(1)
     sink = ExplanationSink(recognizer, expression, pictures, json)
     run = PhotoRun(recognizer, [sink], None, False, table, bar_console(console))
-    _, unread = run.read(found, keep_frames=True)
+    read, unread = run.read(found, keep_frames=True)
     if table is not None and sink.drawn:
         written(table, None if draw is None else Path(draw))
-    elif draw is not None and not sink.drawn:
+    elif draw is not None and read and not sink.drawn:
         say(f"{draw}: nothing drawn, since no face was found")
     if unread:
         raise typer.Exit(1)
