@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mien.align import align_faces
 from mien.errors import UsageError
 from mien.explain.explanation import Explanation
+from mien.opencv import as_gray
 from mien.sink.lettering import put_text, text_size
 from mien.source import ImageLike, load_image
 
@@ -119,11 +120,10 @@ def largest_change(drop: npt.NDArray[np.floating], least: float = _LEAST_CHANGE)
 def _draw_cell(canvas: Image, photo: Image, one: Explanation, number: str) -> None:
     """One face: two panels with their titles, and the scale of the map."""
     (crop,) = align_faces(photo, np.array([one.corners_xy]), _SQUARE, (_PANEL_PX, _PANEL_PX))
-    gray = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
     most = largest_change(one.drop)
     left, right, top = _MARGIN_PX, _MARGIN_PX + _PANEL_PX + _GAP_PX, 38
     canvas[top : top + _PANEL_PX, left : left + _PANEL_PX] = crop
-    canvas[top : top + _PANEL_PX, right : right + _PANEL_PX] = heat_bgr(gray, one.drop, most, _PANEL_PX)
+    canvas[top : top + _PANEL_PX, right : right + _PANEL_PX] = heat_bgr(as_gray(crop), one.drop, most, _PANEL_PX)
     read = f"{number}{one.face.expression} {one.face.confidence:.0%}"
     _put(canvas, read, (left, 16), _FONT_PX, _INK)
     _put(canvas, f"what {one.expression} {one.probability:.0%} rests on", (right, 16), _FONT_PX, _INK)

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.opencv import as_bgr
+
 __all__ = ["Camera", "Motion", "portrait"]
 
 FloatArray = npt.NDArray[np.float32]
@@ -87,9 +89,8 @@ def portrait(image: npt.NDArray[np.uint8]) -> FloatArray:
     float32 array of shape (768,)
         Of length 1: the product of two is their correlation.
     """
-    small = cv2.resize(image, (_PORTRAIT_PX, _PORTRAIT_PX), interpolation=cv2.INTER_AREA)
-    if small.ndim == 2:  # a program's own frames may be gray and coloured in turn
-        small = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
+    colored = as_bgr(image)  # a program's own frames may be gray and coloured in turn
+    small = cv2.resize(colored, (_PORTRAIT_PX, _PORTRAIT_PX), interpolation=cv2.INTER_AREA)
     values = np.asarray(small, np.float32).ravel()
     values -= values.mean()
     length = float(np.linalg.norm(values))
