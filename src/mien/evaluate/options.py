@@ -57,8 +57,8 @@ class EvaluateOptions(_RowOptions):
     )
     occlusion: int = option(
         0,
-        "Also find out for so many faces of each class which parts the answers rest on: the page shows it. Each face "
-        "takes as long as reading 128.",
+        "Also find out for so many of the faces that are read as each class which parts the answers rest on: the page "
+        "shows it. Each face takes as long as reading 128.",
         metavar="N",
         minimum=0,
     )
