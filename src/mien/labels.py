@@ -38,7 +38,12 @@ FER7 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 EXPRESSIONS = (*FER7, "contempt")
 """Every expression that mien has a name for."""
 
-NOT_FACE, UNKNOWN = "not_face", "unknown"
+NOT_FACE = "not_face"
+"""What a model says of a picture that is no face."""
+
+UNKNOWN = "unknown"
+"""What a model says of an expression that people could not name."""
+
 NO_EXPRESSION = (NOT_FACE, UNKNOWN)
 """What a model may answer, or an annotator vote, that is no expression: no label scheme has it."""
 

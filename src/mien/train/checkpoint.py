@@ -39,8 +39,11 @@ __all__ = [
     "start_from",
 ]
 
-SPEC_KEY, LEARNED_KEY = "mien.network", "mien.learned_from"
-"""Metadata: the specification of the network as JSON, and what it was trained on."""
+SPEC_KEY = "mien.network"
+"""In a checkpoint's metadata: the specification of the network, as JSON."""
+
+LEARNED_KEY = "mien.learned_from"
+"""In a checkpoint's metadata: what it was trained on."""
 
 _OLD_INPUT = re.compile(r"1x(\d+)x(\d+) gray in \[0,1\], then \(x-([0-9.e-]+)\)/([0-9.e-]+)")
 _OLD_NAMES = {"features.": "backbone.features.", "fer_head.": "heads.0.", "ferplus_head.": "heads.1."}

@@ -1,18 +1,12 @@
-#!/usr/bin/env python3
-"""Write docs/models.md from the cards of models and architectures; with --check, fail where the page is out of date."""
-
-import sys
-from pathlib import Path
+"""docs/models.md: the cards of models and architectures."""
 
 from mien.train.architectures import list_architectures
 from mien.zoo import ModelCard, list_models
 
-PAGE = Path(__file__).parent.parent / "docs" / "models.md"
-
 HEAD = """\
 # Models
 
-Written by `scripts/models-page` from the cards of the shipped models and of the architectures.
+Written by `scripts/pages` from the cards of the shipped models and of the architectures.
 
 | you want to | do |
 | --- | --- |
@@ -161,11 +155,3 @@ def page() -> str:
         lines += [f"**`{card.name}`** ({card.kind}): {card.licence}", ""]
         lines += [f"- trained on {data.name}: {data.terms}" for data in card.training_data] + [""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-if __name__ == "__main__":
-    if "--check" in sys.argv:
-        if PAGE.read_text(encoding="utf-8") != page():
-            sys.exit(f"{PAGE.name} is out of date: run scripts/models-page")
-    else:
-        PAGE.write_text(page(), encoding="utf-8")

@@ -1,9 +1,6 @@
-#!/usr/bin/env python3
-"""Write docs/recipe.md from the options' declarations. `scripts/recipe-page --check` fails where it is out of date."""
+"""docs/recipe.md: the options of training, from their declarations."""
 
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 from mien.options import option_facts
@@ -11,12 +8,10 @@ from mien.train.options import RECIPES, Recipe
 from mien.train.recipe import recipe_sections
 from mien.train.search.options import SearchOptions
 
-PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
-
 HEAD = """\
 # Every field of a recipe
 
-Written by `scripts/recipe-page` from the options' own declarations. [Training](train.md) says how they are used.
+Written by `scripts/pages` from the options' own declarations. [Training](train.md) says how they are used.
 
 A recipe is a YAML file: `kind: expression` (the default) or `kind: detector`, then sections with fields. Fields that
 are left out have their defaults. Every field is also a flag of `mien train`, without its section: `learning_rate` in
@@ -88,15 +83,3 @@ def page() -> str:
     lines += ["## Flags of `mien search`", "", "Besides those of the recipe; they stand in no file.", ""]
     lines += table(SearchOptions)
     return "\n".join(lines).rstrip() + "\n"
-
-
-def main() -> None:
-    text = page()
-    if "--check" not in sys.argv:
-        PAGE.write_text(text, encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit(f"{PAGE.name} is out of date; run scripts/recipe-page")
-
-
-if __name__ == "__main__":
-    main()
