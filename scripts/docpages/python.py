@@ -5,6 +5,8 @@ import functools
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,4 +256,7 @@ def page() -> str:
         lines += [f"## {package}", "", fill(f"{what}: {listed}."), ""]
         for name, value in members:
             lines += writer.member(name, value)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+    # As scripts/check wants the code in pages.
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "docs/python.md"]
+    return subprocess.run(ruff, input=text, capture_output=True, text=True, check=True).stdout
