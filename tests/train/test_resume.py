@@ -10,6 +10,7 @@ import pytest
 
 from mien.errors import MienWarning, ModelError, UsageError
 from mien.train import Interrupted, fit
+from mien.train.lock import locked
 from mien.train.state import load_state
 from tests.conftest import ROOT
 from tests.train.toy import ToyTask, same_history, same_weights, toy_recipe
@@ -194,6 +195,17 @@ def test_other_data_are_refused(tmp_path):
 def test_there_must_be_a_run_to_resume(tmp_path):
     with pytest.raises(UsageError, match="holds no run to resume"):
         run(tmp_path / "run", resume=True)
+
+
+def test_a_run_that_is_under_way_is_not_resumed(tmp_path, undisturbed):
+    """As by a job that is started again before the last one has ended."""
+    with pytest.raises(CrashError):
+        run(tmp_path / "run", progress=crash_at(2))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    with locked(tmp_path / "run", "run"), pytest.raises(UsageError, match="another process is at this run"):
+        run(tmp_path / "run", resume=True)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    assert_same(run(tmp_path / "run", resume=True), undisturbed())
 
 
 def test_a_kill_before_anything_was_saved(tmp_path, undisturbed):

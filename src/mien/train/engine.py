@@ -106,29 +106,33 @@ class _Run:
 
     def run(self, resume: bool) -> RunResult:
         self._build()
-        if resume:
-            self._restore()
-        self._keeper.begin(self._raw, self._steps, len(self._history), resume)
-        self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
-        with StopRequest(told=self._fabric.is_global_zero) as self._stop, self._keeper:
-            while not self._stopped_by:
-                self._run_epoch()
-            self._save()
-            return self._keeper.finish(
-                RunResult(
-                    folder=self._keeper.files.path,
-                    metric=f"validation_{self._task.metric}",
-                    best=self._best,
-                    best_epoch=self._best_epoch,
-                    epochs=self._epoch,
-                    steps=self._steps_done,
-                    seconds=self._pace.seconds,
-                    best_path=self._keeper.files.best,
-                    last_path=self._keeper.files.last,
-                    history=tuple(self._history),
-                    stopped_by=self._stopped_by,
-                )
-            )
+        # What is read below is what the last process wrote: none writes from here on.
+        with self._keeper.alone():
+            if resume:
+                self._restore()
+            self._keeper.begin(self._raw, self._steps, len(self._history), resume)
+            self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
+            with StopRequest(told=self._fabric.is_global_zero) as self._stop, self._keeper:
+                while not self._stopped_by:
+                    self._run_epoch()
+                self._save()
+                return self._keeper.finish(self._result())
+
+    def _result(self) -> RunResult:
+        files = self._keeper.files
+        return RunResult(
+            folder=files.path,
+            metric=f"validation_{self._task.metric}",
+            best=self._best,
+            best_epoch=self._best_epoch,
+            epochs=self._epoch,
+            steps=self._steps_done,
+            seconds=self._pace.seconds,
+            best_path=files.best,
+            last_path=files.last,
+            history=tuple(self._history),
+            stopped_by=self._stopped_by,
+        )
 
     def _build(self) -> None:
         """Everything as it is before the first step."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mien.errors import UsageError
 from mien.files import write_atomically, write_json
+from mien.train.lock import LOCK, locked
 from mien.train.options import RECIPES, Recipe
-from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict, write_recipe
+from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict
 from mien.train.result import RunResult
 
 __all__ = ["MAY_CHANGE", "RunFolder"]
@@ -69,14 +71,16 @@ class RunFolder:
 
     def check_new(self) -> None:
         """See that a run may begin here (UsageError if the folder is there and not empty)."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(file.name != LOCK for file in self.path.iterdir())):
             what = "holds a run" if self.recipe.exists() else "is there and not empty"
             raise UsageError(f"{self.path}: {what}; continue it with --resume, or name another folder with --out")
 
-    def begin(self, recipe: Recipe) -> None:
-        """Make the folder and keep the recipe in it (OSError)."""
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder, and keep other processes out of it (OSError; UsageError if one is there)."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_recipe(recipe, self.recipe)
+        with locked(self.path, "run"):
+            yield
 
     def check_resume(self, recipe: Recipe) -> None:
         """See that the run in the folder is one of this recipe.

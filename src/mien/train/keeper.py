@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ from mien.train.folder import RunFolder
 from mien.train.loggers import Logger, open_loggers
 from mien.train.machine import describe_machine
 from mien.train.options import Recipe
-from mien.train.recipe import flat_recipe
+from mien.train.recipe import flat_recipe, write_recipe
 from mien.train.result import RunResult
 from mien.train.state import load_state, save_state
 from mien.train.task import Task
@@ -53,6 +53,13 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
         self._record: dict[str, Any] = {}
         self._loggers: dict[str, Logger] = {}
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder, and keep other processes out of it (OutputError; UsageError if one is there)."""
+        with contextlib.ExitStack() as held:
+            self._first_does(lambda: held.enter_context(self.files.alone()))
+            yield
+
     def begin(self, network: nn.Module, steps_per_epoch: int, epochs_done: int, resume: bool) -> None:
         """Record where this part of the run computes and with which data; open the loggers.
 
@@ -69,7 +76,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             before = self.files.read_record() if resume else {}
             if resume:
                 self.files.check_data(facts)
-            self.files.begin(self._recipe)
+            write_recipe(self._recipe, self.files.recipe)
             options = self._recipe.run
             part = {
                 "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -187,7 +194,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
         self._first_does(finish)
         return result
 
-    def _first_does(self, what: Callable[[], None]) -> None:
+    def _first_does(self, what: Callable[[], object]) -> None:
         """Let the first process do something; its error becomes everybody's."""
         error: MienError | None = None
         if self._fabric.is_global_zero:

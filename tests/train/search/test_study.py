@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,7 +10,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +17,9 @@ import pytest
 from mien.data import Dataset
 from mien.errors import InputError, MienWarning, UsageError
 from mien.train import change_recipe, read_recipe
+from mien.train.lock import locked
 from mien.train.options import ExpressionRecipe
 from mien.train.search import SearchResult, search_recipe
-from mien.train.search.folder import locked
 from mien.train.search.folds import prepare_folds
 from tests.conftest import ROOT
 from tests.data.test_copies import picture, recompressed
@@ -277,7 +275,7 @@ def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_p
         go_on(recipe, {"mixup": {"low": 0.0, "high": 1.0}})
     with pytest.raises(UsageError, match="sampler is 'tpe' there and 'random' here"):
         go_on(recipe, SPACE, sampler="random")
-    with locked(out), pytest.raises(UsageError, match="another search is running there"):
+    with locked(out, "search"), pytest.raises(UsageError, match="another process is at this search"):
         go_on(recipe, SPACE)
     with pytest.raises(UsageError, match="holds no search to continue"):
         search_recipe(recipe, SPACE, tmp_path / "none", resume=True, train=MadeTraining())
@@ -287,25 +285,6 @@ def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_p
         search_recipe(recipe, SPACE, tmp_path / "full", train=MadeTraining())
     with pytest.raises(UsageError, match="runs on one device"):
         search_recipe(change_recipe(recipe, {"devices": 2}), SPACE, tmp_path / "two", train=MadeTraining())
-
-
-def test_another_search_in_the_folder_is_refused_on_windows_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lock is of a part of a file, here one of which each byte can be locked once."""
-    taken: list[int] = []
-
-    def locking(descriptor: int, mode: int, count: int) -> None:
-        assert (mode, count) == (2, 1)
-        place = os.lseek(descriptor, 0, os.SEEK_CUR)
-        if place in taken:
-            raise PermissionError(13, "Permission denied")
-        taken.append(place)
-
-    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
-    monkeypatch.setattr(sys, "platform", "win32")
-    with locked(tmp_path), pytest.raises(UsageError, match="another search is running there"), locked(tmp_path):
-        pass
 
 
 def test_teachers_have_seen_the_folds_and_it_says_so(recipe: ExpressionRecipe, tmp_path: Path) -> None:

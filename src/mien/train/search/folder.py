@@ -1,11 +1,8 @@
-"""The folder of a search: who may write there, on which folds it runs, and what makes it this search and no other."""
+"""The folder of a search: on which folds it runs, and what makes it this search and no other."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +10,16 @@ from mien.data.dataset import Dataset
 from mien.errors import ModelError, UsageError
 from mien.files import make_folder, write_json
 from mien.train.folder import MAY_CHANGE
+from mien.train.lock import LOCK
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_differences, recipe_to_dict
 from mien.train.search.folds import FOLD, folds_checksum, prepare_folds
 from mien.train.search.options import SearchOptions
 from mien.train.search.space import Space
 
-__all__ = ["FOLDS", "keep_facts", "locked", "open_folder", "open_folds", "search_facts"]
+__all__ = ["FOLDS", "keep_facts", "open_folder", "open_folds", "search_facts"]
 
-FACTS, FOLDS, LOCK = "search.json", "folds.parquet", ".lock"
+FACTS, FOLDS = "search.json", "folds.parquet"
 
 
 def open_folder(out: Path, resume: bool) -> None:
@@ -37,24 +35,6 @@ def open_folder(out: Path, resume: bool) -> None:
     if out.exists() and any(name.name not in (LOCK, FOLDS) for name in out.iterdir()):
         raise UsageError(f"{out} is not empty and holds no search; name another folder")
     make_folder(out)
-
-
-@contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """One search a folder at a time; the system frees the lock also when the process is killed."""
-    with (out / LOCK).open("ab") as file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"{out}: another search is running there; wait for it, or name another folder") from error
-        yield
 
 
 def open_folds(recipe: ExpressionRecipe, out: Path, options: SearchOptions) -> Dataset:

@@ -11,11 +11,12 @@ from typing import Any
 from mien.data.dataset import Dataset
 from mien.errors import InputError, MienError, MissingExtraError, OutputError, UsageError, warn
 from mien.options import given_options
+from mien.train.lock import locked
 from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe, write_recipe
 from mien.train.result import Report
 from mien.train.search.backend import load_optuna, make_pruner, make_sampler, open_storage
-from mien.train.search.folder import FOLDS, keep_facts, locked, open_folder, open_folds, search_facts
+from mien.train.search.folder import FOLDS, keep_facts, open_folder, open_folds, search_facts
 from mien.train.search.folds import FOLD
 from mien.train.search.options import SearchOptions
 from mien.train.search.result import SearchReport, SearchResult, Trial, write_result
@@ -106,7 +107,7 @@ def search_recipe(
     if recipe.distill.teachers or recipe.model.start_from is not None:
         warn("teachers and weights to start from may have learned from the folds held out: scores may be too high")
     open_folder(out, resume)
-    with locked(out):
+    with locked(out, "search"):
         data = open_folds(recipe, out, options)
         facts = search_facts(recipe, space, options, data)
         keep_facts(out, facts)
