@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -71,3 +72,10 @@ def test_a_report_has_maps_where_they_are_asked_for(dataset: Path) -> None:
     assert "4. What the answers rest on" in page
     assert "5. Most confidently wrong" in page
     assert "Figure 4." in page
+    # A mean of many faces is pale; it is shown from black to white.
+    checks = np.indices((48, 48)).sum(axis=0) % 2
+    pale, full = (
+        dataclasses.replace(found, mean_faces=dict.fromkeys(found.mean_faces, (low + span * checks).astype(np.uint8)))
+        for low, span in ((110, 20), (0, 255))
+    )
+    assert evaluation_page(pale) == evaluation_page(full)

@@ -112,7 +112,7 @@ def _maps(evaluation: Evaluation) -> dict[str, Any] | None:
     return {
         "most": most,
         "uris": {
-            name: picture_uri(heat_bgr(evaluation.mean_faces[name], drop, most, _MAP_PX))
+            name: picture_uri(heat_bgr(_stretched(evaluation.mean_faces[name]), drop, most, _MAP_PX))
             for name, drop in drops.items()
         },
     }
