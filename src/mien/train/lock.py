@@ -39,9 +39,8 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         raise UsageError(
             f"{folder}: another process is at this {what}; wait for it or stop it, or name another folder with --out"
         ) from error
-    except OSError:  # a file system that knows no locks: better without than not at all
-        yield
-        return
+    except (OSError, NotImplementedError):
+        pass  # a file system that knows no locks: better without than not at all
     try:
         yield
     finally:
