@@ -1,5 +1,6 @@
 """One declaration of an option serves the library and configuration files; flags are in tests/cli/test_flags.py."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from mien.data.options import AuditOptions
 from mien.errors import UsageError
-from mien.options import coerce_option, given_options, options_from_dict
+from mien.options import coerce_option, given_options, option, options_from_dict
 from mien.serve.options import ServeOptions
 from mien.train.options import RunOptions
 from tests.bakery import Bake
@@ -72,6 +73,40 @@ def test_several_values_are_a_list():
 
 def test_a_path_is_text_where_a_name_may_be_one():
     assert AuditOptions(model=Path("mine.onnx")).model == "mine.onnx"
+
+
+def test_options_are_described_by_their_declarations():
+    """Those of a class that inherits others, too; and what is no option any more is left out."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Grill(Bake):
+        """Bread over a fire.
+
+        Raises
+        ------
+        UsageError
+            If there is no fire.
+        """
+
+        minutes: float = 5.0
+        hot: float = option(200.0, "How hot.", minimum=50, maximum=300)
+
+    head, parameters, raises = Grill.__doc__.split("\n\n")
+    assert (head, raises) == ("Bread over a fire.", "Raises\n------\nUsageError\n    If there is no fire.")
+    assert parameters.splitlines()[2:] == [
+        "queue : int, default 3",
+        "    How many wait.",
+        "oven : str, default 'gas'",
+        "    Which oven. One of gas, wood.",
+        "glaze : bool, default False",
+        "    Whether to glaze.",
+        "tray : int | None, default None",
+        "    Which tray.",
+        "recipe : pathlib.Path | None, default None",
+        "    Where it is written down.",
+        "hot : float, default 200.0",
+        "    How hot. At least 50 and at most 300.",
+    ]
 
 
 def test_configuration_refuses_unknown_keys_with_a_hint():

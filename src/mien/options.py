@@ -26,7 +26,6 @@ from mien.errors import UsageError
 __all__ = [
     "Options",
     "coerce_option",
-    "document_options",
     "given_options",
     "nearest_hint",
     "option",
@@ -50,6 +49,12 @@ class _Declaration:
     minimum: float | None
     maximum: float | None
     cli_type: Any
+
+    @property
+    def bounds(self) -> str:
+        """In words, such as "at least 1 and at most 90"; empty where there are none."""
+        ends = {"at least": self.minimum, "at most": self.maximum}
+        return " and ".join(f"{which} {end:g}" for which, end in ends.items() if end is not None)
 
 
 def option(
@@ -90,7 +95,7 @@ class Options:
     """What an options dataclass inherits: its values are checked against their declarations when it is made.
 
     Numbers and bools of numpy become Python's, the names of files become paths, paths become text where text is meant,
-    and lists become tuples.
+    and lists become tuples. The docstring gets a section of parameters, made of the declarations.
 
     Raises
     ------
@@ -99,11 +104,33 @@ class Options:
         one is meant, or has a fraction where things are counted.
     """
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__doc__ is not None:  # as it is under python -OO
+            head, *sections = inspect.cleandoc(cls.__doc__).split("\n\nRaises\n")
+            cls.__doc__ = "\n\nRaises\n".join([f"{head}\n\n{_parameters(cls)}", *sections])
+
     def __post_init__(self) -> None:
         for item in dataclasses.fields(typing.cast("Any", self)):
             if (declared := option_facts(item)) is not None:
                 value = _checked(item, declared, getattr(self, item.name))
                 object.__setattr__(self, item.name, value)  # most options dataclasses are frozen
+
+
+def _parameters(kind: type[Options]) -> str:
+    """The section of a docstring, for a class that is not a dataclass yet: `kind` has its fields as attributes."""
+    known: dict[str, tuple[Any, Any]] = {}
+    for base in reversed(kind.__mro__):
+        own = vars(base).get("__dataclass_fields__", vars(base))
+        known |= {name: (wanted, own.get(name)) for name, wanted in inspect.get_annotations(base).items()}
+    lines = ["Parameters", "----------"]
+    for name, (wanted, item) in known.items():
+        if isinstance(item, dataclasses.Field) and (declared := option_facts(item)) is not None:
+            text = wanted if isinstance(wanted, str) else inspect.formatannotation(wanted)
+            said = option_help(item) + (f" {declared.bounds.capitalize()}." if declared.bounds else "")
+            lines.append(f"{name} : {text}, default {item.default!r}")
+            lines.append(textwrap.indent(textwrap.fill(said, 108), "    "))
+    return "\n".join(lines)
 
 
 def _checked(item: dataclasses.Field[Any], declared: _Declaration, value: Any) -> Any:
@@ -132,9 +159,7 @@ def _checked(item: dataclasses.Field[Any], declared: _Declaration, value: Any) -
     if low is None and high is None:
         return value
     if not _is_number(value) or not (low is None or value >= low) or not (high is None or value <= high):
-        bounds = [f"at least {low:g}"] if low is not None else []
-        bounds += [f"at most {high:g}"] if high is not None else []
-        raise UsageError(f"{item.name} is {value!r}; expected a number of {' and '.join(bounds)}")
+        raise UsageError(f"{item.name} is {value!r}; expected a number of {declared.bounds}")
     return value
 
 
@@ -216,20 +241,6 @@ def option_help(item: dataclasses.Field[Any]) -> str:
     """What a field's declaration says of it, with the allowed values."""
     declared: _Declaration = item.metadata[_KEY]
     return declared.help + (f" One of {', '.join(declared.choices)}." if declared.choices else "")
-
-
-def document_options(kind: type[T]) -> type[T]:
-    """Give the docstring of an options dataclass a section of parameters, made of their declarations; a decorator."""
-    if kind.__doc__ is None:  # python -OO
-        return kind
-    lines = ["Parameters", "----------"]
-    for item in dataclasses.fields(typing.cast("Any", kind)):
-        if option_facts(item) is not None:
-            lines.append(f"{item.name} : {item.type}, default {item.default!r}")
-            lines.append(textwrap.indent(textwrap.fill(option_help(item), 108), "    "))
-    head, *sections = inspect.cleandoc(kind.__doc__).split("\n\nRaises\n")
-    kind.__doc__ = "\n\nRaises\n".join([head + "\n\n" + "\n".join(lines), *sections])
-    return kind
 
 
 def coerce_option(kind: type[Any], name: str, value: Any) -> Any:

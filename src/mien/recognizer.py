@@ -17,7 +17,7 @@ from mien.errors import InputError, ModelError, UsageError, warn
 from mien.explain.explanation import Explanation
 from mien.explain.faces import explain_faces
 from mien.labels import FER7, NO_EXPRESSION, LabelScheme, find_scheme
-from mien.options import document_options, options_from_dict
+from mien.options import options_from_dict
 from mien.parallel import Closable, Opened, count_threads, ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, prepare_image, read_prepared
 from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
@@ -53,7 +53,6 @@ def _until_failure(images: Iterable[_A], failed: list[Exception]) -> Iterator[_A
         failed.append(error)
 
 
-@document_options
 @dataclass(frozen=True, kw_only=True)
 class Recognizer(RecognizerOptions):
     """Finds faces in images and videos and reads their expressions.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from mien.errors import UsageError
 from mien.labels import LabelScheme
-from mien.options import Options, document_options, option
+from mien.options import Options, option
 
 if TYPE_CHECKING:
     from mien.classify import Classifier
@@ -21,7 +21,6 @@ _VIEWS = (1, 2, 10)
 _LONGEST_REPR = 200
 
 
-@document_options
 @dataclass(frozen=True, kw_only=True)
 class RecognizerOptions(Options):
     """Options of a `Recognizer`; each is also a flag of the command line."""

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, TypedDict
 
 from mien.errors import UsageError
-from mien.options import Options, document_options, option
+from mien.options import Options, option
 
 __all__ = ["FrameOptions", "VideoKeywords", "VideoOptions"]
 
 
-@document_options
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions(Options):
     """Options of `Recognizer.stream` for a video; each is also a flag of the command line."""
@@ -106,7 +105,6 @@ class VideoKeywords(TypedDict, total=False):
     give_up_s: float
 
 
-@document_options
 @dataclass(frozen=True, kw_only=True)
 class FrameOptions(VideoOptions):
     """Options of `Recognizer.stream` for frames of your own, which come with their rate."""
