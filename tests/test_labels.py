@@ -111,6 +111,8 @@ def test_bad_schemes_are_refused(spec):
 
 
 def test_a_misspelt_name_gets_a_hint():
+    with pytest.raises(UsageError, match="did you mean 'surprise'"):  # and not "suprise", which is read, too
+        canonical_name("suprize")
     with pytest.raises(UsageError, match="did you mean 'neutral'"):
         find_scheme("happy,nuetral")
 

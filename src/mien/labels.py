@@ -69,13 +69,13 @@ def canonical_name(spelling: str) -> str:
     Raises
     ------
     UsageError
-        If the spelling is unknown; the message names the nearest known one.
+        If the spelling is unknown; the message names the expression with the nearest known spelling.
     """
     key = spelling.strip().lower()
     if key in _CANONICAL:
         return _CANONICAL[key]
     near = difflib.get_close_matches(key, _CANONICAL, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    hint = f"; did you mean '{_CANONICAL[near[0]]}'?" if near else ""
     raise UsageError(f"unknown expression '{spelling}'; expected one of {', '.join(EXPRESSIONS)}{hint}")
 
 
