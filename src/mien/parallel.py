@@ -68,7 +68,7 @@ class Opened(Generic[_A]):
             return self._by_threads[threads]
 
 
-class Closable(Iterator[_A]):
+class Closable(Iterator[_A], contextlib.AbstractContextManager["Closable[_A]"]):
     """An iterator that can be left early: by `close`, also from another thread than the one that reads, or by ``with``.
 
     Parameters
@@ -81,14 +81,8 @@ class Closable(Iterator[_A]):
         self._closed = threading.Event()
         self._items = _until(items, self._closed)
 
-    def __enter__(self) -> Closable[_A]:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __iter__(self) -> Closable[_A]:
-        return self
 
     def __next__(self) -> _A:
         return next(self._items)

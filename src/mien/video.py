@@ -29,7 +29,7 @@ class FrameReader(Protocol):
         ...
 
 
-class VideoReadings(Iterator[Reading]):
+class VideoReadings(Iterator[Reading], contextlib.AbstractContextManager["VideoReadings"]):
     """The readings of a video, a camera, a network stream or your own frames: what `Recognizer.stream` returns.
 
     It closes at its end; to stop earlier, use `close` or a ``with`` block.
@@ -86,14 +86,8 @@ class VideoReadings(Iterator[Reading]):
         info = self.info
         return f"VideoReadings({info.source!r}, size_wh={info.size_wh}, frame_rate={info.frame_rate:g})"
 
-    def __enter__(self) -> VideoReadings:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __iter__(self) -> VideoReadings:
-        return self
 
     def __next__(self) -> Reading:
         return next(self._pairs)[1]

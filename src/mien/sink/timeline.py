@@ -21,6 +21,7 @@ from mien.errors import OutputError, UsageError
 from mien.files import write_atomically
 from mien.labels import LabelScheme
 from mien.result import Reading
+from mien.sink.base import Sink
 from mien.sink.history import History, Person, Picture
 from mien.sink.palette import color_rgb
 from mien.sink.summary import clock, shown_seconds, stretch
@@ -36,7 +37,7 @@ _TICKS = 8
 _NICE_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
-class TimelineSink:
+class TimelineSink(Sink):
     """Gathers the readings of videos and writes the page when it closes.
 
     Parameters
@@ -71,9 +72,6 @@ class TimelineSink:
         self._scheme = scheme
         self._videos: list[tuple[str, History]] = []
         self._current: dict[str, History] = {}
-
-    def __enter__(self) -> TimelineSink:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
