@@ -13,8 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from mien.errors import OutputError, UsageError
-from mien.files import check_destination, file_key, json_text, numbered, replaced_file, write_atomically, write_json
+from mien.errors import ModelError, OutputError, UsageError
+from mien.files import (
+    check_destination,
+    file_key,
+    json_text,
+    numbered,
+    read_json,
+    replaced_file,
+    write_atomically,
+    write_json,
+)
 
 
 @contextlib.contextmanager
@@ -182,3 +191,15 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path):
         taken.add(file_key(tmp_path / name))
     assert numbered(path, taken) == tmp_path / "a.tar-3.png"
     assert numbered(path, set()) == path  # is there, but may be overwritten
+
+
+def test_values_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "values.json"
+    with pytest.raises(UsageError, match=r"values\.json: cannot be read \(No such file"):
+        read_json(path)
+    write_json(path, {"name": "Zoë", "share": 0.5})
+    assert read_json(path) == {"name": "Zoë", "share": 0.5}
+    for text, problem in (("{", "cannot be read as JSON"), ("[]", "holds list"), (b"\xff\xfe", "as JSON")):
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        with pytest.raises(ModelError, match=problem):
+            read_json(path, ModelError)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from mien.errors import OutputError, UsageError
+from mien.errors import MienError, OutputError, UsageError
 
 __all__ = [
     "check_destination",
@@ -21,6 +21,7 @@ __all__ = [
     "json_text",
     "move_into_place",
     "numbered",
+    "read_json",
     "replaced_file",
     "text_encoding",
     "utf8_text",
@@ -135,6 +136,19 @@ def make_folder(path: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, indented, whole or not at all (OutputError)."""
     write_atomically(path, (json_text(value, indent=2) + "\n").encode())
+
+
+def read_json(path: Path, error: type[MienError] = UsageError) -> dict[str, Any]:
+    """The values that `write_json` wrote by their names; an `error` says why a file cannot be read so."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror})") from problem
+    except ValueError as problem:
+        raise error(f"{path}: cannot be read as JSON ({problem})") from problem
+    if not isinstance(values, dict):
+        raise error(f"{path}: cannot be read: it holds {type(values).__name__}, and no values by their names")
+    return values
 
 
 def utf8_text(text: str) -> str:

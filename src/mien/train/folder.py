@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mien.errors import UsageError
-from mien.files import write_atomically, write_json
+from mien.files import read_json, write_atomically, write_json
 from mien.train.lock import LOCK, locked
 from mien.train.options import RECIPES, Recipe
 from mien.train.recipe import read_recipe, recipe_differences, recipe_to_dict
@@ -114,12 +113,11 @@ class RunFolder:
         return RunResult(folder=self.path, best_path=self.best, last_path=self.last, history=history, **result)
 
     def read_record(self) -> dict[str, Any]:
-        """What ``run.json`` holds; empty where there is none."""
+        """What ``run.json`` holds; empty where there is none, or it is damaged."""
         try:
-            values = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json(self.record)
+        except UsageError:
             return {}
-        return values if isinstance(values, dict) else {}
 
     def write_record(self, values: Mapping[str, Any]) -> None:
         """Write ``run.json`` (OutputError)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ModelError, UsageError
-from mien.files import make_folder, write_json
+from mien.files import make_folder, read_json, write_json
 from mien.shell import shell_words
 from mien.train.folder import MAY_CHANGE, RunFolder, require_same_recipe
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
@@ -217,10 +216,10 @@ def _checksum(run: RunFolder) -> Any:
 def _read(folder: Path) -> dict[str, Any]:
     """What the file of several seeds holds: ``seeds``, ``recipe`` and more (UsageError)."""
     path = folder / SEEDS
+    values = read_json(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         return {**values, "seeds": [int(seed) for seed in values["seeds"]], "recipe": dict(values["recipe"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from error
 
 

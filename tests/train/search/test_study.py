@@ -221,6 +221,14 @@ def test_a_kill_costs_nothing(recipe: ExpressionRecipe, data: Path, tmp_path: Pa
     assert (first.data.fold, folder.name) == (1, "fold-1")
 
 
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_file_of_a_search_is_named(recipe: ExpressionRecipe, tmp_path: Path, text: str) -> None:
+    search_recipe(recipe, SPACE, tmp_path / "a", trials=1, folds=2, train=MadeTraining())
+    (tmp_path / "a" / "search.json").write_text(text)
+    with pytest.raises(UsageError, match=r"search\.json: cannot be read"):
+        search_recipe(recipe, SPACE, tmp_path / "a", trials=2, folds=2, train=MadeTraining(), resume=True)
+
+
 def recipe_of_program(data: Path) -> ExpressionRecipe:
     return change_recipe(ExpressionRecipe(), {"dataset": data})
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import Dataset
-from mien.errors import ModelError, UsageError
-from mien.files import make_folder, write_json
+from mien.errors import UsageError
+from mien.files import make_folder, read_json, write_json
 from mien.train.folder import MAY_CHANGE
 from mien.train.lock import LOCK
 from mien.train.options import ExpressionRecipe
@@ -67,10 +66,7 @@ def keep_facts(out: Path, facts: dict[str, Any]) -> None:
     """Write down what identifies the search; refuse to resume one that differs."""
     path = out / FACTS
     if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: cannot be read ({error})") from error
+        known = read_json(path)
         differences = {
             name: values
             for name, values in recipe_differences(known.pop("recipe", {}), facts["recipe"]).items()
@@ -78,9 +74,7 @@ def keep_facts(out: Path, facts: dict[str, Any]) -> None:
             if name not in MAY_CHANGE or (name == "data.dataset" and values[1] is None)
         }
         differences |= recipe_differences({"search": known.pop("space", {})}, {"search": facts["space"]})
-        differences |= {
-            key: (value, facts.get(key)) for key, value in known.items() if value != facts.get(key)
-        }  # fmt: skip
+        differences |= {key: (value, facts.get(key)) for key, value in known.items() if value != facts.get(key)}
         if differences:
             name, (old, new) = next(iter(differences.items()))
             raise UsageError(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mien.errors import MienWarning, ModelError, OutputError
-from mien.files import write_atomically
+from mien.errors import MienWarning, ModelError, UsageError
+from mien.files import make_folder, read_json, write_json
 from mien.train.folder import RunFolder
 from mien.train.options import Recipe
 from mien.train.recipe import change_recipe
@@ -93,7 +91,8 @@ def run_trial(
                     at_point(place * POINTS + reached, float(np.mean([*before, report.best])))
 
             score = _train(_on_fold(recipe, data, fold), run, train, watch)
-            _write(kept, score)
+            make_folder(folder)
+            write_json(kept, vars(score))
         shutil.rmtree(run, ignore_errors=True)
         scores.append(score)
         at_point((place + 1) * POINTS, float(np.mean([one.score for one in scores])))
@@ -116,18 +115,9 @@ def _train(recipe: Recipe, folder: Path, train: Train, progress: Progress) -> Fo
 
 
 def _read(path: Path) -> FoldScore | None:
-    try:
-        return FoldScore(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{path}: is damaged ({error}); remove it to train that fold again") from error
-
-
-def _write(path: Path, score: FoldScore) -> None:
-    values: dict[str, Any] = vars(score)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(values) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        return FoldScore(**read_json(path))
+    except (UsageError, TypeError) as error:
+        raise ModelError(f"{error}; remove {path} to train that fold again") from error
