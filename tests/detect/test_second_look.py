@@ -82,6 +82,28 @@ def test_what_is_seen_on_the_sheet_comes_back_to_its_place(size: float, angle: f
     assert seen == [(CELL_PX, CELL_PX)]
 
 
+def test_a_face_on_its_head_is_looked_at_once() -> None:
+    """Turned by 179 degrees and still askew by 2 it is well seen; 181 and -179 are the same."""
+    photo = np.full((300, 300), 127, np.uint8)
+    looks: list[tuple[int, ...]] = []
+
+    def turned_by(degrees: float) -> np.ndarray:
+        angle = math.radians(degrees)
+        upright = np.float32([[-20, -15], [20, -15], [0, 0], [-15, 20], [15, 20]])
+        return upright @ np.float32([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+
+    def find(sheet: np.ndarray) -> Detections:
+        looks.append(sheet.shape)
+        middle = np.float32([CELL_PX / 2] * 2)
+        box = np.concatenate((middle - FACE_PX / 2, middle + FACE_PX / 2))
+        return Detections(box[None], np.float32([0.9]), middle + turned_by(2)[None])
+
+    first = Detections(np.float32([[118, 118, 182, 182]]), np.float32([0.6]), 150 + turned_by(179)[None])
+    again = look_upright(photo, first, find)
+    assert looks == [(CELL_PX, CELL_PX)]
+    np.testing.assert_allclose(again.landmarks_xy[0], 150 + turned_by(181), atol=1e-3)
+
+
 @pytest.mark.parametrize("seen_px", [0, FACE_PX // 2])
 def test_a_face_that_the_turned_look_does_not_see_stays_in_place_with_half_its_score(seen_px: int) -> None:
     """Nothing, or something half as large in its middle: a nose is no face."""

@@ -30,6 +30,7 @@ CELL_PX = 128
 # A face of a few pixels, enlarged to 64, is a blur that the network does not know: it stays smaller in its cell.
 MOST_ENLARGED = 2.5
 CELLS_A_ROW = 5
+CELLS_A_SHEET = CELLS_A_ROW * CELLS_A_ROW
 # A find of the second look speaks for the first one if it overlaps it this much.
 SAME_FACE_IOU = 0.35
 # Faces that are tilted by less are read well as they are.
@@ -71,21 +72,14 @@ def look_again(
     box_xyxy = first.box_xyxy.copy()
     landmarks_xy = first.landmarks_xy.copy()
     second_score = np.zeros(len(first), np.float32)
-    a_sheet = CELLS_A_ROW * CELLS_A_ROW
-    for start in range(0, len(first), a_sheet):
-        part = np.arange(start, min(start + a_sheet, len(first)))
+    for start in range(0, len(first), CELLS_A_SHEET):
+        part = np.arange(start, min(start + CELLS_A_SHEET, len(first)))
         sheet, factor, offset = _lay_out(gray, first.box_xyxy[part])
         found = _mirrored(find(np.ascontiguousarray(sheet[:, ::-1])), sheet.shape[1])
-        if not len(found):
-            continue
         expected = (first.box_xyxy[part].reshape(-1, 2, 2) - offset[:, None]) / factor[:, None]
-        overlap = iou_matrix(expected.reshape(-1, 4).astype(np.float32), found.box_xyxy)
-        support = np.where(overlap >= SAME_FACE_IOU, found.score, np.float32(0))
-        best = support.argmax(axis=1)
-        best_score = support[np.arange(len(part)), best]
-        seen = best_score > 0
+        best, second_score[part] = _same_faces(expected.reshape(-1, 4).astype(np.float32), found)
+        seen = second_score[part] > 0
         index, best, factor, offset = part[seen], best[seen], factor[seen], offset[seen]
-        second_score[index] = best_score[seen]
         # How much of the first look stays.
         stays = np.where(well_seen[index], np.float32(0.5), np.float32(0))[:, None]
         second_box = found.box_xyxy[best] * np.tile(factor, 2) + np.tile(offset, 2)
@@ -126,32 +120,35 @@ def look_upright(gray: ImageArray, first: Detections, find: Callable[[ImageArray
         landmarks are those of the turned look where it saw the face.
     """
     box_xyxy, score, landmarks_xy = first.box_xyxy.copy(), first.score.copy(), first.landmarks_xy.copy()
-    rows = np.flatnonzero(np.abs(tilt_rad(landmarks_xy)) >= TILTED_RAD)
-    a_sheet = CELLS_A_ROW * CELLS_A_ROW
-    score[rows] /= 2
+    tilted = np.flatnonzero(np.abs(tilt_rad(landmarks_xy)) >= TILTED_RAD)
+    score[tilted] /= 2
     for _ in range(TURNS):
-        more = []
-        for start in range(0, len(rows), a_sheet):
-            part = rows[start : start + a_sheet]
-            before, before_xyxy = tilt_rad(landmarks_xy[part]), box_xyxy[part]
-            sheet, to_sheet, middle_xy = _lay_out_upright(gray, before_xyxy, before)
+        parts = [tilted[start : start + CELLS_A_SHEET] for start in range(0, len(tilted), CELLS_A_SHEET)]
+        still_tilted = [tilted[:0]]
+        for part in parts:
+            sheet, to_sheet, expected_xyxy = _lay_out_upright(gray, box_xyxy[part], tilt_rad(landmarks_xy[part]))
             found = find(sheet)
-            if not len(found):
-                continue
-            half = (face_size_px(before_xyxy) * _enlarged(before_xyxy) / 2)[:, None]
-            expected = np.concatenate((middle_xy - half, middle_xy + half), axis=1).astype(np.float32)
-            overlap = iou_matrix(expected, found.box_xyxy)
-            support = np.where(overlap >= SAME_FACE_IOU, found.score, np.float32(0))
-            for number, best in enumerate(support.argmax(axis=1).tolist()):
-                if support[number, best] > 0:
-                    row = int(part[number])
-                    box_xyxy[row], landmarks_xy[row] = _turned_back(found, best, to_sheet[number])
-                    mean = (first.score[row] + support[number, best]) / 2
-                    score[row] = mean if support[number, best] >= SURE_UPRIGHT else min(mean, first.score[row])
-                    if abs(float(tilt_rad(landmarks_xy[row : row + 1])[0] - before[number])) >= TILTED_RAD / 2:
-                        more.append(row)
-        rows = np.asarray(more, np.intp)
+            best, seen_score = _same_faces(expected_xyxy, found)
+            seen = seen_score > 0
+            rows, best, seen_score = part[seen], best[seen], seen_score[seen]
+            for row, index, matrix in zip(rows.tolist(), best.tolist(), to_sheet[seen], strict=True):
+                box_xyxy[row], landmarks_xy[row] = _turned_back(found, index, matrix)
+            mean = (first.score[rows] + seen_score) / 2
+            score[rows] = np.where(seen_score >= SURE_UPRIGHT, mean, np.minimum(mean, first.score[rows]))
+            # On the sheet an upright face is one that was turned as far as it is tilted.
+            still_tilted.append(rows[np.abs(tilt_rad(found.landmarks_xy[best])) >= TILTED_RAD / 2])
+        tilted = np.concatenate(still_tilted)
     return Detections(box_xyxy, score, landmarks_xy)
+
+
+def _same_faces(expected_xyxy: FloatArray, found: Detections) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """For each place where a face is expected, the index and the score of the best find there; 0 and 0 for none."""
+    if not len(found):
+        return np.zeros(len(expected_xyxy), np.intp), np.zeros(len(expected_xyxy), np.float32)
+    overlap = iou_matrix(expected_xyxy, found.box_xyxy)
+    support = np.where(overlap >= SAME_FACE_IOU, found.score, np.float32(0))
+    best = support.argmax(axis=1)
+    return best, support[np.arange(len(best)), best]
 
 
 def _turned_back(found: Detections, index: int, to_sheet: npt.NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
@@ -167,18 +164,20 @@ def _turned_back(found: Detections, index: int, to_sheet: npt.NDArray[np.float64
 
 def _lay_out_upright(
     gray: ImageArray, box_xyxy: FloatArray, tilt: FloatArray
-) -> tuple[ImageArray, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[ImageArray, npt.NDArray[np.float64], FloatArray]:
     """Cut faces out, turn them upright and place them on a sheet.
 
-    Returns the sheet, for each face the matrix (N, 2, 3) from the photo to the sheet, and its cell's middle (N, 2).
+    Returns the sheet, and for each face the matrix (N, 2, 3) from the photo to the sheet, and its box there (N, 4).
     """
     count = len(box_xyxy)
     columns = min(CELLS_A_ROW, count)
     sheet: ImageArray = np.full((math.ceil(count / columns) * CELL_PX, columns * CELL_PX), EMPTY, np.uint8)
     matrices = np.zeros((count, 2, 3))
     middles = np.zeros((count, 2))
-    scales = _enlarged(box_xyxy).tolist()
-    for i, (box, angle, scale) in enumerate(zip(box_xyxy.astype(np.float64), tilt.tolist(), scales, strict=True)):
+    scales = _enlarged(box_xyxy)
+    for i, (box, angle, scale) in enumerate(
+        zip(box_xyxy.astype(np.float64), tilt.tolist(), scales.tolist(), strict=True)
+    ):
         corner = np.asarray((i % columns, i // columns)) * CELL_PX
         # Area averages first where the face shrinks; the photo around it is enough.
         reach = CELL_PX / scale
@@ -200,7 +199,8 @@ def _lay_out_upright(
         sheet[corner[1] : corner[1] + CELL_PX, corner[0] : corner[0] + CELL_PX] = cell
         middles[i] = middle + corner
         matrices[i] = np.concatenate((turn, (middles[i] - turn @ centre)[:, None]), axis=1)
-    return sheet, matrices, middles
+    half = (face_size_px(box_xyxy) * scales / 2)[:, None]
+    return sheet, matrices, np.concatenate((middles - half, middles + half), axis=1).astype(np.float32)
 
 
 def _enlarged(box_xyxy: FloatArray) -> npt.NDArray[np.float64]:
