@@ -332,6 +332,7 @@ class Recognizer(RecognizerOptions):
         Parameters
         ----------
         image : path, bytes, array or PIL image
+            One photo, as `recognize` takes it, or a `mien.source.Frame`.
         reading : Reading, optional
             What `recognize` said of this image, which is then not searched again. Of some of its faces, with
             ``dataclasses.replace(reading, faces=reading.faces[:1])``.

@@ -158,9 +158,11 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         YuNetDetector(tmp_path / "missing.onnx")
 
 
-def test_a_senseless_size_is_refused(weights: Path) -> None:
-    with pytest.raises(UsageError, match="min_face_px"):
-        YuNetDetector(weights, min_face_px=-1)
+@pytest.mark.parametrize("options", [{"min_face_px": -1}, {"score_threshold": 5}, {"score_threshold": 0}])
+def test_senseless_options_are_refused(weights: Path, options: dict[str, float]) -> None:
+    """A score of more than 1 was taken, and no face ever reached it."""
+    with pytest.raises(UsageError, match=next(iter(options))):
+        YuNetDetector(weights, **options)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

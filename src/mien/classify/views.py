@@ -24,6 +24,7 @@ def take_views(images: Pixels, count: int = 10) -> list[Pixels]:
     Parameters
     ----------
     images : array of shape (..., H, W)
+        Crops of faces, of any dtype, as `mien.classify.preprocess` makes them.
     count : int
         1, 2 or 10: the face as it is; its mirror image too; both, and both shifted to each side.
 

@@ -32,6 +32,7 @@ def detect_any_way_up(detector: Detector, image: ImageArray) -> tuple[Detections
     detector : Detector
         One that is no `mien.detect.base.UprightDetector` only sees the photo as it is.
     image : uint8 array of shape (H, W) or (H, W, 3)
+        The photo: gray, or colour in OpenCV's order (BGR).
 
     Returns
     -------

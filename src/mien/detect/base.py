@@ -57,13 +57,14 @@ class Detections:
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
 
     def turned_back(self, clockwise_deg: int, size_wh: tuple[int, int]) -> Detections:
-        """Finds in an image that was turned by 90, 180 or 270 degrees, as they lie in the image before.
+        """The faces found in an image that was turned, as they lie in the image before it was turned.
 
         Parameters
         ----------
         clockwise_deg : int
+            How far it was turned: 90, 180 or 270 degrees.
         size_wh : (int, int)
-            Of that image.
+            Width and height of the image before, in pixels.
         """
         corners = _points_back(self.box_xyxy.reshape(-1, 2, 2), clockwise_deg, size_wh)
         box_xyxy = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 from mien.detect.base import ImageArray
 from mien.errors import UsageError
 
-__all__ = ["brighten_dark", "check_image", "check_min_face_px", "resize"]
+__all__ = ["brighten_dark", "check_image", "check_options", "resize"]
 
 # A photo is dark if all but 1 % of it stays below the first; it is then brightened so that this 1 % begins at the
 # second.
@@ -37,8 +37,8 @@ def check_image(image: ImageArray) -> None:
         raise UsageError(f"the image is {came}; expected a uint8 array of shape (H, W) or (H, W, 3), not empty")
 
 
-def check_min_face_px(min_face_px: float | None) -> None:
-    """Refuse a smallest face size that is no size.
+def check_options(min_face_px: float | None, score_threshold: float | None) -> None:
+    """Refuse a smallest face that has no size, and a threshold that no score, or every one, would reach.
 
     Raises
     ------
@@ -47,6 +47,8 @@ def check_min_face_px(min_face_px: float | None) -> None:
     """
     if min_face_px is not None and not (math.isfinite(min_face_px) and min_face_px >= 1):
         raise UsageError(f"min_face_px is {min_face_px}; expected a size in pixels of at least 1")
+    if score_threshold is not None and not 0 < score_threshold < 1:
+        raise UsageError(f"score_threshold is {score_threshold}; expected a number between 0 and 1")
 
 
 def brighten_dark(gray: ImageArray) -> ImageArray:

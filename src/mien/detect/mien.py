@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.detect.base import Detections, FloatArray, ImageArray
-from mien.detect.image import brighten_dark, check_image, check_min_face_px, resize
+from mien.detect.image import brighten_dark, check_image, check_options, resize
 from mien.detect.pyramid import PyramidSettings, concatenate, detect_in_levels, face_size_px, plan_levels
 from mien.detect.second_look import look_again, look_upright
 from mien.detect.suppression import suppress
@@ -158,10 +158,8 @@ class MienDetector:
     def _prepare(
         self, settings: MienSettings, input_spec: InputSpec, min_face_px: float | None, score_threshold: float | None
     ) -> None:
-        check_min_face_px(min_face_px)
+        check_options(min_face_px, score_threshold)
         if score_threshold is not None:
-            if not 0 < score_threshold < 1:
-                raise UsageError(f"score_threshold is {score_threshold}; expected a number between 0 and 1")
             settings = dataclasses.replace(
                 settings,
                 score_threshold=score_threshold,

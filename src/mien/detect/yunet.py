@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mien.detect.base import Detections, ImageArray
-from mien.detect.image import check_image, check_min_face_px
+from mien.detect.image import check_image, check_options
 from mien.detect.pyramid import PyramidSettings, detect_in_levels, face_size_px, plan_levels
 from mien.errors import MienError, ModelError
 from mien.opencv import as_bgr, quiet_opencv
@@ -96,7 +96,7 @@ class YuNetDetector:
     Raises
     ------
     UsageError
-        If `min_face_px` makes no sense.
+        If `min_face_px` or `score_threshold` makes no sense.
     ModelError
         If the file cannot be read, or is not YuNet.
     """
@@ -111,7 +111,7 @@ class YuNetDetector:
         min_face_px: float | None = None,
         score_threshold: float | None = None,
     ) -> None:
-        check_min_face_px(min_face_px)
+        check_options(min_face_px, score_threshold)
         self._min_face_px = min_face_px
         self._score_threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
         self._path = weights

@@ -58,6 +58,7 @@ def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     image : path, bytes, array or PIL image
         The image that was read, as `mien.recognize` takes it.
     reading : Reading
+        What was read in it; its boxes are in pixels of this image.
 
     Returns
     -------

@@ -26,6 +26,7 @@ class SummarySink(Sink):
     Parameters
     ----------
     console : rich.console.Console
+        Where it prints.
     scheme : LabelScheme
         Of the recognizer.
     """

@@ -26,6 +26,7 @@ class TableSink(Sink):
     Parameters
     ----------
     console : rich.console.Console
+        Where it prints; as many columns fit as it is wide.
     scheme : LabelScheme
         Gives the columns of bars.
     sources : sequence of str

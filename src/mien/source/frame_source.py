@@ -48,6 +48,7 @@ class FrameSource:
     Attributes
     ----------
     info : VideoInfo
+        Size, frame rate and length, as far as they are known.
 
     Raises
     ------

@@ -98,6 +98,7 @@ class VideoSource:
     Attributes
     ----------
     info : VideoInfo
+        Size, frame rate and length, as far as they are known.
     dropped : int
         Frames of a live source that were dropped so far.
     reconnects : int

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mien.result import Face, Reading
+from mien.result import Reading
 from mien.track.steady import Steady
 from mien.track.tracker import Tracker
 
@@ -42,9 +42,9 @@ class Persons:
             Its time in seconds, not before that of the last one.
         """
         ids = self._tracker.update(reading.faces, image, time_s)
-        faces = [self._person(face, track_id, time_s) for face, track_id in zip(reading.faces, ids, strict=True)]
+        faces = [
+            self._steady.update(dataclasses.replace(face, track_id=track_id), time_s)
+            for face, track_id in zip(reading.faces, ids, strict=True)
+        ]
         self._steady.keep(self._tracker.track_ids)
         return dataclasses.replace(reading, faces=faces)
-
-    def _person(self, face: Face, track_id: int, time_s: float) -> Face:
-        return self._steady.update(dataclasses.replace(face, track_id=track_id), time_s)

@@ -118,6 +118,7 @@ class Tracker:
         Parameters
         ----------
         faces : sequence of Face
+            What was found in the frame; places and landmarks in its pixels.
         image : uint8 array of shape (H, W) or (H, W, 3)
             The frame.
         time_s : float

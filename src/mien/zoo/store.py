@@ -25,6 +25,7 @@ class StoredModel:
     Attributes
     ----------
     card : ModelCard
+        What is known of the model, its preprocessing and what its outputs mean.
     weights : Path
         The ONNX file.
     """
