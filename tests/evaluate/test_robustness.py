@@ -1,5 +1,8 @@
+"""What `benchmarks/robustness.py` measures, on answers that are known."""
+
 from __future__ import annotations
 
+import runpy
 from typing import Any
 
 import numpy as np
@@ -7,9 +10,14 @@ import numpy.typing as npt
 import pytest
 
 from mien.classify import OnnxClassifier
-from mien.evaluate.robustness import MOVES, Move, measure_robustness, moved, small
 from mien.zoo import find_model
+from tests.conftest import ROOT
 from tests.sets import smooth_faces
+
+PROGRAM = runpy.run_path(str(ROOT / "benchmarks" / "robustness.py"))
+MOVES, Move, measure_robustness, moved, small = (
+    PROGRAM[name] for name in ("MOVES", "Move", "measure_robustness", "moved", "small")
+)
 
 
 def test_moves_do_what_they_say() -> None:
