@@ -253,10 +253,15 @@ def test_the_page_and_its_files_come_from_here_only(client):
 
 def test_openapi_has_examples_and_every_error(client):
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/recognize", "/v1/models", "/healthz", "/metrics"}
-    responses = document["paths"]["/v1/recognize"]["post"]["responses"]
-    assert {"200", "400", "401", "408", "413", "415", "422", "429", "503"} <= set(responses)
-    assert document["components"]["schemas"]["RecognizeAnswer"]["example"]["readings"][0]["faces"]
+    assert set(document["paths"]) == {"/v1/recognize", "/v1/explain", "/v1/models", "/healthz", "/metrics"}
+    for path, most in (("/v1/recognize", 4), ("/v1/explain", 1)):
+        operation = document["paths"][path]["post"]
+        assert {"200", "400", "401", "408", "413", "415", "422", "429", "503"} <= set(operation["responses"])
+        body = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert body["properties"]["images"]["maxItems"] == most
+    schemas = document["components"]["schemas"]
+    assert schemas["RecognizeAnswer"]["example"]["readings"][0]["faces"]
+    assert len(schemas["ExplainAnswer"]["example"]["explanations"][0]["drop"]) == 8
 
 
 def test_too_much_at_a_time_is_503_with_retry_after(photo):

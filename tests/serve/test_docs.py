@@ -36,6 +36,20 @@ def test_the_client_of_a_live_stream_runs(capsys, monkeypatch):
     assert face.startswith("1 happy 0.")
 
 
+def test_what_is_asked_for_explanations_is_answered(client, photo):
+    queries = re.findall(r'^curl .*/v1/explain\??([^"]*)"', PAGE, re.MULTILINE)
+    assert len(queries) == 3
+    for query in queries:
+        answer = client.post(f"/v1/explain?model=tiny&{query}", files={"images": photo})
+        assert answer.status_code == 200
+        assert (answer.headers["content-type"] == "image/png") == ("format=png" in query)
+    told = re.findall(
+        r"^\| `([a-z]+)`?(?:=|, `([a-z]+)` )?", PAGE.split("| parameter |")[1].split("\n\n")[0], re.MULTILINE
+    )
+    document = client.get("/openapi.json").json()["paths"]["/v1/explain"]["post"]
+    assert {name for names in told for name in names if name} == {item["name"] for item in document["parameters"]}
+
+
 @pytest.fixture
 def site(chromium_path, tmp_path):
     """An empty page of another site, in a browser.
@@ -129,6 +143,7 @@ def test_every_flag_that_is_named_exists():
         "--cap-drop",
         "--memory",
         "--json",
+        "--draw",
         "--system",
         "--uid",
         "--no-create-home",

@@ -27,4 +27,4 @@ def test_schemathesis_finds_no_failure(token, phases, tmp_path):
             timeout=120,
         )
     assert done.returncode == 0, done.stdout
-    assert "Tested: 4" in done.stdout
+    assert "Tested: 5" in done.stdout

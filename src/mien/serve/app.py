@@ -19,12 +19,14 @@ import mien
 from mien.recognizer import Recognizer
 from mien.result import Reading
 from mien.serve.engine import Engine
+from mien.serve.explain import add_explain
+from mien.serve.explainer import Explainer
 from mien.serve.guard import Guard, check_token
 from mien.serve.metrics import Metrics
 from mien.serve.models import LONGEST_LABELS, Models
 from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem, overloaded
-from mien.serve.schema import UPLOAD_BODY, ErrorAnswer, Health, ModelsAnswer, RecognizeAnswer, complete_document
+from mien.serve.schema import UPLOAD_BODY, Health, ModelsAnswer, RecognizeAnswer, complete_document, error_answers
 from mien.serve.service import Service
 from mien.serve.stream import Stream
 from mien.serve.upload import Upload, Uploads
@@ -52,12 +54,15 @@ def create_app(options: ServeOptions | None = None) -> FastAPI:
     metrics = Metrics()
     models = Models(options)
     engine = Engine(options, metrics, models.threads)
-    service = Service(options, metrics, models, engine, Uploads(options, metrics))
+    explainer = Explainer(options, metrics, engine)
+    service = Service(options, metrics, models, engine, explainer, Uploads(options, metrics))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
+        explainer.start()
         yield
+        await asyncio.to_thread(explainer.stop)
         await asyncio.to_thread(engine.stop)
 
     app = FastAPI(
@@ -78,26 +83,12 @@ def create_app(options: ServeOptions | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     _add_api(app, service)
+    add_explain(app, service)
     _add_stream(app, service)
     _add_page(app)
     document = complete_document(app.openapi(), models.names, options)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    meanings = {
-        400: "The request does not follow the protocol.",
-        401: "The bearer token is missing or wrong.",
-        403: "Unknown host, or a page of a foreign origin.",
-        408: "The request came too slowly.",
-        413: "Over a limit of bytes, images, pixels or faces.",
-        415: "Not multipart/form-data.",
-        422: "Not an image, or an unknown model, label or parameter.",
-        429: "Too many requests from one client.",
-        503: "Overloaded; see Retry-After.",
-    }
-    return {status: {"model": ErrorAnswer, "description": meanings[status]} for status in statuses}
 
 
 def _add_api(app: FastAPI, service: Service) -> None:
@@ -111,7 +102,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
                 "description": "The readings, in order.",
                 "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
             },
-            **_errors(400, 401, 403, 408, 413, 415, 422, 429, 503),
+            **error_answers(400, 401, 403, 408, 413, 415, 422, 429, 503),
         },
     )
     async def recognize(
@@ -161,12 +152,12 @@ def _add_api(app: FastAPI, service: Service) -> None:
     @app.get(
         "/v1/models",
         summary="The models and label schemes to choose from, and the limits",
-        responses={200: {"model": ModelsAnswer}, **_errors(401, 403, 429)},
+        responses={200: {"model": ModelsAnswer}, **error_answers(401, 403, 429)},
     )
     async def models() -> Response:
         return JSONResponse(service.models.describe(), headers={"cache-control": "no-store"})
 
-    @app.get("/healthz", summary="Is the service alive?", responses={200: {"model": Health}, **_errors(403)})
+    @app.get("/healthz", summary="Is the service alive?", responses={200: {"model": Health}, **error_answers(403)})
     async def health() -> Response:
         return JSONResponse({"status": "ok", "version": mien.__version__}, headers={"cache-control": "no-store"})
 
@@ -176,7 +167,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
         response_class=Response,
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_errors(401, 403, 429),
+            **error_answers(401, 403, 429),
         },
     )
     async def metrics() -> Response:

@@ -68,11 +68,14 @@ class Engine:
         self._options = options
         self._metrics = metrics
         self._threads = threads
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._no_live = threading.Condition(lock)
         self._live: deque[_Job] = deque()
         self._photos: deque[_Job] = deque()
         self._ready: deque[_Job] = deque()
         self._live_in_a_row = 0
+        self._live_pending = 0
         self._pending = 0
         self._stopping = False
         self._image_s = 0.02  # seconds of one worker for an image: a moving mean
@@ -100,6 +103,7 @@ class Engine:
             self._live.clear()
             self._photos.clear()
             self._changed.notify_all()
+            self._no_live.notify_all()
         for job in left:
             _settle(job, overloaded("the service is shutting down", 5))
         for thread in self._pool:
@@ -157,6 +161,7 @@ class Engine:
         job = _Job(data, source, recognizer, loop, loop.create_future(), time.monotonic(), index, time_s, live)
         self._pending += 1
         self._metrics.queue_images.set(self._pending)
+        self._count_live(live)
         try:
             with self._changed:
                 if self._stopping:
@@ -170,6 +175,18 @@ class Engine:
             job.abandoned = True
             self._pending -= 1
             self._metrics.queue_images.set(self._pending)
+            self._count_live(-live)
+
+    def _count_live(self, more: int) -> None:
+        if more:
+            with self._changed:
+                self._live_pending += more
+                self._no_live.notify_all()
+
+    def let_live_pass(self, most_s: float) -> None:
+        """Wait until no frame of a live stream waits or is being read; for so long at most. Not on the event loop."""
+        with self._changed:
+            self._no_live.wait_for(lambda: self._stopping or self._live_pending == 0, most_s)
 
     def _next(self) -> _Job | None:
         """The next image to decode; None when stopping. A turn for photos after a few live frames."""

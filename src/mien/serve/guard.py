@@ -29,7 +29,9 @@ __all__ = ["Guard", "Rate", "check_token"]
 _LOG = logging.getLogger("mien.serve")
 _KEPT_CLIENTS = 4096
 _SAVED_S = 2.0
-_ROUTES = ("/v1/recognize", "/v1/stream", "/v1/models", "/healthz", "/metrics", "/openapi.json", "/")
+_ROUTES = (
+    "/v1/recognize", "/v1/explain", "/v1/stream", "/v1/models", "/healthz", "/metrics", "/openapi.json", "/"
+)  # fmt: skip
 
 SECURITY_HEADERS = {
     "content-security-policy": (

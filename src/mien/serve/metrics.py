@@ -43,6 +43,10 @@ class Metrics:
         )
         self.queue_images = Gauge("mien_queue_images", "Images waiting or being read.", registry=registry)
         self.held_bytes = Gauge("mien_held_bytes", "Memory of uploads under way.", registry=registry)
+        self.explained_faces = Counter("mien_explained_faces", "Faces explained.", registry=registry)
+        self.queue_explanations = Gauge(
+            "mien_queue_explanations", "Faces waiting to be explained, or being explained.", registry=registry
+        )
         self.streams = Gauge("mien_streams", "Live streams that are open.", registry=registry)
         self.dropped_frames = Counter(
             "mien_dropped_frames", "Frames of live streams passed over for a newer one.", registry=registry

@@ -104,6 +104,7 @@ class Models:
                 "max_images": options.max_images,
                 "max_megapixels": options.max_megapixels,
                 "max_faces": options.max_faces,
+                "max_explained_faces": options.max_explained_faces,
                 "max_frame_mb": options.max_frame_mb,
                 "max_frames_per_s": options.max_frames_per_s,
             },

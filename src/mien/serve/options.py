@@ -52,6 +52,12 @@ class ServeOptions(RecognizerOptions):
     max_upload_mb: float = option(20.0, "Largest request.", metavar="MB", minimum=0.01, maximum=2000)
     max_images: int = option(16, "Most images in a request.", metavar="N", minimum=1)
     max_faces: int = option(500, "Most faces in an image.", metavar="N", minimum=1)
+    max_explained_faces: int = option(
+        16,
+        "Most faces that a request may have explained: each takes as long as reading some two hundred.",
+        metavar="N",
+        minimum=1,
+    )
     max_requests_per_s: float = option(
         100.0,
         "Most requests a second from one client (bursts of two seconds' worth are allowed).",

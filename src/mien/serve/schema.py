@@ -10,27 +10,54 @@ from mien.labels import EXPRESSIONS, SCHEMES
 from mien.serve.models import LONGEST_LABELS
 from mien.serve.options import ServeOptions
 
-__all__ = ["UPLOAD_BODY", "ErrorAnswer", "Health", "ModelsAnswer", "RecognizeAnswer", "complete_document"]
+__all__ = [
+    "UPLOAD_BODY",
+    "ErrorAnswer",
+    "ExplainAnswer",
+    "Health",
+    "ModelsAnswer",
+    "RecognizeAnswer",
+    "complete_document",
+    "error_answers",
+]
 
 _FACE_EXAMPLE: dict[str, Any] = {
     "track_id": None,
-    "box_xyxy": [176.77, 57.5, 275.05, 178.24],
-    "score": 0.838896,
-    "landmarks_xy": [[203.2, 99.58], [247.69, 101.52], [223.46, 125.81], [203.91, 144.71], [243.03, 146.4]],
+    "box_xyxy": [178.04, 58.73, 271.76, 177.03],
+    "score": 0.856248,
+    "landmarks_xy": [[204.96, 101.28], [246.59, 102.02], [225.82, 125.51], [206.64, 143.37], [243.2, 144.02]],
     "expression": "happy",
-    "confidence": 0.919899,
+    "confidence": 0.959037,
     "probabilities": {
-        "angry": 0.013625, "disgust": 0.006811, "fear": 0.011791, "happy": 0.919899,
-        "sad": 0.0147, "surprise": 0.012431, "neutral": 0.020743,
+        "angry": 0.006673, "disgust": 0.001611, "fear": 0.008246, "happy": 0.959037,
+        "sad": 0.009487, "surprise": 0.004551, "neutral": 0.010395,
     },
     "coverage": 1.0,
-    "not_face": 0.000133,
-    "unknown": 0.001863,
+    "not_face": 0.00016,
+    "unknown": 0.001664,
 }  # fmt: skip
 _READING_EXAMPLE: dict[str, Any] = {
     "source": "astronaut.jpg", "frame": None, "time_s": None, "size_wh": [512, 512], "turned_deg": 0,
     "faces": [_FACE_EXAMPLE], "note": None, "error": None,
 }  # fmt: skip
+
+
+_EXPLANATION_EXAMPLE: dict[str, Any] = {
+    "face": 1,
+    "explained": "happy",
+    "probability": 0.959,
+    "corners_xy": [[167.61, 55.2], [285.79, 57.42], [283.56, 175.59], [165.39, 173.37]],
+    "drop": [
+        [0.0071, -0.0009, 0.0063, 0.0059, 0.0051, 0.0047, -0.0006, 0.0071],
+        [-0.0021, 0.0176, 0.0008, -0.0013, -0.002, -0.001, 0.0186, -0.0014],
+        [0.0048, 0.0176, 0.0146, 0.0064, 0.0102, 0.01, 0.0163, 0.0094],
+        [0.0057, 0.0097, 0.0127, 0.0138, 0.0118, 0.0152, 0.0076, 0.0046],
+        [0.0173, 0.0181, 0.0373, 0.0047, 0.0029, 0.0342, 0.0182, 0.0156],
+        [0.016, 0.004, 0.0259, 0.037, 0.0335, 0.0266, 0.0041, 0.0148],
+        [0.0082, 0.0079, 0.0334, 0.0385, 0.0379, 0.0385, 0.0049, 0.0113],
+        [0.0079, 0.0179, 0.0125, 0.0103, 0.0117, 0.0113, 0.0162, 0.0079],
+    ],
+}
 
 
 class _Strict(BaseModel):
@@ -82,6 +109,44 @@ class RecognizeAnswer(_Strict):
     readings: list[ReadingAnswer]
 
 
+class ExplanationAnswer(_Strict):
+    """What one face's answer rests on: the values of ``mien explain --json``."""
+
+    face: int = Field(description="Number of the face in the reading, from 1.")
+    explained: str = Field(description="The label that is explained.")
+    probability: float = Field(description="Its probability where nothing is hidden.")
+    corners_xy: list[list[float]] = Field(
+        min_length=4,
+        max_length=4,
+        description="Where the crop lies in the photo: top left, top right, bottom right, bottom left, in pixels.",
+    )
+    drop: list[list[float]] = Field(
+        min_length=8,
+        max_length=8,
+        description="8 rows of 8: how much less probable the label is where this square of the crop is hidden; "
+        "negative where it is more probable.",
+    )
+    picture: str | None = Field(default=None, description="PNG in base64; only with picture=png.")
+
+
+class ExplainAnswer(_Strict):
+    """The reading of a photo, and what it rests on."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "model": "base", "labels": "fer7", "reading": _READING_EXAMPLE, "explanations": [_EXPLANATION_EXAMPLE],
+            }
+        },
+    )  # fmt: skip
+
+    model: str
+    labels: str = Field(description="The label scheme.")
+    reading: ReadingAnswer
+    explanations: list[ExplanationAnswer] = Field(description="One for each face that was asked for, in order.")
+
+
 class ModelAnswer(_Strict):
     """One model of the zoo."""
 
@@ -106,6 +171,7 @@ class LimitsAnswer(_Strict):
     max_images: int
     max_megapixels: float
     max_faces: int
+    max_explained_faces: int
     max_frame_mb: float
     max_frames_per_s: float
 
@@ -151,6 +217,22 @@ class ErrorAnswer(_Strict):
     error: ErrorDetail
 
 
+def error_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route says of the errors that it may answer with."""
+    meanings = {
+        400: "The request does not follow the protocol.",
+        401: "The bearer token is missing or wrong.",
+        403: "Unknown host, or a page of a foreign origin.",
+        408: "The request came too slowly.",
+        413: "Over a limit of bytes, images, pixels or faces.",
+        415: "Not multipart/form-data.",
+        422: "Not an image, or an unknown model, label or parameter.",
+        429: "Too many requests from one client.",
+        503: "Overloaded; see Retry-After.",
+    }
+    return {status: {"model": ErrorAnswer, "description": meanings[status]} for status in statuses}
+
+
 UPLOAD_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -177,18 +259,19 @@ UPLOAD_BODY: dict[str, Any] = {
 
 def complete_document(document: dict[str, Any], model_names: list[str], options: ServeOptions) -> dict[str, Any]:
     """Add to the OpenAPI document what is only known when the service starts: models, limits, the token."""
-    recognize = document["paths"]["/v1/recognize"]["post"]
-    for parameter in recognize["parameters"]:
-        if parameter["name"] == "model":
-            parameter["schema"] = {"type": "string", "enum": model_names}
-            parameter["example"] = model_names[-1]
-        elif parameter["name"] == "labels":
-            expression = f"({'|'.join(EXPRESSIONS)})"
-            pattern = f"^(auto|{'|'.join(SCHEMES)}|{expression}(,{expression})+)$"
-            parameter["schema"] = {"type": "string", "maxLength": LONGEST_LABELS, "pattern": pattern}
-            parameter["example"] = "happy,sad,neutral"
-    upload = recognize["requestBody"]["content"]["multipart/form-data"]["schema"]
-    upload["properties"]["images"]["maxItems"] = options.max_images
+    for path, max_images in (("/v1/recognize", options.max_images), ("/v1/explain", 1)):
+        route = document["paths"][path]["post"]
+        for parameter in route["parameters"]:
+            if parameter["name"] == "model":
+                parameter["schema"] = {"type": "string", "enum": model_names}
+                parameter["example"] = model_names[-1]
+            elif parameter["name"] == "labels":
+                expression = f"({'|'.join(EXPRESSIONS)})"
+                pattern = f"^(auto|{'|'.join(SCHEMES)}|{expression}(,{expression})+)$"
+                parameter["schema"] = {"type": "string", "maxLength": LONGEST_LABELS, "pattern": pattern}
+                parameter["example"] = "happy,sad,neutral"
+        upload = route["requestBody"]["content"]["multipart/form-data"]["schema"]
+        upload["properties"]["images"]["maxItems"] = max_images
     if options.token is not None:
         document.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mien.serve.engine import Engine
+from mien.serve.explainer import Explainer
 from mien.serve.metrics import Metrics
 from mien.serve.models import Models
 from mien.serve.options import ServeOptions
@@ -21,4 +22,5 @@ class Service:
     metrics: Metrics
     models: Models
     engine: Engine
+    explainer: Explainer
     uploads: Uploads

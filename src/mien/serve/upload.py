@@ -52,7 +52,7 @@ class Uploads:
         self._metrics = metrics
         self._held_bytes = 0
 
-    async def read(self, request: Request, held: list[int]) -> list[Upload]:
+    async def read(self, request: Request, held: list[int], max_images: int | None = None) -> list[Upload]:
         """Read the images of a request.
 
         Parameters
@@ -60,6 +60,8 @@ class Uploads:
         request : Request
         held : list of int
             Gets the bytes that now count as held; give them back with `release` when the images are read.
+        max_images : int, optional
+            Most images; by default those of the options.
 
         Raises
         ------
@@ -72,7 +74,7 @@ class Uploads:
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
             raise self._over(int(announced))
-        form = _Form(self._options.max_images)
+        form = _Form(self._options.max_images if max_images is None else max_images)
         parser = MultipartParser(
             boundary,
             {
@@ -162,7 +164,8 @@ class _Form:
 
     def on_part_begin(self) -> None:
         if len(self._parts) >= self._max_images:
-            raise too_large("too_many_images", f"more than {self._max_images} images; send them in several requests")
+            counted = "one image" if self._max_images == 1 else f"{self._max_images} images"
+            raise too_large("too_many_images", f"more than {counted}; send them in several requests")
         self._disposition = b""
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
