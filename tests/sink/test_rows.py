@@ -208,6 +208,14 @@ def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path, suffix):
         open_row_sink(tmp_path / "missing" / f"x.{suffix}", SCHEMES["fer7"])
 
 
+def test_where_the_lines_beside_a_parquet_file_cannot_be_written_nothing_is_left(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "faces.parquet.partial.jsonl").mkdir()
+    with pytest.raises(UsageError, match=r"partial\.jsonl: cannot be written"):
+        write(tmp_path / "faces.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.parquet.partial.jsonl"]
+
+
 def test_an_unknown_suffix_is_refused(tmp_path):
     with pytest.raises(UsageError, match="expected .jsonl, .csv or .parquet"):
         open_row_sink(tmp_path / "x.xlsx", SCHEMES["fer7"])

@@ -177,6 +177,14 @@ def test_wrong_names_are_refused(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody may write into")
+def test_a_video_that_is_gone_has_no_sound(tmp_path):
+    """Where an older copy was to be replaced, it was an error of Python's."""
+    for _ in range(2):
+        with VideoSink(tmp_path / "seen.mp4", tmp_path / "gone.mp4") as sink:
+            sink.write(make_reading(frame=0, time_s=0.0), Frame("x", np.zeros((64, 64, 3), np.uint8), 0, 0.0))
+    assert len(pictures_of(tmp_path / "seen.mp4")) == 1
+
+
 def test_where_nothing_can_be_written_is_told_before_anything_is_read():
     """PyAV makes its file when the first frames are coded: of a slow source many minutes had been read by then."""
     with pytest.raises(OutputError, match="cannot be written"):

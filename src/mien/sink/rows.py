@@ -213,6 +213,8 @@ class ParquetSink(Sink):
         import pyarrow.parquet
 
         self._path = path
+        self._journal_path = path.with_name(f"{path.name}.partial.jsonl")
+        self._journal = JsonLinesSink(_open_text(self._journal_path), include_empty, owned=True)
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             # As bytes: of texts pyarrow takes only those that are UTF-8, and file names need not be.
@@ -221,8 +223,6 @@ class ParquetSink(Sink):
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
         self._rows: list[dict[str, Any]] = []
-        self._journal_path = path.with_name(f"{path.name}.partial.jsonl")
-        self._journal = JsonLinesSink(_open_text(self._journal_path), include_empty, owned=True)
 
     def __exit__(self, *_: object) -> None:
         # What was read before an error is worth keeping: the file is completed either way. Where it cannot be, the

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from mien.errors import OutputError, UsageError, import_extra
-from mien.files import move_into_place
+from mien.files import file_key, move_into_place
 from mien.result import Reading
 from mien.sink.base import Sink
 from mien.sink.draw import draw_reading
@@ -45,7 +45,7 @@ class VideoSink(Sink):
     path : path
         Ends in ``.mp4``; an existing file is replaced when the new one is complete.
     sound_from : path, optional
-        The file that was read, whose sound is kept.
+        The file that was read, whose sound is kept, if it has any; without it the copy is silent.
     start_s : float
         The second of the video with which its copy begins.
 
@@ -71,7 +71,8 @@ class VideoSink(Sink):
         self._sound_from = None if sound_from is None else Path(sound_from)
         if self._path.suffix.lower() != ".mp4":
             raise UsageError(f"{path}: an annotated video is written as .mp4, not '{self._path.suffix}'")
-        if self._sound_from is not None and self._path.exists() and self._path.samefile(self._sound_from):
+        there = file_key(self._path)
+        if there is not None and self._sound_from is not None and there == file_key(self._sound_from):
             raise UsageError(f"{path}: would overwrite the video itself; choose another name")
         self._start_s = start_s
         self._partial = self._path.with_name(f"{self._path.name}.partial.mp4")
