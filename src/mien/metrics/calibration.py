@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64s = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 BINS = 15
 _GOLDEN = (5**0.5 - 1) / 2
@@ -81,17 +82,17 @@ def calibration_scores(head: Head, logits: FloatArray, targets: npt.ArrayLike) -
         "ece_after": rounded(expected_calibration_error(after, wanted)),
     }
     if len(wanted) > 1:
-        halves = [np.arange(len(logits)) % 2 == parity for parity in (0, 1)]
-        held_out = np.empty_like(after)
-        for here, there in (halves, halves[::-1]):
-            held_out[here] = calibrated(logits[here], calibrate_head(head, logits[there], wanted[there]))
+        held_out = _cross_validated(
+            len(wanted),
+            lambda rows, learned: calibrated(logits[rows], calibrate_head(head, logits[learned], wanted[learned])),
+        )
         scores["ece_held_out"] = rounded(expected_calibration_error(held_out, wanted))
         if wanted.ndim == 1:
             scores["accuracy_held_out"] = rounded((held_out.argmax(axis=1) == wanted).mean())
     return fitted, scores
 
 
-def reliability_bins(confidence: Float64s, right: npt.NDArray[np.bool_], bins: int = BINS) -> list[dict[str, Any]]:
+def reliability_bins(confidence: Float64s, right: BoolArray, bins: int = BINS) -> list[dict[str, Any]]:
     """Confidence against accuracy, in equally wide bins that are open on the left.
 
     Parameters
@@ -147,8 +148,7 @@ def fit_scheme_temperature(
         return scheme.project(softmax(logits, temperature), head_labels)[0]
 
     def loss(log_temperature: float) -> float:
-        probabilities = projected(float(np.exp(log_temperature)))
-        return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
+        return _nll(projected(float(np.exp(log_temperature))), targets)
 
     low, high = np.log(0.05), np.log(20.0)
     for _ in range(40):
@@ -193,10 +193,9 @@ def scheme_calibration(
         return scheme.project(softmax(scaled[rows], temperature), head.labels)[0]
 
     def errors(name: str, values: Float64s) -> dict[str, float]:
-        likelihood = np.maximum(values[np.arange(len(targets)), targets], 1e-12)
         return {
             f"ece_{name}": rounded(expected_calibration_error(values, targets, BINS)),
-            f"nll_{name}": rounded(-np.log(likelihood).mean()),
+            f"nll_{name}": rounded(_nll(values, targets)),
         }
 
     best = fit_scheme_temperature(scaled, targets, scheme, head.labels)
@@ -210,12 +209,12 @@ def scheme_calibration(
         **errors("best", probabilities(best)),
     }
     if len(targets) > 1:
-        halves = [np.arange(len(targets)) % 2 == parity for parity in (0, 1)]
-        held_out = np.empty_like(card)
-        for here, there in (halves, halves[::-1]):
-            held_out[here] = probabilities(
-                fit_scheme_temperature(scaled[there], targets[there], scheme, head.labels), here
-            )
+        held_out = _cross_validated(
+            len(targets),
+            lambda rows, learned: probabilities(
+                fit_scheme_temperature(scaled[learned], targets[learned], scheme, head.labels), rows
+            ),
+        )
         scores["ece_held_out"] = rounded(expected_calibration_error(held_out, targets, BINS))
     confidence = card.max(axis=1)
     scores["mean_confidence"] = rounded(confidence.mean())
@@ -244,3 +243,25 @@ def mean_calibration(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         }
         bins.append({**parts[0], **mean, "images": rounded(np.mean(counts))})
     return {**scores, "reliability": bins}
+
+
+def _nll(probabilities: Float64s, targets: IntArray) -> float:
+    """The mean negative log likelihood of the true classes, in nats."""
+    return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), targets], 1e-12)).mean())
+
+
+def _cross_validated(rows: int, predict: Callable[[BoolArray, BoolArray], FloatArray]) -> FloatArray:
+    """Cross-validation in two folds, the even and the odd rows: the probabilities of each fold, fitted to the other.
+
+    Parameters
+    ----------
+    rows : int
+        Two or more.
+    predict : callable
+        Takes which rows are wanted, and on which to fit; both are bool arrays of shape (rows,).
+    """
+    even = np.arange(rows) % 2 == 0
+    of_even, of_odd = predict(even, ~even), predict(~even, even)
+    held_out = np.empty((rows, of_even.shape[1]), of_even.dtype)
+    held_out[even], held_out[~even] = of_even, of_odd
+    return held_out
