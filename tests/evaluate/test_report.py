@@ -18,8 +18,7 @@ from mien.errors import UsageError
 from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.page import comparison_page, evaluation_page
 from mien.evaluate.predict import Outputs, predict
-from mien.evaluate.report import probabilities_of
-from mien.evaluate.scheme import EvaluationTask
+from mien.evaluate.report import scheme_probabilities
 from mien.labels import EXPRESSIONS, FER7, SCHEMES
 from mien.zoo import Head, list_models
 from tests.sets import smooth_faces, write_dataset
@@ -164,9 +163,9 @@ def test_an_answer_is_the_one_that_recognition_gives() -> None:
     logits = np.where(np.array(FER7) == "happy", 2.0, np.isin(FER7, ("neutral", "surprise")) * -10.0 + 1.0)[None]
     outputs = Outputs({"fer7": logits.astype(np.float32)}, None, np.array([48.0]))
     scheme = SCHEMES["valence3"]
-    task = EvaluationTask(scheme, (head,), np.zeros(1, np.int64), {})
-    probabilities, _ = probabilities_of(outputs, head, task)
-    assert scheme.labels[probabilities[0].argmax()] == "positive"
+    probabilities = scheme_probabilities([outputs], [head], scheme, np.ones(1, np.bool_))
+    assert list(probabilities) == ["one_pass"]
+    assert scheme.labels[probabilities["one_pass"].argmax()] == "positive"
     assert scheme.project(softmax(logits), FER7)[0].argmax() == scheme.labels.index("negative")
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,17 @@ from mien.evaluate.leaks import leak_scores, mark_leaks
 from mien.evaluate.models import Measurable, distinct_names, open_measurable, open_model
 from mien.evaluate.options import CompareOptions
 from mien.evaluate.predict import Outputs, predict
-from mien.evaluate.report import ferplus_scores, model_facts, probabilities_of, row_facts, run_rows, wanted_rows
-from mien.evaluate.scheme import EvaluationTask, choose_task
+from mien.evaluate.report import (
+    ferplus_scores,
+    model_facts,
+    row_facts,
+    run_rows,
+    scheme_probabilities,
+    wanted_rows,
+)
+from mien.evaluate.scheme import choose_task
 from mien.evaluate.speed import ms_a_face
+from mien.labels import LabelScheme
 from mien.metrics.classification import rounded
 from mien.metrics.paired import holm, paired_test
 from mien.metrics.runs import accuracies, answer_scores, compare_runs
@@ -110,10 +118,10 @@ def compare_models(
     heads = iter(task.heads)
     rows, rights = [], []
     for one, name in zip(opened, names, strict=True):
-        said = [(next(outputs), next(heads)) for _ in one.stored]
-        scores, right = _scores(one, said, task, target, labelled)
-        ferplus = ferplus_scores(one, faces, [output for output, _ in said])
-        facts = {**model_facts(one, said[0][1]), "name": name}
+        said, served_by = list(islice(outputs, len(one.stored))), list(islice(heads, len(one.stored)))
+        scores, right = _scores(one, said, served_by, task.scheme, target, labelled)
+        ferplus = ferplus_scores(one, faces, said)
+        facts = {**model_facts(one, served_by[0]), "name": name}
         rows.append({**facts, **scores, "ferplus": ferplus, "ms_a_face": None})
         rights.append(right)
     if options.timed_faces:
@@ -137,30 +145,28 @@ def compare_models(
 
 def _scores(
     one: Measurable,
-    said: Sequence[tuple[Outputs, Head]],
-    task: EvaluationTask,
+    outputs: Sequence[Outputs],
+    heads: Sequence[Head],
+    scheme: LabelScheme,
     target: npt.NDArray[np.int64],
     labelled: Faces,
 ) -> tuple[dict[str, Any], npt.NDArray[np.bool_]]:
     """What a model scores on the faces that have a label, and on which of them it is right: (1, N), or a row a run."""
     kept = target >= 0
     truth = target[kept]
-    every = [probabilities_of(output, head, task) for output, head in said]
-    said_by = {"one_pass": [probabilities[kept] for probabilities, _ in every]}
-    if views := [probabilities[kept] for _, probabilities in every if probabilities is not None]:
-        said_by["ten_views"] = views
-    answers = {way: np.stack([probabilities.argmax(axis=1) for probabilities in own]) for way, own in said_by.items()}
-    eces = {way: [rounded(expected_calibration_error(each, truth)) for each in own] for way, own in said_by.items()}
-    read = "ten_views" if views else "one_pass"
+    by_way = scheme_probabilities(outputs, heads, scheme, kept)
+    answers = {way: every.argmax(axis=-1) for way, every in by_way.items()}
+    eces = {way: [rounded(expected_calibration_error(own, truth)) for own in every] for way, every in by_way.items()}
+    read = "ten_views" if "ten_views" in by_way else "one_pass"
     by_run = answers[read]
     # Of a model without the axis of runs.
     own = by_run if one.seeds else by_run[0]
     return {
-        "scores": answer_scores(truth, own, task.scheme.labels),
+        "scores": answer_scores(truth, own, scheme.labels),
         "one_pass_accuracy": rounded((answers["one_pass"] == truth).mean()),
         "leaks": leak_scores(labelled, {"accuracy": own == truth}),
         "ece": rounded(np.mean(eces[read])),
-        "runs": run_rows(one, truth, answers, task.scheme.labels, eces["one_pass"]),
+        "runs": run_rows(one, truth, answers, scheme.labels, eces["one_pass"]),
     }, by_run == truth
 
 

@@ -29,7 +29,7 @@ from mien.evaluate.options import EvaluateOptions
 from mien.evaluate.predict import Outputs, predict
 from mien.evaluate.scheme import EvaluationTask, choose_task
 from mien.evaluate.votes import ferplus_protocols
-from mien.labels import EXPRESSIONS
+from mien.labels import EXPRESSIONS, LabelScheme
 from mien.metrics.calibration import mean_calibration, scheme_calibration
 from mien.metrics.classification import class_scores, confusion_matrix, rounded
 from mien.metrics.runs import answer_scores
@@ -43,9 +43,9 @@ __all__ = [
     "evaluate_model",
     "ferplus_scores",
     "model_facts",
-    "probabilities_of",
     "row_facts",
     "run_rows",
+    "scheme_probabilities",
     "wanted_rows",
 ]
 
@@ -167,14 +167,15 @@ def evaluate_model(
     outputs = predict(opened.classifiers, faces, views=options.ten_views, progress=progress)
     rows = row_facts(measured, task, int((target >= 0).sum()), options.learned)
     evaluation = _assemble(opened, faces, task, target, outputs, rows)
-    values = {**evaluation.values, "occlusion": None}
+    occlusion: dict[str, Any] | None = None
+    mean_faces: dict[str, npt.NDArray[np.uint8]] = {}
     if options.occlusion:
         classifier, served = opened.classifiers[0], (task.scheme, task.heads[0])
-        values["occlusion"], mean_faces = class_maps(
+        occlusion, mean_faces = class_maps(
             classifier, served, evaluation.faces, evaluation.probabilities, options.occlusion, progress
         )
-        evaluation = dataclasses.replace(evaluation, mean_faces=mean_faces)
-    return dataclasses.replace(evaluation, values={**values, "seconds": round(time.monotonic() - start_s, 1)})
+    values = {**evaluation.values, "occlusion": occlusion, "seconds": round(time.monotonic() - start_s, 1)}
+    return dataclasses.replace(evaluation, values=values, mean_faces=mean_faces)
 
 
 def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
@@ -183,15 +184,39 @@ def wanted_rows(faces: Faces, task: EvaluationTask) -> npt.NDArray[np.bool_]:
     return wanted if faces.votes is None else wanted | (faces.votes.sum(axis=1) > 0)
 
 
-def probabilities_of(outputs: Outputs, head: Head, task: EvaluationTask) -> tuple[Floats, Floats | None]:
-    """The calibrated probabilities of the scheme's labels, by one pass and by ten views, each of shape (N, C).
+def scheme_probabilities(
+    outputs: Sequence[Outputs], heads: Sequence[Head], scheme: LabelScheme, rows: npt.NDArray[np.bool_]
+) -> dict[str, Floats]:
+    """The calibrated probabilities of a scheme's labels, by the way the faces were read.
 
     The answer is the most probable label, as in recognition: the calibration may decide which.
+
+    Parameters
+    ----------
+    outputs : sequence of S Outputs
+        What a model, or each of S runs, said of N faces.
+    heads : sequence of S Head
+        Of each the head that serves the scheme.
+    scheme : LabelScheme
+        Of C labels.
+    rows : bool array of shape (N,)
+        Which faces are wanted: n of them.
+
+    Returns
+    -------
+    dict of str to float64 array of shape (S, n, C)
+        ``"one_pass"``, and where ten views were read, ``"ten_views"``.
     """
-    one_pass, _ = task.scheme.project(calibrated(outputs.logits[head.output], head, outputs.sides_px), head.labels)
-    if outputs.views is None:
-        return one_pass, None
-    return one_pass, task.scheme.project(outputs.views[head.output], head.labels)[0]
+    pairs = list(zip(outputs, heads, strict=True))
+    by_way = {
+        "one_pass": [calibrated(output.logits[head.output], head, output.sides_px) for output, head in pairs],
+        "ten_views": [output.views[head.output] for output, head in pairs if output.views is not None],
+    }
+    return {
+        way: np.stack([scheme.project(own[rows], head.labels)[0] for own, head in zip(every, heads, strict=True)])
+        for way, every in by_way.items()
+        if every
+    }
 
 
 def model_facts(opened: Measurable, head: Head) -> dict[str, Any]:
@@ -274,25 +299,16 @@ def _assemble(
 ) -> Evaluation:
     kept = target >= 0
     labelled, truth, names = faces.take(kept), target[kept], task.scheme.labels
-    every = [probabilities_of(output, head, task) for output, head in zip(outputs, task.heads, strict=True)]
-    by_run = np.stack([one_pass[kept] for one_pass, _ in every])
-    answers = {"one_pass": by_run.argmax(axis=-1)}
-    if outputs[0].views is not None:
-        answers["ten_views"] = np.stack([views[kept].argmax(axis=1) for _, views in every if views is not None])
+    by_way = scheme_probabilities(outputs, task.heads, task.scheme, kept)
+    answers = {way: every.argmax(axis=-1) for way, every in by_way.items()}
     if not opened.seeds:
         answers = {way: own[0] for way, own in answers.items()}
     scores = {way: answer_scores(truth, own, names) for way, own in answers.items()}
     calibrations = [
-        scheme_calibration(
-            output.logits[head.output][kept],
-            truth,
-            task.scheme,
-            head,
-            output.sides_px[kept],
-        )
+        scheme_calibration(output.logits[head.output][kept], truth, task.scheme, head, output.sides_px[kept])
         for output, head in zip(outputs, task.heads, strict=True)
     ]
-    probabilities = by_run.mean(axis=0)
+    probabilities = by_way["one_pass"].mean(axis=0)
     shown = probabilities.argmax(axis=1)
     worst = _confidently_wrong(probabilities.max(axis=1), shown == truth)
     values = {
@@ -332,14 +348,16 @@ def ferplus_scores(opened: Measurable, faces: Faces, outputs: Sequence[Outputs])
     votes = ferplus_votes(faces.votes, faces.vote_labels)
     if head is None or votes is None:
         return None
-    found: dict[str, Any] = {"head": head.output, "one_pass": None, "ten_views": None}
-    for way in ("one_pass", "ten_views"):
-        read = []
-        for output, card in zip(outputs, opened.cards, strict=True):
-            if way == "one_pass":
-                read.append(scale_classes(output.logits[head.output], card.head(head.output)))
-            elif output.views is not None:
-                read.append(output.views[head.output])
-        if read:
-            found[way] = ferplus_protocols(np.stack(read) if opened.seeds else read[0], head.labels, votes)
-    return found
+    name = head.output
+    by_way: dict[str, list[npt.NDArray[np.floating]]] = {
+        "one_pass": [
+            scale_classes(output.logits[name], card.head(name))
+            for output, card in zip(outputs, opened.cards, strict=True)
+        ],
+        "ten_views": [output.views[name] for output in outputs if output.views is not None],
+    }
+    protocols = {
+        way: ferplus_protocols(np.stack(every) if opened.seeds else every[0], head.labels, votes) if every else None
+        for way, every in by_way.items()
+    }
+    return {"head": name, **protocols}
