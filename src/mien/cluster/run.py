@@ -43,6 +43,8 @@ def run_batch(
     destination : str
         A folder of this machine, or the address of one.
     options : BatchOptions, optional
+        What is read with, and how the work is shared out; the defaults read with the base model on all cores of this
+        machine.
     planned : callable, optional
         Called with the destination, and the number of parts that are done already, before the first part is read.
     part_done : callable, optional

@@ -16,7 +16,7 @@ from mien.errors import UsageError, warn
 from mien.labels import LabelScheme, find_scheme
 from mien.options import given_options
 
-__all__ = ["BalanceOptions", "balance_dataset", "class_weights", "map_labels", "oversample"]
+__all__ = ["balance_dataset", "class_weights", "map_labels", "oversample"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -29,7 +29,9 @@ def map_labels(label: IntArray, labels: tuple[str, ...], scheme: LabelScheme) ->
     label : int64 array of shape (N,)
         Index into `labels`.
     labels : tuple of str
+        The dataset's classes.
     scheme : LabelScheme
+        The scheme to go over to; its members are classes of the dataset.
 
     Returns
     -------
@@ -47,11 +49,14 @@ def class_weights(label: IntArray, classes: int) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     label : int64 array of shape (N,)
+        Each row's class, from 0.
     classes : int
+        How many classes there are; some may have no row.
 
     Returns
     -------
     float64 array of shape (N,)
+        One weight for each row, above 0.
     """
     counts = np.bincount(label, minlength=classes)
     present = np.maximum((counts > 0).sum(), 1)
@@ -67,7 +72,9 @@ def oversample(label: IntArray, seed: int = 0) -> tuple[IntArray, npt.NDArray[np
     Parameters
     ----------
     label : int64 array of shape (N,)
+        Each row's class, from 0.
     seed : int
+        Of the draws: the same seed gives the same rows.
 
     Returns
     -------
@@ -105,6 +112,7 @@ def balance_dataset(
     dataset : Dataset, or path
         It is not changed.
     dest : path
+        The Parquet file to write; it appears whole or not at all.
     options : BalanceOptions, optional
         Or its fields as keywords.
 
@@ -125,18 +133,7 @@ def balance_dataset(
         )
     mirror = np.zeros(len(index), np.bool_)
     if options.oversample:
-        if set(dataset.splits) == {TRAIN}:
-            warn(
-                f"{dataset.path} has no split but '{TRAIN}': faces that are held out of the repeated ones later are "
-                "repeated too, and a score on them means little; split first ('mien data split'), then oversample"
-            )
-        train = index[dataset.split[index] == TRAIN]
-        repeated, flipped = oversample(label[train], options.seed)
-        others = index[dataset.split[index] != TRAIN]
-        every = np.concatenate([train[repeated], others])
-        order = np.argsort(every, kind="stable")
-        index = every[order]
-        mirror = np.concatenate([flipped, np.zeros(len(others), np.bool_)])[order]
+        index, mirror = _oversampled(dataset, label, index, options.seed)
     info = _info(dataset, scheme, options, len(index), int(mirror.sum()))
     replace: dict[str, object] = {"label": label[index]}
     if options.weights:
@@ -147,6 +144,23 @@ def balance_dataset(
     if options.oversample and "mirrored" not in dataset.info.columns:
         replace["mirrored"] = [False] * len(index)
     return dataset.write_rows(dest, index, info, replace=replace, mirror=mirror)  # type: ignore[arg-type]
+
+
+def _oversampled(
+    dataset: Dataset, label: IntArray, index: IntArray, seed: int
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """As `oversample`, of the training rows among those in `index`; the others stay as they are."""
+    if set(dataset.splits) == {TRAIN}:
+        warn(
+            f"{dataset.path} has no split but '{TRAIN}': faces that are held out of the repeated ones later are "
+            "repeated too, and a score on them means little; split first ('mien data split'), then oversample"
+        )
+    is_train = dataset.split[index] == TRAIN
+    train, others = index[is_train], index[~is_train]
+    repeated, mirror = oversample(label[train], seed)
+    every = np.concatenate([train[repeated], others])
+    order = np.argsort(every, kind="stable")
+    return every[order], np.concatenate([mirror, np.zeros(len(others), np.bool_)])[order]
 
 
 def _scheme(dataset: Dataset, options: BalanceOptions) -> LabelScheme:

@@ -26,6 +26,7 @@ class CleanSummary:
     Attributes
     ----------
     rows_before, rows_after : int
+        Rows of the dataset that was cleaned, and of the new one.
     dropped : dict of str to int
         Rows that are gone, by the check that said so (merged copies under the check that found them).
     relabelled : int
@@ -61,9 +62,9 @@ def clean_dataset(
 ) -> tuple[Dataset, CleanSummary]:
     """Carry out a plan.
 
-    A row that any finding drops is dropped; findings that contradict each other are refused. Of
-    copies that are merged, directly or through others, the first one stays that no finding drops; it takes the label
-    that most of them have, and keeps its own where none leads.
+    A row that any finding drops is dropped; findings that contradict each other are refused. Of copies that are merged,
+    directly or through others, the first one stays that no finding drops; it takes the label that most of them have,
+    and keeps its own where none leads.
 
     Parameters
     ----------

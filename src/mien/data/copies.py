@@ -151,6 +151,7 @@ def copy_groups(count: int, pairs: CopyPairs) -> npt.NDArray[np.int64]:
     count : int
         Rows of the dataset.
     pairs : CopyPairs
+        What `find_copies` found among these rows.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from mien.data.info import (
     METADATA_KEY,
     PHOTOS_KEY,
     REQUIRED_COLUMNS,
-    TRAIN,
+    USUAL_SPLITS,
     DatasetInfo,
     load_pyarrow,
     open_dataset,
@@ -40,19 +40,21 @@ _BATCH_PIXELS = 1 << 26
 class Dataset:
     """A dataset on disk. Opening it reads no image; columns are read when they are asked for.
 
-    Each row is one face, with the columns
+    Each row is one face, with these columns:
 
-    ==================  ================================================================================
-    ``image``           an image file's bytes and name: the face, or a photo with ``box_xyxy`` around it
-    ``label``           index into `labels`
-    ``split``           ``"train"``, or the name of an evaluation split
-    ``source``, ``row`` the file it came from, and its row there (from 0; null where a file is one image)
-    ==================  ================================================================================
+    - ``image``: an image file's bytes and name: the face, or a photo with ``box_xyxy`` around it
+    - ``label``: index into `labels`
+    - ``split``: ``"train"``, or the name of an evaluation split
+    - ``source``, ``row``: the file that it came from, and its row there (from 0; null where a file is one image)
 
-    and, where there is any, ``votes`` of annotators, a label ``distribution``, ``box_xyxy`` and ``landmarks_xy``
-    (pixels of the stored image), ``valence`` and ``arousal`` in [-1, 1], other ``attributes`` (texts, by
-    `info.attribute_names`), ``leaked`` (an evaluation row with a copy in training), ``mirrored`` (added by
-    oversampling), ``weight`` (for sampling), ``fold`` (from 0).
+    Where they are known there are more:
+
+    - ``votes`` of annotators, and a ``distribution`` over the labels
+    - ``box_xyxy`` and ``landmarks_xy``: where the face is, in pixels of the stored image
+    - ``valence`` and ``arousal``: in [-1, 1]
+    - ``attributes``: other facts, as texts by `info.attribute_names`
+    - ``leaked``: whether an evaluation row has a copy in training
+    - ``mirrored``: whether oversampling added the row; ``weight``: for sampling; ``fold``: from 0
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ class Dataset:
     def splits(self) -> dict[str, int]:
         """The number of rows in each split: train, validation, test, then others in the order in which they come."""
         counts = Counter(self.split.tolist())
-        usual = [name for name in (TRAIN, "validation", "test") if name in counts]
+        usual = [name for name in USUAL_SPLITS if name in counts]
         return {name: counts[name] for name in dict.fromkeys([*usual, *counts])}
 
     @functools.cached_property

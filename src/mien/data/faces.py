@@ -46,6 +46,7 @@ class Faces:
     votes : uint8 array of shape (N, len(vote_labels)) or None
         Annotators' votes; zeros where a row has none.
     vote_labels : tuple of str
+        What annotators could choose, in the order of the columns of `votes`; empty without votes.
     leaked : bool array of shape (N,) or None
         Rows with a copy in training; None where nobody has looked.
     leaked_exactly : bool array of shape (N,) or None
@@ -118,6 +119,7 @@ class Faces:
         Parameters
         ----------
         side_px : int
+            Width and height of each square.
         progress : callable, optional
             Called with what is done, of how many, and what is under way.
 

@@ -37,7 +37,7 @@ from mien.parallel import ordered_map, usable_cores
 from mien.progress import Progress
 from mien.source.header import read_header
 
-__all__ = ["ImportOptions", "ImportSummary", "import_dataset"]
+__all__ = ["ImportSummary", "import_dataset"]
 
 # Some chunks are under way at a time: of photos of 5 MB each that is 0.4 GB on two cores, and 1.4 GB on eight.
 _CHUNK_ITEMS = 16

@@ -21,6 +21,7 @@ __all__ = [
     "OPTIONAL_COLUMNS",
     "REQUIRED_COLUMNS",
     "TRAIN",
+    "USUAL_SPLITS",
     "DatasetInfo",
     "load_pyarrow",
     "open_dataset",
@@ -30,6 +31,9 @@ __all__ = [
 
 TRAIN = "train"
 """Name of the split that models learn from; every other split is for evaluation."""
+
+USUAL_SPLITS = (TRAIN, "validation", "test")
+"""The splits that the field has names for, in the order in which they are shown."""
 
 METADATA_KEY = b"mien"
 PHOTOS_KEY = b"mien-photos"

@@ -36,7 +36,9 @@ class Report:
     name, rows, labels, splits, protocol, history
         As the dataset says.
     counts : dict of split to dict of class to int
+        How many rows each class has in each split.
     class_totals : dict of class to int
+        How many rows each class has in all splits together.
     imbalance : dict of str to float
         The largest class over the smallest, by split and for ``"all"``; infinite where a class is empty.
     medians : dict of class to dict
@@ -113,8 +115,9 @@ def report_dataset(
     Parameters
     ----------
     dataset : Dataset, or path
+        Opened, or its file.
     seed : int
-        Of the choice of samples.
+        Of the choice of samples: the same seed shows the same faces.
     progress : callable, optional
         Called with what is done, of how many, and what is under way.
     """

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["rewrite_table"]
 
-# Left and right change places in a mirrored face: eye, eye, nose tip, mouth corner, mouth corner.
-_FIVE_MIRRORED = (1, 0, 2, 4, 3)
-
 
 def rewrite_table(
     table: pa.Table,
@@ -48,6 +45,8 @@ def rewrite_table(
 
 
 def _mirror(columns: dict[str, Any], rows: npt.NDArray[np.intp], pa: Any, schema: Any) -> None:
+    from mien.detect.base import MIRRORED_LANDMARKS  # here, since it loads ONNX Runtime
+
     values = {
         name: columns[name].to_pylist() for name in ("image", "box_xyxy", "landmarks_xy", "mirrored") if name in columns
     }
@@ -66,7 +65,7 @@ def _mirror(columns: dict[str, Any], rows: npt.NDArray[np.intp], pa: Any, schema
         if values.get("landmarks_xy") and values["landmarks_xy"][row] is not None:
             points = [[width - x, y] for x, y in values["landmarks_xy"][row]]
             # The order of other sets of points is not known here.
-            values["landmarks_xy"][row] = [points[i] for i in _FIVE_MIRRORED] if len(points) == 5 else None
+            values["landmarks_xy"][row] = [points[i] for i in MIRRORED_LANDMARKS] if len(points) == 5 else None
         if "mirrored" in values:
             values["mirrored"][row] = not values["mirrored"][row]
     for name, column in values.items():

@@ -17,7 +17,7 @@ from mien.data.options import SplitOptions
 from mien.errors import UsageError, import_extra, warn
 from mien.options import given_options
 
-__all__ = ["SplitOptions", "cut_shares", "dataset_groups", "join_groups", "make_folds", "split_dataset"]
+__all__ = ["cut_shares", "dataset_groups", "join_groups", "make_folds", "split_dataset"]
 
 IntArray = npt.NDArray[np.int64]
 FINEST = 20
@@ -34,10 +34,13 @@ def make_folds(label: IntArray, groups: IntArray, folds: int, seed: int = 0) -> 
     Parameters
     ----------
     label : int64 array of shape (N,)
+        Each row's class, from 0.
     groups : int64 array of shape (N,)
         Rows with the same number stay together.
     folds : int
+        How many folds, from 2 on.
     seed : int
+        The same seed gives the same folds.
 
     Returns
     -------
@@ -119,6 +122,7 @@ def split_dataset(
     dataset : Dataset, or path
         It is not changed.
     dest : path
+        The Parquet file to write; it appears whole or not at all.
     options : SplitOptions, optional
         Or its fields as keywords.
     groups : int64 array of shape (N,), optional

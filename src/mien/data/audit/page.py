@@ -43,6 +43,7 @@ def write_audit_page(
     path : path
         Ends in ``.html``.
     dataset : Dataset
+        The one that was audited, from which the pictures come.
     audit : Audit
         Of this dataset.
     options : AuditOptions, optional

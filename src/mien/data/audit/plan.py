@@ -48,6 +48,7 @@ class Finding:
     partner : int or None
         The row of which this one is a copy.
     partner_name : str
+        The partner's name, for people; empty without a partner.
     kind : str
         Of copies: ``exact``, ``near`` or ``mirror``.
     score : float

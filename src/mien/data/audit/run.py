@@ -34,7 +34,7 @@ from mien.parallel import usable_cores
 from mien.progress import Progress
 from mien.zoo import find_model
 
-__all__ = ["Audit", "AuditOptions", "audit_dataset", "identify"]
+__all__ = ["Audit", "audit_dataset", "identify"]
 
 _SIDE_PX = 48
 

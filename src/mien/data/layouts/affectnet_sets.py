@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.data.info import USUAL_SPLITS
 from mien.data.layouts.affectnet_values import CLASSES, expression, number, points
 from mien.data.layouts.base import Contents, Item, attempt
 from mien.data.layouts.names import split_name
@@ -44,7 +45,7 @@ def read_sets(sets: list[Path], excluded: dict[str, int]) -> Contents:
 
 def _split(folder: Path) -> str:
     own = split_name(folder.resolve().name)
-    return own if own in ("train", "validation", "test") else "train"
+    return own if own in USUAL_SPLITS else "train"
 
 
 def _has_labels(folder: Path) -> bool:

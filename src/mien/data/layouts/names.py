@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from mien.data.info import USUAL_SPLITS
 from mien.errors import InputError, UsageError
 from mien.files import utf8_text
 from mien.labels import EXPRESSIONS, canonical_name
@@ -158,7 +159,7 @@ def split_name(name: str) -> str:
 def spoken_split(name: str) -> str | None:
     """The split that a name speaks of (``val2017``, ``train-00000-of-00002``); None if it speaks of none."""
     words = map(split_name, re.split(r"[^a-z]+", name.lower()))
-    return next((word for word in words if word in ("train", "validation", "test")), None)
+    return next((word for word in words if word in USUAL_SPLITS), None)
 
 
 def split_of_file(path: Path) -> str:

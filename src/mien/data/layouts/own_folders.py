@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from mien.data.info import USUAL_SPLITS
 from mien.data.layouts.base import Contents, ReadOptions, register
 from mien.data.layouts.folders import ClassFolders
 from mien.data.layouts.names import class_key, split_name, spoken_split
@@ -55,7 +56,7 @@ def _class_folders(root: Path) -> list[list[Path]]:
     level = start = [root]
     for _ in range(DEEPEST):
         level = folders_inside(level)
-        if any(split_name(folder.name) in ("train", "validation", "test") for folder in level):
+        if any(split_name(folder.name) in USUAL_SPLITS for folder in level):
             start = level
             break
     for _ in range(DEEPEST):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from mien.data.info import USUAL_SPLITS
 from mien.data.layouts.names import split_name
 from mien.errors import InputError
 from mien.source.image import read_file
@@ -40,7 +41,7 @@ DEEPEST = 4
 def named_split(root: Path, folder: Path) -> str | None:
     """The last folder on the way down that is called train, validation or test in any spelling."""
     parts = folder.relative_to(root).parts
-    return next((part for part in reversed(parts) if split_name(part) in ("train", "validation", "test")), None)
+    return next((part for part in reversed(parts) if split_name(part) in USUAL_SPLITS), None)
 
 
 def named_file(path: Path, name: str, places: Sequence[str]) -> Path | None:

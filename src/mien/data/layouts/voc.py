@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path, PurePath, PureWindowsPath
 from xml.etree import ElementTree
 
+from mien.data.info import USUAL_SPLITS
 from mien.data.layouts.base import Contents, ReadOptions, read_listing, register
 from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.names import split_name
@@ -149,7 +150,7 @@ def _listed(root: Path) -> PhotoLists:
     for place in ("ImageSets/Main/*.txt", "*/ImageSets/Main/*.txt"):
         for file in sorted(root.glob(place)):
             split = split_name(file.stem)
-            for line in read_listing(file, "a list of photos") if split in ("train", "validation", "test") else ():
+            for line in read_listing(file, "a list of photos") if split in USUAL_SPLITS else ():
                 # CVAT puts names with blanks between quotation marks, and folders before names.
                 name = _FLAG.sub("", line.strip()).strip('"')
                 found.add(path_parts(name.rpartition(".")[0] if is_image(name) else name), split)

@@ -160,9 +160,10 @@ class PhotoDataset:
         """
         if split is not None and split not in self.splits:
             raise InputError(
-                str(self.path), f"has no split '{split}'; it has " + ", ".join(f"{n} ({c})" for n, c in
-                                                                               self.splits.items())
-            )  # fmt: skip
+                str(self.path),
+                f"has no split '{split}'; it has "
+                + ", ".join(f"{name} ({count})" for name, count in self.splits.items()),
+            )
         for group in range(self._file.num_row_groups):
             # Not of two groups at once: a batch of more than 2 GB cannot be read.
             for batch in self._file.iter_batches(_GROUP_ROWS, [group]):
@@ -184,6 +185,7 @@ def write_photos(
     path : path
         Ends in ``.parquet``.
     photos : iterable of Photo
+        They are written as they come: a generator keeps memory flat.
     info : mapping
         What was done, as plain values; kept in the file.
     progress : callable, optional

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import copy_groups, find_copies
+from mien.data.info import TRAIN
 from mien.data.photos.dataset import Photo, PhotoDataset, write_photos
 from mien.data.photos.options import PhotoImportOptions
 from mien.data.photos.sources import LAYOUTS, find_layout
@@ -26,7 +27,7 @@ from mien.progress import Progress
 
 __all__ = ["PhotoImportSummary", "choose_photos", "import_photos"]
 
-TRAIN, VALIDATION = "train", "validation"
+VALIDATION = "validation"
 _THUMB_PX = 48
 _MOST_NAMED = 1000
 
@@ -75,7 +76,11 @@ def import_photos(
 
     Parameters
     ----------
-    source, dest : path
+    source : path
+        A file or folder in a layout of `mien.data.photos.sources`: Parquet, WIDER FACE's list, COCO, YOLO or Pascal
+        VOC.
+    dest : path
+        The Parquet file to write; it appears whole or not at all.
     options : PhotoImportOptions, optional
         Or its fields as keywords.
     progress : callable, optional
