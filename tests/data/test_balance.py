@@ -171,6 +171,6 @@ def test_usage_is_checked(dataset, tmp_path):
         balance_dataset(dataset, dest, drop="joy")
     with pytest.raises(UsageError, match="leaves"):
         balance_dataset(dataset, dest, labels="happy,sad", drop="sad")
-    with pytest.raises(ValueError, match="cannot be written over"):
+    with pytest.raises(UsageError, match="is the dataset itself, which is never changed"):
         balance_dataset(dataset, dataset.path, weights=True)
     assert not dest.exists()

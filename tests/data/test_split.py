@@ -186,3 +186,12 @@ def test_beside_a_large_group_the_others_are_cut_as_was_asked_for():
     assert set(split[groups == 0]) == {"train"}
     assert (split == "validation").mean() == pytest.approx(0.3, abs=0.05)
     assert (split == "test").mean() == pytest.approx(0.2, abs=0.05)
+
+
+def test_where_nothing_can_be_written_no_copies_are_looked_for(tmp_path, monkeypatch):
+    """In a large dataset that takes minutes."""
+    dataset = make_dataset(tmp_path / "a.parquet", [picture(seed) for seed in range(8)], [0, 1] * 4)
+    monkeypatch.setattr("mien.data.split.dataset_groups", lambda _: pytest.fail("copies were looked for"))
+    for dest, problem in [(dataset.path, "is the dataset itself"), (tmp_path / "no" / "b.parquet", "does not exist")]:
+        with pytest.raises(UsageError, match=problem):
+            split_dataset(dataset, dest)

@@ -29,6 +29,7 @@ from mien.files import refuse_source
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mien.data import Dataset
     from mien.data.audit import Audit
     from mien.data.clean import CleanSummary
     from mien.data.importer import ImportSummary
@@ -155,7 +156,6 @@ def clean(
     from mien.data import Dataset, clean_dataset, read_plan
 
     opened = Dataset(dataset)
-    refuse_source(dest, dataset, "the dataset itself")
     refuse_source(dest, plan, "the plan")
     _, summary = clean_dataset(opened, read_plan(plan, opened.labels), dest, leak_free=leak_free, plan_name=str(plan))
     if json:
@@ -170,7 +170,6 @@ def balance(dataset: _Dataset, dest: _Dest, *, json: JsonFlag = False, options: 
     """Map or drop classes; oversample the training split with mirrored rows, or add sampling weights."""
     from mien.data import Dataset, balance_dataset
 
-    refuse_source(dest, dataset, "the dataset itself")
     with warnings_shown():
         balanced = balance_dataset(Dataset(dataset), dest, options)
     _show_counts(balanced, json)
@@ -182,7 +181,6 @@ def split(dataset: _Dataset, dest: _Dest, *, json: JsonFlag = False, options: Sp
     """Make new splits, or folds: stratified by class, copies of one picture never on both sides."""
     from mien.data import Dataset, split_dataset
 
-    refuse_source(dest, dataset, "the dataset itself")
     opened = Dataset(dataset)
     with warnings_shown():
         done = split_dataset(opened, dest, options)
@@ -257,29 +255,31 @@ def _damaged(summary: ImportSummary | PhotoImportSummary) -> str:
     return f"; {summary.damaged_rows:,} damaged" if summary.damaged_rows else ""
 
 
-def _show_counts(dataset: Any, json: bool) -> None:
-    counts = _counts(dataset, dataset.split.tolist(), dataset.splits)
-    fold = dataset.column("fold")
-    folds = [f"fold {number}" for number in sorted({number for number in fold if number is not None})]
+def _show_counts(dataset: Dataset, json: bool) -> None:
+    counts = _counts(dataset, dataset.split, dataset.splits)
     if json:
         print_json(
             {"dataset": str(dataset.path), "rows": len(dataset), "counts": counts, "done": dataset.info.history[-1]}
         )
         return
     console = open_console()
-    if folds:
-        kept = [f"fold {n}" if n is not None else name for n, name in zip(fold, dataset.split.tolist(), strict=True)]
-        counts = _counts(dataset, kept, [*folds, *(name for name in dataset.splits if name in kept)])
+    fold = dataset.column("fold")
+    if folds := sorted({number for number in fold if number is not None}):
+        part = dataset.split.astype(object)  # folds in place of the split that was cut into them
+        for row, number in enumerate(fold):
+            if number is not None:
+                part[row] = f"fold {number}"
+        names = [f"fold {number}" for number in folds] + [name for name in dataset.splits if name in part]
+        counts = _counts(dataset, part, names)
     _table(console, counts, dataset.labels)
     console.print(f"{counted(len(dataset), 'face')} in {dataset.path}", style="dim")
 
 
-def _counts(dataset: Any, part: list[str], names: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Rows by part and class."""
-    counts: dict[str, dict[str, int]] = {name: dict.fromkeys(dataset.labels, 0) for name in names}
-    for name, label in zip(part, dataset.label.tolist(), strict=True):
-        counts[name][dataset.labels[label]] += 1
-    return counts
+def _counts(dataset: Dataset, part: Any, names: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Rows by part and class; `part` is an array with the name of each row's."""
+    from mien.data.dataset import count_labels
+
+    return {name: count_labels(dataset.label[part == name], dataset.labels) for name in names}
 
 
 def _table(console: Console, counts: dict[str, dict[str, int]], labels: tuple[str, ...], title: str = "class") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import Dataset, as_dataset
+from mien.data.dataset import Dataset, as_dataset, check_new
 from mien.data.info import TRAIN, DatasetInfo
 from mien.data.options import BalanceOptions
 from mien.errors import UsageError, warn
@@ -119,9 +119,10 @@ def balance_dataset(
     Raises
     ------
     UsageError
-        If nothing is asked for, or a class is unknown.
+        If nothing is asked for, a class is unknown, or nothing can be written at `dest`.
     """
     dataset, options = as_dataset(dataset), given_options(BalanceOptions, options, kwargs)
+    check_new(dest, dataset)
     if not (options.labels or options.drop or options.oversample or options.weights):
         raise UsageError("nothing to do; give at least one of --labels, --drop, --oversample and --weights")
     scheme = _scheme(dataset, options)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.data.audit.plan import Finding, image_ids
 from mien.data.copies import RowGroups
-from mien.data.dataset import Dataset, as_dataset
+from mien.data.dataset import Dataset, as_dataset, check_new
 from mien.errors import InputError
 
 __all__ = ["CleanSummary", "clean_dataset"]
@@ -85,8 +85,11 @@ def clean_dataset(
     InputError
         If the plan is of another dataset, or a row of it names a row or a partner that makes no sense,
         or two of its rows relabel one face differently, or one relabels and the other drops it.
+    UsageError
+        If nothing can be written at `dest`.
     """
     dataset = as_dataset(dataset)
+    check_new(dest, dataset)
     _require_same(dataset, plan, plan_name)
     _require_partners(dataset, plan, plan_name)
     _require_agreement(plan, plan_name)

@@ -24,12 +24,13 @@ from mien.data.info import (
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import ROW_GROUP_BYTES, DatasetWriter
 from mien.errors import InputError
+from mien.files import check_destination, refuse_source
 from mien.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dataset", "as_dataset", "count_labels"]
+__all__ = ["Dataset", "as_dataset", "check_new", "count_labels"]
 
 IntArray = npt.NDArray[np.int64]
 _BATCH_ROWS = 1024
@@ -277,14 +278,18 @@ class Dataset:
         -------
         Dataset
             The new dataset, opened.
+
+        Raises
+        ------
+        UsageError
+            If no file can be written at `path`, or it is this dataset.
         """
         from mien.data.rewrite import rewrite_table
 
+        check_new(path, self)
         order = np.asarray(index, np.int64)
         if len(order) and (np.any(np.diff(order) < 0) or order[0] < 0 or order[-1] >= len(self)):
             raise ValueError(f"index must ascend within 0 to {len(self) - 1}")
-        if Path(path).exists() and Path(path).samefile(self.path):
-            raise ValueError("a dataset cannot be written over the one that it is made from")
         start = 0
         with DatasetWriter(path, info) as writer:
             for batch in self.batches():
@@ -306,6 +311,11 @@ class Dataset:
 def count_labels(label: npt.NDArray[np.int64], labels: Sequence[str]) -> dict[str, int]:
     """How many rows each class has; `label` are indices into `labels`."""
     return dict(zip(labels, np.bincount(label, minlength=len(labels)).tolist(), strict=True))
+
+
+def check_new(dest: str | os.PathLike[str], dataset: Dataset) -> None:
+    """Refuse what no dataset made from another one can be written to, before the work is done (UsageError)."""
+    refuse_source(check_destination(dest), dataset.path, "the dataset itself")
 
 
 def as_dataset(dataset: Dataset | str | os.PathLike[str]) -> Dataset:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.copies import RowGroups, copy_groups, find_copies
-from mien.data.dataset import Dataset, as_dataset
+from mien.data.dataset import Dataset, as_dataset, check_new
 from mien.data.info import TRAIN
 from mien.data.options import SplitOptions
 from mien.errors import UsageError, import_extra, warn
@@ -131,9 +131,10 @@ def split_dataset(
     Raises
     ------
     UsageError
-        If options do not fit the dataset.
+        If options do not fit the dataset, or nothing can be written at `dest`.
     """
     dataset, options = as_dataset(dataset), given_options(SplitOptions, options, kwargs)
+    check_new(dest, dataset)
     if options.only is not None and options.only not in dataset.splits:
         raise UsageError(f"there is no split '{options.only}'; expected one of {', '.join(dataset.splits)}")
     if options.folds is None:
