@@ -76,3 +76,10 @@ def test_tallies_add_up():
     assert len(total.reasons) == 50
     assert "often" in total.reasons
     assert set(total.examples) <= set(total.reasons)
+
+
+def test_no_class_of_very_many_is_left_out():
+    """Of more than 50 classes those that came last were, with their counts."""
+    total = Tally(expressions={f"class {number}": 1 for number in range(60)})
+    total.add(Tally(expressions={"class 59": 1}))
+    assert (len(total.expressions), total.expressions["class 59"]) == (60, 2)

@@ -23,17 +23,6 @@ def make_summary(**changes):
     return Summary("out", manifest, parts_done=3, total=total, workers=workers, **changes)
 
 
-def test_tallies_add_up():
-    total = Tally(expressions={"happy": 0, "sad": 0})
-    for _ in range(3):
-        part = Tally(inputs=4, ok=3, unreadable=1, faces=3, expressions={"happy": 3}, reasons={"x": 1}, seconds=2.0)
-        part.examples = {"x": "a.jpg"}
-        total.add(part)
-    assert (total.inputs, total.ok, total.unreadable, total.seconds) == (12, 9, 3, 6.0)
-    assert total.expressions == {"happy": 9, "sad": 0}
-    assert (total.reasons, total.examples) == ({"x": 3}, {"x": "a.jpg"})
-
-
 def test_the_text_says_what_matters():
     text = make_summary().to_text()
     assert "out: not finished: 3 of 4 parts" in text

@@ -59,10 +59,10 @@ class Tally:
         """Add the counts of another tally to this one."""
         for name in ("inputs", "ok", "no_face", "unreadable", "frames", "faces", "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("expressions", "reasons"):
+        for name, most in (("expressions", None), ("reasons", _MOST_REASONS)):
             total = Counter(getattr(self, name))
             total.update(getattr(other, name))
-            setattr(self, name, dict(total.most_common(_MOST_REASONS)))
+            setattr(self, name, dict(total.most_common(most)))
         known = {**other.examples, **self.examples}
         self.examples = {reason: known[reason] for reason in self.reasons if reason in known}
 
