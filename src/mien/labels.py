@@ -138,7 +138,7 @@ class LabelScheme:
 
     @classmethod
     def of(cls, labels: Sequence[str], name: str | None = None) -> LabelScheme:
-        """The scheme in which each label is the class of the same name."""
+        """The scheme in which each label is the class of the same name; it is called `name`, or by its labels."""
         return cls(name or ",".join(labels), {label: (label,) for label in labels})
 
     @property

@@ -51,11 +51,10 @@ def _show_scores(console: Console, models: list[dict[str, Any]]) -> None:
     )
     for one in models:
         strict, shipped = one["overall"]["iou_0.5"], (one["as_shipped"] or {}).get("iou_0.5")
-        low, high = strict["recall_interval_95"]
         table.add_row(
             one["model"]["name"],
             Text(percent(strict["recall"]), "bold" if strict["recall"] == best else ""),
-            "" if low is None else span((low, high)),
+            span(strict["recall_interval_95"]),
             percent(one["overall"]["iou_0.3"]["recall"]),
             three(strict["ap"]),
             three(one["landmarks"]["mean"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.cli.report import percent, three
+from mien.cli.report import percent, span, three
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import counted
 
@@ -54,11 +54,10 @@ def _overlaps(values: dict[str, Any], shipped: tuple[str, ...]) -> Table:
     table = new_table("overlap", "recall", "95 % interval", "AP", "score", *shipped)
     for name, one in values["overall"].items():
         own = values["as_shipped"][name] if values["as_shipped"] else None
-        low, high = one["recall_interval_95"]
         table.add_row(
             f"IoU {name[4:]}",
             Text(percent(one["recall"]), "bold"),
-            "" if low is None else f"{100 * low:.1f} to {100 * high:.1f}",
+            span(one["recall_interval_95"]),
             three(one["ap"]),
             three(one["threshold"]),
             *((percent(own["recall"]), three(own["false_finds_a_photo"])) if own else ()),

@@ -99,9 +99,9 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def span(interval: Sequence[float] | None) -> str:
-    """An interval of shares in percent."""
-    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+def span(interval: Sequence[float | None] | None) -> str:
+    """An interval of shares in percent; empty where there is none."""
+    return " to ".join(f"{100 * end:.1f}" for end in interval or () if end is not None)
 
 
 def three(value: float | None) -> str:

@@ -179,7 +179,22 @@ class JsonLinesSink(Sink):
 
 
 class CsvSink(Sink):
-    """Comma-separated values with a header, one row per face, with the columns of `Reading.to_rows`."""
+    """Comma-separated values with a header, one row per face, with the columns of `Reading.to_rows`.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file is replaced at once; `open_row_sink` waits until something was read.
+    scheme : LabelScheme
+        Of the recognizer: its labels become columns.
+    include_empty : bool
+        Also write a row for each image without a face, in which all that is said of a face is empty.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
 
     def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
         self._include_empty = include_empty
@@ -204,7 +219,22 @@ class CsvSink(Sink):
 
 
 class ParquetSink(Sink):
-    """A Parquet file, one row per face, with the columns of `Reading.to_rows`."""
+    """A Parquet file, one row per face, with the columns of `Reading.to_rows`.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file is replaced at the end, when the new one is complete.
+    scheme, include_empty
+        As of `CsvSink`.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    MissingExtraError
+        If pyarrow is not installed.
+    """
 
     def __init__(self, path: Path, scheme: LabelScheme, include_empty: bool = False) -> None:
         self._include_empty = include_empty

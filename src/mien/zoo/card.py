@@ -130,7 +130,15 @@ class Head:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """One collection that the model was trained on, and its terms."""
+    """One collection that the model was trained on.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    terms : str
+        Its licence, or what its makers allow.
+    """
 
     name: str
     terms: str
