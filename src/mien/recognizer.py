@@ -22,8 +22,8 @@ from mien.parallel import Closable, Opened, count_threads, ordered_map
 from mien.prepared import BATCH_IMAGES, Prepared, group_prepared, prepare_image, read_prepared
 from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
 from mien.result import Reading
-from mien.source import Frame, FrameSource, ImageLike, load_image, own_image
-from mien.video import VideoReadings
+from mien.source import Frame, ImageLike, load_image, own_image
+from mien.video import VideoReadings, frame_source
 from mien.video_options import FrameOptions, VideoKeywords, VideoOptions
 from mien.zoo import Head, ModelCard, find_model, list_models
 
@@ -43,6 +43,17 @@ _IMAGE_OPTIONS = ("on_error", "threads")
 def _check_on_error(on_error: object) -> None:
     if on_error not in ("raise", "record"):
         raise UsageError(f"on_error is {on_error!r}; expected 'raise' or 'record'")
+
+
+def _check_iterable(images: object) -> None:
+    """Refuse a single image, and what cannot be iterated over (UsageError)."""
+    # Of one dimension are columns of names, such as those of pandas; an open file would give its lines.
+    single = isinstance(images, (bytes, bytearray, memoryview)) or getattr(images, "ndim", 4) in (0, 2, 3)
+    if single or hasattr(images, "read") or not isinstance(images, Iterable):
+        raise UsageError(
+            f"stream is given {type(images).__name__}; expected a video's path, 'camera:0', the address of a stream, "
+            "or an iterable of images (a single image goes to recognize)"
+        )
 
 
 def _until_failure(images: Iterable[_A], failed: list[Exception]) -> Iterator[_A]:
@@ -255,27 +266,11 @@ class Recognizer(RecognizerOptions):
         """
         if isinstance(images, (str, os.PathLike)):
             return VideoReadings(self, images, options_from_dict(VideoOptions, options))
-        # Of one dimension are columns of names, such as those of pandas; an open file would give its lines.
-        single = isinstance(images, (bytes, bytearray, memoryview)) or getattr(images, "ndim", 4) in (0, 2, 3)
-        if single or hasattr(images, "read") or not isinstance(images, Iterable):
-            raise UsageError(
-                f"stream is given {type(images).__name__}; expected a video's path, 'camera:0', the address of a "
-                "stream, or an iterable of images (a single image goes to recognize)"
-            )
+        _check_iterable(images)
         frame_rate = options.pop("frame_rate", None)
         if frame_rate is not None:
             own = options_from_dict(FrameOptions, {**options, "frame_rate": frame_rate})
-            frames = FrameSource(
-                images,
-                own.frame_rate,
-                every_s=own.interval_s,
-                start_s=own.start_s,
-                end_s=own.end_s,
-                rotate_deg=own.rotate_deg,
-                max_megapixels=self.max_megapixels,
-                name=own.name,
-            )
-            return VideoReadings(self, frames, own)
+            return VideoReadings(self, frame_source(images, own, self.max_megapixels), own)
         for name in options:
             if name not in _IMAGE_OPTIONS:
                 raise UsageError(
@@ -298,9 +293,25 @@ class Recognizer(RecognizerOptions):
         keep_frames: bool = True,
         live: bool = False,
     ) -> Iterator[tuple[Frame | None, Reading]]:
-        """Like `stream` of images, with the decoded image beside each reading (None where it could not be read).
+        """Like `stream` of images, with the decoded image beside each reading.
 
-        A `live` source is read one image at a time, each before the next one is taken.
+        Parameters
+        ----------
+        images : iterable
+            As for `stream`; also a `mien.source.VideoSource`, or a list.
+        on_error : {"raise", "record"}
+            As for `recognize`.
+        threads : int, optional
+            How many images are read at a time, from 1 on; by default as many as the recognizer has threads.
+        keep_frames : bool
+            Give the images, too. Without them more readings can wait for whoever takes them.
+        live : bool
+            Read one image at a time, each before the next one is taken, as a camera wants it.
+
+        Yields
+        ------
+        (Frame or None, Reading)
+            In the order of the images. None in the place of an image that could not be read, or is not kept.
         """
         several = 1 if live else self._threads if threads is None else threads
         inner = 1 if several > 1 else self._threads
@@ -373,7 +384,7 @@ class Recognizer(RecognizerOptions):
         return self._prepare(image, 1, keep=False)
 
     def classify(self, prepared: list[Prepared]) -> list[Reading]:
-        """Read the faces of several images that `prepare` gave, in one batch."""
+        """Read the faces of several images that `prepare` gave, in one batch: a reading for each, in their order."""
         return self._read(prepared, 1)
 
     def _prepare(self, image: ImageLike | Frame | InputError, threads: int, keep: bool) -> Prepared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from mien.background import within_c
 from mien.errors import InputError
@@ -14,9 +14,9 @@ from mien.result import Reading
 from mien.source import Frame, FrameSource, VideoInfo, VideoSource
 from mien.source.capture import Capture, open_capture
 from mien.track import Persons
-from mien.video_options import VideoOptions
+from mien.video_options import FrameOptions, VideoOptions
 
-__all__ = ["FrameReader", "VideoReadings"]
+__all__ = ["FrameReader", "VideoReadings", "frame_source"]
 
 
 class FrameReader(Protocol):
@@ -64,10 +64,11 @@ class VideoReadings(Iterator[Reading], contextlib.AbstractContextManager["VideoR
         tell: Callable[[str], object] | None = None,
     ) -> None:
         options = options or VideoOptions()
-        self._source = (
-            video
-            if isinstance(video, FrameSource)
-            else VideoSource(
+        self._source: FrameSource | VideoSource
+        if isinstance(video, FrameSource):
+            self._source = video
+        else:
+            self._source = VideoSource(
                 os.fspath(video),
                 every_s=options.interval_s,
                 start_s=options.start_s,
@@ -77,7 +78,6 @@ class VideoReadings(Iterator[Reading], contextlib.AbstractContextManager["VideoR
                 opener=opener,
                 tell=tell,
             )
-        )
         # Where frames are left out, a person is gone only after missing in two that were read.
         max_gap_s = max(options.max_gap_s, 2.5 * (options.interval_s or 0.0))
         self._pairs = Closable(_read(recognizer, self._source, Persons(max_gap_s, options.smooth_s)))
@@ -117,6 +117,20 @@ class VideoReadings(Iterator[Reading], contextlib.AbstractContextManager["VideoR
         # Frames of one's own may come from a generator, in which another thread is.
         with contextlib.suppress(ValueError):
             self._source.close()
+
+
+def frame_source(images: Iterable[Any], options: FrameOptions, max_megapixels: float) -> FrameSource:
+    """A program's own frames as its options say, for `VideoReadings`; errors are those of `FrameSource`."""
+    return FrameSource(
+        images,
+        options.frame_rate,
+        every_s=options.interval_s,
+        start_s=options.start_s,
+        end_s=options.end_s,
+        rotate_deg=options.rotate_deg,
+        max_megapixels=max_megapixels,
+        name=options.name,
+    )
 
 
 # No method: a generator that refers to its VideoReadings would keep it, and its thread, alive when it is let go of.
