@@ -26,7 +26,7 @@ from mien.source.name import (
     VIDEO_SUFFIXES,
     is_pipe,
     shown_name,
-    without_live_clips,
+    without_live_photo_clips,
 )
 
 __all__ = ["Source", "cut_parts", "list_sources"]
@@ -89,7 +89,7 @@ def list_sources(address: str, options: BatchOptions) -> Iterator[Source]:
             found = _named_in_list(address, options)
         else:
             files = _files(address, tables=options.column is not None)
-            files = without_live_clips(files, itemgetter(1), address, open_address)
+            files = without_live_photo_clips(files, itemgetter(1), address, open_address)
             found = (source for key, place in files for source in _of_file(key, place, options))
         # A folder names nothing twice; a list may, and is remembered as eight bytes a key.
         listed = suffix in ("txt", "csv", "tsv", "parquet")

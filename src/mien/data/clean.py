@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.data.audit.plan import Finding, image_ids
 from mien.data.copies import RowGroups
@@ -96,25 +97,8 @@ def clean_dataset(
     summary = CleanSummary(len(dataset))
     labels = dataset.label.copy()
     dropped_by = {finding.index: finding.check for finding in reversed(plan) if finding.action == "drop"}
-    for finding in plan:
-        if finding.action == "relabel" and finding.index not in dropped_by:
-            new = dataset.labels.index(finding.new_label)
-            summary.relabelled += int(new != labels[finding.index])
-            labels[finding.index] = new
-    merges = [finding for finding in plan if finding.action == "merge"]
-    merged_by = {finding.index: finding.check for finding in reversed(merges)}
-    for group in _merge_groups(merges, len(dataset)):
-        alive = [row for row in group if row not in dropped_by]
-        if not alive:
-            continue
-        first = alive[0]
-        most, *others = statistics.multimode(labels[alive].tolist())
-        if others:
-            summary.tied_labels += 1
-        elif most != labels[first]:
-            summary.merged_labels += 1
-            labels[first] = most
-        dropped_by.update({row: merged_by.get(row, "exact_copy") for row in alive[1:]})
+    _relabel(dataset, plan, dropped_by, labels, summary)
+    _merge(plan, dropped_by, labels, summary)
     kept = np.array([row for row in range(len(dataset)) if row not in dropped_by], np.int64)
     if not len(kept):
         raise InputError(str(dataset.path), "the plan drops every row; nothing was written")
@@ -187,6 +171,41 @@ def _require_agreement(plan: Sequence[Finding], plan_name: str) -> None:
                 f"{plan_name} rows {first} and {number}",
                 f"contradict each other on {name}: '{before}' and '{what}'; make one of them 'keep'",
             )
+
+
+def _relabel(
+    dataset: Dataset,
+    plan: Sequence[Finding],
+    dropped_by: Mapping[int, str],
+    labels: npt.NDArray[np.int64],
+    summary: CleanSummary,
+) -> None:
+    """Give rows the labels that the plan says, in place."""
+    for finding in plan:
+        if finding.action == "relabel" and finding.index not in dropped_by:
+            new = dataset.labels.index(finding.new_label)
+            summary.relabelled += int(new != labels[finding.index])
+            labels[finding.index] = new
+
+
+def _merge(
+    plan: Sequence[Finding], dropped_by: dict[int, str], labels: npt.NDArray[np.int64], summary: CleanSummary
+) -> None:
+    """Leave one row of each group of copies, with the label of most of them; the others are added to `dropped_by`."""
+    merges = [finding for finding in plan if finding.action == "merge"]
+    merged_by = {finding.index: finding.check for finding in reversed(merges)}
+    for group in _merge_groups(merges, len(labels)):
+        alive = [row for row in group if row not in dropped_by]
+        if not alive:
+            continue
+        first = alive[0]
+        most, *others = statistics.multimode(labels[alive].tolist())
+        if others:
+            summary.tied_labels += 1
+        elif most != labels[first]:
+            summary.merged_labels += 1
+            labels[first] = most
+        dropped_by.update({row: merged_by.get(row, "exact_copy") for row in alive[1:]})
 
 
 def _merge_groups(merges: Sequence[Finding], count: int) -> list[list[int]]:

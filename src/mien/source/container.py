@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.source.header import AVIF_BRANDS, HEIC_BRANDS
 from mien.source.mp4 import picture_track
 
 __all__ = ["Container", "beginning", "container_kind", "read_container"]
 
-_PHOTO_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 _SIGNATURES = {
     b"\x1a\x45\xdf\xa3": "Matroska or WebM",
     b"FLV\x01": "FLV",
@@ -81,7 +81,7 @@ def beginning(start: bytes) -> str:
 def container_kind(data: bytes) -> str:
     """The kind of video container that begins with these bytes; empty if it is unknown."""
     box = data[4:8]
-    if box == b"ftyp" and data[8:12] not in _PHOTO_BRANDS:
+    if box == b"ftyp" and data[8:12] not in (*AVIF_BRANDS, *HEIC_BRANDS):
         return "QuickTime" if data[8:12] == b"qt  " else "MP4"
     if box in (b"moov", b"mdat", b"wide"):
         return "QuickTime"

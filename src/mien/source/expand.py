@@ -19,7 +19,7 @@ from mien.source.name import (
     is_live_name,
     is_pipe,
     shown_name,
-    without_live_clips,
+    without_live_photo_clips,
 )
 
 __all__ = ["OutputFolder", "SourceFile", "count_videos", "expand_inputs"]
@@ -113,7 +113,7 @@ def _expand(name: str, recursive: bool, output: OutputFolder | None) -> list[Sou
         if output is not None and output.is_below(_fixed_part(name)):
             output.left_out.extend(match for match in matches if output.holds(match))
             matches = [match for match in matches if not output.holds(match)]
-        matches = list(without_live_clips(matches, str, name, _opened))
+        matches = list(without_live_photo_clips(matches, str, name, _opened))
         files: list[SourceFile | InputError] = [SourceFile(match, Path(match).name) for match in matches]
         return files or [InputError(name, "the pattern matches no file")]
     return [SourceFile(name, Path(name).name)]

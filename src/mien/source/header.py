@@ -10,7 +10,11 @@ import re
 import struct
 from dataclasses import dataclass
 
-__all__ = ["ImageHeader", "read_header"]
+__all__ = ["AVIF_BRANDS", "HEIC_BRANDS", "ImageHeader", "read_header"]
+
+AVIF_BRANDS = (b"avif", b"avis")
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+"""What photos call themselves in containers that are else those of videos."""
 
 _MOST_PAGES = 10_000
 _MOST_EXTENTS = 1000
@@ -74,9 +78,9 @@ def read_header(data: bytes) -> ImageHeader:
     if data[4:8] == b"ftyp":
         brand = data[8:12]
         # Some writers name the general kind first, and AVIF among those that it is compatible with.
-        if brand in (b"avif", b"avis") or b"avif" in data[16 : int.from_bytes(data[:4], "big")][:64]:
+        if brand in AVIF_BRANDS or b"avif" in data[16 : int.from_bytes(data[:4], "big")][:64]:
             return _avif(data)
-        if brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        if brand in HEIC_BRANDS:
             return ImageHeader("HEIC", _ispe_size(data))
     return ImageHeader("")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["is_live_clip", "picture_track"]
+__all__ = ["is_live_photo_clip", "picture_track"]
 
 _FOLDERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl")
 _NO_PICTURES = frozenset((b"soun", b"text", b"sbtl", b"subt", b"tmcd"))
@@ -53,7 +53,7 @@ def picture_track(path: str) -> tuple[float, float] | None:
     return _edited(track.get(b"elst", b"")) / film_ticks if film_ticks else 0.0, last_frame_s
 
 
-def is_live_clip(file: BinaryIO) -> bool:
+def is_live_photo_clip(file: BinaryIO) -> bool:
     """Whether a file says that it belongs to a photo, as the clip of an iPhone's Live Photo does."""
     return any(kind == b"meta" and _LIVE in body for kind, body in _boxes(file, 0, file.seek(0, 2)))
 

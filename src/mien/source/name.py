@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mien.errors import UsageError, warn
 from mien.source.container import read_container
-from mien.source.mp4 import is_live_clip
+from mien.source.mp4 import is_live_photo_clip
 
 __all__ = [
     "A_PIPE",
@@ -31,7 +31,7 @@ __all__ = [
     "is_video",
     "shown_name",
     "why_unreadable",
-    "without_live_clips",
+    "without_live_photo_clips",
 ]
 
 _F = TypeVar("_F")
@@ -116,7 +116,7 @@ def is_pipe(name: str) -> bool:
         return False
 
 
-def without_live_clips(
+def without_live_photo_clips(
     files: Iterable[_F], path_of: Callable[[_F], str], named: str, opened: Callable[[str], BinaryIO]
 ) -> Iterator[_F]:
     """What a folder or a pattern gives, without the clips of a second or two that iPhones keep with Live Photos.
@@ -141,7 +141,7 @@ def without_live_clips(
         suffixes = [os.path.splitext(path_of(file))[1].lower() for file in alike]  # noqa: PTH122
         has_photo = len(alike) > 1 and not _LIVE_PHOTO_SUFFIXES.isdisjoint(suffixes)
         for file, suffix in zip(alike, suffixes, strict=True):
-            if has_photo and suffix == ".mov" and _is_live_clip(path_of(file), opened):
+            if has_photo and suffix == ".mov" and _is_live_photo_clip(path_of(file), opened):
                 left_out += 1
             else:
                 yield file
@@ -152,12 +152,12 @@ def without_live_clips(
         )
 
 
-def _is_live_clip(path: str, opened: Callable[[str], BinaryIO]) -> bool:
+def _is_live_photo_clip(path: str, opened: Callable[[str], BinaryIO]) -> bool:
     if is_pipe(path):
         return False
     try:
         with opened(path) as file:
-            return is_live_clip(file)
+            return is_live_photo_clip(file)
     except Exception:  # noqa: BLE001 - every file system of fsspec has errors of its own; told where it is read
         return False
 

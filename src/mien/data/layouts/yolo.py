@@ -13,6 +13,7 @@ from mien.data.layouts.base import Contents, ReadOptions, attempt, read_listing,
 from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.places import images_below, load_image, walk
 from mien.data.layouts.yolo_line import parse_box
+from mien.data.layouts.yolo_metadata import YoloMetadata
 from mien.data.layouts.yolo_places import (
     NAMES_FILES,
     SPLIT_LISTS,
@@ -21,7 +22,6 @@ from mien.data.layouts.yolo_places import (
     has_labels,
     yolo_folders,
 )
-from mien.data.layouts.yolo_told import Told
 from mien.errors import InputError
 
 __all__ = ["Yolo", "yolo_folders", "yolo_photos"]
@@ -54,7 +54,7 @@ class Yolo:
 
 def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
     """The photos of a folder; the class of a box is its name, or its number where it has none."""
-    told = Told(path)
+    metadata = YoloMetadata(path)
     for folders in yolo_folders(path):
         read = set()
         for file in images_below(folders.images):
@@ -62,13 +62,13 @@ def yolo_photos(path: Path) -> Iterator[BoxedPhoto | InputError]:
             listing = (folders.labels / file.relative_to(folders.images)).with_suffix(".txt")
             read.add(listing)
             try:
-                names = told.class_names(listing)
+                names = metadata.class_names(listing)
                 boxes = list(_boxes(listing, path, names)) if listing.is_file() else []
             except InputError as error:
                 yield error
                 continue
             load, listed = partial(load_image, file, called), frozenset(names.values())
-            yield BoxedPhoto(called, told.split(file), load, boxes, in_shares=True, classes=listed)
+            yield BoxedPhoto(called, metadata.split(file), load, boxes, in_shares=True, classes=listed)
         for file in (parent / name for parent, files in walk(folders.labels) for name in files):
             if file.suffix == ".txt" and file not in read and _is_label(file, folders):
                 called = file.relative_to(path).as_posix()

@@ -15,13 +15,13 @@ from mien.data.layouts.places import is_image
 from mien.data.layouts.yolo_places import NAMES_FILES, SPLIT_LISTS
 from mien.errors import InputError, import_extra
 
-__all__ = ["Told"]
+__all__ = ["YoloMetadata"]
 
 _SPLIT_KEYS = ("train", "val", "test")
 
 
-class Told:
-    """What is told of the files below a folder; each file that tells is read once."""
+class YoloMetadata:
+    """The names of the classes and the splits of the files below a folder; each file that tells is read once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
