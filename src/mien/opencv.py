@@ -1,4 +1,4 @@
-"""What several rooms do with OpenCV: keep it quiet, or to few threads; turn pictures, change colours, encode PNG."""
+"""What several rooms do with OpenCV: keep it quiet, or to few threads; turn and complete pictures, change colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_bgr", "as_gray", "encode_png", "opencv_threads", "quiet_opencv", "turned"]
+__all__ = [
+    "as_bgr",
+    "as_gray",
+    "completed",
+    "encode_png",
+    "missing_px",
+    "opencv_threads",
+    "quiet_opencv",
+    "turned",
+]
+
+_LONGEST_STRIP_PX = 1024
 
 _lock = threading.Lock()
 _users = 0
@@ -63,6 +74,33 @@ def as_bgr(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def turned(image: npt.NDArray[np.uint8], clockwise_deg: int) -> npt.NDArray[np.uint8]:
     """The picture turned by a multiple of 90 degrees; `image` itself where that is 0."""
     return np.ascontiguousarray(np.rot90(image, -clockwise_deg // 90)) if clockwise_deg else image
+
+
+def missing_px(size_wh: tuple[int, int], proportion: float) -> tuple[int, int]:
+    """How many columns and rows an image lacks for a width of `proportion` times its height."""
+    width, height = size_wh
+    return max(0, round(height * proportion) - width), max(0, round(width / proportion) - height)
+
+
+def completed(image: npt.NDArray[np.uint8], proportion: float) -> npt.NDArray[np.uint8]:
+    """The image with its border reflected on both sides, until it is `proportion` times as wide as high.
+
+    A strip is continued by its edge instead; a long one is made shorter before.
+    """
+    height, width = image.shape[:2]
+    add_x, add_y = missing_px((width, height), proportion)
+    if add_x == add_y == 0:
+        return image
+    # Reflection cannot reach further than the image is wide; an extreme strip is continued by its edge.
+    fits = add_x < 2 * (width - 1) and add_y < 2 * (height - 1)
+    scale = _LONGEST_STRIP_PX / max(width, height)
+    if not fits and scale < 1:  # the square of its length would be any number of times its own memory
+        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+        shorter = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        return completed(np.asarray(shorter, np.uint8), proportion)
+    border = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
+    top, left = add_y // 2, add_x // 2
+    return np.asarray(cv2.copyMakeBorder(image, top, add_y - top, left, add_x - left, border), np.uint8)
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:

@@ -13,12 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.align import align_faces, crop_corners_xy, crop_sides_px
-from mien.opencv import as_gray
+from mien.opencv import as_gray, completed, missing_px
 from mien.zoo.card import InputSpec
 
 __all__ = ["face_batch", "face_corners_xy", "face_sides_px", "whole_batch", "whole_corners_xy"]
-
-_LONGEST_STRIP_PX = 1024
 
 
 def face_batch(
@@ -66,7 +64,7 @@ def whole_batch(images: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> npt
     channels = () if spec.channels == "gray" else (3,)
     crops = np.empty((len(images), height, width, *channels), np.uint8)
     for crop, image in zip(crops, images, strict=True):
-        framed = _to_proportions(_channels(image, spec), width / height)
+        framed = completed(_channels(image, spec), width / height)
         shrinks = framed.shape[0] > height or framed.shape[1] > width
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         crop[:] = framed if framed.shape[1::-1] == size_wh else cv2.resize(framed, size_wh, interpolation=interpolation)
@@ -99,7 +97,7 @@ def whole_corners_xy(size_wh: tuple[int, int], spec: InputSpec) -> npt.NDArray[n
         Top left, top right, bottom right and bottom left, in pixels of the image.
     """
     width, height = _size_wh(spec)
-    add_x, add_y = _missing_px(size_wh, width / height)
+    add_x, add_y = missing_px(size_wh, width / height)
     left, top = -(add_x // 2), -(add_y // 2)
     right, bottom = left + size_wh[0] + add_x, top + size_wh[1] + add_y
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
@@ -117,29 +115,6 @@ def _channels(image: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.u
         return as_gray(image)
     code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
     return np.asarray(cv2.cvtColor(image, code), np.uint8)
-
-
-def _missing_px(size_wh: tuple[int, int], proportion: float) -> tuple[int, int]:
-    """How many columns and rows an image lacks for a width of `proportion` times its height."""
-    width, height = size_wh
-    return max(0, round(height * proportion) - width), max(0, round(width / proportion) - height)
-
-
-def _to_proportions(image: npt.NDArray[np.uint8], proportion: float) -> npt.NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    add_x, add_y = _missing_px((width, height), proportion)
-    if add_x == add_y == 0:
-        return image
-    # Reflection cannot reach further than the image is wide; an extreme strip is continued by its edge.
-    fits = add_x < 2 * (width - 1) and add_y < 2 * (height - 1)
-    scale = _LONGEST_STRIP_PX / max(width, height)
-    if not fits and scale < 1:  # the square of its length would be any number of times its own memory
-        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-        shorter = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-        return _to_proportions(np.asarray(shorter, np.uint8), proportion)
-    border = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
-    top, left = add_y // 2, add_x // 2
-    return np.asarray(cv2.copyMakeBorder(image, top, add_y - top, left, add_x - left, border), np.uint8)
 
 
 def _to_batch(crops: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InputError
-from mien.opencv import quiet_opencv
+from mien.opencv import completed, quiet_opencv
 from mien.source.header import read_header
 from mien.source.image import DEFAULT_MAX_MEGAPIXELS, MOST_SCANS, decode_image
 
@@ -119,17 +119,8 @@ def check_box(box_xyxy: Sequence[float] | None, image: GrayImage, where: str) ->
 
 def fit_square(image: GrayImage, size_px: int) -> GrayImage:
     """Scale to a square of `size_px`; sides of other proportions are first completed by their mirror image."""
-    height, width = image.shape[:2]
-    if height != width:
-        side = max(height, width)
-        top, left = (side - height) // 2, (side - width) // 2
-        fits = side - height < 2 * (height - 1) and side - width < 2 * (width - 1)
-        border = cv2.BORDER_REFLECT_101 if fits else cv2.BORDER_REPLICATE
-        image = np.asarray(
-            cv2.copyMakeBorder(image, top, side - height - top, left, side - width - left, border), np.uint8
-        )
-    if image.shape[0] == size_px:
-        return image
-    shrinks = image.shape[0] > size_px
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size_px, size_px), interpolation=interpolation), np.uint8)
+    square = completed(image, 1.0)
+    if square.shape[0] == size_px:
+        return square
+    interpolation = cv2.INTER_AREA if square.shape[0] > size_px else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(square, (size_px, size_px), interpolation=interpolation), np.uint8)
