@@ -440,6 +440,16 @@ def test_probabilities_are_read_from_files(tmp_path, kind):
     assert np.isnan(read[1]).all()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [",happy,sad\n0,0.2,0.8\n1,0.5,0.5\n", "happy,sad,\n0.2,0.8,\n0.5,0.5,\n", "happy,sad\n0.2,0.8,\n0.5,0.5,\n"],
+)
+def test_columns_without_a_name_are_passed_over(tmp_path, text):
+    """Such as the numbers of rows that pandas writes; cells beyond the header ended the program."""
+    (tmp_path / "p.csv").write_text(text)
+    assert read_probabilities(tmp_path / "p.csv", 2, ("happy", "sad")).tolist() == [[0.2, 0.8], [0.5, 0.5]]
+
+
 def test_probabilities_that_do_not_fit_are_refused(dataset, tmp_path):
     path = tmp_path / "p.npy"
     np.save(path, np.ones((3, 2)))
@@ -449,6 +459,9 @@ def test_probabilities_that_do_not_fit_are_refused(dataset, tmp_path):
         audit_dataset(dataset, probabilities=path)
     (tmp_path / "p.csv").write_text("happy,joyless\n1,0\n")
     with pytest.raises(InputError, match="unknown expression 'joyless'"):
+        read_probabilities(tmp_path / "p.csv", 1, ("happy", "sad"))
+    (tmp_path / "p.csv").write_text("happy\n1\n")
+    with pytest.raises(InputError, match=r"of happy, sad \(there is no column sad\)"):
         read_probabilities(tmp_path / "p.csv", 1, ("happy", "sad"))
     with pytest.raises(UsageError, match="expected probabilities in"):
         read_probabilities(tmp_path / "p.txt", 1, ("happy", "sad"))

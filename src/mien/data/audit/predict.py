@@ -156,12 +156,14 @@ def read_probabilities(path: str | os.PathLike[str], rows: int, labels: Sequence
         values = np.asarray(values, np.float64)
     except FileNotFoundError:
         raise InputError(str(path), "no such file; expected out-of-fold probabilities") from None
-    except (OSError, ValueError, TypeError, KeyError, UsageError) as error:
+    except (OSError, ValueError, TypeError, UsageError) as error:
         raise InputError(str(path), f"cannot be read as probabilities of {', '.join(labels)} ({error})") from error
     return _placed(path, rows, len(labels), index, values)
 
 
 def _from_columns(columns: dict[str, list[Any]], labels: Sequence[str]) -> tuple[list[int] | None, Any]:
+    # Without a name are cells beyond the header, and the numbers that data frames write beside their rows.
+    columns = {name: column for name, column in columns.items() if name}
     index = [int(value) for value in columns.pop("index")] if "index" in columns else None
     if "probabilities" in columns:
         return index, columns["probabilities"]
@@ -172,6 +174,8 @@ def _from_columns(columns: dict[str, list[Any]], labels: Sequence[str]) -> tuple
     for name, column in columns.items():
         plain = name.strip().lower().removeprefix("p_")
         named[plain if plain in labels else canonical_name(plain)] = column
+    if missing := [label for label in labels if label not in named]:
+        raise ValueError(f"there is no column {', '.join(missing)}")
     return index, np.asarray([named[label] for label in labels], np.float64).T
 
 
