@@ -239,7 +239,7 @@ def test_the_page_and_its_files_come_from_here_only(client):
     assert page.headers["content-type"].startswith("text/html")
     names = [part.split('"')[0] for part in page.text.split('"page/')[1:]]
     assert set(names) >= {"page.css", "main.js", "icon.svg"}
-    scripts = ("api.js", "draw.js", "live.js", "main.js", "photos.js", "table.js", "timeline.js")
+    scripts = ("api.js", "draw.js", "explain.js", "live.js", "main.js", "photos.js", "table.js", "timeline.js")
     for name in (*names, *scripts):
         answer = client.get(f"/page/{name}")
         assert answer.status_code == 200

@@ -23,7 +23,7 @@ from tests.fakes import FakeClassifier, FakeDetector, paint_face
 from tests.serve.conftest import open_client, run_server
 from tests.serve.test_api import blank, code_of
 
-CALLS = 9  # of the model for a face: once for the whole crop, and 256 ways in batches of 32
+CALLS = 1 + 256 // 8  # of the model for a face: once for the whole crop, and 256 ways in small steps
 
 
 def post(client, *files, **query):

@@ -2,8 +2,8 @@
 
 A face is read 256 times for one, which takes about two hundred times as long as reading it once. So explanations never
 stand in the engine's queues, where readings would wait behind them, and they take no more than one core, however many
-are asked for. Before each call of the model (32 crops) they let the frames of live streams pass, and end if their
-client has gone.
+are asked for. Before each call of the model, with a few crops, they let the frames of live streams pass, and end if
+their client has gone.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ from mien.zoo import ModelCard, find_model
 __all__ = ["Explained", "Explainer", "Work"]
 
 _LOG = logging.getLogger("mien.serve")
-# Longer than a frame takes: where live streams come without a gap, an explanation goes on between them all the same.
-_MOST_PAUSE_S = 0.25
+# Crops in one call of the model: few, so that a frame which comes meanwhile soon has the core to itself.
+_STEP = 8
+# About as long as a frame takes: where live streams leave no gap, an explanation goes on between them all the same.
+_MOST_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ class Explainer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; what is queued or under way is refused. Blocks for one call of the model at most."""
+        """End the thread; what is queued or under way is refused. Blocks for one step at most."""
         with self._changed:
             self._stopping = True
             left = [*self._waiting]
@@ -232,6 +234,7 @@ class Explainer:
                     500, "internal", f"the service failed on this image ({type(error).__name__}); please report it"
                 )
             _post(work, outcome)
+            del work  # a picture of somebody does not stay for as long as nobody asks for another
 
     def _explain(self, work: Work) -> None:
         frame = decode_image(work.data, work.reading.source, math.inf)
@@ -263,7 +266,7 @@ class Explainer:
         return self._classifiers[name]
 
     def _pause(self, work: Work) -> None:
-        """Before each call of the model."""
+        """Before each step."""
         self._engine.let_live_pass(_MOST_PAUSE_S)
         if work.ended or self._stopping:
             raise _GoneError
@@ -274,7 +277,7 @@ class _GoneError(Exception):
 
 
 class _Polite:
-    """A model that does something before each call."""
+    """A model that is asked in small steps, and does something before each."""
 
     def __init__(self, model: Classifier, before: Callable[[], None]) -> None:
         self._model = model
@@ -285,8 +288,11 @@ class _Polite:
         return self._model.card
 
     def logits(self, batch: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
-        self._before()
-        return self._model.logits(batch)
+        parts = []
+        for start in range(0, len(batch), _STEP):
+            self._before()
+            parts.append(self._model.logits(batch[start : start + _STEP]))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _draw(image: npt.NDArray[np.uint8], found: list[Explanation]) -> bytes:

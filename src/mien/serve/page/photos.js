@@ -2,6 +2,7 @@
 
 import { recognize } from "./api.js";
 import { drawFaces, describe, PersonCard } from "./draw.js";
+import { Basis } from "./explain.js";
 import { records } from "./table.js";
 
 const DENSITY = 2;  // pixels of a canvas for each of the page
@@ -34,6 +35,7 @@ export class Photos {
     item.turn = (item.turn ?? 0) + 1;
     item.reading = null;
     item.failed = item.retriable = false;
+    item.basis?.stop();
     frame(item, true);
     this.queue.push({ item, turn: item.turn });
     this.work();
@@ -48,6 +50,7 @@ export class Photos {
   retry() { this.items.filter((item) => item.retriable).forEach((item) => this.read(item)); }
 
   clear() {
+    this.items.forEach((item) => item.basis?.stop());
     this.items = [];
     this.queue = [];
     this.list.replaceChildren();
@@ -79,7 +82,11 @@ export class Photos {
       const canvas = await paint(item, reading);
       if (!this.isCurrent(task)) return;
       item.reading = reading;
-      show(item, canvas);
+      const cards = show(item, canvas);
+      if (cards.length) {
+        item.basis = new Basis(item, cards, this.hooks, this.limits?.max_explained_faces ?? 1);
+        item.root.querySelector(".about").append(item.basis.root);
+      }
       this.hooks.say(`${item.file.name}: ${describe(reading).replace("Nobody in view", "no face")}`);
     } catch (problem) {
       if (!this.isCurrent(task)) return;
@@ -124,20 +131,23 @@ function sentence(text) {
   return whole.charAt(0).toUpperCase() + whole.slice(1);
 }
 
+// Returns the cards of the faces.
 function show(item, canvas) {
   const { reading } = item;
   const about = frame(item);
   if (canvas) item.root.prepend(canvas);
   else about.append(hint("It was read, but this browser cannot show such a file."));
   if (!reading.faces.length) about.append(hint("No face found in this photo."));
-  reading.faces.slice(0, MOST_CARDS).forEach((face, index) => {
+  const cards = reading.faces.slice(0, MOST_CARDS).map((face, index) => {
     const card = new PersonCard(reading.faces.length > 1 ? `face ${index + 1}` : "", "div");
     card.update(face);
     about.append(card.root);
+    return card;
   });
   const more = reading.faces.length - MOST_CARDS;
   if (more > 0) about.append(hint(`${more} more in the picture, and in the CSV and JSON files.`));
   if (reading.note) about.append(hint(reading.note));
+  return cards;
 }
 
 function hint(text) {
