@@ -420,6 +420,15 @@ def test_which_inputs_are_videos(tmp_path, clip):
         assert not is_video(name), name
 
 
+def test_what_is_hardly_a_name_ends_no_program():
+    """Brackets that are amiss were an error of urllib's, and text in place of a file one of the file system's."""
+    assert is_video("rtsp://[::1/live")
+    for name in ("http://[x/photo.jpg", "aGVsbG8" * 800, "a\0b"):
+        assert not is_video(name), name
+    with pytest.raises(InputError, match="cannot connect"):
+        VideoSource("http://[x/clip.mp4")
+
+
 def test_a_photo_given_as_a_video_is_said(tmp_path):
     """FFmpeg takes it for a video of one frame, and leaves out how its EXIF data say that it is turned."""
     photo, animation = Image.new("L", (64, 48)), Image.new("L", (64, 48), 255)

@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import cv2
 
@@ -21,6 +20,7 @@ from mien.source.header import read_header
 from mien.source.name import (
     A_PIPE,
     IMAGE_SUFFIXES,
+    address_suffix,
     camera_number,
     ffmpeg_name,
     is_live_name,
@@ -141,7 +141,7 @@ def open_capture(name: str) -> Capture:
 
 
 def _no_stream(name: str) -> str:
-    page = urlsplit(name).scheme in ("http", "https") and not Path(urlsplit(name).path).suffix
+    page = name.lower().startswith(("http://", "https://")) and not address_suffix(name)
     hint = " A web page that shows a video is none: download it first." if page else ""
     return f"cannot connect, or it sends no video; are address, user and password right?{hint}"
 

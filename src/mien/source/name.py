@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
 from mien.errors import UsageError, warn
 from mien.source.container import read_container
@@ -22,6 +21,7 @@ __all__ = [
     "HIDDEN",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "address_suffix",
     "camera_hint",
     "camera_number",
     "ffmpeg_name",
@@ -89,7 +89,14 @@ def is_network(name: str) -> bool:
     scheme, found, _ = name.partition("://")
     if not found or scheme.lower() not in _NETWORK:
         return False
-    return Path(urlsplit(name).path).suffix.lower() not in IMAGE_SUFFIXES
+    return address_suffix(name) not in IMAGE_SUFFIXES
+
+
+def address_suffix(address: str) -> str:
+    """How the path in an address ends, such as ``.mp4``, in small letters; what follows ``?`` or ``#`` is no path."""
+    # Not urlsplit, which raises where brackets are amiss.
+    _, _, path = re.split("[?#]", address.partition("://")[2], maxsplit=1)[0].partition("/")
+    return Path(path).suffix.lower()
 
 
 def is_live_name(name: str) -> bool:
@@ -105,7 +112,8 @@ def is_video(name: str) -> bool:
     if suffix in VIDEO_SUFFIXES:
         return True
     # A pipe must not be looked into: what is read from it here would be missing later.
-    return suffix not in IMAGE_SUFFIXES and Path(name).is_file() and bool(read_container(name).kind)
+    is_file = os.path.isfile(name)  # noqa: PTH113 - a name of any kind, which Path may refuse for its length
+    return suffix not in IMAGE_SUFFIXES and is_file and bool(read_container(name).kind)
 
 
 def is_pipe(name: str) -> bool:
