@@ -62,10 +62,11 @@ def export_checkpoint(
         of the int8 numbers, and faces of `data` with a copy there are counted apart. Without any, only float32
         can be made.
     precision : {"int8", "float32"}
+        Of the convolutions; the heads are always float32.
     full : bool
         Also measure ten views and fit temperatures for small faces: some twenty times the time.
     summary, licence : str
-        For the card.
+        What the card says of the model, and of the terms of its weights; without a licence it says that none is stated.
     progress : callable, optional
         Called with what is done, of how many, and what is under way.
 

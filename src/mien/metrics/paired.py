@@ -111,7 +111,18 @@ def paired_test(first_right: BoolArray, second_right: BoolArray) -> PairedTest:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values, that hold for all comparisons together (Holm, 1979), in the given order."""
+    """Adjusted p values, that hold for all comparisons together (Holm, 1979).
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        Of the single comparisons.
+
+    Returns
+    -------
+    list of float
+        In the same order; none is smaller than before.
+    """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):

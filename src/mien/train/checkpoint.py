@@ -57,6 +57,7 @@ class Checkpoint:
     Attributes
     ----------
     spec : NetworkSpec
+        What is needed to build the network.
     weights : dict of str to tensor
         By the names of `ExpressionNetwork`; floating ones in float32.
     extra : dict of str to str
@@ -120,6 +121,11 @@ class Start(NamedTuple):
 def load_checkpoint(path: str | os.PathLike[str]) -> ExpressionNetwork:
     """Build the network of a checkpoint, with its weights, in float32 and in evaluation mode.
 
+    Parameters
+    ----------
+    path : path
+        A file of `save_checkpoint`, such as ``best.safetensors`` in a run folder.
+
     Raises
     ------
     ModelError
@@ -151,6 +157,7 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
         Its backbone must be that of the checkpoint, or a narrower one of the same plain kind, into which the channels
         that matter most are copied (`mien.train.narrow`); size, normalisation and heads may differ.
     path : Path
+        The checkpoint.
 
     Raises
     ------
@@ -206,16 +213,25 @@ def _known_rows(
 def save_checkpoint(
     network: ExpressionNetwork, path: Path, *, half: bool = True, extra: Mapping[str, str] | None = None
 ) -> None:
-    """Write a checkpoint; `half` and the errors are those of `mien.train.weights.write_weights`.
+    """Write a checkpoint, whole or not at all.
 
     Parameters
     ----------
     network : ExpressionNetwork
+        With its weights and its specification.
     path : Path
         Replaced if it exists.
     half : bool
+        Keep the trained weights in half precision, enough to export and to fine-tune from.
     extra : mapping of str to str, optional
         More metadata, such as where the weights come from.
+
+    Raises
+    ------
+    UsageError
+        If a weight is NaN, infinite, or too large for half precision.
+    OutputError
+        If the file cannot be written.
     """
     metadata = {**(extra or {}), KIND_KEY: "expression", SPEC_KEY: json.dumps(network.spec.to_dict())}
     write_weights(network, path, metadata, half=half)

@@ -46,6 +46,7 @@ def register_loss(name: str, loss: Loss) -> None:
     Parameters
     ----------
     name : str
+        By which recipes ask for it: a word of letters, digits, ``-`` and ``_``.
     loss : callable
         Takes the logits, a float32 tensor of shape (N, K), and the target mass, a float tensor of the same shape:
         the probability of each class, smoothed and mixed, times the weight of the face. Returns a tensor of shape (N,),
@@ -66,6 +67,7 @@ def register_augmentation(name: str, augment: Augmentation) -> None:
     Parameters
     ----------
     name : str
+        By which recipes ask for it: a word of letters, digits, ``-`` and ``_``.
     augment : callable
         Takes faces, a float32 tensor of shape (N, C, S, S) in [0, 1] on the device; the strength, a number above 0
         (the recipe's, less towards the end of the run); and a `torch.Generator` on the device, the only source of

@@ -64,6 +64,13 @@ def read_recipe(path: str | os.PathLike[str], kinds: Mapping[str, type[Recipe]] 
 
     Numbers such as ``1e-3`` and words such as ``no`` are read as YAML 1.2 says: a number, and a word.
 
+    Parameters
+    ----------
+    path : path
+        The YAML file; docs/recipe.md lists what may stand in it.
+    kinds : mapping of str to type
+        The kinds of recipes that there are; a kind of your own is added here.
+
     Raises
     ------
     UsageError
@@ -188,6 +195,13 @@ def _plain(value: Any) -> Any:
 def change_recipe(recipe: R, changes: Mapping[str, Any]) -> R:
     """The same recipe with some fields changed, named without their sections: ``{"learning_rate": 0.05}``.
 
+    Parameters
+    ----------
+    recipe : Recipe
+        Of any kind; it stays as it is.
+    changes : mapping of str to value
+        Values as in a file, by the names of their fields.
+
     Raises
     ------
     UsageError
@@ -271,6 +285,13 @@ def _yaml_text(value: Any) -> str:
 
 def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     """Write a recipe as a YAML file with all its values; whole or not at all.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of any kind.
+    path : path
+        The file, which is replaced if it exists.
 
     Raises
     ------

@@ -66,6 +66,7 @@ class RunResult:
     Attributes
     ----------
     folder : Path
+        The run folder, with all that was written.
     metric : str
         The metric by which the best epoch was chosen, such as ``"validation_accuracy"``.
     best : float
@@ -73,6 +74,7 @@ class RunResult:
     best_epoch, epochs : int
         The epoch that it belongs to, from 1, and how many were run.
     steps : int
+        Updates of the weights, over all epochs.
     seconds : float
         Without pauses between resumed parts.
     best_path, last_path : Path

@@ -29,11 +29,23 @@ def train_model(
 ) -> RunResult:
     """Train the model of a recipe, of any kind, into the folder `out`.
 
-    Parameters and errors are those of `mien.train.engine.fit`; and what the kind's task raises where data or weights
-    cannot be read or do not fit.
+    Parameters
+    ----------
+    recipe : Recipe
+        What is trained, on what, and how.
+    out : path
+        The run folder. Must not exist or be empty; with `resume` it must hold a run of the same recipe.
+    resume : bool
+        Go on where the run in the folder stopped.
+    progress : callable, optional
+        Called with a `Report` every few seconds and after each epoch; what it raises ends the run.
 
     Raises
     ------
+    InputError, ModelError
+        If data or weights cannot be read, or do not fit the recipe.
+    UsageError, TrainingError, OutputError, Interrupted
+        As `mien.train.fit`.
     MissingExtraError
         If torch is not installed, or, for several devices, Lightning.
     """

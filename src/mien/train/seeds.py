@@ -38,12 +38,13 @@ class SeedsResult:
     Attributes
     ----------
     folder : Path
+        It holds the run folder of each seed, ``seed-N``.
     runs : dict of int to RunResult
-        By seed.
+        The result of each run, by seed.
     metric : str
         What chose each run's best epoch, such as ``"validation_accuracy"``.
     mean, deviation : float
-        Of its best values, and their standard deviation.
+        Mean of the runs' best values, and their standard deviation.
     """
 
     folder: Path
@@ -95,8 +96,9 @@ def train_seeds(
     count : int, optional
         How many seeds, two or more; on resuming by default as many as before, or more.
     resume : bool
+        Go on with the runs in the folder: those that are not done, and those that a larger `count` adds.
     progress : callable, optional
-        What it raises ends the run.
+        Called with the seed and a `Report`, every few seconds; what it raises ends the run.
 
     Raises
     ------

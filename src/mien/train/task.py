@@ -27,6 +27,7 @@ class Place:
     Attributes
     ----------
     device : torch.device
+        On which it computes.
     rank, world_size : int
         Number of this process, from 0, and how many there are.
     sum : callable
@@ -189,6 +190,7 @@ class Task(Protocol):
         network : torch.nn.Module
             Of the kind that `setup` built.
         path : Path
+            The file, which is replaced if it exists.
         extra : mapping of str to str
             Facts about the run for the file's metadata: epoch, metric, version.
         """

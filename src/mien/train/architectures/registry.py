@@ -38,6 +38,7 @@ def register(card: ArchitectureCard, build: Builder | str) -> None:
     Parameters
     ----------
     card : ArchitectureCard
+        What is known of it; its name is what recipes ask for.
     build : callable or str
         Takes a `NetworkSpec` (whose options are complete) and whether pretrained weights are wanted (or the file that
         holds them), and returns a `mien.train.architectures.network.Backbone`. As a string ``"module:function"`` it is
@@ -101,6 +102,17 @@ def make_spec(
     options: Mapping[str, Any] | None = None,
 ) -> NetworkSpec:
     """The specification of a network; what is left out is taken from the architecture's card.
+
+    Parameters
+    ----------
+    architecture : str or ArchitectureCard
+        A name of the registry, ``"timm:NAME"``, or a card.
+    heads : sequence of HeadSpec, optional
+        The outputs in order; the first one is the model's answer.
+    size_px, channels, mean, std, dropout
+        As in `NetworkSpec`; by default those of the card.
+    options : mapping of str to value, optional
+        Some of the architecture's own options.
 
     Raises
     ------

@@ -72,6 +72,7 @@ class NetworkSpec:
     size_px : int
         Side of the square input.
     channels : {"gray", "rgb"}
+        Whether it reads gray faces or colour.
     mean, std : float or tuple of three float
         Normalisation ``(pixel / 255 - mean) / std``, alike for all channels or one for each of red, green and blue;
         the defaults are those of FER2013's Training split.

@@ -327,7 +327,21 @@ class DistillOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ExpressionRecipe(Recipe):
-    """A training run of an expression model."""
+    """A training run of an expression model. docs/recipe.md lists the fields of its sections, and of every `Recipe`.
+
+    Attributes
+    ----------
+    model : ModelOptions
+        Which network, and its initial weights.
+    data : DataOptions
+        Which faces are used for training, and which for validation.
+    augment : AugmentOptions
+        How training faces are augmented.
+    loss : LossOptions
+        What is minimised.
+    distill : DistillOptions
+        Which other models are learned from, and how.
+    """
 
     kind: ClassVar[str] = "expression"
     task: ClassVar[str] = "mien.train.expression.task:ExpressionTask"

@@ -133,6 +133,15 @@ class Recipe:
     """A whole training run, as data; each kind of model has its own subclass with its own sections besides these.
 
     Each section is a frozen dataclass of options. Names of fields are unique over all sections of a kind.
+
+    Attributes
+    ----------
+    optimizer : OptimizerOptions
+        How weights are updated.
+    schedule : ScheduleOptions
+        How long to train, and the learning rate over time.
+    run : RunOptions
+        On which device, with which seed, and what is logged.
     """
 
     kind: ClassVar[str] = ""

@@ -30,7 +30,7 @@ class SearchReport:
     best : float or None
         Of the trials that are complete.
     finished : int
-        Trials that are complete or pruned.
+        Trials that are complete, pruned or failed.
     """
 
     trial: int
@@ -88,9 +88,11 @@ class SearchResult:
     Attributes
     ----------
     folder : Path
+        The folder of the search.
     metric : str
         What the score is, such as ``"validation_accuracy"``; the mean over the folds of each one's best epoch.
     trials : tuple of Trial
+        In the order in which they were begun.
     best : Trial or None
         The complete one with the highest score.
     recipe_path : Path or None

@@ -133,7 +133,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Space:
-    """The fields that are varied, by name."""
+    """What a search varies.
+
+    Attributes
+    ----------
+    fields : mapping of str to Choices or Range
+        The fields of the recipe, named without their sections, and what each may be.
+    """
 
     fields: Mapping[str, Choices | Range]
 

@@ -67,7 +67,8 @@ def search_recipe(
     ----------
     recipe : Recipe
         ``data.dataset`` and ``data.train_split`` name what is learned from; ``run.seed`` is the search's too.
-    space : Space, or what `Space.of` takes
+    space : Space or mapping
+        What is varied; a mapping is checked as `Space.of` does.
     out : path
         The folder of the search.
     options : SearchOptions, optional
@@ -75,9 +76,9 @@ def search_recipe(
     resume : bool
         Go on with the search in the folder; budgets may differ, nothing else.
     progress : callable, optional
-        Told how far it is.
+        Called with a `SearchReport` every few seconds.
     train : callable, optional
-        Stands in for `mien.train.train_model`.
+        Called with the arguments of `mien.train.train_model`, in its place.
 
     Returns
     -------
