@@ -90,7 +90,7 @@ def measure(arguments: argparse.Namespace, name: str, batch_size: int, compiled:
 
 def parts(recipe: Any, steps: int, gpu: bool) -> dict[str, float]:
     """What an epoch of making batches alone takes, and one of forward, backward and optimizer alone, uncompiled."""
-    from mien.train.machine import laid_out, open_fabric, torch_settings
+    from mien.train.machine import in_memory_format, open_fabric, torch_settings
     from mien.train.optimizer import make_optimizer
     from mien.train.run import make_task
     from mien.train.task import Place, Step
@@ -110,7 +110,7 @@ def parts(recipe: Any, steps: int, gpu: bool) -> dict[str, float]:
         return (time.perf_counter() - start_s) * steps / rounds
 
     with torch_settings(recipe.run, fabric.device):
-        network = laid_out(task.setup(Place(fabric.device)).to(fabric.device), recipe.run, fabric.device)
+        network = in_memory_format(task.setup(Place(fabric.device)).to(fabric.device), recipe.run, fabric.device)
         optimizer = make_optimizer(network, recipe.optimizer, task.rate_of, fabric.device)
         network, optimizer = fabric.setup(network, optimizer)
         batch = task.batch(Step(0, 0, 0.0, 1))

@@ -17,7 +17,7 @@ import torch
 
 from mien.errors import MienWarning, MissingExtraError, OutputError, TrainingError, UsageError
 from mien.train import Interrupted, fit
-from mien.train.optimizer import Average, make_optimizer
+from mien.train.optimizer import MovingAverage, make_optimizer
 from mien.train.options import OptimizerOptions
 from tests.conftest import ROOT
 from tests.train.toy import ToyTask, same_history, same_weights, toy_recipe, weights_of
@@ -53,7 +53,7 @@ def test_the_folder_holds_the_run(tmp_path):
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == {
         "best.safetensors", "last.safetensors", "recipe.yaml", "run.json", "metrics.csv", "curves.svg", "run.html",
-        "tensorboard",
+        "tensorboard", ".lock",
     }  # fmt: skip
     kept = read_recipe(folder / "recipe.yaml", {"toy": ToyRecipe})
     assert kept == toy_recipe(loggers=("csv", "tensorboard"))
@@ -336,7 +336,7 @@ def test_a_full_disk_is_said_and_leaves_whole_files(tmp_path, monkeypatch, when)
         train(tmp_path / "run", epochs=8)
     assert weights_of(tmp_path / "run" / "last.safetensors")
     assert weights_of(tmp_path / "run" / "state.safetensors")
-    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+    assert not list((tmp_path / "run").glob(".*.part"))
 
 
 @pytest.mark.parametrize("when", ["add_scalar", "close"])
@@ -413,7 +413,7 @@ def test_an_average_moves_weights_and_statistics_once_also_where_weights_are_tie
     network = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.BatchNorm1d(2))
     network.append(torch.nn.Linear(2, 2, bias=False))
     network[2].weight = network[0].weight
-    average = Average(network, 0.9)
+    average = MovingAverage(network, 0.9)
     before = network[0].weight.detach().clone()
     with torch.no_grad():
         network[0].weight.add_(1.0)
@@ -443,7 +443,7 @@ def test_what_is_saved_may_lie_between_the_first_weights_and_the_last(tmp_path, 
 
 def test_a_young_average_follows_quickly():
     network = torch.nn.Linear(1, 1, bias=False)
-    average = Average(network, 0.999)
+    average = MovingAverage(network, 0.999)
     with torch.no_grad():
         network.weight.fill_(8.0)
     for step in range(1, 60):

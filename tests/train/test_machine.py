@@ -8,7 +8,7 @@ import torch
 from mien.errors import MienWarning, MissingExtraError, UsageError
 from mien.train import machine
 from mien.train.architectures import build_network, make_spec
-from mien.train.machine import computes_in_bf16, laid_out, open_fabric, torch_settings
+from mien.train.machine import computes_in_bf16, in_memory_format, open_fabric, torch_settings
 from mien.train.options import RunOptions
 
 CPU = torch.device("cpu")
@@ -152,13 +152,13 @@ def test_threads_wait_without_keeping_their_cores_busy(own, expected):
     ],
 )
 def test_a_layout_that_spoils_gradients_is_not_used(convolution, last):
-    network = laid_out(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), convolution), RunOptions(), CPU)
+    network = in_memory_format(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), convolution), RunOptions(), CPU)
     assert network[0].weight.is_contiguous(memory_format=torch.channels_last) is last
 
 
 def test_of_the_classics_mini_xception_is_laid_out_otherwise():
     def last(name, **options):
-        network = laid_out(build_network(make_spec(name)), RunOptions(**options), CPU)
+        network = in_memory_format(build_network(make_spec(name)), RunOptions(**options), CPU)
         weights = [part.weight for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
         return all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
 

@@ -23,7 +23,7 @@ from mien.train import (
 )
 from mien.train.architectures import registry
 from mien.train.expression.augment import Augmenter
-from mien.train.expression.losses import mass_loss, own_loss
+from mien.train.expression.losses import mass_loss, registered_loss
 from mien.train.options import AugmentOptions
 from mien.train.recipe import recipe_text
 from mien.train.search.space import Space
@@ -63,11 +63,13 @@ def test_a_loss_of_ones_own_learns_as_miens_does(recipe, tmp_path):
     for row, other in zip(result.history, wanted.history, strict=True):
         assert row["train_label_loss"] == pytest.approx(other["train_label_loss"], rel=1e-4)
     logits, mass = torch.randn(5, 3), torch.rand(5, 3)
-    assert own_loss("ours", cross_entropy, logits, mass) == pytest.approx(float(mass_loss(logits, mass)))
+    assert registered_loss("ours", cross_entropy, logits, mass) == pytest.approx(float(mass_loss(logits, mass)))
     with pytest.raises(UsageError, match=r"loss 'mean' gave \(\) for 5 faces; expected a tensor of one number a face"):
-        own_loss("mean", lambda logits, mass: cross_entropy(logits, mass).mean(), logits, mass)
+        registered_loss("mean", lambda logits, mass: cross_entropy(logits, mass).mean(), logits, mass)
     with pytest.raises(UsageError, match="loss 'fixed' gave numbers without a gradient"):
-        own_loss("fixed", lambda logits, mass: cross_entropy(logits, mass).detach(), logits.requires_grad_(), mass)
+        registered_loss(
+            "fixed", lambda logits, mass: cross_entropy(logits, mass).detach(), logits.requires_grad_(), mass
+        )
 
 
 def test_a_loss_below_zero_is_not_told_to_be_worse_than_guessing(recipe, tmp_path):

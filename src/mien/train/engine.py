@@ -12,14 +12,14 @@ from torch import nn
 
 from mien.errors import TrainingError, UsageError
 from mien.train.folder import RunFolder
-from mien.train.keeper import Keeper
 from mien.train.loggers import require_loggers
-from mien.train.machine import lacks_explained, laid_out, open_fabric, torch_settings
-from mien.train.optimizer import Anchor, Average, copy_weights, frozen_copy, make_optimizer
+from mien.train.machine import explained_failures, in_memory_format, open_fabric, torch_settings
+from mien.train.optimizer import MovingAverage, WeightInterpolation, copy_weights, frozen_copy, make_optimizer
 from mien.train.options import Recipe
 from mien.train.pace import Pace
-from mien.train.peers import starts_others, together
+from mien.train.peers import process_group, starts_others
 from mien.train.result import Interrupted, Progress, Report, RunResult
+from mien.train.run_writer import RunWriter
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer
 from mien.train.steplog import StepLog, warn_of_divergence
@@ -74,11 +74,11 @@ def fit(
         ended = files.check(recipe, resume) if recipe.run.nodes == 1 else None
         if ended is not None:
             return ended
-    with together(fabric, recipe.run), torch_settings(recipe.run, fabric.device):
+    with process_group(fabric, recipe.run), torch_settings(recipe.run, fabric.device):
         finished: RunResult | None = fabric.broadcast(files.check(recipe, resume) if fabric.is_global_zero else None)
         if finished is not None:
             return finished
-        with lacks_explained(recipe.run, fabric.device):
+        with explained_failures(recipe.run, fabric.device):
             return _Run(fabric, task, recipe, files, progress if fabric.is_global_zero else None).run(resume)
 
 
@@ -93,7 +93,7 @@ class _Run:
         self._many: bool = fabric.world_size > 1
         where = (fabric.device, fabric.global_rank, fabric.world_size)
         self._place = Place(*where, _sum) if self._many else Place(*where)
-        self._keeper = Keeper(fabric, task, recipe, files)
+        self._writer = RunWriter(fabric, task, recipe, files)
         self._pace = Pace(recipe.optimizer.batch_size)
         # The position: the next epoch, and the next step in it; steps done in all.
         self._epoch = self._index = self._steps_done = 0
@@ -107,19 +107,21 @@ class _Run:
     def run(self, resume: bool) -> RunResult:
         self._build()
         # What is read below is what the last process wrote: none writes from here on.
-        with self._keeper.alone():
+        with self._writer.alone():
             if resume:
                 self._restore()
-            self._keeper.begin(self._raw, self._steps, len(self._history), resume)
+            self._writer.begin(self._raw, self._steps, len(self._history), resume)
             self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
-            with StopRequest(told=self._fabric.is_global_zero) as self._stop, self._keeper:
+            with StopRequest(told=self._fabric.is_global_zero) as self._stop, self._writer:
                 while not self._stopped_by:
                     self._run_epoch()
                 self._save()
-                return self._keeper.finish(self._result())
+                result = self._result()
+                self._writer.finish(result)
+                return result
 
     def _result(self) -> RunResult:
-        files = self._keeper.files
+        files = self._writer.files
         return RunResult(
             folder=files.path,
             metric=f"validation_{self._task.metric}",
@@ -142,12 +144,12 @@ class _Run:
             # function, beyond which it silently runs uncompiled.
             torch.compiler.reset()
         torch.manual_seed(recipe.run.seed)
-        network = laid_out(self._task.setup(self._place).to(device), recipe.run, device)
+        network = in_memory_format(self._task.setup(self._place).to(device), recipe.run, device)
         self._raw: nn.Module = network
         decay = recipe.optimizer.ema_decay
-        self._average = Average(network, decay) if decay else None
+        self._average = MovingAverage(network, decay) if decay else None
         share = recipe.optimizer.keep_start
-        self._anchor = Anchor(network, share) if share else None
+        self._interpolation = WeightInterpolation(network, share) if share else None
         self._best_network = frozen_copy(network)
         optimizer = make_optimizer(network, recipe.optimizer, self._task.rate_of, device)
         self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -163,11 +165,11 @@ class _Run:
     def _kept(self, *, settled: bool) -> nn.Module:
         """The network that is validated and saved. In the middle of an epoch it is not worth the time to settle it."""
         newest = self._average.network if self._average else self._raw
-        network = self._anchor.network if self._anchor else newest
+        network = self._interpolation.network if self._interpolation else newest
         if settled and self._settled_at_step == self._steps_done:  # For the validation, just now.
             return network
-        if self._anchor:
-            self._anchor.follow(newest)
+        if self._interpolation:
+            self._interpolation.update(newest)
         if settled:
             with torch.no_grad(), self._fabric.autocast():
                 self._task.settle(network)
@@ -224,7 +226,23 @@ class _Run:
         self._agree()
         self._budget.reserved_s = self._pace.seconds - trained_s
         self._epoch += 1
-        row = {
+        row = self._row(means, measured)
+        self._history.append(row)
+        if (guessing := self._task.guessing) is not None and not self._place.rank:
+            warn_of_divergence(self._history, *guessing, self._recipe.optimizer.rate)
+        value = measured[self._task.metric]
+        self._keep_if_best(kept, value)
+        self._rate.epoch_done(value)
+        self._stopped_by = self._reason_to_stop()
+        self._report(means["loss"], row)
+        self._writer.log(self._epoch, row)
+        self._index = 0
+        self._log.restart()
+        self._pace.restart_looks(self._steps_done)
+
+    def _row(self, means: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+        """What is logged of the epoch that was just finished."""
+        return {
             "epoch": self._epoch,
             **{f"train_{key}": mean for key, mean in means.items()},
             **{f"validation_{key}": float(number) for key, number in measured.items()},
@@ -232,25 +250,22 @@ class _Run:
             "seconds": self._pace.seconds,
             "images_per_s": self._pace.images_per_s,
         }
-        self._history.append(row)
-        if (guessing := self._task.guessing) is not None and not self._place.rank:
-            warn_of_divergence(self._history, *guessing, self._recipe.optimizer.rate)
-        value = measured[self._task.metric]
-        if not value <= self._best:
-            self._best, self._best_epoch = value, self._epoch
-            copy_weights(kept, self._best_network)
-            self._keeper.best_is_new = True
-        self._rate.epoch_done(value)
+
+    def _keep_if_best(self, network: nn.Module, value: float) -> None:
+        if self._best_epoch and value <= self._best:
+            return
+        self._best, self._best_epoch = value, self._epoch
+        copy_weights(network, self._best_network)
+        self._writer.best_is_new = True
+
+    def _reason_to_stop(self) -> str:
+        """Why the run ends after this epoch, as in `RunResult.stopped_by`; empty where it goes on."""
         patience = self._recipe.schedule.early_stop
         if self._budget.progress(self._steps_done, self._clock()) >= 1.0:
-            self._stopped_by = "budget"
-        elif patience is not None and self._epoch - self._best_epoch >= patience:
-            self._stopped_by = "early_stop"
-        self._report(means["loss"], row)
-        self._keeper.log(self._epoch, row)
-        self._index = 0
-        self._log.restart()
-        self._pace.restart_looks(self._steps_done)
+            return "budget"
+        if patience is not None and self._epoch - self._best_epoch >= patience:
+            return "early_stop"
+        return ""
 
     def _measure(self, network: nn.Module) -> Mapping[str, float]:
         """Validate a network; all processes do it together, and have the same scores."""
@@ -298,7 +313,7 @@ class _Run:
         TrainingError
             If one is no number.
         """
-        rows = (self._place.sum(self._log.rows()) / self._place.world_size).cpu()
+        rows = self._place.mean(self._log.rows()).cpu()
         self._log.check(rows, self._epoch + 1)
         self._agree()
         self._pace.looked(self._steps_done)
@@ -331,13 +346,13 @@ class _Run:
 
     def _pause(self, mid_epoch: bool) -> None:
         """Save where it is time to, and stop where that was asked for."""
-        if self._stopping or self._keeper.is_due(mid_epoch):
+        if self._stopping or self._writer.is_due(mid_epoch):
             self._save()
             # What it took is no step's.
             self._agree()
             self._pace.restart_looks(self._steps_done)
         if self._stopping and not self._stopped_by:
-            raise Interrupted(self._keeper.files.path, self._epoch + 1, self._index)
+            raise Interrupted(self._writer.files.path, self._epoch + 1, self._index)
 
     def _save(self) -> None:
         log_values, log_tensors = self._log.state()
@@ -359,10 +374,10 @@ class _Run:
         if self._average is not None:
             networks["average"] = self._average.network
         last = self._kept(settled=self._index == 0 and self._epoch > 0)
-        self._keeper.save(values, networks, self._optimizer, log_tensors, last, self._best_network)
+        self._writer.save(values, networks, self._optimizer, log_tensors, last, self._best_network)
 
     def _restore(self) -> None:
-        found = self._keeper.load()
+        found = self._writer.load()
         if found is None:  # Killed before anything was saved: the run begins anew.
             return
         values, tensors = found

@@ -26,11 +26,11 @@ from mien.train.process import is_first_process
 from mien.train.single import SingleDevice
 
 __all__ = [
-    "compiled_too",
+    "compile_another",
     "computes_in_bf16",
     "describe_machine",
-    "lacks_explained",
-    "laid_out",
+    "explained_failures",
+    "in_memory_format",
     "open_fabric",
     "torch_settings",
 ]
@@ -145,12 +145,12 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lacks_explained(options: RunOptions, device: torch.device) -> Iterator[None]:
+def explained_failures(options: RunOptions, device: torch.device) -> Iterator[None]:
     """Make a TrainingError of what torch raises where a GPU's memory does not suffice or a compiler is missing."""
     try:
         yield
     except RuntimeError as error:
-        words = _lack(options, device, error)
+        words = _explanation(options, device, error)
         if words is None:
             raise
         # The frames hold what fills the memory.
@@ -158,7 +158,7 @@ def lacks_explained(options: RunOptions, device: torch.device) -> Iterator[None]
         raise TrainingError(words) from error
 
 
-def _lack(options: RunOptions, device: torch.device, error: RuntimeError) -> str | None:
+def _explanation(options: RunOptions, device: torch.device, error: RuntimeError) -> str | None:
     """What the machine lacks and what to do; None where an error says nothing of that kind."""
     if "out of memory" in str(error):  # not all of them are of torch's class for it
         what, free, _ = str(error).partition(" is free")
@@ -177,7 +177,7 @@ def _lack(options: RunOptions, device: torch.device, error: RuntimeError) -> str
     return None
 
 
-def laid_out(network: nn.Module, options: RunOptions, device: torch.device) -> nn.Module:
+def in_memory_format(network: nn.Module, options: RunOptions, device: torch.device) -> nn.Module:
     """The network, already on the device, in the memory layout that it is trained in: NHWC if the recipe says so.
 
     Not so where oneDNN, with which torch computes on CPUs, gives wrong gradients, hangs or ends the process: in that
@@ -194,7 +194,7 @@ def laid_out(network: nn.Module, options: RunOptions, device: torch.device) -> n
     return network.to(memory_format=torch.channels_last) if options.channels_last and not spoiled else network
 
 
-def compiled_too(network: nn.Module) -> Any:
+def compile_another(network: nn.Module) -> Any:
     """Compile one more network beside the one that is trained; within `torch_settings`.
 
     Networks of one class have one code, of which torch keeps some eight versions and then silently runs uncompiled. So

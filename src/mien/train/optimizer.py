@@ -1,4 +1,4 @@
-"""Optimizers, and copies of a network: its moving average, and one that is held near its first weights."""
+"""Optimizers, and copies of a network: its moving average (EMA), and one between its first weights and today's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from mien.errors import UsageError
 from mien.train.options import OptimizerOptions
 
-__all__ = ["Anchor", "Average", "copy_weights", "frozen_copy", "make_optimizer", "relayout"]
+__all__ = ["MovingAverage", "WeightInterpolation", "copy_weights", "frozen_copy", "make_optimizer", "relayout"]
 
 
 def make_optimizer(
@@ -62,7 +62,7 @@ def frozen_copy(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 
-class Average:
+class MovingAverage:
     """The exponential moving average (EMA) of a network's weights and buffers (batch norm's), as a network of its own.
 
     Parameters
@@ -90,7 +90,7 @@ class Average:
             torch._foreach_copy_([own for own, _ in self._counts], [now for _, now in self._counts])
 
 
-class Anchor:
+class WeightInterpolation:
     """A network whose weights and buffers lie between those that another one has now and those that it started with.
 
     Fine-tuning gains on what is new and loses some of what was known; weights on the straight line between the two
@@ -110,7 +110,7 @@ class Anchor:
         self._own = [own for own, _ in _pairs(self.network, self.network) if own.is_floating_point()]
         self._first = [own.clone() for own in self._own]
 
-    def follow(self, network: nn.Module) -> None:
+    def update(self, network: nn.Module) -> None:
         """Give `self.network` weights between the first and those that `network` has now."""
         copy_weights(network, self.network)
         torch._foreach_lerp_(self._own, self._first, self._share)

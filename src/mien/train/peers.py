@@ -20,7 +20,7 @@ import torch
 from mien.errors import MienError, TrainingError, UsageError
 from mien.train.options import RunOptions
 
-__all__ = ["starts_others", "together"]
+__all__ = ["process_group", "starts_others"]
 
 # A process looks so often whether another one has failed. Its own work then has so long to end by itself, and the
 # first one waits so long for the others before it says what is wrong.
@@ -85,7 +85,7 @@ def _surroundings() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def together(fabric: Any, options: RunOptions) -> Iterator[None]:
+def process_group(fabric: Any, options: RunOptions) -> Iterator[None]:
     """Let the processes of a run meet, and leave together: an error in one of them ends all.
 
     Those of this machine are started, unless an earlier run or somebody else has done so.

@@ -15,7 +15,7 @@ from typing import Any
 
 from mien.errors import warn
 
-__all__ = ["StopRequest", "deaf_workers", "ignore_stops"]
+__all__ = ["StopRequest", "ignore_stops", "shielded_workers"]
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -64,11 +64,11 @@ class StopRequest:
             signal.signal(number, before)
 
 
-_deaf: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+_shielded: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
-def deaf_workers() -> Iterator[None]:
+def shielded_workers() -> Iterator[None]:
     """Processes that are started in here go on at Ctrl-C and SIGTERM, which come to all processes of a group alike.
 
     They have to work until the step under way is done; whoever started them ends them. Give them `ignore_stops`, too.
@@ -86,7 +86,7 @@ def deaf_workers() -> Iterator[None]:
     finally:
         if holds:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        _deaf.update(set(active_children()) - known)
+        _shielded.update(set(active_children()) - known)
 
 
 def ignore_stops(worker: int = 0) -> None:
@@ -97,10 +97,10 @@ def ignore_stops(worker: int = 0) -> None:
 
 
 @atexit.register
-def _end_the_deaf() -> None:
+def _end_the_shielded() -> None:
     """End workers that are still there, before `multiprocessing` sends them SIGTERM and waits."""
-    if _deaf and hasattr(signal, "SIGCHLD"):
+    if _shielded and hasattr(signal, "SIGCHLD"):
         # Torch takes the end of a worker for a failure, and raises an error wherever the program is.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for process in list(_deaf):
+    for process in list(_shielded):
         process.kill()

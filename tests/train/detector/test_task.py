@@ -17,7 +17,7 @@ from mien.metrics.detection import Truth
 from mien.train.detector import photos
 from mien.train.detector.photos import CroppedFaces, PhotoStore, TrainingPhoto
 from mien.train.detector.task import DetectorTask, _checksum
-from mien.train.detector.validate import ChoosingPhotos, detector_of
+from mien.train.detector.validate import ValidationPhotos, detector_of
 from mien.train.options import ExpressionRecipe
 from mien.train.options.detector import DetectorRecipe
 from mien.train.recipe import change_recipe, read_recipe, write_recipe
@@ -202,7 +202,7 @@ def test_the_checksum_is_of_all_that_decides_the_run(tmp_path: Path) -> None:
     photo = TrainingPhoto(box, points, np.ones(1, bool), none)
     crops = CroppedFaces(np.zeros((1, 48, 48), np.uint8), box, points)
     truth = Truth(box, points, none)
-    choosing = ChoosingPhotos(["a"], [np.zeros((8, 8), np.uint8)], [truth])
+    choosing = ValidationPhotos(["a"], [np.zeros((8, 8), np.uint8)], [truth])
     for number in range(2):
         (tmp_path / str(number)).write_bytes(bytes([number]))
     init = tmp_path / "0"
@@ -211,7 +211,7 @@ def test_the_checksum_is_of_all_that_decides_the_run(tmp_path: Path) -> None:
     def store(photo: TrainingPhoto = photo, image: bytes = b"x", weights: np.ndarray = one) -> PhotoStore:
         return PhotoStore([image], [photo], weights)
 
-    def choose(**changed: np.ndarray) -> ChoosingPhotos:
+    def choose(**changed: np.ndarray) -> ValidationPhotos:
         return replace(choosing, truth=[replace(truth, **changed)])
 
     every = [

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from mien.train.expression.losses import (
+    chance_loss,
     class_balanced_weights,
     consistency_loss,
-    guessing_loss,
-    hard_targets,
     mass_loss,
+    one_hot,
     relabelled,
     smoothed,
     vote_agreement,
@@ -32,20 +32,20 @@ def tensor(values: np.ndarray) -> torch.Tensor:
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.0, 0.9))
 def test_on_labels_it_is_torchs_cross_entropy(seed: int, smoothing: float) -> None:
-    mass = smoothed(hard_targets(LABEL, 3), smoothing)
+    mass = smoothed(one_hot(LABEL, 3), smoothing)
     wanted = functional.cross_entropy(logits(seed), torch.from_numpy(LABEL), label_smoothing=smoothing)
     np.testing.assert_allclose(mass_loss(logits(seed), tensor(mass)).item(), wanted.item(), atol=1e-5)
 
 
 def test_weights_count_as_torchs_do() -> None:
     weights = np.array([1.0, 3.0, 0.5])
-    mass = hard_targets(LABEL, 3) * weights[LABEL][:, None]
+    mass = one_hot(LABEL, 3) * weights[LABEL][:, None]
     wanted = functional.cross_entropy(logits(), torch.from_numpy(LABEL), weight=tensor(weights))
     np.testing.assert_allclose(mass_loss(logits(), tensor(mass)).item(), wanted.item(), atol=1e-5)
 
 
 def test_rows_without_mass_do_not_count() -> None:
-    mass = hard_targets(LABEL, 3)
+    mass = one_hot(LABEL, 3)
     mass[1] = 0
     kept = [0, 2, 3, 4]
     np.testing.assert_allclose(
@@ -57,7 +57,7 @@ def test_rows_without_mass_do_not_count() -> None:
 
 
 def test_focal_loss_forgets_what_is_known() -> None:
-    mass = tensor(hard_targets(LABEL, 3))
+    mass = tensor(one_hot(LABEL, 3))
     chosen = functional.softmax(logits(), dim=1)[torch.arange(5), torch.from_numpy(LABEL)]
     wanted = -((1 - chosen) ** 2 * chosen.log()).mean()
     np.testing.assert_allclose(mass_loss(logits(), mass, 2.0).item(), wanted.item(), atol=1e-5)
@@ -69,8 +69,8 @@ def test_focal_loss_forgets_what_is_known() -> None:
 
 @pytest.mark.parametrize("focal", [0.0, 2.0])
 def test_who_guesses_has_the_loss_of_a_guess(focal: float) -> None:
-    mass = tensor(smoothed(hard_targets(LABEL, 3), 0.2) * np.arange(1, 6)[:, None])
-    assert mass_loss(torch.zeros(5, 3), mass, focal).item() == pytest.approx(guessing_loss(3, focal))
+    mass = tensor(smoothed(one_hot(LABEL, 3), 0.2) * np.arange(1, 6)[:, None])
+    assert mass_loss(torch.zeros(5, 3), mass, focal).item() == pytest.approx(chance_loss(3, focal))
 
 
 def test_effective_numbers_lie_between_none_and_balance() -> None:
@@ -83,7 +83,7 @@ def test_effective_numbers_lie_between_none_and_balance() -> None:
 
 
 def test_labels_give_way_to_votes_only_where_there_are_some() -> None:
-    hard = hard_targets(np.array([0, 1]), 2)
+    hard = one_hot(np.array([0, 1]), 2)
     shares, known = np.array([[0.2, 0.8], [0.0, 0.0]]), np.array([True, False])
     np.testing.assert_allclose(relabelled(hard, shares, known, 0.0), hard)
     np.testing.assert_allclose(relabelled(hard, shares, known, 1.0), [[0.2, 0.8], [0, 1]])

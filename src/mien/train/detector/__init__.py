@@ -4,5 +4,5 @@ The recipe's sections are in `mien.train.options.detector`. The order of the wor
 training photos and one convention for their boxes), `distractors` (drawn things that are no faces), `pixels` (light,
 noise, blur), `crowd` (heads side by side, and things that hide faces), `mosaic` (one training image), `network`,
 `assign` (which cells answer for which face), `loss`, `validate` (what chooses), `task` (all of it for the engine of
-`mien.train`), `export` (ONNX, card).
+`mien.train`). `mien.export.detector` makes ONNX and a card of what comes out.
 """

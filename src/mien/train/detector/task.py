@@ -18,15 +18,15 @@ from mien.data.photos import PhotoDataset
 from mien.data.pixels import fit_square
 from mien.data.split import evenly
 from mien.errors import UsageError
-from mien.train.ahead import MadeAhead, StepReader
 from mien.train.detector.assign import Cells, make_cells
 from mien.train.detector.loss import Targets, detector_losses
 from mien.train.detector.mosaic import TrainingImage, make_mosaic
 from mien.train.detector.network import FaceDetectorNetwork, load_detector, save_detector
 from mien.train.detector.photos import CroppedFaces, PhotoStore, find_in_crops, load_photos
-from mien.train.detector.validate import ChoosingPhotos
+from mien.train.detector.validate import ValidationPhotos
 from mien.train.options import Recipe
 from mien.train.options.detector import DetectorRecipe
+from mien.train.prefetch import Prefetcher, StepReader
 from mien.train.task import Place, Step, derived_seed
 
 __all__ = ["DetectorTask", "collate"]
@@ -62,8 +62,8 @@ class DetectorTask:
             # Decoded once, before the workers are made, so that they share the pixels.
             store.decode()
         crops = _crops(data.crops, data.most_crops) if data.crops is not None else None
-        self._choosing = ChoosingPhotos.read(dataset, data.choose_on, data.choose_photos)
-        self._mosaics = MadeAhead(
+        self._validation = ValidationPhotos.read(dataset, data.choose_on, data.choose_photos)
+        self._mosaics = Prefetcher(
             functools.partial(_make_mosaics, store, crops, self._recipe),
             data.mosaic_workers,
             # Forked processes share the decoded photos; others would each be sent a copy of them all.
@@ -77,8 +77,8 @@ class DetectorTask:
             "photos": len(store),
             "faces": sum(len(photo.box_xyxy) for photo in store.photos),
             "crops": 0 if crops is None else len(crops),
-            "choosing_photos": len(self._choosing),
-            "checksum": _checksum(store, crops, self._choosing, init),
+            "choosing_photos": len(self._validation),
+            "checksum": _checksum(store, crops, self._validation, init),
         }
         return network
 
@@ -117,7 +117,7 @@ class DetectorTask:
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Recall, average precision and landmark error on the photos that choose, as recognition sees them."""
-        return self._choosing.measure(network, self._place)
+        return self._validation.measure(network, self._place)
 
     def save_checkpoint(self, network: nn.Module, path: Path, extra: Mapping[str, str]) -> None:
         """Write the weights."""
@@ -181,7 +181,7 @@ def _crops(path: Path, most: int) -> CroppedFaces:
     return find_in_crops([fit_square(np.asarray(image, np.uint8), _CROP_PX) for image in images])
 
 
-def _checksum(store: PhotoStore, crops: CroppedFaces | None, choosing: ChoosingPhotos, init: Path | None) -> str:
+def _checksum(store: PhotoStore, crops: CroppedFaces | None, validation: ValidationPhotos, init: Path | None) -> str:
     """Of all that decides the run beside its recipe: what is learned from, what chooses, what is started from."""
     digest = hashlib.sha256()
 
@@ -196,7 +196,7 @@ def _checksum(store: PhotoStore, crops: CroppedFaces | None, choosing: ChoosingP
     add(store.weights)
     if crops is not None:
         add(crops.images, crops.box_xyxy, crops.landmarks_xy)
-    for name, image, truth in zip(choosing.names, choosing.images, choosing.truth, strict=True):
+    for name, image, truth in zip(validation.names, validation.images, validation.truth, strict=True):
         add(name.encode(), image, truth.box_xyxy, truth.landmarks_xy, truth.ignore_xyxy)
     if init is not None:
         add(init.read_bytes())

@@ -28,7 +28,7 @@ from mien.metrics.detection import (
 from mien.train.detector.network import DETECTOR_INPUT
 from mien.train.task import Place
 
-__all__ = ["ChoosingPhotos", "detector_of"]
+__all__ = ["ValidationPhotos", "detector_of"]
 
 MIN_FACE_PX = 20.0
 _LOWEST_SCORE = 0.1
@@ -66,8 +66,8 @@ def _no_search() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class ChoosingPhotos:
-    """Photos and their faces, in memory."""
+class ValidationPhotos:
+    """The photos that choose the best epoch, and their faces, in memory."""
 
     names: list[str]
     images: list[ImageArray]
@@ -77,7 +77,7 @@ class ChoosingPhotos:
         return len(self.names)
 
     @classmethod
-    def read(cls, dataset: PhotoDataset, split: str, most: int) -> ChoosingPhotos:
+    def read(cls, dataset: PhotoDataset, split: str, most: int) -> ValidationPhotos:
         """Read the photos of a split; `most` of them, spread evenly, or all for 0."""
         count = dataset.splits[split]
         wanted = set(evenly(count, most or count).tolist())

@@ -23,7 +23,7 @@ from mien.errors import ModelError
 from mien.train.architectures import ExpressionNetwork, HeadSpec
 from mien.train.checkpoint import load_checkpoint
 from mien.train.expression.resample import apply_matrices, area_weights
-from mien.train.machine import compiled_too
+from mien.train.machine import compile_another
 from mien.zoo import StoredModel, find_model, list_models
 
 __all__ = ["Teachers", "distillation_loss", "fitted", "teacher_file", "ten_views"]
@@ -140,7 +140,7 @@ class _TorchTeacher:
         self._half = half
         self._normalise = network.normalise
         self._run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
-        self._run = compiled_too(network) if compiled else network
+        self._run = compile_another(network) if compiled else network
         self.heads = network.spec.heads
         self.size_px = network.spec.size_px
         self.in_channels = network.spec.in_channels

@@ -21,7 +21,7 @@ import torch
 from mien.classify.preprocess import whole_batch
 from mien.data.faces import Faces
 from mien.parallel import usable_cores
-from mien.train.ahead import MadeAhead
+from mien.train.prefetch import Prefetcher
 from mien.zoo.card import InputSpec
 
 __all__ = ["ImageBatches", "ResidentImages", "StreamedImages", "open_images"]
@@ -121,11 +121,11 @@ class StreamedImages:
 
     def __init__(self, faces: Faces, spec: InputSpec, device: torch.device, workers: int = 0) -> None:
         self._device = device
-        self._ahead = MadeAhead(functools.partial(_batch, faces, spec), workers, pinned=device.type == "cuda")
+        self._prefetcher = Prefetcher(functools.partial(_batch, faces, spec), workers, pinned=device.type == "cuda")
 
     def batches(self, order: IntArray) -> Iterator[torch.Tensor]:
         """See `ImageBatches`."""
-        for images in self._ahead.items(order):
+        for images in self._prefetcher.items(order):
             yield images.to(self._device, non_blocking=True)
 
 

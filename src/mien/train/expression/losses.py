@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mien.train.own import Loss
 
 __all__ = [
+    "chance_loss",
     "class_balanced_weights",
     "consistency_loss",
-    "guessing_loss",
-    "hard_targets",
     "mass_loss",
-    "own_loss",
+    "one_hot",
+    "registered_loss",
     "relabelled",
     "smoothed",
     "vote_agreement",
@@ -37,7 +37,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def hard_targets(label: IntArray, classes: int) -> FloatArray:
+def one_hot(label: IntArray, classes: int) -> FloatArray:
     """1 for each row's class, float64 of shape (N, classes)."""
     return np.asarray(np.eye(classes)[label])
 
@@ -117,7 +117,7 @@ def mass_loss(
     return -(mass * logs).sum() / (mass.sum() if total is None else total).clamp_min(1e-6)
 
 
-def own_loss(
+def registered_loss(
     name: str, loss: Loss, logits: torch.Tensor, mass: torch.Tensor, total: torch.Tensor | None = None
 ) -> torch.Tensor:
     """A registered loss, taken over a batch as `mass_loss` is, with the same parameters (UsageError if it misfits)."""
@@ -130,7 +130,7 @@ def own_loss(
     return rows.sum() / (mass.sum() if total is None else total).clamp_min(1e-6)
 
 
-def guessing_loss(classes: int, focal: float = 0.0) -> float:
+def chance_loss(classes: int, focal: float = 0.0) -> float:
     """The value of `mass_loss` where all classes are equally likely; smoothing, mixing and weights do not change it."""
     return math.log(classes) * math.pow(1.0 - 1.0 / classes, focal)
 

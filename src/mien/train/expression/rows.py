@@ -229,8 +229,8 @@ def _check(rows: Rows, purpose: str, *, every_label: bool) -> None:
     if not len(rows):
         reasons = "; ".join(f"{count} left out: {reason}" for reason, count in rows.left_out.items())
         raise InputError(where, f"has no face to {purpose}{f' ({reasons})' if reasons else ''}")
-    empty = [name for name, n in zip(rows.scheme.labels, np.bincount(rows.label), strict=False) if not n]
-    empty += rows.scheme.labels[int(rows.label.max()) + 1 :]
+    counts = np.bincount(rows.label, minlength=len(rows.scheme.labels))
+    empty = [name for name, count in zip(rows.scheme.labels, counts, strict=True) if not count]
     if every_label and empty:
         raise InputError(
             where, f"has no face of {', '.join(empty)} to {purpose}; give more faces, or other labels with --labels"

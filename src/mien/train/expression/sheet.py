@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import cv2
@@ -43,24 +42,23 @@ def augmentation_sheet(images: torch.Tensor, options: AugmentOptions, seed: int 
     uint8 array of shape (H, W, 3)
         BGR.
     """
-    rows = [("as they are", options.only())]
+    full = 1.0
+    rows = [("as they are", options.only(), full)]
     for name in options.names():
         value = getattr(options, name)
         if value and not (name in _MIXING and not options.mix_share):
             shown = 1.0 if name in options.SHARES else value
-            rows.append((f"{name} {value:g}", options.only(**{name: shown, "mix_share": 1.0})))
+            rows.append((f"{name} {value:g}", options.only(**{name: shown, "mix_share": 1.0}), full))
     rows += [
-        (f"{name} {strength:g}", options.only(own_augmentations=(f"{name}={strength}",)))
+        (f"{name} {strength:g}", options.only(own_augmentations=(f"{name}={strength}",)), full)
         for name, strength in options.own.items()
     ]
-    rows += [("all together", options)] * 4
-    last = dataclasses.replace(options)
-    rows.append((f"at the end ({options.final_strength:g})", last))
+    rows += [("all together", options, full)] * 4
+    rows.append((f"at the end ({options.final_strength:g})", options, options.final_strength))
     strips = []
-    for number, (name, chosen) in enumerate(rows):
+    for number, (name, chosen, strength) in enumerate(rows):
         augmenter = Augmenter(chosen, images.shape[-1], images.shape[1])
         generator = torch.Generator().manual_seed(seed + number)
-        strength = options.final_strength if chosen is last else 1.0
         strips.append(_strip(name, augmenter(images, (), generator, strength)[0]))
     return np.concatenate(strips)
 

@@ -13,7 +13,7 @@ from mien.errors import UsageError
 from mien.train.architectures.spec import HeadSpec
 from mien.train.expression.losses import (
     class_balanced_weights,
-    hard_targets,
+    one_hot,
     relabelled,
     smoothed,
     vote_agreement,
@@ -50,7 +50,7 @@ def target_masses(rows: Rows, heads: Sequence[HeadSpec], options: LossOptions) -
         raise UsageError(
             f"relabel and vote_weighting need annotators' votes, but {faces.source} has none; leave both at 0"
         )
-    targets, weights = hard_targets(rows.label, classes), np.ones(len(rows))
+    targets, weights = one_hot(rows.label, classes), np.ones(len(rows))
     if options.class_weights == "balanced":
         weights *= class_weights(rows.label, classes)
     elif options.class_weights == "effective":

@@ -19,13 +19,13 @@ from mien.data.dataset import count_labels
 from mien.data.held_out import held_out_otherwise
 from mien.data.split import evenly
 from mien.errors import UsageError, warn
-from mien.train.ahead import StepReader
+from mien.metrics.classification import class_scores
 from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
 from mien.train.expression.augment import Augmenter, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
-from mien.train.expression.losses import consistency_loss, guessing_loss, mass_loss, own_loss
+from mien.train.expression.losses import chance_loss, consistency_loss, mass_loss, registered_loss
 from mien.train.expression.network_spec import make_network_spec
 from mien.train.expression.norms import renew_norms
 from mien.train.expression.order import epoch_order, steps_in_epoch
@@ -35,6 +35,7 @@ from mien.train.expression.warp import nudged
 from mien.train.machine import computes_in_bf16
 from mien.train.options import ExpressionRecipe
 from mien.train.own import find_loss
+from mien.train.prefetch import StepReader
 from mien.train.task import Place, Step, derived_seed
 from mien.zoo.card import LearnedFrom
 
@@ -117,9 +118,9 @@ class ExpressionTask:
         """Of the labels' loss only: the votes' and the teachers' at chance level differ from face to face."""
         classes, own = len(self._network_spec.heads[0].labels), find_loss(self.recipe.loss.loss)
         if own is None:
-            return "label_loss", guessing_loss(classes, self._focal)
+            return "label_loss", chance_loss(classes, self._focal)
         labels = torch.eye(classes, device=self._place.device)
-        guessed = float(own_loss(self.recipe.loss.loss, own, torch.zeros_like(labels), labels))
+        guessed = float(registered_loss(self.recipe.loss.loss, own, torch.zeros_like(labels), labels))
         # Of a loss that can be below 0, twice the value is no measure.
         return ("label_loss", guessed) if guessed > 0 else None
 
@@ -184,8 +185,8 @@ class ExpressionTask:
         classes, device = len(self._network_spec.heads[0].labels), self._place.device
         confusion = torch.zeros(2 * classes * classes, dtype=torch.float64, device=device)
         loss = torch.zeros((), dtype=torch.float64, device=device)
-        order, real = self._validation_order
-        for images, rows, counts in zip(self._images_of["validation"].batches(order), *real, strict=True):
+        batches = self._images_of["validation"].batches(self._validation_order)
+        for images, rows, counts in zip(batches, self._validation_rows, self._validation_counts, strict=True):
             first = network(self._normalise(images))[0].float()
             label, leaked = self._validation_label[rows], self._validation_leaked[rows]
             cell = (leaked * classes + label) * classes + first.argmax(dim=1)
@@ -210,7 +211,7 @@ class ExpressionTask:
         own = find_loss(self.recipe.loss.loss)
         if own is None:
             return mass_loss(logits, mass, self._focal, total)
-        return own_loss(self.recipe.loss.loss, own, logits, mass, total)
+        return registered_loss(self.recipe.loss.loss, own, logits, mass, total)
 
     @property
     def _focal(self) -> float:
@@ -282,10 +283,10 @@ class ExpressionTask:
         steps = -(-len(own) // size)
         filled = np.zeros(steps * size, np.int64)
         filled[: len(own)] = own
-        order = filled.reshape(steps, size)
-        counts = (np.arange(steps * size) < len(own)).astype(np.float64).reshape(steps, size)
-        tensors = (torch.from_numpy(order).to(device), torch.from_numpy(counts).to(device))
-        self._validation_order = (order, tensors)
+        counts = (np.arange(steps * size) < len(own)).astype(np.float64)
+        self._validation_order = filled.reshape(steps, size)
+        self._validation_rows = torch.from_numpy(self._validation_order).to(device)
+        self._validation_counts = torch.from_numpy(counts.reshape(steps, size)).to(device)
 
     def _plain_batches(self) -> Iterator[torch.Tensor]:
         """The same training faces each time, from all over the set; of augmentation they have the small ones only."""
@@ -362,12 +363,10 @@ class ExpressionTask:
 
 def _scores(confusion: npt.NDArray[np.float64], loss: float, leaks_known: bool) -> dict[str, float]:
     """Scores of two confusion matrices, of rows that are not leaked and of those that are."""
-    every = confusion.sum(axis=0)
-    support = every.sum(axis=1)
-    recall = np.diag(every) / np.maximum(support, 1.0)
+    every = confusion.sum(axis=0).astype(np.int64)
     scores = {
         "accuracy": float(np.trace(every) / every.sum()),
-        "balanced_accuracy": float(recall[support > 0].mean()),
+        "balanced_accuracy": float(class_scores(every).balanced_accuracy),
         "loss": loss / float(every.sum()),
     }
     if leaks_known:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -24,10 +24,12 @@ from mien.train.result import RunResult
 from mien.train.state import load_state, save_state
 from mien.train.task import Task
 
-__all__ = ["Keeper"]
+__all__ = ["RunWriter"]
+
+T = TypeVar("T")
 
 
-class Keeper(contextlib.AbstractContextManager["Keeper"]):
+class RunWriter(contextlib.AbstractContextManager["RunWriter"]):
     """The files and logs of a run. All processes call it alike, and an error of the first one is raised in all.
 
     Parameters
@@ -168,18 +170,12 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
         ModelError
             If it cannot be read.
         """
-        found: list[Any] = [None]
-
-        def load() -> None:
-            if self.files.state.is_file():
-                found[0] = load_state(self.files.state)
-
-        self._first_does(load)
+        found = self._first_does(lambda: load_state(self.files.state) if self.files.state.is_file() else None)
         # The other machines need not see this one's folder.
-        loaded: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = self._fabric.broadcast(found[0])
+        loaded: tuple[dict[str, Any], dict[str, torch.Tensor]] | None = self._fabric.broadcast(found)
         return loaded
 
-    def finish(self, result: RunResult) -> RunResult:
+    def finish(self, result: RunResult) -> None:
         """Record the result; what only a resumed run would need is removed."""
 
         def finish() -> None:
@@ -192,14 +188,14 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             self.files.state.unlink(missing_ok=True)
 
         self._first_does(finish)
-        return result
 
-    def _first_does(self, what: Callable[[], object]) -> None:
-        """Let the first process do something; its error becomes everybody's."""
+    def _first_does(self, what: Callable[[], T]) -> T | None:
+        """Let the first process do something; its error becomes everybody's. The others get None."""
+        done: T | None = None
         error: MienError | None = None
         if self._fabric.is_global_zero:
             try:
-                what()
+                done = what()
             except OSError as problem:
                 error = self._cannot_write(problem)
                 error.__cause__ = problem
@@ -209,6 +205,7 @@ class Keeper(contextlib.AbstractContextManager["Keeper"]):
             raise OutputError("the first process could not continue")
         if error is not None:
             raise error
+        return done
 
     def _cannot_write(self, problem: OSError) -> OutputError:
         return OutputError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mien.errors import InputError
-from mien.train.ahead import MadeAhead, StepReader
+from mien.train.prefetch import Prefetcher, StepReader
 from mien.train.task import Step
 
 
@@ -31,7 +31,7 @@ def make(key: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("workers", "fork"), [(0, False), (2, True)])
 def test_items_come_in_the_order_of_their_keys_from_processes_that_stay(workers: int, fork: bool) -> None:
-    made = MadeAhead(make, workers, fork=fork)
+    made = Prefetcher(make, workers, fork=fork)
     processes = set()
     for keys in (range(9), range(9, 0, -1)):
         items = list(made.items(keys))

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mien.errors import MienError
 from mien.opencv import opencv_threads
-from mien.train.stop import deaf_workers, ignore_stops
+from mien.train.stop import ignore_stops, shielded_workers
 from mien.train.task import Step
 
-__all__ = ["MadeAhead", "StepReader"]
+__all__ = ["Prefetcher", "StepReader"]
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
@@ -45,8 +45,8 @@ class StepReader(Generic[Item]):
         return item
 
 
-class MadeAhead(Generic[Key, Item]):
-    """Items made of keys by worker processes, which stay for the whole run.
+class Prefetcher(Generic[Key, Item]):
+    """Items made of keys, ahead of time, by worker processes, which stay for the whole run.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class MadeAhead(Generic[Key, Item]):
     """
 
     def __init__(self, make: Callable[[Key], Item], workers: int, *, fork: bool = False, pinned: bool = False) -> None:
-        self._order = _Order()
+        self._keys = _Keys()
         options: dict[str, Any] = {}
         if workers:
             context = "fork" if fork else "spawn"
@@ -70,7 +70,7 @@ class MadeAhead(Generic[Key, Item]):
         self._loader: DataLoader[Any] = DataLoader(
             _Items(make),
             batch_size=None,
-            sampler=self._order,
+            sampler=self._keys,
             num_workers=workers,
             collate_fn=_as_it_is,
             pin_memory=pinned,
@@ -82,7 +82,7 @@ class MadeAhead(Generic[Key, Item]):
 
     def items(self, keys: Iterable[Key]) -> Iterator[Item]:
         """The items of these keys, in their order; what was left of those before is given up."""
-        self._order.keys = list(keys)
+        self._keys.keys = list(keys)
         with _starting() if self._loader.num_workers else contextlib.nullcontext():
             loaded = iter(self._loader)
         for item in loaded:
@@ -91,7 +91,7 @@ class MadeAhead(Generic[Key, Item]):
             yield item
 
 
-class _Order(Sampler[Any]):
+class _Keys(Sampler[Any]):
     """What the loader reads next."""
 
     def __init__(self) -> None:
@@ -125,5 +125,5 @@ def _begin_work(worker: int) -> None:
 def _starting() -> Iterator[None]:
     """Workers may be started in here."""
     # A forked process has OpenCV's settings but not its threads, and would wait for them for ever.
-    with opencv_threads(1), deaf_workers():
+    with opencv_threads(1), shielded_workers():
         yield
