@@ -48,7 +48,7 @@ NO_EXPRESSION = (NOT_FACE, UNKNOWN)
 """What a model may answer, or an annotator vote, that is no expression: no label scheme has it."""
 
 PROBABILITY_PREFIX = "probability_"
-"""Of the column of each label in tables of faces."""
+"""How the column of each label begins in tables of faces, as in ``probability_happy``."""
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "angry": ("anger", "ang"),
@@ -65,6 +65,11 @@ _CANONICAL = {spelling: name for name, others in _SPELLINGS.items() for spelling
 
 def canonical_name(spelling: str) -> str:
     """The project's name of an expression in any of the field's spellings (``"Happiness"`` is ``"happy"``).
+
+    Parameters
+    ----------
+    spelling : str
+        In any case of its letters, and with blanks around it.
 
     Raises
     ------

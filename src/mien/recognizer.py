@@ -380,7 +380,10 @@ class Recognizer(RecognizerOptions):
         return explain_faces(frame, reading, classifier, self._scheme, expression, views=self.views)
 
     def prepare(self, image: ImageLike | Frame) -> Prepared:
-        """Decode, detect and align one image on the calling thread: for those who batch by themselves, as a server."""
+        """Decode, detect and align one image on the calling thread: for those who batch by themselves, as a server.
+
+        It raises nothing for an image that cannot be read: the reading that `classify` gives has the error.
+        """
         return self._prepare(image, 1, keep=False)
 
     def classify(self, prepared: list[Prepared]) -> list[Reading]:

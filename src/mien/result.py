@@ -237,11 +237,22 @@ class Reading:
         return [{**where, "face": number, **face.to_dict()} for number, face in enumerate(self.faces, start=1)]
 
     def to_rows(self, *, include_empty: bool = False) -> list[dict[str, Any]]:
-        """One flat dict per face, as in a CSV file: like `to_records`, with a column for each number."""
+        """One flat dict per face, as in a CSV file: like `to_records`, with a column for each number.
+
+        Parameters
+        ----------
+        include_empty : bool
+            As for `to_records`.
+        """
         return [_flat(record, self.labels) for record in self.to_records(include_empty=include_empty)]
 
     def to_pandas(self, *, include_empty: bool = False) -> pandas.DataFrame:
         """A table with one row per face and the columns of `to_rows`; see `mien.to_pandas`.
+
+        Parameters
+        ----------
+        include_empty : bool
+            Whether an image without a face has a row, too.
 
         Raises
         ------

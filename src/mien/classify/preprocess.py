@@ -72,12 +72,12 @@ def whole_batch(images: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> npt
 
 
 def face_sides_px(landmarks_xy: npt.NDArray[np.floating], spec: InputSpec) -> npt.NDArray[np.float64]:
-    """How many pixels of the photo each crop of `face_batch` spans, float64 of shape (N,)."""
+    """How many pixels of the photo each crop of `face_batch` spans, float64 of shape (N,); the parameters are its."""
     return crop_sides_px(landmarks_xy, spec.framing_xy, _size_wh(spec))
 
 
 def face_corners_xy(landmarks_xy: npt.NDArray[np.floating], spec: InputSpec) -> npt.NDArray[np.float64]:
-    """Where the crops of `face_batch` lie in the photo: see `mien.align.crop_corners_xy`."""
+    """Where the crops of `face_batch` lie in the photo: see `mien.align.crop_corners_xy`; the parameters are its."""
     return crop_corners_xy(landmarks_xy, spec.framing_xy, _size_wh(spec))
 
 

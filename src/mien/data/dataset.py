@@ -210,7 +210,7 @@ class Dataset:
         return images
 
     def image_batches(self, rows: int = _BATCH_ROWS) -> Iterator[list[npt.NDArray[np.uint8]]]:
-        """The faces in order, a list of at most that many at a time: gray, each in its own size, cut out by its box."""
+        """The faces in order, a list of at most `rows` at a time: gray, each in its own size, cut out by its box."""
         faces: list[npt.NDArray[np.uint8]] = []
         row = pixels = 0
         for batch in self.batches(rows):
@@ -229,14 +229,22 @@ class Dataset:
             yield faces
 
     def batches(self, rows: int = _BATCH_ROWS, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows in order, as Arrow tables of at most that many, never of two row groups; memory stays flat."""
+        """The rows in order, as Arrow tables of at most `rows`, never of two row groups; memory stays flat.
+
+        Parameters
+        ----------
+        rows : int
+            At most so many at a time.
+        columns : sequence of str, optional
+            Only these; all by default.
+        """
         pa = load_pyarrow()
         for group in range(self._file.num_row_groups):
             for batch in self._file.iter_batches(rows, [group], columns):
                 yield pa.Table.from_batches([batch])
 
     def encoded(self, index: Sequence[int] | IntArray) -> dict[int, bytes]:
-        """The stored image bytes of some rows, by index."""
+        """The stored image bytes of some rows, by their numbers; `index` are these, from 0, in any order."""
         return dict(self.each_encoded(index))
 
     def each_encoded(self, index: Sequence[int] | IntArray) -> Iterator[tuple[int, bytes]]:

@@ -102,7 +102,14 @@ class Faces:
         )
 
     def images(self, index: IntArray, *, color: bool = False) -> list[Image]:
-        """The faces of some rows, each in its own size: gray (H, W), or BGR (H, W, 3).
+        """The faces of some rows, each in its own size.
+
+        Parameters
+        ----------
+        index : int64 array of shape (M,)
+            Their places among these faces, from 0.
+        color : bool
+            Whether colour images give BGR of shape (H, W, 3); else all are gray, (H, W).
 
         Raises
         ------
@@ -138,7 +145,7 @@ class Faces:
         return squares
 
     def digests(self, index: IntArray) -> list[bytes]:
-        """A checksum of what is stored of each of some rows: a file's bytes, or pixels."""
+        """A checksum of what is stored, a file's bytes or pixels, of each of some rows; `index` as for `images`."""
         with _readable(self.source):
             stored = self._fetch(self.rows[index])
         return [
@@ -147,7 +154,7 @@ class Faces:
         ]
 
     def names(self, index: IntArray) -> list[str]:
-        """What to call some rows."""
+        """What to call some rows, such as the names of their files; `index` as for `images`."""
         with _readable(self.source):
             return [one.where for one in self._fetch(self.rows[index])]
 

@@ -67,8 +67,9 @@ class ImportSummary:
     counts : dict of str to dict of str to int
         Rows by split and class.
     damaged : list of InputError
-        The first 1,000 damaged rows that were left out (of a folder of an unknown class one for all its images);
-        `damaged_rows` counts all.
+        The first 1,000 damaged rows that were left out (of a folder of an unknown class one for all its images).
+    damaged_rows : int
+        How many were left out in all.
     excluded : dict of str to int
         Sound rows that were left out by the layout's or the protocol's own rule, by reason.
     """

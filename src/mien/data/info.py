@@ -134,11 +134,11 @@ class DatasetInfo:
         object.__setattr__(self, "columns", tuple(name for name in OPTIONAL_COLUMNS if name in self.columns))
 
     def after(self, step: str, **facts: Any) -> DatasetInfo:
-        """The same description with one more step in its history."""
+        """The same description with one more step in its history: its name, and `facts` that JSON can hold."""
         return dataclasses.replace(self, history=(*self.history, {"step": step, **facts}))
 
     def with_columns(self, *names: str) -> DatasetInfo:
-        """The same description with more optional columns."""
+        """The same description with more of the optional columns, by their `names`."""
         return dataclasses.replace(self, columns=tuple({*self.columns, *names}))
 
     def to_json(self) -> str:
@@ -147,7 +147,7 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> DatasetInfo:
-        """Read `to_json` back.
+        """Read the `text` of `to_json` back; `source` is what errors call the file.
 
         Raises
         ------

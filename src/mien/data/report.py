@@ -54,6 +54,10 @@ class Report:
         ``mean_entropy_bits``, ``disagreement``: counts of labels (rows) by majority (columns, the last is "none").
     seed : int
         Of the choice of samples.
+    pictures : dict
+        ``samples``: some faces of each class; ``means``: the mean face of each; uint8 of 48 x 48 pixels.
+    measures : dict of str to float64 array of shape (N,)
+        For each row what `medians` sums up by class; NaN where it is not known.
     """
 
     name: str
@@ -82,7 +86,7 @@ class Report:
         return values
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page: one HTML file that needs nothing else."""
+        """Write the page to `path`: one HTML file that needs nothing else."""
         measures = self.measures
         charts: dict[str, Any] = {
             "brightness": histogram(measures["brightness"], 0, 255, "brightness"),

@@ -78,7 +78,13 @@ def evenly(total: int, most: int) -> IntArray:
 
 
 def dataset_groups(dataset: Dataset) -> IntArray:
-    """Number the groups of exact, near and mirrored copies of a dataset; see `copy_groups`."""
+    """Number the groups of exact, near and mirrored copies of a dataset, all of whose images are read for that.
+
+    Returns
+    -------
+    int64 array of shape (N,)
+        As from `copy_groups`.
+    """
     images = dataset.images()
     return copy_groups(len(images), find_copies(images))
 

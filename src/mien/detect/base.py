@@ -53,7 +53,7 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Detections:
-        """No face."""
+        """What is found in an image without a face."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
 
     def turned_back(self, clockwise_deg: int, size_wh: tuple[int, int]) -> Detections:

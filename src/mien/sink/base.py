@@ -31,7 +31,15 @@ class Sink(Protocol):
         return None
 
     def write(self, reading: Reading, frame: Frame | None = None) -> None:
-        """Take one reading, and the image it was read from where the sink draws."""
+        """Take one reading.
+
+        Parameters
+        ----------
+        reading : Reading
+            Of a photo or a frame; one with an `error` is passed over.
+        frame : Frame, optional
+            The image that it was read from, which sinks that draw need: see `Recognizer.stream_frames`.
+        """
         ...
 
 

@@ -168,7 +168,14 @@ class DrawSink(Sink):
             self.save(reading.source, draw_reading(frame.image, reading))
 
     def save(self, source: str, picture: npt.NDArray[np.uint8]) -> None:
-        """Write a picture of a photo, uint8 of shape (H, W, 3) in BGR.
+        """Write a picture of a photo.
+
+        Parameters
+        ----------
+        source : str
+            The photo; its copy has its name.
+        picture : uint8 array of shape (H, W, 3)
+            What is written, in BGR.
 
         Raises
         ------

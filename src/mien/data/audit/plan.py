@@ -93,7 +93,20 @@ def image_ids(dataset: Dataset, index: Sequence[int]) -> dict[int, str]:
 
 
 def write_plan(path: str | os.PathLike[str], findings: Sequence[Finding]) -> None:
-    """Write a plan as Parquet, or as CSV where the name ends in ``.csv``; whole or not at all."""
+    """Write a plan as Parquet, or as CSV where the name ends in ``.csv``; whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.parquet`` or ``.csv``; an existing file is replaced.
+    findings : sequence of Finding
+        Such as `Audit.findings`; a row each.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If nothing can be written there.
+    """
     path = check_destination(path, ".csv", ".parquet")
     with replaced_file(path) as part:
         if path.suffix.lower() == ".csv":

@@ -49,10 +49,12 @@ class Audit:
         By check in the order of `CHECKS`, the surest first: the plan.
     pairs : CopyPairs
         All pairs of copies.
-    in_sample_rows : int
-        Rows whose label was judged by a model that had been trained on it.
     judged_rows : int
         Rows whose label was judged.
+    in_sample_rows : int
+        Those of them that were judged by a model that had been trained on them.
+    own_probabilities : bool
+        Whether labels were judged by out-of-fold probabilities of a file, and not by the model.
     not_face : dict
         Against the votes, where there are any: how many of the rows that all annotators call no face were found
         without looking at the votes, and at what precision.
@@ -74,7 +76,7 @@ class Audit:
         return f"Audit({found or 'no findings'})"
 
     def of(self, check: str) -> list[Finding]:
-        """The findings of one check."""
+        """The findings of one check, by its name in `CHECKS`."""
         return [finding for finding in self.findings if finding.check == check]
 
     def counts(self) -> dict[str, int]:

@@ -151,7 +151,7 @@ class PhotoDataset:
         return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     def photos(self, split: str | None = None) -> Iterator[Photo]:
-        """The photos in order, of one split or all; memory stays flat.
+        """The photos in order, of one `split` or of all; memory stays flat.
 
         Raises
         ------

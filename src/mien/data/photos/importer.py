@@ -45,7 +45,9 @@ class PhotoImportSummary:
     copies : int
         Photos that are near copies of others.
     damaged : list of InputError
-        The first 1,000 damaged photos that were left out; `damaged_rows` counts all.
+        The first 1,000 damaged photos that were left out.
+    damaged_rows : int
+        How many were left out in all.
     """
 
     layout: str
