@@ -147,20 +147,25 @@ def _checked(item: dataclasses.Field[Any], declared: _Declaration, value: Any) -
             raise UsageError(f"{item.name} is {value!r}; expected True or False")
         return bool(value)
     if _is_number(value):
-        whole = isinstance(value, numbers.Integral)
-        if not whole and _names_type(item, "int") and not _names_type(item, "float"):
-            if value % 1 != 0:
-                raise UsageError(f"{item.name} is {value!r}; expected a whole number")
-            whole = True
-        value = int(value) if whole else float(value)
+        value = _plain_number(item, value)
     if declared.choices and value not in declared.choices:
         raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
-    low, high = declared.minimum, declared.maximum
-    if low is None and high is None:
-        return value
-    if not _is_number(value) or not (low is None or value >= low) or not (high is None or value <= high):
+    low = -math.inf if declared.minimum is None else declared.minimum
+    high = math.inf if declared.maximum is None else declared.maximum
+    if declared.bounds and not (_is_number(value) and low <= value <= high):
         raise UsageError(f"{item.name} is {value!r}; expected a number of {declared.bounds}")
     return value
+
+
+def _plain_number(item: dataclasses.Field[Any], value: Any) -> int | float:
+    """A number of Python, whole where the field holds nothing else."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if not _names_type(item, "int") or _names_type(item, "float"):
+        return float(value)
+    if value % 1 != 0:
+        raise UsageError(f"{item.name} is {value!r}; expected a whole number")
+    return int(value)
 
 
 def _as_text_or_list(item: dataclasses.Field[Any], value: Any, choices: tuple[str, ...]) -> Any:

@@ -63,7 +63,7 @@ class Capture(Protocol):
         ...
 
 
-class _Film:
+class _FileCapture:
     """A file's capture that passes over what is damaged: OpenCV stops there, and goes on when it is asked again.
 
     Attributes
@@ -137,7 +137,7 @@ def open_capture(name: str) -> Capture:
     if problem:
         capture.release()
         raise InputError(shown_name(name), problem)
-    return capture if is_live_name(name) else _Film(capture)
+    return capture if is_live_name(name) else _FileCapture(capture)
 
 
 def _no_stream(name: str) -> str:
