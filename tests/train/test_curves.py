@@ -13,7 +13,8 @@ def test_the_loss_of_the_labels_is_drawn_against_that_of_validation() -> None:
     row = {"train_loss": 9.0, "train_label_loss": 2.1, "validation_loss": 2.0, "validation_accuracy": 0.5}
     history = [{"epoch": epoch, **row, "learning_rate": 0.1} for epoch in (1, 2)]
     ticks = [
-        float(text) for text in re.findall(r'text-anchor="end">([\d.]+)<', curves_svg(history, "validation_accuracy"))
+        float(text)
+        for text in re.findall(r'text-anchor="end" class="soft">([\d.]+)<', curves_svg(history, "validation_accuracy"))
     ]
     assert 2.0 in ticks
     assert max(ticks) < 3
@@ -23,7 +24,7 @@ def test_a_single_epoch_is_not_written_over_the_name_of_its_axis() -> None:
     row = {"learning_rate": 0.1, "train_loss": 1.0, "validation_loss": 1.1, "validation_accuracy": 0.5}
     for epochs, below in ((1, {"epoch 1"}), (2, {"1", "epoch", "2"})):
         drawn = curves_svg([{**row, "epoch": epoch + 1} for epoch in range(epochs)], "validation_accuracy")
-        assert set(re.findall(r'text-anchor="middle">([^<]+)<', drawn)) == below
+        assert set(re.findall(r'text-anchor="middle" class="soft">([^<]+)<', drawn)) == below
 
 
 def test_the_page_tells_how_sure_the_best_accuracy_is(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,16 @@ class Drawing:
             f"<title>{escape(title)}</title></rect>"
         )
 
-    def line(self, x1: float, y1: float, x2: float, y2: float, kind: str = "axis") -> None:
-        """A straight line."""
-        self._parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>')
+    def line(self, x1: float, y1: float, x2: float, y2: float, kind: str = "axis", title: str = "") -> None:
+        """A straight line; with a title, that is shown where one points at it."""
+        place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+        inner = f"<title>{escape(title)}</title>" if title else ""
+        self._parts.append(f'<line {place} class="{kind}">{inner}</line>')
+
+    def curve(self, points: Iterable[tuple[float, float]], kind: str = "curve") -> None:
+        """Straight lines from each place to the next."""
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self._parts.append(f'<polyline points="{places}" class="{kind}"/>')
 
     def circle(self, x: float, y: float, radius: float, title: str, kind: str = "dot") -> None:
         """A disc with what is shown where one points at it."""
@@ -48,13 +56,18 @@ class Drawing:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="{kind}"><title>{escape(title)}</title></circle>'
         )
 
-    def svg(self, width: float, height: float, label: str) -> Markup:
-        """The picture, with what it is called to those who do not see it."""
+    def svg(self, width: float, height: float, label: str, *, style: str = "", kind: str = "") -> Markup:
+        """The picture, with what it is called to those who do not see it.
+
+        With a style it needs no page: it may be a file. `kind` is then a class of its own, for the rules of the style.
+        """
         from markupsafe import Markup
 
+        own = f'xmlns="http://www.w3.org/2000/svg" class="{kind}" ' if style else ""
+        parts = [f"<style>{style}</style>", *self._parts] if style else self._parts
         return Markup(  # noqa: S704 - every text in it is escaped above
-            f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
-            f'aria-label="{escape(label)}">{"".join(self._parts)}</svg>'
+            f'<svg {own}viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
+            f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
         )
 
 

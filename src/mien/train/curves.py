@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.files import write_atomically
 from mien.metrics.classification import wilson_interval
-from mien.page.drawing import ticks
+from mien.page.drawing import Drawing, ticks
 from mien.train.folder import RunFolder
 from mien.train.options import Recipe
 from mien.train.recipe import recipe_text
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["curves_svg", "write_curves"]
 
 _WIDTH_PX, _HEIGHT_PX = 320, 220
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 46, 10, 30, 34
+_LEGEND_PX = 66
 _STYLE = (
     "svg{color-scheme:light dark;--paper:#fff;--ink:#1c1f24;--soft:#667080;--grid:#dfe3e8;--one:#2f6fd0;--two:#b95614}"
     "@media screen and (prefers-color-scheme:dark){svg{--paper:#14161a;--ink:#e6e8eb;--soft:#98a2b0;--grid:#2d323a;"
     "--one:#6ea6ff;--two:#ff9d57}}"
     '.curves text{font:12px system-ui,"Segoe UI",Arial,sans-serif;fill:var(--ink)}.curves .soft{fill:var(--soft)}'
-    ".curves .grid{stroke:var(--grid)}.curves .curve{fill:none;stroke-width:1.6}.curves .best{stroke:var(--soft);"
-    "stroke-dasharray:3 3}.curves .paper{fill:var(--paper)}"
+    ".curves .title{font-weight:600}.curves .paper{fill:var(--paper)}.curves .grid{stroke:var(--grid)}"
+    ".curves .best{stroke:var(--soft);stroke-dasharray:3 3}"
+    ".curves .validation{--line:var(--one)}.curves .train{--line:var(--two)}"
+    ".curves .name,.curves circle{fill:var(--line)}.curves polyline{fill:none;stroke:var(--line);stroke-width:1.6}"
 )
-_COLORS = {"validation": "var(--one)", "train": "var(--two)"}
+_RATE = "learning rate"
+
+Points = Sequence[tuple[float, float]]
+"""Epochs, from 1, and what was measured after each."""
 
 
 def write_curves(
@@ -53,8 +61,6 @@ def write_curves(
     write_atomically(files.curves, f'<?xml version="1.0" encoding="UTF-8"?>\n{picture}\n'.encode())
     if page_of is None:
         return
-    from markupsafe import Markup
-
     from mien.page import render
 
     recipe, record = page_of
@@ -68,14 +74,17 @@ def write_curves(
         recipe=recipe_text(recipe),
         interval=_interval(record),
         # One by one: on a narrow screen they stand below each other.
-        curves=[Markup(_svg({title: panel})) for title, panel in _panels(history, metric).items()],  # noqa: S704 - escaped
+        curves=[
+            _svg({title: curves}, len(history), _best_epoch(history, metric))
+            for title, curves in _panels(history, metric).items()
+        ],
     )
     write_atomically(files.page, text.encode())
 
 
-def curves_svg(history: Sequence[Mapping[str, float]], metric: str) -> str:
+def curves_svg(history: Sequence[Mapping[str, float]], metric: str) -> Markup:
     """Loss, the metric that chooses, and learning rate over the epochs, side by side; an SVG for light and dark."""
-    return _svg(_panels(history, metric))
+    return _svg(_panels(history, metric), len(history), _best_epoch(history, metric))
 
 
 def _interval(record: Mapping[str, Any]) -> list[float] | None:
@@ -87,88 +96,78 @@ def _interval(record: Mapping[str, Any]) -> list[float] | None:
     return wilson_interval(record["result"]["best"], faces)
 
 
-def _svg(panels: Mapping[str, str]) -> str:
-    width = _WIDTH_PX * len(panels)
-    parts = [
-        f'<g transform="translate({number * _WIDTH_PX} 0)">{panel}</g>' for number, panel in enumerate(panels.values())
-    ]
-    label = f"{', '.join(panels)} over the epochs"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="curves" viewBox="0 0 {width} {_HEIGHT_PX}" width="{width}" '
-        f'height="{_HEIGHT_PX}" role="img" aria-label="{escape(label)}"><style>{_STYLE}</style>'
-        f'<rect class="paper" width="{width}" height="{_HEIGHT_PX}"/>{"".join(parts)}</svg>'
-    )
+def _best_epoch(history: Sequence[Mapping[str, float]], metric: str) -> float:
+    return max(history, key=lambda row: row[metric])["epoch"]
 
 
-def _panels(history: Sequence[Mapping[str, float]], metric: str) -> dict[str, str]:
-    """The parts of an SVG, by their titles."""
+def _panels(history: Sequence[Mapping[str, float]], metric: str) -> dict[str, dict[str, Points]]:
+    """The curves of each panel, by its title and their names."""
     measure = metric.removeprefix("validation_")
-    best = max(history, key=lambda row: row[metric])["epoch"]
     # The training loss may have more parts than the labels' loss, which is what validation measures.
     learned = "train_label_loss" if "train_label_loss" in history[0] else "train_loss"
-    panels = [
-        ("loss", {"train": learned, "validation": "validation_loss"}),
-        (measure.replace("_", " "), {name: f"{name}_{measure}" for name in ("train", "validation")}),
-        ("learning rate", {"": "learning_rate"}),
-    ]
-    parts = {}
-    for title, names in panels:
-        curves = {
+    panels = {
+        "loss": {"train": learned, "validation": "validation_loss"},
+        measure.replace("_", " "): {name: f"{name}_{measure}" for name in ("train", "validation")},
+        _RATE: {"": "learning_rate"},
+    }
+    return {
+        title: {
             name: [(row["epoch"], row[key]) for row in history if math.isfinite(row.get(key, math.nan))]
-            for name, key in names.items()
+            for name, key in keys.items()
         }
-        parts[title] = _panel(title, curves, len(history), best)
-    return parts
+        for title, keys in panels.items()
+    }
 
 
-def _panel(title: str, curves: Mapping[str, Sequence[tuple[float, float]]], epochs: int, best: float) -> str:
-    values = [value for points in curves.values() for _, value in points]
-    if not values:
-        return ""
-    low, high = min(values), max(values)
-    if title == "learning rate":
-        low = 0.0
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = low - (margin if low else 0.0), high + margin
-    right, bottom = _WIDTH_PX - _RIGHT_PX, _HEIGHT_PX - _BOTTOM_PX
+def _svg(panels: Mapping[str, Mapping[str, Points]], epochs: int, best: float) -> Markup:
+    width = _WIDTH_PX * len(panels)
+    drawing = Drawing()
+    drawing.rect(0, 0, width, _HEIGHT_PX, "", kind="paper")
+    for number, (title, curves) in enumerate(panels.items()):
+        if any(curves.values()):
+            _draw_panel(drawing, number * _WIDTH_PX, title, curves, epochs, best)
+    label = f"{', '.join(panels)} over the epochs"
+    return drawing.svg(width, _HEIGHT_PX, label, style=_STYLE, kind="curves")
+
+
+def _draw_panel(
+    drawing: Drawing, start_px: float, title: str, curves: Mapping[str, Points], epochs: int, best: float
+) -> None:
+    """Draw curves in a panel that begins at `start_px`, with the best epoch marked."""
+    low, high = _range([value for points in curves.values() for _, value in points], from_zero=title == _RATE)
+    left, right, bottom = start_px + _LEFT_PX, start_px + _WIDTH_PX - _RIGHT_PX, _HEIGHT_PX - _BOTTOM_PX
+    middle = (left + right) / 2
 
     def x_of(epoch: float) -> float:
-        return _LEFT_PX + (right - _LEFT_PX) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
+        return left + (right - left) * (epoch - 1) / (epochs - 1) if epochs > 1 else middle
 
     def y_of(value: float) -> float:
         return bottom - (bottom - _TOP_PX) * (value - low) / (high - low)
 
-    parts = [f'<text x="{_LEFT_PX}" y="18" font-weight="600">{escape(title)}</text>']
+    drawing.text(left, 18, title, "start", "title")
     for tick in ticks(low, high, 4):
-        y = y_of(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT_PX}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="soft" x="{_LEFT_PX - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
-    parts += [
-        f'<text class="soft" x="{x_of(epoch):.1f}" y="{bottom + 18}" text-anchor="middle">{epoch}</text>'
-        for epoch in ([1, epochs] if epochs > 1 else [])
-    ]
-    middle = "epoch" if epochs > 1 else "epoch 1"
-    parts.append(
-        f'<text class="soft" x="{(_LEFT_PX + right) / 2}" y="{bottom + 18}" text-anchor="middle">{middle}</text>'
-    )
-    if title != "learning rate":
-        x = x_of(best)
-        parts.append(
-            f'<line class="best" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP_PX}" y2="{bottom}"><title>best epoch {best:g}'
-            "</title></line>"
-        )
+        drawing.line(left, y_of(tick), right, y_of(tick), "grid")
+        drawing.text(left - 6, y_of(tick) + 4, f"{tick:.3g}", "end", "soft")
+    for x, text in [(left, "1"), (middle, "epoch"), (right, f"{epochs}")] if epochs > 1 else [(middle, "epoch 1")]:
+        drawing.text(x, bottom + 18, text, kind="soft")
+    if title != _RATE:
+        drawing.line(x_of(best), _TOP_PX, x_of(best), bottom, "best", f"best epoch {best:g}")
     legend_x = right
     for name, points in curves.items():
         if not points:
             continue
-        color = _COLORS.get(name, "var(--one)")
-        if len(points) == 1:
-            parts.append(
-                f'<circle cx="{x_of(points[0][0]):.1f}" cy="{y_of(points[0][1]):.1f}" r="3" style="fill:{color}"/>'
-            )
-        line = " ".join(f"{x_of(epoch):.1f},{y_of(value):.1f}" for epoch, value in points)
-        parts.append(f'<polyline class="curve" style="stroke:{color}" points="{line}"/>')
+        kind = name or "validation"
+        places = [(x_of(epoch), y_of(value)) for epoch, value in points]
+        if len(places) == 1:
+            drawing.circle(*places[0], 3, f"{points[0][1]:.4g}", kind)
+        drawing.curve(places, kind)
         if name:
-            parts.append(f'<text x="{legend_x}" y="18" text-anchor="end" style="fill:{color}">{escape(name)}</text>')
-            legend_x -= 66
-    return "".join(parts)
+            drawing.text(legend_x, 18, name, "end", f"name {kind}")
+            legend_x -= _LEGEND_PX
+
+
+def _range(values: Sequence[float], *, from_zero: bool) -> tuple[float, float]:
+    """What an axis reaches from and to: a little more than the values do."""
+    low, high = 0.0 if from_zero else min(values), max(values)
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - (margin if low else 0.0), high + margin
