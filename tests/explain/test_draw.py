@@ -75,6 +75,16 @@ def test_many_faces_are_laid_out_in_rows(faces: int, columns: int) -> None:
     assert 0.6 < every.shape[0] / every.shape[1] < 2.2
 
 
+def test_faces_have_the_numbers_that_are_given() -> None:
+    photo = np.full((200, 300, 3), 30, np.uint8)
+    two = [explained(one_sided())] * 2
+    counted = draw_explanations(photo, two)
+    np.testing.assert_array_equal(draw_explanations(photo, two, [1, 2]), counted)
+    assert (draw_explanations(photo, two, [2, 5]) != counted).any()
+    alone = draw_explanations(photo, two[:1])
+    assert (draw_explanations(photo, two[:1], [1]) != alone).any()
+
+
 def test_a_long_label_stays_in_its_panel() -> None:
     label = "something that takes a very long name to be said"
     scheme = {label: 0.9, "b": 0.1}

@@ -75,6 +75,9 @@ def test_the_picture_of_all_faces(client, two_faces, expected):
     assert answer.headers["content-type"] == "image/png"
     drawn = cv2.imdecode(np.frombuffer(answer.content, np.uint8), 1)
     np.testing.assert_array_equal(drawn, mien.draw_explanations(two_faces, expected[1]))
+    second = post(client, ("two.png", two_faces), format="png", faces="2")
+    drawn = cv2.imdecode(np.frombuffer(second.content, np.uint8), 1)
+    np.testing.assert_array_equal(drawn, mien.draw_explanations(two_faces, expected[1][1:], [2]))
 
 
 def test_faces_labels_and_the_expression_are_chosen(client, two_faces, expected):

@@ -39,7 +39,9 @@ _PAPER, _INK, _SOFT_INK = (255, 255, 255), (36, 31, 28), (112, 102, 96)
 _SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
-def draw_explanations(image: ImageLike, explanations: Sequence[Explanation]) -> Image:
+def draw_explanations(
+    image: ImageLike, explanations: Sequence[Explanation], numbers: Sequence[int] | None = None
+) -> Image:
     """Draw the faces of a photo, each beside its map.
 
     Parameters
@@ -48,6 +50,8 @@ def draw_explanations(image: ImageLike, explanations: Sequence[Explanation]) -> 
         The image that was explained.
     explanations : sequence of Explanation
         What `Recognizer.explain` gave; at least one.
+    numbers : sequence of int, optional
+        The number that each face is drawn with. By default they are counted from 1, and a single one has none.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def draw_explanations(image: ImageLike, explanations: Sequence[Explanation]) -> 
     canvas = np.full((rows * height + len(LEGEND) * line_px + _MARGIN_PX, columns * width, 3), _PAPER, np.uint8)
     for index, one in enumerate(explanations):
         row, column = divmod(index, columns)
-        number = f"{index + 1}  " if len(explanations) > 1 else ""
+        number = f"{numbers[index]}  " if numbers is not None else f"{index + 1}  " if len(explanations) > 1 else ""
         _draw_cell(canvas[row * height :][:height, column * width :][:, :width], photo, one, number)
     for line, (text, color) in enumerate(LEGEND):
         top = rows * height + line * line_px

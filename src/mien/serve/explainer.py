@@ -241,20 +241,21 @@ class Explainer:
         work.data = b""
         model = _Polite(self._classifier(work.recognizer), lambda: self._pause(work))
         recognizer = work.recognizer.replace(model=model)
-        found: list[Explanation] = []
+        found: dict[int, Explanation] = {}
         while work.numbers:
             start_s, number = time.monotonic(), work.numbers[0]
             reading = dataclasses.replace(work.reading, faces=[work.reading.faces[number - 1]])
             (one,) = recognizer.explain(frame, reading, expression=work.expression)
-            found.append(one)
-            _post(work, Explained(number, one, _draw(frame.image, [one]) if work.draw == "each" else None))
+            found[number] = one
+            picture = _draw(frame.image, {number: one}, work.reading) if work.draw == "each" else None
+            _post(work, Explained(number, one, picture))
             self._metrics.explained_faces.inc()
             self._face_s += 0.2 * (time.monotonic() - start_s - self._face_s)
             with self._changed:
                 work.numbers.popleft()
                 self._count()
         if work.draw == "all":
-            work.picture = _draw(frame.image, found)
+            work.picture = _draw(frame.image, found, work.reading)
 
     def _classifier(self, recognizer: Recognizer) -> Classifier:
         """The model itself, which a recognizer keeps to itself; a session of its own, opened when it is first used."""
@@ -295,8 +296,10 @@ class _Polite:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _draw(image: npt.NDArray[np.uint8], found: list[Explanation]) -> bytes:
-    return bytes(cv2.imencode(".png", draw_explanations(image, found))[1])
+def _draw(image: npt.NDArray[np.uint8], found: dict[int, Explanation], reading: Reading) -> bytes:
+    numbers = list(found) if len(reading.faces) > 1 else None
+    picture = draw_explanations(image, list(found.values()), numbers)
+    return bytes(cv2.imencode(".png", picture)[1])
 
 
 def _stopping() -> Problem:
