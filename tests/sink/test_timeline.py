@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rich.console import Console
@@ -132,6 +133,19 @@ def areas(text):
         x = [float(point.split()[0]) / 1000 for point in path.split("L")]
         stretches.add((round(min(x), 2), round(max(x), 2)))
     return sorted(stretches)
+
+
+def test_a_picture_shows_the_pixels_of_its_face():
+    """Half a pixel aside, two were mixed into each: of stripes nothing was left."""
+    stripes = np.zeros((300, 300, 3), np.uint8)
+    stripes[:, 1::2] = 255
+    history = History(FER7, with_pictures=True)
+    # With the margin that pictures have, 104 pixels: they are not scaled.
+    face = make_face(box_xyxy=(100.0, 100.0, 164.0, 166.0), track_id=1)
+    history.add(make_reading(face, frame=0, time_s=0.0), Frame("clip.mp4", stripes, 0, 0.0))
+    picture = cv2.imdecode(np.frombuffer(history.persons[1].pictures["happy"].jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture.shape == (104, 104)
+    assert np.abs(picture.astype(int) - stripes[81:185, 80:184, 0]).max() < 60
 
 
 def test_a_reading_holds_until_the_next_frame_that_was_read(tmp_path):

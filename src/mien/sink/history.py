@@ -191,7 +191,8 @@ class History:
         if known is not None and quality < known.quality + _BETTER:
             return
         half = size_px * (0.5 + _PICTURE_MARGIN)
-        centre = (left + right) / 2, (top + bottom) / 2
+        # To OpenCV the middle of a pixel is a whole number, to a box its outer corner is.
+        centre = (left + right - 1) / 2, (top + bottom - 1) / 2
         # getRectSubPix continues the picture at its border, so that the cut is always square.
         side = max(2, round(2 * half))
         cut = cv2.getRectSubPix(frame.bgr, (side, side), centre)
