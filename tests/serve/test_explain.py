@@ -65,7 +65,7 @@ def test_json_lines_have_a_record_each_and_their_pictures(client, two_faces, exp
     lines = [json.loads(line) for line in answer.text.splitlines()]
     for line, one in zip(lines, found, strict=True):
         drawn = cv2.imdecode(np.frombuffer(base64.b64decode(line.pop("picture")), np.uint8), 1)
-        np.testing.assert_array_equal(drawn, mien.draw_explanations(two_faces, [one]))
+        np.testing.assert_array_equal(drawn, mien.draw_explanations(two_faces, [one], [line["face"]]))
     records = [{**record, "source": "two.png"} for record in reading.to_records()]
     assert lines == [{**record, **one.to_dict()} for record, one in zip(records, found, strict=True)]
 
