@@ -12,7 +12,7 @@ from torch import nn
 from mien.errors import UsageError
 from mien.train.options import OptimizerOptions
 
-__all__ = ["MovingAverage", "WeightInterpolation", "copy_weights", "frozen_copy", "make_optimizer", "relayout"]
+__all__ = ["MovingAverage", "WeightInterpolation", "copy_weights", "frozen_copy", "make_optimizer"]
 
 
 def make_optimizer(
@@ -129,10 +129,3 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     """Copy weights and buffers between two networks alike; nothing waits for the device."""
     pairs = _pairs(target, source)
     torch._foreach_copy_([own for own, _ in pairs], [now for _, now in pairs])
-
-
-def relayout(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A loaded tensor on the device of another, and in its memory layout where their shapes agree."""
-    if value.shape != like.shape:
-        return value.to(like.device)
-    return torch.empty_like(like, dtype=value.dtype).copy_(value)

@@ -27,6 +27,9 @@ _SEED = "run.seed"
 _PLACES = ("data.dataset", "data.validation_data")
 _ONLY_SEEDS = "several runs are measured together if only their seeds differ"
 
+_Differences = Mapping[str, tuple[Any, Any]]
+"""As `recipe_differences` gives them."""
+
 SeedsProgress = Callable[[int, Report], None]
 """Told the seed, and how far its run is."""
 
@@ -179,36 +182,48 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
             "seeds, as 'mien train --seeds' writes it"
         )
     found: dict[int, RunFolder] = {}
-    values = [read_recipe_values(run.recipe) for run in runs]
-    for run, own in zip(runs, values, strict=True):
-        differences = recipe_differences(values[0], own)
-        different = next((name for name in differences if name not in (*MAY_CHANGE, _SEED)), None)
-        if different is not None:
-            before, after = differences[different]
-            raise ModelError(
-                f"{folder}: holds runs of different recipes: {different} is {before!r} in {runs[0].path.name} and "
-                f"{after!r} in {run.path.name}; {_ONLY_SEEDS}"
-            )
-        if run.finished_result() is None:
-            raise ModelError(
-                f"{run.path}: this run is not complete; {_go_on(folder if holds_seeds(folder) else run.path)}"
-            )
-        if _checksum(run) != _checksum(runs[0]):
-            moved = [f"{name} is {old!r} and {new!r}" for name, (old, new) in differences.items() if name in _PLACES]
-            # Without a seed of their own the faces that are held out are chosen by that of each run.
-            if moved or own.get("data", {}).get("data_seed") is not None:
-                where = moved[0] if moved else "by the checksums in their run.json"
-                raise ModelError(
-                    f"{folder}: {runs[0].path.name} and {run.path.name} learned from different data ({where}); "
-                    f"{_ONLY_SEEDS}"
-                )
-        if not run.best.is_file():
-            raise ModelError(f"{run.best}: no such file, although its run is complete; train it again")
-        seed = own.get("run", {}).get("seed")
+    recipes = [read_recipe_values(run.recipe) for run in runs]
+    for run, recipe in zip(runs, recipes, strict=True):
+        differences = recipe_differences(recipes[0], recipe)
+        _require_only_seeds(folder, runs[0], run, differences)
+        _require_complete(folder, run)
+        _require_same_data(folder, runs[0], run, recipe, differences)
+        seed = recipe.get("run", {}).get("seed")
         if seed in found:
             raise ModelError(f"{folder}: {found[seed].path.name} and {run.path.name} have the same seed, {seed}")
         found[seed] = run
     return dict(sorted(found.items()))
+
+
+def _require_only_seeds(folder: Path, first: RunFolder, run: RunFolder, differences: _Differences) -> None:
+    different = next((name for name in differences if name not in (*MAY_CHANGE, _SEED)), None)
+    if different is not None:
+        before, after = differences[different]
+        raise ModelError(
+            f"{folder}: holds runs of different recipes: {different} is {before!r} in {first.path.name} and "
+            f"{after!r} in {run.path.name}; {_ONLY_SEEDS}"
+        )
+
+
+def _require_complete(folder: Path, run: RunFolder) -> None:
+    if run.finished_result() is None:
+        raise ModelError(f"{run.path}: this run is not complete; {_go_on(folder if holds_seeds(folder) else run.path)}")
+    if not run.best.is_file():
+        raise ModelError(f"{run.best}: no such file, although its run is complete; train it again")
+
+
+def _require_same_data(
+    folder: Path, first: RunFolder, run: RunFolder, recipe: Mapping[str, Any], differences: _Differences
+) -> None:
+    if _checksum(run) == _checksum(first):
+        return
+    moved = [f"{name} is {old!r} and {new!r}" for name, (old, new) in differences.items() if name in _PLACES]
+    # Without a seed of their own the faces that are held out are chosen by that of each run.
+    if moved or recipe.get("data", {}).get("data_seed") is not None:
+        where = moved[0] if moved else "by the checksums in their run.json"
+        raise ModelError(
+            f"{folder}: {first.path.name} and {run.path.name} learned from different data ({where}); {_ONLY_SEEDS}"
+        )
 
 
 def _checksum(run: RunFolder) -> Any:

@@ -14,27 +14,11 @@ from torch import nn
 
 from mien.errors import ModelError
 from mien.files import write_atomically
-from mien.train.optimizer import relayout
 
-__all__ = ["load_state", "restore_network", "restore_optimizer", "save_state", "tensors_of"]
+__all__ = ["load_state", "restore_network", "restore_optimizer", "save_state"]
 
 # Counted up when the file's meaning changes.
 _VERSION = 2
-
-
-def tensors_of(network: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
-    """A network's weights and buffers under names that start with `prefix`."""
-    return {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    return {
-        f"{prefix}.{number}.{key}": value
-        for number, weight in enumerate(weights)
-        for key, value in optimizer.state[weight].items()
-        if isinstance(value, torch.Tensor)
-    }
 
 
 def save_state(
@@ -65,8 +49,8 @@ def save_state(
     """
     gathered = dict(tensors)
     for name, network in networks.items():
-        gathered |= tensors_of(network, name)
-    gathered |= _optimizer_tensors(optimizer, "optimizer")
+        gathered |= _network_tensors(network, name)
+    gathered |= _optimizer_tensors(optimizer)
     # Copies, since two names may share memory (tied weights).
     flat = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in gathered.items()}
     metadata = {"version": str(_VERSION), "values": json.dumps(values)}
@@ -113,11 +97,36 @@ def restore_network(network: nn.Module, tensors: Mapping[str, torch.Tensor], pre
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
     """Put loaded tensors into an optimizer, each as its weight lies in memory."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    weights = _weights(optimizer)
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
             weight = weights[int(number)]
             # Adam's step counts stay on the CPU, unless the fused kernel needs them beside the weights.
             scalar = value.ndim == 0 and not optimizer.defaults.get("fused")
-            optimizer.state[weight][key] = value if scalar else relayout(value, weight)
+            optimizer.state[weight][key] = value if scalar else _laid_out_as(value, weight)
+
+
+def _network_tensors(network: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
+    """A network's weights and buffers under names that start with `prefix`."""
+    return {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    return {
+        f"optimizer.{number}.{key}": value
+        for number, weight in enumerate(_weights(optimizer))
+        for key, value in optimizer.state[weight].items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _weights(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def _laid_out_as(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A loaded tensor on the device of another, and in its memory layout where their shapes agree."""
+    if value.shape != like.shape:
+        return value.to(like.device)
+    return torch.empty_like(like, dtype=value.dtype).copy_(value)
