@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _KEY = "mien.option"
+_WRAPPER = textwrap.TextWrapper(112, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 T = TypeVar("T")
 
 
@@ -129,7 +130,7 @@ def _parameters(kind: type[Options]) -> str:
             text = wanted if isinstance(wanted, str) else inspect.formatannotation(wanted)
             said = option_help(item) + (f" {declared.bounds.capitalize()}." if declared.bounds else "")
             lines.append(f"{name} : {text}, default {item.default!r}")
-            lines.append(textwrap.indent(textwrap.fill(said, 108), "    "))
+            lines.append(_WRAPPER.fill(said))
     return "\n".join(lines)
 
 
