@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from mien.data.photos import PhotoDataset
@@ -23,11 +24,26 @@ from mien.progress import Progress
 __all__ = ["DetectionEvaluation", "evaluate_detector", "is_detection"]
 
 _MOST_FAILURES = 40
+_PICTURE_PX = 96
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One face that was missed or one false find, cut out of its photo with some room."""
+    """One face that was missed or one false find, cut out of its photo with some room.
+
+    Attributes
+    ----------
+    kind : str
+        ``"missed"`` or ``"false find"``.
+    photo : str
+        The name of the photo.
+    score : float
+        Of the find; of a missed face that of the surest find on it, below the threshold, or 0.
+    size_px : float
+        The root of the box's area.
+    picture : uint8 array of shape (96, 96, 3)
+        BGR.
+    """
 
     kind: str
     photo: str
@@ -127,13 +143,10 @@ def _failures(photos: Sequence[Photo], found: Sequence[Detections], finds: Finds
 
 
 def _failure(kind: str, photo: Photo, box_xyxy: np.ndarray[Any, Any], score: float) -> Failure:
-    import cv2
-
     size_wh = box_xyxy[2:] - box_xyxy[:2]
     centre, side = (box_xyxy[:2] + box_xyxy[2:]) / 2, float(np.sqrt(max(float(size_wh.prod()), 1.0)))
-    window = max(2 * side, 24.0)
-    matrix = np.asarray(
-        [[96 / window, 0, 48 - centre[0] * 96 / window], [0, 96 / window, 48 - centre[1] * 96 / window]]
-    )
-    picture = cv2.warpAffine(photo.image, matrix, (96, 96), flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
+    scale, middle = _PICTURE_PX / max(2 * side, 24.0), _PICTURE_PX / 2
+    matrix = np.asarray([[scale, 0, middle - scale * centre[0]], [0, scale, middle - scale * centre[1]]])
+    size = (_PICTURE_PX, _PICTURE_PX)
+    picture = cv2.warpAffine(photo.image, matrix, size, flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
     return Failure(kind, photo.name, round(score, 3), round(side, 1), np.asarray(picture, np.uint8))

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mien.detect.mien import STRIDES_PX
 
-__all__ = ["Assignment", "Cells", "assign", "decode_boxes", "make_cells"]
+__all__ = ["Assignment", "Cells", "assign", "decode_boxes", "intersection_and_union", "make_cells"]
 
 # Cells are asked whose middle is within so many strides of the middle of the face.
 _RADIUS_STRIDES = 1.6
@@ -69,11 +69,11 @@ def decode_boxes(values: Tensor, cells: Cells) -> Tensor:
     return torch.cat((centre - half, centre + half), dim=2)
 
 
-def pair_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes in the last dimension (..., 4), broadcast."""
+def intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The areas that pairs of boxes share, and that they cover; boxes in the last dimension (..., 4), broadcast."""
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
     areas = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1)
-    return inner / (areas - inner).clamp(min=1e-9)
+    return inner, areas - inner
 
 
 @torch.no_grad()
@@ -120,7 +120,8 @@ def _assign(logit: Tensor, boxes: Tensor, cells: Cells, faces: Tensor, known: Te
     # Around the middle of the face and inside it; a face that is smaller than a cell still has the cell it lies in.
     reach = torch.minimum(cells.stride * _RADIUS_STRIDES, torch.maximum(half[..., None], cells.stride * 0.5))
     asked = (away <= reach) & known[..., None]
-    iou = pair_iou(boxes[:, None], faces[:, :, None]) * asked
+    inner, union = intersection_and_union(boxes[:, None], faces[:, :, None])
+    iou = inner / union.clamp(min=1e-9) * asked
     cost = functional.softplus(-logit)[:, None] - _IOU_WEIGHT * iou.clamp(min=1e-6).log()
     # A stride of another size of faces only answers where no better one does.
     size = (faces[..., 2:] - faces[..., :2]).clamp(min=1).prod(-1).sqrt()

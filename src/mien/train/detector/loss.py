@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.train.detector.assign import Cells, assign, decode_boxes
+from mien.train.detector.assign import Cells, assign, decode_boxes, intersection_and_union
 from mien.train.options.detector import DetectorLoss
 
 __all__ = ["Targets", "detector_losses"]
@@ -120,8 +120,8 @@ def _ignored(cells: Cells, ignore_xyxy: Tensor) -> Tensor:
 
 def _generalised_iou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU (Rezatofighi et al. 2019, arXiv:1902.09630) of pairs of boxes (..., 4)."""
-    inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
-    union = ((a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inner).clamp(min=1e-6)
+    inner, union = intersection_and_union(a, b)
+    union = union.clamp(min=1e-6)
     hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1).clamp(min=1e-6)
     return inner / union - (hull - union) / hull
 
