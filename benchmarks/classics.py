@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import platform
 import shutil
 import signal
 import subprocess
@@ -49,6 +48,7 @@ def train_one(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
     from mien.evaluate import evaluate_model
     from mien.train import ExpressionRecipe, change_recipe, train_model
+    from mien.train.machine import processor_name
 
     budget = {"epochs": arguments.epochs} if arguments.epochs else {"minutes": arguments.minutes}
     recipe = change_recipe(
@@ -78,7 +78,7 @@ def train_one(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "ten_views": found["ten_views"] and found["ten_views"]["accuracy"],
         "faces_without_leaks": leaks.get("images"),
         "without_leaks": leaks.get("one_pass", {}).get("accuracy"),
-        "device": torch.cuda.get_device_name() if recipe_on_gpu(arguments.accelerator) else processor(),
+        "device": torch.cuda.get_device_name() if recipe_on_gpu(arguments.accelerator) else processor_name(),
         "torch": torch.__version__,
         "ms_a_face": None,
     }
@@ -89,15 +89,6 @@ def recipe_on_gpu(accelerator: str) -> bool:
     import torch
 
     return accelerator != "cpu" and torch.cuda.is_available()
-
-
-def processor() -> str:
-    """The CPU's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def run_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -207,6 +198,8 @@ def measure_times(arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]
 
 def write_table(arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]) -> None:
     """Write the table as Markdown and JSON."""
+    from mien.train.machine import processor_name
+
     done = [rows[name] for name in arguments.networks if name in rows]
     if not done:
         return
@@ -216,7 +209,7 @@ def write_table(arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]) 
         "budget of each": budget,
         "side by side": arguments.side_by_side,
         "device": first["device"],
-        "processor": processor(),
+        "processor": processor_name(),
         "torch": first["torch"],
         "batch": arguments.batch_size,
         "training faces at most": arguments.max_faces,
@@ -225,7 +218,7 @@ def write_table(arguments: argparse.Namespace, rows: dict[str, dict[str, Any]]) 
     lines = [
         f"Each {budget}, {arguments.side_by_side} side by side on one {first['device']}; batch {arguments.batch_size}, "
         f"mien's default recipe but for the optimizer of some, one seed, nothing tuned. Last weights, measured on "
-        f"{first['split']} ({first['faces']:,} faces). ms a face: float32 ONNX on one thread of {processor()}.",
+        f"{first['split']} ({first['faces']:,} faces). ms a face: float32 ONNX on one thread of {processor_name()}.",
         "",
         "| network | parameters | epochs | minutes | accuracy (95 %) | ten views | without leaks | ms a face |",
         "| --- |" + " --- |" * 7,

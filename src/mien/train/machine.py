@@ -32,6 +32,7 @@ __all__ = [
     "explained_failures",
     "in_memory_format",
     "open_fabric",
+    "processor_name",
     "torch_settings",
 ]
 
@@ -229,7 +230,7 @@ def _accelerator(options: RunOptions) -> str:
 
 def describe_machine(options: RunOptions, device: torch.device, processes: int) -> dict[str, Any]:
     """Versions, source and device, for the record of a run."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "mien": mien.__version__,
         "commit": _commit(),
@@ -244,7 +245,8 @@ def describe_machine(options: RunOptions, device: torch.device, processes: int) 
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the CPU is called, where the system tells."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
