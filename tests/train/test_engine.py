@@ -339,6 +339,22 @@ def test_a_full_disk_is_said_and_leaves_whole_files(tmp_path, monkeypatch, when)
     assert not list((tmp_path / "run").glob(".*.part"))
 
 
+def test_loggers_are_closed_where_a_run_cannot_begin(tmp_path, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    from mien.train.folder import RunFolder
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    closed, close = [], SummaryWriter.close
+    monkeypatch.setattr(SummaryWriter, "close", lambda self: closed.append(self) or close(self))
+    monkeypatch.setattr(RunFolder, "write_record", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        train(tmp_path / "run", loggers=("tensorboard",))
+    assert len(closed) == 1
+
+
 @pytest.mark.parametrize("when", ["add_scalar", "close"])
 def test_a_disk_that_is_full_for_tensorboard_is_said(tmp_path, monkeypatch, when):
     from torch.utils.tensorboard import SummaryWriter

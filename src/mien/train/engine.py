@@ -107,12 +107,12 @@ class _Run:
     def run(self, resume: bool) -> RunResult:
         self._build()
         # What is read below is what the last process wrote: none writes from here on.
-        with self._writer.alone():
+        with self._writer.alone(), self._writer:
             if resume:
                 self._restore()
             self._writer.begin(self._raw, self._steps, len(self._history), resume)
             self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
-            with StopRequest(told=self._fabric.is_global_zero) as self._stop, self._writer:
+            with StopRequest(told=self._fabric.is_global_zero) as self._stop:
                 while not self._stopped_by:
                     self._run_epoch()
                 self._save()
