@@ -157,16 +157,13 @@ def collate(images: list[TrainingImage], device: torch.device, teacher_landmarks
         landmarks[number, :own] = np.where(seen[..., None], image.landmarks_xy, 0)
         weight[number, :own] = seen * np.where(image.by_person, 1.0, teacher_landmarks)[:, None]
         ignore[number, : len(image.ignore_xyxy)] = image.ignore_xyxy
-    pixels = torch.from_numpy(np.stack([image.image for image in images]))[:, None]
-    if device.type == "cuda":
-        pixels = pixels.pin_memory()
 
     def send(values: np.ndarray[Any, Any]) -> Tensor:
         tensor = torch.from_numpy(values)
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
     return Targets(
-        FaceDetectorNetwork.normalise(pixels.to(device, non_blocking=True)),
+        FaceDetectorNetwork.normalise(send(np.stack([image.image for image in images])[:, None])),
         send(boxes), send(known), send(landmarks), send(weight), send(ignore),
     )  # fmt: skip
 

@@ -195,9 +195,7 @@ class _Search:
 
     def _again(self, trial: Any) -> None:
         kept = {key: trial.user_attrs[key] for key in (_OWN, _PLACE) if key in trial.user_attrs}
-        self.study.enqueue_trial(
-            dict(trial.params), user_attrs={_PLACE: trial.number, **kept, _REPEATS: trial.number}
-        )  # fmt: skip
+        self.study.enqueue_trial(dict(trial.params), user_attrs={_PLACE: trial.number, **kept, _REPEATS: trial.number})
 
     def _finished(self) -> int:
         return len(self._trials())
