@@ -42,6 +42,7 @@ LICENCE = (
 )
 DISTILLED = "Distilled from an ensemble of four larger networks that were trained on the same images."
 SMALL_FACES = "Then taught to read faces of few pixels: recipes/small-faces.yaml."
+TAUGHT_AGAIN = "Then taught once more by wide and tiny, and put half-way: recipes/taught-again.yaml."
 STEADY = "Then given blur pools, so that answers depend less on the crop: recipes/steady-faces.yaml."
 NOTES = (
     "The labels are what onlookers see in a face, not what the person feels; two sets of annotators agree on 67 % "
@@ -83,6 +84,7 @@ CHECKPOINTS = {
             DISTILLED,
             SMALL_FACES,
             STEADY,
+            TAUGHT_AGAIN,
         ),
         _describe(
             "wide",
