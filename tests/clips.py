@@ -144,7 +144,7 @@ _MOUTH = (112, 147)
 def frowning(head: np.ndarray, brow_px: float) -> np.ndarray:
     """The smiling head with a frown: a drawn mouth, and brows that come down by so many pixels.
 
-    The shipped model reads it as happy with 0 px, and as angry with 9.
+    The shipped model reads it as happy with 0 px, and as angry with 9 and more.
     """
     x, y = _MOUTH
     mouth = np.zeros(head.shape[:2], np.uint8)

@@ -1,7 +1,7 @@
 """Steady probabilities: averaged over time for one person, with an expression that does not flicker.
 
 An exponential average runs over the probabilities of each track, in seconds, so that the frame rate does not matter.
-The expression changes when another label is clearly ahead in the average (a real change: within 0.4 s), or when the
+The expression changes when another label is clearly ahead in the average (at a clear change: within 0.4 s), or when the
 present one has been a little behind for a while without a break (a faint change), whichever labels were ahead of it.
 Until then the labels in front are reported as equal, so that `Face.expression` stays the most probable label of
 `Face.probabilities`.
