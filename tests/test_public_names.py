@@ -12,6 +12,7 @@ import pytest
 
 import mien
 from mien import errors
+from mien.cli.app import COMMANDS
 from tests.conftest import ROOT
 
 HEAVY = [
@@ -105,6 +106,53 @@ def test_the_help_of_all_commands_loads_no_stage():
         "uvicorn",
         "pydantic",
     }
+
+
+CORE_ONLY = """
+import re, sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+
+def plain(name):
+    return re.sub("[-_.]+", "-", name).lower()
+
+core, left = set(), ["mien"]
+while left:
+    name = plain(left.pop())
+    if name not in core:
+        core.add(name)
+        try:
+            needs = requires(name) or []
+        except PackageNotFoundError:  # of another system or Python
+            continue
+        left += [re.match(r"[\\w.-]+", one)[0] for one in needs if "extra ==" not in one]
+absent = {module for module, names in packages_distributions().items() if not core & set(map(plain, names))}
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+sys.meta_path.insert(0, Absent())
+from mien.cli import main
+main()
+"""
+"""The program with nothing installed but mien's core."""
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "data import", "data audit"])
+def test_the_help_needs_no_extra(command):
+    run = subprocess.run([sys.executable, "-c", CORE_ONLY, *command.split(), "-h"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "Usage: " in run.stdout
+
+
+@pytest.mark.parametrize("command", ["train --data faces --out run", "serve --no-open"])
+def test_an_extra_that_is_not_there_is_named(command, tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", CORE_ONLY, *command.split()], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.returncode == 2
+    assert re.fullmatch(r"mien: .* needs the library '\w+', which is not installed\. Install it with: .*\n", run.stderr)
 
 
 def test_json_lines_wait_for_nothing_that_draws(astronaut_path):

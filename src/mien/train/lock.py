@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from mien.errors import UsageError
 
 __all__ = ["LOCK", "locked"]
@@ -32,6 +30,9 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     UsageError
         If another process holds the folder.
     """
+    # Here, since the command line needs this module's names where the extra is not installed.
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
