@@ -23,10 +23,19 @@ from mien.serve.explain import add_explain
 from mien.serve.explainer import Explainer
 from mien.serve.guard import Guard, check_token
 from mien.serve.metrics import Metrics
-from mien.serve.models import LONGEST_LABELS, Models
+from mien.serve.models import Models
 from mien.serve.options import ServeOptions
 from mien.serve.problem import Problem, overloaded
-from mien.serve.schema import UPLOAD_BODY, Health, ModelsAnswer, RecognizeAnswer, complete_document, error_answers
+from mien.serve.schema import (
+    UPLOAD_BODY,
+    Health,
+    LabelsQuery,
+    ModelQuery,
+    ModelsAnswer,
+    RecognizeAnswer,
+    complete_document,
+    error_answers,
+)
 from mien.serve.service import Service
 from mien.serve.stream import Stream
 from mien.serve.upload import Upload, Uploads
@@ -107,11 +116,8 @@ def _add_api(app: FastAPI, service: Service) -> None:
     )
     async def recognize(
         request: Request,
-        model: Annotated[str | None, Query(max_length=100, description="A name from /v1/models.")] = None,
-        labels: Annotated[
-            str | None,
-            Query(max_length=LONGEST_LABELS, description="A label scheme, or expressions such as happy,sad,neutral."),
-        ] = None,
+        model: ModelQuery = None,
+        labels: LabelsQuery = None,
         format: Annotated[  # noqa: A002 - the name of the parameter
             Literal["json", "jsonl"],
             Query(

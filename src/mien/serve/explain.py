@@ -16,9 +16,8 @@ from mien.errors import UsageError
 from mien.explain.faces import check_expression
 from mien.result import Reading
 from mien.serve.explainer import Explained, Work
-from mien.serve.models import LONGEST_LABELS
 from mien.serve.problem import Problem
-from mien.serve.schema import UPLOAD_BODY, ExplainAnswer, error_answers
+from mien.serve.schema import UPLOAD_BODY, ExplainAnswer, LabelsQuery, ModelQuery, error_answers
 from mien.serve.service import Service
 
 __all__ = ["add_explain"]
@@ -52,11 +51,8 @@ def add_explain(app: FastAPI, service: Service) -> None:
     )
     async def explain(
         request: Request,
-        model: Annotated[str | None, Query(max_length=100, description="A name from /v1/models.")] = None,
-        labels: Annotated[
-            str | None,
-            Query(max_length=LONGEST_LABELS, description="A label scheme, or expressions such as happy,sad,neutral."),
-        ] = None,
+        model: ModelQuery = None,
+        labels: LabelsQuery = None,
         expression: Annotated[
             str | None,
             Query(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.labels import EXPRESSIONS, SCHEMES
@@ -15,10 +16,18 @@ __all__ = [
     "ErrorAnswer",
     "ExplainAnswer",
     "Health",
+    "LabelsQuery",
+    "ModelQuery",
     "ModelsAnswer",
     "RecognizeAnswer",
     "complete_document",
     "error_answers",
+]
+
+ModelQuery = Annotated[str | None, Query(max_length=100, description="A name from /v1/models.")]
+LabelsQuery = Annotated[
+    str | None,
+    Query(max_length=LONGEST_LABELS, description="A label scheme, or expressions such as happy,sad,neutral."),
 ]
 
 _FACE_EXAMPLE: dict[str, Any] = {

@@ -93,7 +93,7 @@ function tag(context, { x, y, w, h, text, size }, color) {
   context.fillText(text, x + size * 0.55, y + h / 2 + size * 0.04);
 }
 
-function element(tagName, className, text) {
+export function element(tagName, className, text) {
   const made = document.createElement(tagName);
   if (className) made.className = className;
   if (text !== undefined) made.textContent = text;

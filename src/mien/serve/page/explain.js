@@ -1,7 +1,7 @@
 // What a photo's answers rest on: a button on its card, and below each face its map.
 
 import { explain } from "./api.js";
-import { percent } from "./draw.js";
+import { element, percent } from "./draw.js";
 
 const SIDE_PX = 320;  // of a picture: two lie beside each other on a card, with two pixels for each of the page
 // As in the pictures of mien explain: orange where hiding makes the expression less probable, blue where more.
@@ -11,13 +11,6 @@ const LEAST_CHANGE = 0.05;  // a map of smaller changes has no strong colours: n
 const ASK = "What does this rest on?";
 const MEANING = "Orange parts speak for the expression, blue ones against it: half of a face’s 8\u00a0×\u00a08 squares were hidden in 256 ways, "
   + "to see by how many points of probability each part raises or lowers it.";
-
-function element(tagName, className, text) {
-  const made = document.createElement(tagName);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 export class Basis {
   // `cards` are those of the photo's first faces, in their order; `most` faces may be asked for at a time.
