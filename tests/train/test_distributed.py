@@ -72,6 +72,17 @@ def test_two_processes_learn_what_one_does(tmp_path, two_machines):
     assert [row["validation_apart"] for row in two] == [0.0] * 4, "both measure the network that is saved"
 
 
+def test_with_sam_both_move_alike(tmp_path):
+    done = run(tmp_path / "run", "sam_radius=0.1")
+    assert done.returncode == 0, done.stderr
+    two = rows(tmp_path / "run")
+    recipe = toy_recipe(sam_radius=0.1)
+    one = fit(ToyTask(recipe), recipe, tmp_path / "one").history
+    for mine, other in zip(one, two, strict=True):
+        assert other["train_loss"] == pytest.approx(mine["train_loss"], abs=0.15)
+    assert [row["validation_apart"] for row in two] == [0.0] * 4
+
+
 def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, two_machines):
     """On one machine with two devices; the end is that of two machines with one each that nothing disturbed.
 

@@ -79,6 +79,7 @@ def test_after_a_crash_the_result_is_the_same(tmp_path, undisturbed, optimizer, 
         {"settled": True},
         {"settled": True, "ema_decay": 0},
         {"settled": True, "keep_start": 0.5},
+        {"sam_radius": 0.1},
     ],
 )
 def test_what_else_a_state_holds(tmp_path, undisturbed, changes):
@@ -150,8 +151,9 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
     assert not isinstance(caught.value, Interrupted)
 
 
-def test_a_real_kill_at_any_moment(tmp_path, undisturbed):
-    changes = {"step_s": 0.01, "points": 512, "epochs": 3, "save_every_s": 0.05}
+@pytest.mark.parametrize("sam_radius", [0.0, 0.1])
+def test_a_real_kill_at_any_moment(tmp_path, undisturbed, sam_radius):
+    changes = {"step_s": 0.01, "points": 512, "epochs": 3, "save_every_s": 0.05, "sam_radius": sam_radius}
     command = [sys.executable, "-m", "tests.train.toy", str(tmp_path / "run")]
     command += [f"{name}={value}" for name, value in changes.items()]
     moment = random.Random()

@@ -20,6 +20,7 @@ from mien.train.pace import Pace
 from mien.train.peers import process_group, starts_others
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.run_writer import RunWriter
+from mien.train.sam import SharpnessAware
 from mien.train.schedule import Budget, LearningRate
 from mien.train.state import restore_network, restore_optimizer
 from mien.train.steplog import StepLog, warn_of_divergence
@@ -153,6 +154,8 @@ class _Run:
         self._best_network = frozen_copy(network)
         optimizer = make_optimizer(network, recipe.optimizer, self._task.rate_of, device)
         self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        radius = recipe.optimizer.sam_radius
+        self._sharpness = SharpnessAware(network, self._weights, radius) if radius else None
         compiled: Any = network
         if recipe.run.compile != "none":
             compiled = torch.compile(network, mode="reduce-overhead" if recipe.run.compile == "graphs" else None)
@@ -201,10 +204,10 @@ class _Run:
             group["lr"] = rate * group["factor"]
         torch.manual_seed(seed)
         batch = self._task.batch(Step(self._epoch, self._index, progress, seed))
-        if recipe.run.compile == "graphs":
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        losses = self._task.losses(self._network, batch)
-        self._fabric.backward(losses["loss"])
+        losses = self._pass(batch, seed)
+        if self._sharpness is not None:
+            with self._sharpness.perturbed():
+                self._pass(batch, seed)
         if recipe.optimizer.clip_norm:
             torch.nn.utils.clip_grad_norm_(self._weights, recipe.optimizer.clip_norm)
         self._optimizer.step()
@@ -214,6 +217,16 @@ class _Run:
             self._average.update(self._steps_done)
         self._log.add(losses, rate)
         self._index += 1
+
+    def _pass(self, batch: Any, seed: int) -> Mapping[str, torch.Tensor]:
+        """A batch's losses; their gradient lies in the weights."""
+        if self._sharpness is not None:  # Both passes drop out the same, whatever making the batch has drawn.
+            torch.manual_seed(seed)
+        if self._recipe.run.compile == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        losses = self._task.losses(self._network, batch)
+        self._fabric.backward(losses["loss"])
+        return losses
 
     def _end_epoch(self) -> None:
         rows = self._look()

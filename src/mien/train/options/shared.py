@@ -32,6 +32,12 @@ class OptimizerOptions(Options):
         True, "Apply weight decay to normalisation weights and biases too, not only to matrices and kernels."
     )
     clip_norm: float = option(5.0, "Clip the gradient to this norm over all weights; 0 does not clip.", minimum=0.0)
+    sam_radius: float = option(
+        0.0,
+        "SAM: take each step by the gradient at this distance, where the loss is highest; 0.05 to 0.1 is common. "
+        "A step takes about twice the time. 0 for none.",
+        minimum=0.0,
+    )
     ema_decay: float = option(
         0.999,
         "Decay per step of the exponential moving average of the weights, which is what is validated and"
