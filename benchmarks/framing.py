@@ -3,7 +3,7 @@
     python benchmarks/framing.py FOLDER
 
 FOLDER holds `fer2013/`. The framing on the cards of the expression models (`FER2013_FRAMING_XY` in
-`mien.export.expression`) are the mean places in every fifth Training image and its mirror image, as the detector saw
+`mien.align`) are the mean places in every fifth Training image and its mirror image, as the detector saw
 them with its first weights; today's lie within half a pixel of 48. Then PublicTest is read as it is, and cut out again
 by its landmarks, as faces in photos are: to today's mean places, and to the framing on the cards.
 """

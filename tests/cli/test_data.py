@@ -3,7 +3,9 @@ at in this process, which takes a tenth of the time."""
 
 import csv
 import json
+import shutil
 
+import cv2
 import pytest
 
 from mien.labels import FER7
@@ -180,3 +182,21 @@ def test_a_source_that_is_not_there_has_status_1(mien, folder):
         done = mien("data", *arguments, cwd=folder)
         assert done.code == 1
         assert done.err.startswith("mien: ")
+
+
+def test_faces_are_aligned(mien, tmp_path, astronaut_path, astronaut_bgr):
+    (tmp_path / "photos" / "happy").mkdir(parents=True)
+    (tmp_path / "photos" / "sad").mkdir()
+    shutil.copy(astronaut_path, tmp_path / "photos" / "happy")
+    cv2.imwrite(str(tmp_path / "photos" / "sad" / "hand.png"), astronaut_bgr[400:500, 300:400])
+    assert mien("data", "import", "photos", "photos.parquet", cwd=tmp_path).code == 0
+    done = mien("data", "align", "photos.parquet", "faces.parquet", "--face-px", "64", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "1 by the detector" in done.out
+    assert "1 (kept as they are; --without-face drop leaves them out)" in done.out
+    assert "2 faces of 64 px in faces.parquet" in done.out
+    done = mien("data", "align", "photos.parquet", "faces.parquet", "--without-face", "drop", "--json", cwd=tmp_path)
+    assert json.loads(done.out) == {
+        "dataset": "faces.parquet", "rows_before": 2, "rows_after": 1, "by_own_landmarks": 0, "by_detector": 1,
+        "no_face": 1,
+    }  # fmt: skip

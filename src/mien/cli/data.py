@@ -1,4 +1,4 @@
-"""`mien data`: import datasets, look at them, audit, clean, balance and split them."""
+"""`mien data`: import datasets, look at them, audit, clean, align, balance and split them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mien.cli.terminal import (
     warnings_shown,
     written,
 )
-from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
+from mien.data.options import AlignOptions, AuditOptions, BalanceOptions, ImportOptions, SplitOptions
 from mien.data.photos.options import PhotoImportOptions
 from mien.files import refuse_source
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.data import Dataset
+    from mien.data.align import AlignSummary
     from mien.data.audit import Audit
     from mien.data.clean import CleanSummary
     from mien.data.importer import ImportSummary
@@ -40,7 +41,9 @@ __all__ = ["data"]
 
 _NAMED_ROWS = 20
 
-data = typer.Typer(no_args_is_help=True, help="Import datasets, look at them, audit, clean, balance and split them.")
+data = typer.Typer(
+    no_args_is_help=True, help="Import datasets, look at them, audit, clean, align, balance and split them."
+)
 
 _Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset that 'mien data import' wrote.")]
 _Dest = Annotated[Path, typer.Argument(metavar="DEST", help="The new dataset: a name that ends in .parquet.")]
@@ -162,6 +165,22 @@ def clean(
         print_json({"dataset": str(dest), **summary.to_dict()})
     else:
         _show_clean(open_console(), summary, dest)
+
+
+@data.command()
+@with_options(AlignOptions)
+def align(dataset: _Dataset, dest: _Dest, *, json: JsonFlag = False, options: AlignOptions) -> None:
+    """Cut every face out upright and framed as recognition frames faces, by its landmarks."""
+    from mien.data import Dataset, align_dataset
+
+    console = open_console()
+    opened = Dataset(dataset)
+    with progress_bar(console, "aligning faces", json) as bar:
+        _, summary = align_dataset(opened, dest, options, progress=bar)
+    if json:
+        print_json({"dataset": str(dest), **summary.to_dict()})
+    else:
+        _show_align(console, summary, options, dest)
 
 
 @data.command()
@@ -343,6 +362,17 @@ def _show_audit(console: Console, found: Audit) -> None:
             "labels: not judged; this takes 50 rows or more, and a model that knows their classes", style="yellow"
         )
     console.print(f"{sum(found.seconds.values()):.1f} s", style="dim")
+
+
+def _show_align(console: Console, summary: AlignSummary, options: AlignOptions, dest: Path) -> None:
+    console.print(
+        f"aligned  {summary.by_detector:,} by the detector, {summary.by_own_landmarks:,} by their own landmarks"
+    )
+    if summary.no_face:
+        kept = "kept as they are; --without-face drop leaves them out"
+        what = kept if options.without_face == "keep" else "left out"
+        console.print(f"no face  {summary.no_face:,} ({what})", style="yellow")
+    console.print(f"{counted(summary.rows_after, 'face')} of {options.face_px} px in {dest}", style="dim")
 
 
 def _show_clean(console: Console, summary: CleanSummary, dest: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from mien.data.align import AlignSummary, align_dataset
     from mien.data.audit import Audit, Finding, audit_dataset, read_plan, write_audit_page, write_plan
     from mien.data.balance import balance_dataset, class_weights, map_labels, oversample
     from mien.data.clean import CleanSummary, clean_dataset
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from mien.data.faces import Faces, open_faces
     from mien.data.importer import ImportSummary, import_dataset
     from mien.data.info import DatasetInfo
-    from mien.data.options import AuditOptions, BalanceOptions, ImportOptions, SplitOptions
+    from mien.data.options import AlignOptions, AuditOptions, BalanceOptions, ImportOptions, SplitOptions
     from mien.data.report import Report, report_dataset
     from mien.data.split import dataset_groups, make_folds, split_dataset
 
 __all__ = [
+    "AlignOptions",
+    "AlignSummary",
     "Audit",
     "AuditOptions",
     "BalanceOptions",
@@ -36,6 +39,7 @@ __all__ = [
     "ImportSummary",
     "Report",
     "SplitOptions",
+    "align_dataset",
     "audit_dataset",
     "balance_dataset",
     "class_weights",
@@ -60,6 +64,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "align": ["AlignSummary", "align_dataset"],
             "audit": ["Audit", "Finding", "audit_dataset", "read_plan", "write_audit_page", "write_plan"],
             "balance": ["balance_dataset", "class_weights", "map_labels", "oversample"],
             "clean": ["CleanSummary", "clean_dataset"],
@@ -68,7 +73,7 @@ if not TYPE_CHECKING:
             "faces": ["Faces", "open_faces"],
             "importer": ["ImportSummary", "import_dataset"],
             "info": ["DatasetInfo"],
-            "options": ["AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"],
+            "options": ["AlignOptions", "AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"],
             "report": ["Report", "report_dataset"],
             "split": ["dataset_groups", "make_folds", "split_dataset"],
         },

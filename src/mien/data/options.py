@@ -9,7 +9,7 @@ from mien.data.info import TRAIN
 from mien.errors import UsageError
 from mien.options import Options, option
 
-__all__ = ["COPY_CORRELATION", "AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"]
+__all__ = ["COPY_CORRELATION", "AlignOptions", "AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"]
 
 COPY_CORRELATION = 0.9
 """Two pictures count as copies from here: on FER2013 the correlations of pairs have a valley between 0.85 and 0.9."""
@@ -86,6 +86,20 @@ class AuditOptions(Options):
         "What the plan proposes for rows of evaluation splits: 'keep' them, so that scores stay "
         "comparable, or 'clean' them like training rows.",
         choices=("keep", "clean"),
+    )
+    threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignOptions(Options):
+    """How the faces of a dataset are aligned."""
+
+    face_px: int = option(48, "Width and height of the aligned faces in pixels.", minimum=8, maximum=1024)
+    detector: str = option("mien", "Face detector that finds the landmarks where a row has none.", metavar="NAME")
+    without_face: str = option(
+        "keep",
+        "Rows in which no face is found: 'keep' their picture, cut out by its box if it has one, or 'drop' the row.",
+        choices=("keep", "drop"),
     )
     threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
 

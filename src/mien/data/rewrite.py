@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mien.data.info import DatasetInfo, load_pyarrow
-from mien.data.pixels import decode_gray
+from mien.data.pixels import decode_gray_or_color
 from mien.opencv import encode_png
-from mien.source.image import decode_image
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,11 +50,7 @@ def _mirror(columns: dict[str, Any], rows: npt.NDArray[np.intp], pa: Any, schema
     }
     for row in rows.tolist():
         image = values["image"][row]
-        stored = cv2.imdecode(np.frombuffer(image["bytes"].ljust(32, b"\0"), np.uint8), cv2.IMREAD_UNCHANGED)
-        # A gray file stays gray. Its pixels as they are stored need be neither upright nor of 8 bits.
-        is_gray = stored is not None and stored.ndim == 2
-        name = str(image["path"])
-        pixels = decode_gray(image["bytes"], name) if is_gray else decode_image(image["bytes"], name).image
+        pixels = decode_gray_or_color(image["bytes"], str(image["path"]))
         width = pixels.shape[1]
         values["image"][row] = {"bytes": encode_png(np.ascontiguousarray(pixels[:, ::-1])), "path": image["path"]}
         if values.get("box_xyxy") and values["box_xyxy"][row] is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mien.align import FER2013_FRAMING_XY
 from mien.errors import ModelError, UsageError, warn
 from mien.export.graph import canonical_bytes, to_onnx
 from mien.export.measure import LabelledFaces, measure, takes_votes
@@ -21,11 +22,7 @@ from mien.train.architectures import ExpressionNetwork, NetworkSpec
 from mien.train.checkpoint import load_checkpoint
 from mien.zoo.card import LearnedFrom, ModelCard, TrainingData
 
-__all__ = ["FER2013_FRAMING_XY", "ModelDescription", "convert", "export_expression_model"]
-
-FER2013_FRAMING_XY = ((0.327, 0.380), (0.673, 0.380), (0.500, 0.586), (0.350, 0.743), (0.650, 0.743))
-"""Mean places where the detector saw the landmarks in FER2013's faces with its first weights. With today's they lie
-within half a pixel, and reading faces cut out by them is as right (benchmarks/framing.py)."""
+__all__ = ["ModelDescription", "convert", "export_expression_model"]
 
 # What float arithmetic in another order may change in a logit, as a share of the largest one (of 1, where that is
 # smaller). A wrong conversion changes far more.

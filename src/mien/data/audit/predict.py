@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mien.classify import OnnxClassifier, whole_batch
 from mien.classify.class_scaling import calibrated
 from mien.data.info import open_parquet
+from mien.data.pixels import enlarged
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
 from mien.labels import NOT_FACE, PROBABILITY_PREFIX, UNKNOWN, canonical_name, scheme_of
@@ -28,7 +28,6 @@ __all__ = ["face_scores", "knowing_head", "label_probabilities", "model_outputs"
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
 _CHUNK = 256
-_UPSCALE = 2
 
 
 def model_outputs(
@@ -85,15 +84,14 @@ def face_scores(
 ) -> npt.NDArray[np.float64]:
     """The detector's best score in each image, 0 where it finds no face; float64 of shape (N,).
 
-    The images are scaled to twice their size: a face that fills a 48-pixel crop is found more surely that way.
+    Small images are enlarged first.
     """
     opened = open_detector(detector, 1)
 
     def run(block: Images) -> list[float]:
         scores = []
         for image in block:
-            scaled = cv2.resize(image, None, fx=_UPSCALE, fy=_UPSCALE, interpolation=cv2.INTER_LINEAR)
-            found = opened.detect(np.asarray(scaled, np.uint8))
+            found = opened.detect(enlarged(image)[0])
             scores.append(float(found.score[0]) if len(found) else 0.0)
         return scores
 
