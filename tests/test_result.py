@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, UsageError
 from mien.labels import FER7
 from mien.result import LANDMARK_NAMES, Face, Reading, columns, to_pandas
 from tests.fakes import make_face, make_reading
@@ -141,6 +141,22 @@ def test_to_pandas_has_one_row_a_face():
     assert make_reading().to_pandas().empty
     one = make_reading(make_face(), make_face("sad"))
     assert to_pandas(one).equals(to_pandas([one]))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda reading: reading.faces, "to_pandas is given Face; expected a mien.Reading, .*, not its faces alone"),
+        (lambda reading: [[reading]], "to_pandas is given list; .*: of a list of photos, one for each"),
+        (lambda reading: "photo.jpg", "to_pandas is given str; expected a mien.Reading"),
+        (lambda reading: [reading.to_dict()], "to_pandas is given dict; expected a mien.Reading"),
+        (lambda reading: None, "to_pandas is given NoneType; expected a mien.Reading"),
+    ],
+)
+def test_what_is_no_reading_is_refused_by_name(given, message):
+    """It was an AttributeError on `to_rows`, a name that whoever called had not written."""
+    with pytest.raises(UsageError, match=message):
+        to_pandas(given(make_reading(make_face())))
 
 
 def test_the_table_has_all_columns_without_a_face():

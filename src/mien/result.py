@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import import_extra
+from mien.errors import UsageError, import_extra
 from mien.files import utf8_text
 from mien.labels import PROBABILITY_PREFIX
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas
     import supervision
 
-__all__ = ["Face", "Reading", "to_pandas"]
+__all__ = ["Face", "Reading", "checked_reading", "to_pandas"]
 
 WHOLE_COLUMNS = ("frame", "turned_deg", "face", "track_id")
 """The columns of `Reading.to_rows` that hold whole numbers."""
@@ -314,11 +314,16 @@ def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = Fa
     ------
     MissingExtraError
         If pandas is not installed.
+    UsageError
+        If something else than readings came, such as the faces of one.
     """
     pandas = import_extra("to_pandas", "pandas", "pandas")
     rows: list[dict[str, Any]] = []
     labels: tuple[str, ...] = ()
-    for reading in [readings] if isinstance(readings, Reading) else readings:
+    # Text is iterable, too, but nobody means its letters.
+    several = isinstance(readings, Iterable) and not isinstance(readings, (str, bytes, Mapping))
+    for item in readings if several else [readings]:  # type: ignore[union-attr]
+        reading = checked_reading(item, "to_pandas")
         rows += [{**row, "source": utf8_text(row["source"])} for row in reading.to_rows(include_empty=include_empty)]
         labels = labels or reading.labels or tuple(reading.faces[0].probabilities if reading.faces else ())
     table = pandas.DataFrame(rows)
@@ -331,6 +336,25 @@ def to_pandas(readings: Reading | Iterable[Reading], *, include_empty: bool = Fa
     table = table.astype({name: kinds.get(name, "float64") for name in table.columns})
     table["expression"] = table["expression"].where(known)  # before pandas 3 no text became the text "None"
     return table
+
+
+def checked_reading(reading: object, caller: str) -> Reading:
+    """The reading that a function was given.
+
+    Raises
+    ------
+    UsageError
+        If it is none: the faces of one, say, or the answer to several photos. The message names the `caller`.
+    """
+    if isinstance(reading, Reading):
+        return reading
+    several = isinstance(reading, (list, tuple))
+    if any(isinstance(item, Face) for item in (reading if several else [reading])):  # type: ignore[attr-defined]
+        hint = ", not its faces alone"
+    else:
+        hint = ": of a list of photos, one for each" if several else ""
+    came = type(reading).__name__
+    raise UsageError(f"{caller} is given {came}; expected a mien.Reading, as recognize gives it{hint}")
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:

@@ -49,6 +49,20 @@ def test_it_takes_what_recognize_takes(tmp_path):
         draw_reading(reading, image)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda reading: reading.faces, "is given list; expected a mien.Reading, as recognize gives it, not its faces"),
+        (lambda reading: [reading], "is given list; .*: of a list of photos, one for each"),
+        (lambda reading: None, "is given NoneType; expected a mien.Reading"),
+    ],
+)
+def test_what_is_no_reading_is_refused_by_name(given, message):
+    """It was an AttributeError on `faces`, a name that whoever called had not written."""
+    with pytest.raises(UsageError, match=message):
+        draw_reading(np.zeros((100, 100, 3), np.uint8), given(make_reading(make_face())))
+
+
 def test_a_small_face_in_a_large_picture_keeps_a_small_label():
     image = np.zeros((4000, 6000, 3), np.uint8)
     drawn = draw_reading(image, make_reading(make_face(box_xyxy=(3000, 2000, 3050, 2060))))

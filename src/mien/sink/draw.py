@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mien.errors import UsageError
 from mien.files import file_key, numbered, write_atomically
-from mien.result import Face, Reading
+from mien.result import Face, Reading, checked_reading
 from mien.sink.base import Sink
 from mien.sink.lettering import put_text, text_size
 from mien.sink.palette import color_rgb, text_rgb
@@ -72,10 +72,11 @@ def draw_reading(image: ImageLike, reading: Reading) -> npt.NDArray[np.uint8]:
     InputError
         If the image cannot be read.
     UsageError
-        If it is of a type that is no image.
+        If it is of a type that is no image, or the reading is none.
     """
     # Of any size: what was allowed to be read may be drawn.
     canvas = np.array(load_image(image, math.inf).bgr, np.uint8, copy=True)
+    reading = checked_reading(reading, "draw_reading")
     lines_px = [_line_px(face, canvas.shape) for face in reading.faces]
     # The best find is drawn last, where boxes overlap; and the labels over all boxes.
     for face, line_px in reversed(list(zip(reading.faces, lines_px, strict=True))):
