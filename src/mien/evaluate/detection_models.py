@@ -76,9 +76,9 @@ def _open_checkpoint(path: Path, threads: int, min_face_px: float | None) -> Mea
     from mien.train.detector.network import load_detector
     from mien.train.detector.validate import detector_of
 
-    torch.set_num_threads(threads)
     network, data = load_detector(path).eval(), path.read_bytes()
-    detector = detector_of(network, torch.device("cpu"), min_face_px=min_face_px, score_threshold=LOWEST_SCORE)
+    device = torch.device("cpu")
+    detector = detector_of(network, device, min_face_px=min_face_px, score_threshold=LOWEST_SCORE, threads=threads)
     return MeasuredDetector(detector, None, {
         "name": path.stem, "precision": "float32 (torch)", "parameters": network.parameter_count(),
         "sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data), "threads": threads,

@@ -12,6 +12,7 @@ import torch
 
 from mien.errors import ModelError
 from mien.train.checkpoint import make_network, read_checkpoint
+from mien.train.machine import torch_threads
 from mien.zoo.card import Head, ModelCard
 from mien.zoo.store import StoredModel
 
@@ -30,7 +31,7 @@ class TorchClassifier:
     path : Path
         A safetensors file that `mien train` wrote.
     threads : int
-        Threads of a call on the CPU (torch has one number for the whole process; it is set before each call).
+        Threads of a call on the CPU.
     gpu : bool
         Run on a GPU.
 
@@ -79,12 +80,10 @@ class TorchClassifier:
 
     def logits(self, batch: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
         """Run the network on a uint8 batch of shape (N, C, H, W); see `mien.classify.Classifier.logits`."""
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
         parts: list[list[npt.NDArray[np.float32]]] = [
             [np.zeros((0, len(head.labels)), np.float32)] for head in self.card.heads
         ]
-        with torch.inference_mode():
+        with torch_threads(self._threads), torch.inference_mode():
             for start in range(0, len(batch), _MAX_BATCH):
                 pixels = torch.from_numpy(batch[start : start + _MAX_BATCH]).to(self._device)
                 for part, logits in zip(parts, self._network(self._network.normalise(pixels)), strict=True):

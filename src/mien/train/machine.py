@@ -34,6 +34,7 @@ __all__ = [
     "open_fabric",
     "processor_name",
     "torch_settings",
+    "torch_threads",
 ]
 
 # Channels in a vector of AVX-512.
@@ -143,6 +144,20 @@ def torch_settings(options: RunOptions, device: torch.device) -> Iterator[None]:
             os.environ.pop(_WORKSPACE, None)
         if limit is not None:
             setattr(*limit, versions)
+
+
+@contextlib.contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads, of which torch has one number for the whole process; None leaves it as it is."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
