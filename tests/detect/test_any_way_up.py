@@ -152,7 +152,7 @@ def test_a_face_askew_is_found_once(detector: MienDetector, pair: np.ndarray, as
     askew = cv2.warpAffine(astronaut_bgr, matrix, (1024, 1024), borderValue=(90, 90, 90))
     photo = np.hstack((pair[:, :1024], askew))
     found, _ = detect_any_way_up(detector, photo)
-    assert len(found) == 2
+    assert np.sum(found.box_xyxy[:, 0] > 1024) == 1
 
 
 def test_a_lying_face_must_be_as_sure_and_as_large_as_was_asked(model: StoredModel, pair: np.ndarray) -> None:

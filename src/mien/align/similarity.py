@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mien.opencv import warped
+
 __all__ = ["align_faces", "crop_corners_xy", "crop_sides_px", "similarity_transform"]
 
 
@@ -113,14 +115,10 @@ def _warp(
     shrink = max(1, round(1.0 / scale))
     left, top, right, bottom = _bounds(matrix, size_wh, margin_px=3 * shrink)
     region, left, top = _cut(image, (left, top, right, bottom), shrink)
-    # OpenCV puts pixel centres at whole numbers; landmarks count from the corner of the first pixel.
-    to_crop = np.vstack([matrix, [0, 0, 1]]) @ _shift(left, top) @ np.diag([shrink, shrink, 1.0])
-    centred = _shift(-0.5, -0.5) @ to_crop @ _shift(0.5, 0.5)
+    to_crop = matrix @ np.array([[shrink, 0, left], [0, shrink, top], [0, 0, 1]])
     # Enlarged by cubic interpolation, small faces are read better than by linear (benchmarks/robustness.py --linear).
     interpolation = cv2.INTER_CUBIC if scale * shrink > 1.0 else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.warpAffine(region, centred[:2], size_wh, flags=interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
+    return warped(region, to_crop, size_wh, interpolation=interpolation, border=cv2.BORDER_REPLICATE)
 
 
 def _bounds(matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], margin_px: int) -> tuple[int, int, int, int]:
@@ -165,7 +163,3 @@ def _inside(low: int, high: int, size: int) -> tuple[tuple[int, int], list[int]]
     end = max(min(high, size), start + 1, min(add[0] + 1, size))
     # Nothing sensible lies further out than the image is large; the edge is continued there.
     return (start, end), [min(amount, 4 * (end - start)) for amount in add]
-
-
-def _shift(x: float, y: float) -> npt.NDArray[np.float64]:
-    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])

@@ -22,6 +22,7 @@ from mien.detect.base import MIRRORED_LANDMARKS, Detections, FloatArray, ImageAr
 from mien.detect.image import resize
 from mien.detect.pyramid import face_size_px
 from mien.detect.suppression import iou_matrix
+from mien.opencv import warped
 
 __all__ = ["look_again", "look_upright", "tilt_rad"]
 
@@ -195,7 +196,7 @@ def _lay_out_upright(
         middle = np.asarray((CELL_PX / 2, CELL_PX / 2))
         own = np.concatenate((turn / shrink, (middle - turn @ (centre - start))[:, None]), axis=1)
         kind = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
-        cell = cv2.warpAffine(part, own, (CELL_PX, CELL_PX), flags=kind, borderValue=EMPTY)
+        cell = warped(part, own, (CELL_PX, CELL_PX), interpolation=kind, fill=EMPTY)
         sheet[corner[1] : corner[1] + CELL_PX, corner[0] : corner[0] + CELL_PX] = cell
         middles[i] = middle + corner
         matrices[i] = np.concatenate((turn, (middles[i] - turn @ centre)[:, None]), axis=1)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mien.data.photos import PhotoDataset
@@ -19,6 +18,7 @@ from mien.evaluate.detection_options import DetectionOptions
 from mien.evaluate.detection_run import MeasuredPhotos, Photo, score_detectors
 from mien.evaluate.detection_scores import IOUS
 from mien.metrics.detection import FALSE_FINDS_A_PHOTO, Finds
+from mien.opencv import warped
 from mien.progress import Progress
 
 __all__ = ["DetectionEvaluation", "evaluate_detector", "is_detection"]
@@ -147,6 +147,5 @@ def _failure(kind: str, photo: Photo, box_xyxy: np.ndarray[Any, Any], score: flo
     centre, side = (box_xyxy[:2] + box_xyxy[2:]) / 2, float(np.sqrt(max(float(size_wh.prod()), 1.0)))
     scale, middle = _PICTURE_PX / max(2 * side, 24.0), _PICTURE_PX / 2
     matrix = np.asarray([[scale, 0, middle - scale * centre[0]], [0, scale, middle - scale * centre[1]]])
-    size = (_PICTURE_PX, _PICTURE_PX)
-    picture = cv2.warpAffine(photo.image, matrix, size, flags=cv2.INTER_AREA, borderValue=(127, 127, 127))
-    return Failure(kind, photo.name, round(score, 3), round(side, 1), np.asarray(picture, np.uint8))
+    picture = warped(photo.image, matrix, (_PICTURE_PX, _PICTURE_PX), fill=127)
+    return Failure(kind, photo.name, round(score, 3), round(side, 1), picture)

@@ -11,7 +11,7 @@ import numpy as np
 from mien.data.photos.change import darken, tilted_box
 from mien.detect.base import ImageArray
 from mien.metrics.detection import Truth
-from mien.opencv import as_gray
+from mien.opencv import as_gray, warped
 
 __all__ = ["CONDITIONS", "FRAME_PX", "Condition", "fill_frame", "in_gray", "in_low_light", "tilt"]
 
@@ -46,11 +46,9 @@ def tilt(image: ImageArray, truth: Truth, angle_deg: float) -> tuple[ImageArray,
     )
     matrix = np.asarray([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
     matrix[:, 2] = np.asarray(size) / 2 - matrix[:, :2] @ (width / 2, height / 2)
-    turned = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(127, 127, 127))
+    turned = warped(image, matrix, size, fill=127)
     moved = (truth.landmarks_xy @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    return np.asarray(turned, np.uint8), Truth(
-        tilted_box(truth.box_xyxy, matrix), moved, tilted_box(truth.ignore_xyxy, matrix)
-    )
+    return turned, Truth(tilted_box(truth.box_xyxy, matrix), moved, tilted_box(truth.ignore_xyxy, matrix))
 
 
 def fill_frame(image: ImageArray, truth: Truth, number: int) -> tuple[ImageArray, Truth] | None:

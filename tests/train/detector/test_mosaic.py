@@ -9,10 +9,18 @@ import pytest
 from mien.data.photos import Photo, write_photos
 from mien.errors import InputError, UsageError
 from mien.train.detector.distractors import draw_distractor, draw_pattern
-from mien.train.detector.mosaic import make_mosaic
-from mien.train.detector.photos import BoxRule, CroppedFaces, PhotoStore, find_in_crops, load_photos
+from mien.train.detector.mosaic import _Canvas, _paste, make_mosaic
+from mien.train.detector.photos import (
+    BoxRule,
+    CroppedFaces,
+    PhotoStore,
+    TrainingPhoto,
+    find_in_crops,
+    load_photos,
+)
 from mien.train.detector.pixels import change_light, degrade
 from mien.train.options.detector import DetectorAugment, DetectorData
+from tests.blobs import blob, blob_middle_xy
 from tests.photos_on_disk import FACE_XYXY, LANDMARKS_XY, make_photos
 
 PLAIN = DetectorAugment(
@@ -44,8 +52,6 @@ def marked_store() -> PhotoStore:
         ignore_xyxy=np.float32([[0, 0, 20, 20]]), ignore_score=np.float32([0]),
         ignore_landmarks_xy=np.full((1, 5, 2), np.nan, np.float32),
     )  # fmt: skip
-    from mien.train.detector.photos import TrainingPhoto
-
     own = TrainingPhoto(photo.box_xyxy, photo.landmarks_xy, np.asarray([True]), photo.ignore_xyxy)
     return PhotoStore([photo.image], [own], np.ones(1))
 
@@ -70,6 +76,53 @@ def test_landmarks_move_with_the_pixels(tilt: float) -> None:
                 assert points[0, 0] < points[1, 0]
                 assert points[3, 0] < points[4, 0]
     assert seen > 30
+
+
+def near(image: np.ndarray, point: np.ndarray, reach: int) -> np.ndarray | None:
+    """Where the blob around a point lies; None where something else is near, or the border."""
+    left, top = np.rint(point).astype(int) - reach
+    part = image[max(0, top) : top + 2 * reach, max(0, left) : left + 2 * reach]
+    if part.shape != (2 * reach, 2 * reach) or part.max() < 100 or part[[0, -1]].any() or part[:, [0, -1]].any():
+        return None
+    return blob_middle_xy(part) + np.asarray((left, top))
+
+
+def test_landmarks_lie_where_the_pixels_do() -> None:
+    """Mirrored photos lay a pixel to the right of their landmarks."""
+    face = TrainingPhoto(
+        np.float32([[170, 160, 230, 240]]),
+        np.full((1, 5, 2), (200.2, 199.6), np.float32),
+        np.asarray([True]),
+        np.zeros((0, 4), np.float32),
+    )
+    store = PhotoStore([cv2.imencode(".png", blob((400, 400), (200.2, 199.6), 3))[1].tobytes()], [face], np.ones(1))
+    settings = DetectorAugment(**{**vars(PLAIN), "strong_tilt": 1.0, "strong_tilt_deg": 50.0})
+    apart = []
+    for seed in range(60):
+        made = make_mosaic(store, settings, 128, np.random.default_rng(seed))
+        for box, points in zip(made.box_xyxy, made.landmarks_xy, strict=True):
+            scale = float(np.sqrt((box[2:] - box[:2]).prod() / (60 * 80)))
+            if np.isfinite(points).all() and scale > 0.3:
+                middle = near(made.image, points[0], max(4, round(12 * scale)))
+                apart += [] if middle is None else [middle - points[0]]
+    assert len(apart) > 20
+    assert np.abs(apart).max() < 0.3
+
+
+def test_landmarks_of_pasted_faces_lie_where_the_pixels_do() -> None:
+    crops = CroppedFaces(
+        blob((48, 48), (30.2, 19.6), 2)[None],
+        np.float32([[4, 4, 44, 44]]),
+        np.full((1, 5, 2), (30.2, 19.6), np.float32),
+    )
+    settings = DetectorAugment(**{**vars(PLAIN), "tilt_deg": 60.0, "smallest_face_px": 30.0})
+    apart = []
+    for seed in range(30):
+        canvas = _Canvas(np.zeros((128, 128), np.uint8))
+        _paste(canvas, crops, settings, np.random.default_rng(seed))
+        apart += [blob_middle_xy(canvas.image) - points[0] for points in canvas.landmarks]
+    assert len(apart) > 20
+    assert np.abs(apart).max() < 0.3
 
 
 def test_the_same_seed_makes_the_same_image(store: PhotoStore) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mien.data.photos.change import darken, tilted_box
 from mien.detect.base import MIRRORED_LANDMARKS
 from mien.detect.image import resize
+from mien.opencv import warped
 from mien.train.detector.crowd import cover_face, draw_crowd
 from mien.train.detector.distractors import draw_distractor, draw_pattern
 from mien.train.detector.photos import CroppedFaces, PhotoStore, TrainingPhoto
@@ -227,9 +228,7 @@ def _warp(
         matrix[:, 0] *= factor[0]
         matrix[:, 1] *= factor[1]
     fill = int(_FILLS[int(rng.integers(len(_FILLS)))])
-    warped = cv2.warpAffine(gray, matrix, (tile.width, tile.height), flags=cv2.INTER_LINEAR,
-                            borderMode=cv2.BORDER_CONSTANT, borderValue=fill)  # fmt: skip
-    return np.asarray(warped, np.uint8)
+    return warped(gray, matrix, (tile.width, tile.height), fill=fill)
 
 
 def _light(image: GrayImage, settings: DetectorAugment, rng: np.random.Generator) -> GrayImage:
@@ -341,9 +340,9 @@ def _paste(canvas: _Canvas, crops: CroppedFaces, settings: DetectorAugment, rng:
     left, top = place
     scale = size / side
     angle = rng.normal(0, settings.tilt_deg)
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1.0)
-    turned = cv2.warpAffine(crop, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
-    face = change_light(resize(np.asarray(turned, np.uint8), (size, size)), settings.light, rng)
+    matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1.0), np.float64)
+    turned = warped(crop, matrix, (side, side), border=cv2.BORDER_REPLICATE)
+    face = change_light(resize(turned, (size, size)), settings.light, rng)
     # An ellipse that fades at its edge, or the plain square as in a collage.
     alpha = np.ones((size, size), np.float32)
     if rng.random() < 0.7:
