@@ -125,6 +125,8 @@ def test_groups_are_in_the_order_in_which_people_read_them():
     assert list(split_groups(np.array(["male", "Female", "10", "9"]))) == ["9", "10", "Female", "male"]
     assert split_groups(np.array([f"person {i}" for i in range(MOST_GROUPS + 1)])) is None
     assert split_groups(np.array([""])) == {}
+    # Angles of a head: those below 0 came last, as names.
+    assert list(split_groups(np.array(["45", "-45", "0", "-20-0", "-9.5"]))) == ["-45", "-20-0", "-9.5", "0", "45"]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,19 @@ def test_oversampling_before_anything_is_split_off_is_warned_of(tmp_path):
         assert balance_dataset(flat, tmp_path / "b.parquet", oversample=True).splits == {"train": 6}
 
 
+@pytest.mark.parametrize("flag", ["oversample", "weights"])
+def test_nothing_is_balanced_where_nothing_is_trained_on(tmp_path, flag):
+    """A file came out that was the same as before, and nothing said so."""
+    splits = ["validation", "validation", "test", "train"]
+    held = make_dataset(tmp_path / "a.parquet", [pattern(i) for i in range(4)], [0, 3, 3, 5], splits)
+    dest = tmp_path / "b.parquet"
+    message = rf"no row in the split 'train', the only one that --{flag} would change; it has train, validation, test"
+    with pytest.raises(UsageError, match=message):
+        balance_dataset(held, dest, drop=held.labels[5], **{flag: True})
+    assert not dest.exists()
+    balance_dataset(held, dest, **{flag: True})
+
+
 def test_classes_are_mapped_and_dropped(dataset, tmp_path):
     balanced = balance_dataset(dataset, tmp_path / "b.parquet", labels="valence3", weights=True)
     assert balanced.labels == ("positive", "neutral", "negative")

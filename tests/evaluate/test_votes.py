@@ -16,7 +16,7 @@ def test_majority_leaves_out_what_has_none() -> None:
     logits = np.zeros((4, 10), np.float32)
     logits[:, 1], logits[:, 9] = 1, 5
     found = ferplus_plurality(logits, VOTE_LABELS, votes)
-    assert (found["images"], found["plurality_accuracy"]) == (2, 0.5)
+    assert (found["images"], found["accuracy"]) == (2, 0.5)
 
 
 def test_both_protocols_count_their_own_rows() -> None:

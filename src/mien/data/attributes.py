@@ -56,6 +56,9 @@ def _number(text: str) -> float:
 
 
 def _order(text: str) -> tuple[float, str]:
-    """By the number that a text starts with ("4 to 19" before "20-39" before "70+"), else by name."""
-    number = _number((text.split() or [""])[0].rstrip("+").split("-")[0])
+    """By the number that a text is or starts with ("-30", "4 to 19", "20-39", "70+"), else by name."""
+    first = (text.split() or [""])[0].rstrip("+")
+    number = _number(first)
+    if math.isnan(number):  # a range; but a sign is no dash
+        number = _number(first[:1] + first[1:].split("-")[0])
     return (math.inf if math.isnan(number) else number), text.lower()

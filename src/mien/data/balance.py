@@ -105,7 +105,7 @@ def balance_dataset(
     """Write a dataset with mapped classes, and its training split oversampled or weighted.
 
     Evaluation splits are mapped, and otherwise left as they are: a score on repeated rows would mean nothing. Where
-    there is none, oversampling warns.
+    there is none, oversampling warns; where there is nothing else, it is refused, as are weights.
 
     Parameters
     ----------
@@ -119,7 +119,8 @@ def balance_dataset(
     Raises
     ------
     UsageError
-        If nothing is asked for, a class is unknown, or nothing can be written at `dest`.
+        If nothing is asked for, or balance where no row is of the training split; if a class is unknown, or nothing
+        can be written at `dest`.
     """
     dataset, options = as_dataset(dataset), given_options(BalanceOptions, options, kwargs)
     check_new(dest, dataset)
@@ -131,6 +132,12 @@ def balance_dataset(
     if not len(index):
         raise UsageError(
             f"no row has one of the classes {', '.join(scheme.labels)}; there are {', '.join(dataset.labels)}"
+        )
+    if (options.oversample or options.weights) and not (dataset.split[index] == TRAIN).any():
+        flags = [f"--{name}" for name in ("oversample", "weights") if getattr(options, name)]
+        raise UsageError(
+            f"{dataset.path} has no row in the split '{TRAIN}', the only one that {' and '.join(flags)} would change; "
+            f"it has {', '.join(dataset.splits)} ('mien data split' makes splits)"
         )
     mirror = np.zeros(len(index), np.bool_)
     if options.oversample:

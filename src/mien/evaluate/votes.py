@@ -56,7 +56,7 @@ def ferplus_plurality(scores: FloatArray, head_labels: tuple[str, ...], votes: B
         return {"images": 0}
     columns = [head_labels.index(name) for name in VOTE_LABELS[: len(EXPRESSIONS)]]
     right = scores[..., kept, :][..., columns].argmax(axis=-1) == best[kept]
-    return {"images": int(kept.sum()), **{f"plurality_{key}": value for key, value in accuracy_scores(right).items()}}
+    return {"images": int(kept.sum()), **accuracy_scores(right)}
 
 
 def ferplus_protocols(scores: FloatArray, head_labels: tuple[str, ...], votes: ByteArray) -> dict[str, Any]:
@@ -71,8 +71,4 @@ def ferplus_protocols(scores: FloatArray, head_labels: tuple[str, ...], votes: B
     if kept.any():
         found["majority"] |= accuracy_scores(answers[..., kept] == truth[kept])
     plurality = ferplus_plurality(scores, head_labels, votes)
-    found["plurality"] = {
-        "protocol": PROTOCOLS["plurality"],
-        **{key.removeprefix("plurality_"): value for key, value in plurality.items()},
-    }
-    return found
+    return {**found, "plurality": {"protocol": PROTOCOLS["plurality"], **plurality}}

@@ -105,7 +105,10 @@ def measure(
             scores[head.output] = {"images": 0}
             if faces.votes is not None:
                 answers = scale_classes(logits[head.output], head)
-                scores[head.output] = ferplus_plurality(answers, head.labels, faces.votes)
+                found = ferplus_plurality(answers, head.labels, faces.votes)
+                scores[head.output] = {
+                    key if key == "images" else f"plurality_{key}": value for key, value in found.items()
+                }
     first = heads[0]
     own: dict[str, Any] = {"one_pass": _scores(calibrated(logits[first.output], first), faces, first)}
     if full:
