@@ -121,6 +121,8 @@ class Start(NamedTuple):
 def load_checkpoint(path: str | os.PathLike[str]) -> ExpressionNetwork:
     """Build the network of a checkpoint, with its weights, in float32 and in evaluation mode.
 
+    It is the network as it is used: branches that it was trained with are folded (`ExpressionNetwork.fold`).
+
     Parameters
     ----------
     path : path
@@ -142,6 +144,7 @@ def make_network(found: Checkpoint, path: Path) -> ExpressionNetwork:
     except UsageError as error:
         raise ModelError(f"{path}: its network cannot be built: {error}") from error
     fill(network, found.weights, path, _ITS_OWN)
+    network.fold()
     return network.eval()
 
 
@@ -155,7 +158,8 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
     ----------
     network : ExpressionNetwork
         Its backbone must be that of the checkpoint, or a narrower one of the same plain kind, into which the channels
-        that matter most are copied (`mien.train.narrow`); size, normalisation and heads may differ.
+        that matter most are copied (`mien.train.narrow`); size, normalisation and heads may differ. Branches of the
+        checkpoint (the option ``repvgg``) are folded if the network has none.
     path : Path
         The checkpoint.
 
@@ -165,6 +169,9 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
         If the file cannot be read or is of another network.
     """
     found = read_checkpoint(path)
+    if found.spec.options.get("repvgg") and not network.spec.options.get("repvgg"):
+        folded = make_network(found, path)
+        found = replace(found, spec=folded.spec, weights=folded.state_dict())
     if can_narrow(found.spec, network.spec):
         found = replace(found, weights=narrowed(found.weights, network.spec))
     mine = network.state_dict()
@@ -172,10 +179,13 @@ def start_from(network: ExpressionNetwork, path: Path) -> Start:
     differs = [name for name, value in copied.items() if name not in mine or mine[name].shape != value.shape]
     if differs or not any(name.startswith("backbone.") for name in copied):
         theirs, ours = found.spec, network.spec
+        what_to_do = "start from a checkpoint of the same architecture"
+        if ours.options.get("repvgg"):
+            what_to_do += " that was trained with repvgg, too, or leave the branches out with repvgg=false"
         raise ModelError(
             f"{path}: holds a network '{theirs.architecture}' ({theirs.channels}, {theirs.size_px} px), "
             f"whose weights do not fit '{ours.architecture}' ({ours.channels}, {ours.size_px} px), "
-            f"for example {', '.join(differs[:3]) or 'all'}; start from a checkpoint of the same architecture"
+            f"for example {', '.join(differs[:3]) or 'all'}; {what_to_do}"
         )
     known = {}
     for number, head in enumerate(network.spec.heads):
@@ -244,6 +254,7 @@ def _old(path: Path, metadata: dict[str, str], weights: dict[str, torch.Tensor])
             "widths": tuple(int(width) for width in metadata["widths"].split(",")),
             "convs_per_stage": int(metadata["convs_per_stage"]),
             "blur_pools": 0,
+            "repvgg": False,
         }
         match = _OLD_INPUT.fullmatch(metadata["input"])
         if match is None or match[1] != match[2]:

@@ -17,7 +17,9 @@ __all__ = ["can_narrow", "narrowed"]
 
 
 def can_narrow(wide: NetworkSpec, narrow: NetworkSpec) -> bool:
-    """Whether both are plain networks of as many layers, and no stage of `narrow` is wider."""
+    """Whether both are plain networks of as many layers, without branches, and no stage of `narrow` is wider."""
+    if wide.options.get("repvgg") or narrow.options.get("repvgg"):
+        return False
     (most, convs), (least, same) = (
         (spec.options.get("widths"), spec.options.get("convs_per_stage")) for spec in (wide, narrow)
     )

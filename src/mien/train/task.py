@@ -136,7 +136,7 @@ class Task(Protocol):
         ...
 
     def losses(self, network: nn.Module, batch: Any) -> Mapping[str, torch.Tensor]:
-        """Pass a batch through the network, which is called exactly once.
+        """Pass a batch through the network, which is called exactly once. The batch stays as it is: SAM asks twice.
 
         Parameters
         ----------

@@ -41,7 +41,7 @@ def _plain(
             parameters=parameters,
             licence=_OURS,
             heads=(FER7_HEAD, FERPLUS_HEAD),
-            options={"widths": widths, "convs_per_stage": convs_per_stage, "blur_pools": 0},
+            options={"widths": widths, "convs_per_stage": convs_per_stage, "blur_pools": 0, "repvgg": False},
         ),
         "mien.train.architectures.plain:build",
     )
@@ -51,7 +51,7 @@ _plain("mien-tiny", "Four stages of two convolutions, 24 to 192 channels.", (24,
 _plain("mien-small", "Four stages of three convolutions, 32 to 256 channels.", (32, 64, 128, 256), 3, 1_961_329)
 _plain("mien-base", "Four stages of two convolutions, 64 to 512 channels.", (64, 128, 256, 512), 2, 4_694_865)
 _plain("mien-wide", "Four stages of two convolutions, 96 to 512 channels.", (96, 192, 384, 512), 2, 6_714_353)
-_plain("plain", "Any such stages: options widths, convs_per_stage and blur_pools.", (32, 64, 128), 1, 95_089, 2)
+_plain("plain", "Any such stages: options widths, convs_per_stage, blur_pools, repvgg.", (32, 64, 128), 1, 95_089, 2)
 
 
 def _classic(

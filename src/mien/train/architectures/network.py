@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -26,6 +28,16 @@ class Backbone(nn.Module):
     def new_head(self, classes: int) -> nn.Module:
         """A fresh head: features in, logits of shape (N, classes) out. One linear layer, unless overridden."""
         return nn.Linear(self.out_features, classes)
+
+    def fold(self) -> Mapping[str, Any]:
+        """Merge layers that only training needs into those beside them, in place: see `ExpressionNetwork.fold`.
+
+        Returns
+        -------
+        mapping of str to value
+            Options of the specification that are others afterwards. By default there is nothing to fold.
+        """
+        return {}
 
 
 class ExpressionNetwork(nn.Module):
@@ -84,6 +96,14 @@ class ExpressionNetwork(nn.Module):
     def parameter_count(self) -> int:
         """Number of trained weights, frozen ones included."""
         return sum(weight.numel() for weight in self.parameters())
+
+    def fold(self) -> None:
+        """Become the network that is used: branches that only training needs go into the layers beside them.
+
+        Answers in evaluation mode stay as they are, but for rounding.
+        """
+        changed = self.backbone.fold()
+        self.spec = dataclasses.replace(self.spec, options={**self.spec.options, **changed})
 
     def freeze_backbone(self, frozen: bool = True) -> None:
         """Train the heads only: the backbone's weights and its batch statistics stay as they are.
