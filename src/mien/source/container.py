@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.source.header import AVIF_BRANDS, HEIC_BRANDS
-from mien.source.mp4 import picture_track
+from mien.source.mp4 import boxes, picture_track
 
 __all__ = ["Container", "beginning", "container_kind", "read_container"]
 
@@ -18,7 +18,6 @@ _SIGNATURES = {
     b"OggS": "Ogg",
     b"\x30\x26\xb2\x75": "WMV",
 }
-_MOST_BOXES = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,10 @@ def read_container(path: str) -> Container:
         return Container("")
     kind = container_kind(data)
     if kind in ("MP4", "QuickTime"):
-        boxes, cut = _boxes(Path(path), length)
-        indexed = b"moov" in boxes and b"moof" not in boxes
+        kinds, cut = _outermost(Path(path), length)
+        indexed = b"moov" in kinds and b"moof" not in kinds
         track = picture_track(path) if indexed else (0.0, 0.0)
-        return Container(kind, cut, indexed, boxes, *(track or (0.0, 0.0)), sound_alone=track is None)
+        return Container(kind, cut, indexed, kinds, *(track or (0.0, 0.0)), sound_alone=track is None)
     if kind == "AVI":
         return Container(kind, int.from_bytes(data[4:8], "little") + 8 > length)
     return Container(kind, kind.startswith("Matroska") and _segment_end(data) > length)
@@ -92,26 +91,17 @@ def container_kind(data: bytes) -> str:
     return _SIGNATURES.get(data[:4], "")
 
 
-def _boxes(path: Path, length: int) -> tuple[tuple[bytes, ...], bool]:
+def _outermost(path: Path, length: int) -> tuple[tuple[bytes, ...], bool]:
     """Kinds of the outermost boxes of an ISO media file, and whether the last one reaches past the end."""
     kinds: list[bytes] = []
-    position = 0
+    cut = False
     with path.open("rb") as file:
-        while position + 8 <= length and len(kinds) < _MOST_BOXES:
-            file.seek(position)
-            head = file.read(16)
-            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if size == 1:
-                size = int.from_bytes(head[8:16], "big")
+        for kind, start, stop in boxes(file, 0, length):
             if not kind.isascii():
                 return tuple(kinds), True
             kinds.append(kind)
-            if size == 0:  # up to the end of the file
-                return tuple(kinds), False
-            if size < 8:
-                return tuple(kinds), True
-            position += size
-    return tuple(kinds), position > length
+            cut = not start <= stop <= length
+    return tuple(kinds), cut
 
 
 def _segment_end(data: bytes) -> int:

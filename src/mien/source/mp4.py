@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-__all__ = ["is_live_photo_clip", "picture_track"]
+__all__ = ["Box", "boxes", "is_live_photo_clip", "picture_track"]
 
-_FOLDERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl")
+_FOLDERS = frozenset((b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl"))
+_ASKED_FOR = frozenset((b"mvhd", b"elst", b"mdhd", b"hdlr", b"stts", b"meta"))
 _NO_PICTURES = frozenset((b"soun", b"text", b"sbtl", b"subt", b"tmcd"))
 _DEEPEST = 5
 _LIVE = b"com.apple.quicktime.content.identifier"
 # More of these no video has; a file may say anything.
 _MOST_BOXES = 100_000
 _MOST_BYTES = 64 << 20
+
+
+class Box(NamedTuple):
+    """A part of the file.
+
+    Attributes
+    ----------
+    kind : bytes
+        Four of them.
+    start : int
+        Where its content begins, in bytes from the beginning of the file.
+    stop : int
+        Where the box says that it ends: past the end of the file where that is cut, before `start` where it is damaged.
+    """
+
+    kind: bytes
+    start: int
+    stop: int
 
 
 def picture_track(path: str) -> tuple[float, float] | None:
@@ -37,7 +56,7 @@ def picture_track(path: str) -> tuple[float, float] | None:
     film_ticks = 0
     tracks: list[dict[bytes, bytes]] = []
     with open(path, "rb") as file:  # noqa: PTH123 - a name of any kind
-        for kind, body in _boxes(file, 0, file.seek(0, 2)):
+        for kind, body in _contents(file, 0, file.seek(0, 2)):
             if kind == b"mvhd":
                 film_ticks = _ticks_a_second(body)
             elif kind == b"trak":
@@ -55,29 +74,37 @@ def picture_track(path: str) -> tuple[float, float] | None:
 
 def is_live_photo_clip(file: BinaryIO) -> bool:
     """Whether a file says that it belongs to a photo, as the clip of an iPhone's Live Photo does."""
-    return any(kind == b"meta" and _LIVE in body for kind, body in _boxes(file, 0, file.seek(0, 2)))
+    return any(kind == b"meta" and _LIVE in body for kind, body in _contents(file, 0, file.seek(0, 2)))
 
 
-def _boxes(file: BinaryIO, position: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes that are asked for and those within them, in order; of a box that holds others without its content."""
+def boxes(file: BinaryIO, position: int, end: int) -> Iterator[Box]:
+    """The boxes that lie side by side from a position on; one that is damaged, or reaches past the end, is the last."""
     for _ in range(_MOST_BOXES):
-        if position + 8 > end or depth > _DEEPEST:
+        if position + 8 > end:
             return
         file.seek(position)
         head = file.read(16)
         size, kind, used = _number(head[:4]), head[4:8], 8
         if size == 1:
             size, used = _number(head[8:16]), 16
-        stop = min(position + size, end) if size else end
-        if stop < position + used:
+        box = Box(kind, position + used, position + size if size else end)
+        yield box
+        if box.stop < box.start:
             return
+        position = box.stop
+
+
+def _contents(file: BinaryIO, position: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes that are asked for and those within them, in order; of a box that holds others without its content."""
+    if depth > _DEEPEST:
+        return
+    for kind, start, stop in boxes(file, position, end):
         if kind in _FOLDERS:
             yield kind, b""
-            yield from _boxes(file, position + used, stop, depth + 1)
-        elif kind in (b"mvhd", b"elst", b"mdhd", b"hdlr", b"stts", b"meta"):
-            file.seek(position + used)
-            yield kind, file.read(min(stop - position - used, _MOST_BYTES))
-        position = stop
+            yield from _contents(file, start, min(stop, end), depth + 1)
+        elif kind in _ASKED_FOR:
+            file.seek(start)
+            yield kind, file.read(max(0, min(stop - start, end - start, _MOST_BYTES)))
 
 
 def _ticks_a_second(header: bytes) -> int:
