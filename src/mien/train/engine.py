@@ -12,17 +12,15 @@ from torch import nn
 
 from mien.errors import TrainingError, UsageError
 from mien.train.folder import RunFolder
+from mien.train.learner import Learner
 from mien.train.loggers import require_loggers
-from mien.train.machine import explained_failures, in_memory_format, open_fabric, torch_settings
-from mien.train.optimizer import MovingAverage, WeightInterpolation, copy_weights, frozen_copy, make_optimizer
+from mien.train.machine import explained_failures, open_fabric, torch_settings
 from mien.train.options import Recipe
 from mien.train.pace import Pace
 from mien.train.peers import process_group, starts_others
 from mien.train.result import Interrupted, Progress, Report, RunResult
 from mien.train.run_writer import RunWriter
-from mien.train.sam import SharpnessAware
 from mien.train.schedule import Budget, LearningRate
-from mien.train.state import restore_network, restore_optimizer
 from mien.train.steplog import StepLog, warn_of_divergence
 from mien.train.stop import StopRequest
 from mien.train.task import Place, Step, Task, derived_seed
@@ -98,7 +96,6 @@ class _Run:
         self._pace = Pace(recipe.optimizer.batch_size)
         # The position: the next epoch, and the next step in it; steps done in all.
         self._epoch = self._index = self._steps_done = 0
-        self._settled_at_step = -1
         # The results so far.
         self._history: list[dict[str, float]] = []
         self._best, self._best_epoch = math.nan, 0
@@ -111,7 +108,7 @@ class _Run:
         with self._writer.alone(), self._writer:
             if resume:
                 self._restore()
-            self._writer.begin(self._raw, self._steps, len(self._history), resume)
+            self._writer.begin(self._learner.raw, self._steps, len(self._history), resume)
             self._pace.start(self._steps_done, self._budget.progress(self._steps_done, self._pace.seconds))
             with StopRequest(told=self._fabric.is_global_zero) as self._stop:
                 while not self._stopped_by:
@@ -145,44 +142,16 @@ class _Run:
             # function, beyond which it silently runs uncompiled.
             torch.compiler.reset()
         torch.manual_seed(recipe.run.seed)
-        network = in_memory_format(self._task.setup(self._place).to(device), recipe.run, device)
-        self._raw: nn.Module = network
-        decay = recipe.optimizer.ema_decay
-        self._average = MovingAverage(network, decay) if decay else None
-        share = recipe.optimizer.keep_start
-        self._interpolation = WeightInterpolation(network, share) if share else None
-        self._best_network = frozen_copy(network)
-        optimizer = make_optimizer(network, recipe.optimizer, self._task.rate_of, device)
-        self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        radius = recipe.optimizer.sam_radius
-        self._sharpness = SharpnessAware(network, self._weights, radius) if radius else None
-        compiled: Any = network
-        if recipe.run.compile != "none":
-            compiled = torch.compile(network, mode="reduce-overhead" if recipe.run.compile == "graphs" else None)
-        self._network, self._optimizer = self._fabric.setup(compiled, optimizer)
+        self._learner = Learner(self._fabric, self._task, recipe, self._task.setup(self._place))
         self._steps = self._task.steps_per_epoch
         self._log = StepLog(self._steps, device)
         self._budget = Budget(recipe.schedule, self._steps)
         self._rate = LearningRate(recipe.schedule, recipe.optimizer.rate, self._steps)
 
-    def _kept(self, *, settled: bool) -> nn.Module:
-        """The network that is validated and saved. In the middle of an epoch it is not worth the time to settle it."""
-        newest = self._average.network if self._average else self._raw
-        network = self._interpolation.network if self._interpolation else newest
-        if settled and self._settled_at_step == self._steps_done:  # For the validation, just now.
-            return network
-        if self._interpolation:
-            self._interpolation.update(newest)
-        if settled:
-            with torch.no_grad(), self._fabric.autocast():
-                self._task.settle(network)
-            self._settled_at_step = self._steps_done
-        return network
-
     # --- The loop ---
 
     def _run_epoch(self) -> None:
-        self._network.train()
+        self._learner.train()
         while self._index < self._steps:
             done = self._budget.progress(self._steps_done, self._clock())
             if done >= 1.0 and self._index:
@@ -197,44 +166,21 @@ class _Run:
         self._pause(mid_epoch=False)
 
     def _step(self, progress: float) -> None:
-        recipe = self._recipe
-        seed = derived_seed(recipe.run.seed, self._epoch, self._index, self._place.rank)
+        seed = derived_seed(self._recipe.run.seed, self._epoch, self._index, self._place.rank)
         rate = self._rate.at(progress, self._steps_done)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
         torch.manual_seed(seed)
         batch = self._task.batch(Step(self._epoch, self._index, progress, seed))
-        losses = self._pass(batch, seed)
-        if self._sharpness is not None:
-            with self._sharpness.perturbed():
-                self._pass(batch, seed)
-        if recipe.optimizer.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self._weights, recipe.optimizer.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
         self._steps_done += 1
-        if self._average is not None:
-            self._average.update(self._steps_done)
-        self._log.add(losses, rate)
+        self._log.add(self._learner.step(batch, rate, seed, self._steps_done), rate)
         self._index += 1
-
-    def _pass(self, batch: Any, seed: int) -> Mapping[str, torch.Tensor]:
-        """A batch's losses; their gradient lies in the weights."""
-        if self._sharpness is not None:  # Both passes drop out the same, whatever making the batch has drawn.
-            torch.manual_seed(seed)
-        if self._recipe.run.compile == "graphs":
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        losses = self._task.losses(self._network, batch)
-        self._fabric.backward(losses["loss"])
-        return losses
 
     def _end_epoch(self) -> None:
         rows = self._look()
-        self._log.check_weights(self._weights, self._epoch + 1)
+        self._log.check_weights(self._learner.weights, self._epoch + 1)
         means = self._log.means(rows)
         self._report(means["loss"], None, validating=True)
         trained_s = self._pace.seconds
-        kept = self._kept(settled=True).eval()
+        kept = self._learner.kept(self._steps_done, settled=True).eval()
         measured = self._measure(kept)
         self._agree()
         self._budget.reserved_s = self._pace.seconds - trained_s
@@ -268,7 +214,7 @@ class _Run:
         if self._best_epoch and value <= self._best:
             return
         self._best, self._best_epoch = value, self._epoch
-        copy_weights(network, self._best_network)
+        self._learner.keep_as_best(network)
         self._writer.best_is_new = True
 
     def _reason_to_stop(self) -> str:
@@ -383,11 +329,9 @@ class _Run:
             "reserved_s": self._budget.reserved_s,
             "log": log_values,
         }
-        networks = {"network": self._raw}
-        if self._average is not None:
-            networks["average"] = self._average.network
-        last = self._kept(settled=self._index == 0 and self._epoch > 0)
-        self._writer.save(values, networks, self._optimizer, log_tensors, last, self._best_network)
+        learner = self._learner
+        last = learner.kept(self._steps_done, settled=self._index == 0 and self._epoch > 0)
+        self._writer.save(values, learner.networks, learner.optimizer, log_tensors, last, learner.best)
 
     def _restore(self) -> None:
         found = self._writer.load()
@@ -403,10 +347,7 @@ class _Run:
         self._rate.load_state(values["rate"])
         self._budget.reserved_s = values["reserved_s"]
         self._log.load_state(values["log"], tensors)
-        restore_network(self._raw, tensors, "network")
-        if self._average is not None:
-            restore_network(self._average.network, tensors, "average")
-        restore_optimizer(self._optimizer, tensors)
+        self._learner.restore(tensors)
 
 
 def _sum(tensor: torch.Tensor) -> torch.Tensor:

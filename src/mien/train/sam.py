@@ -20,13 +20,13 @@ class SharpnessAware:
     ----------
     network : torch.nn.Module
         On its device, and not yet wrapped.
-    weights : sequence of torch.nn.Parameter
+    weights : sequence of tensor
         Those that are trained.
     radius : float
         How far the weights move, as the Euclidean norm over all of them; above 0. The paper's rho.
     """
 
-    def __init__(self, network: nn.Module, weights: Sequence[nn.Parameter], radius: float) -> None:
+    def __init__(self, network: nn.Module, weights: Sequence[torch.Tensor], radius: float) -> None:
         self._weights = weights
         self._radius = radius
         self._buffers = list(network.buffers())
@@ -39,7 +39,7 @@ class SharpnessAware:
         weights. Several processes move alike, by the mean of their gradients, which each of them has after its backward
         pass: a run does not depend on their number. (The paper's each move by their own.) Nothing waits for the device.
         """
-        moved: list[torch.Tensor] = [weight for weight in self._weights if weight.grad is not None]
+        moved = [weight for weight in self._weights if weight.grad is not None]
         steps = [weight.grad for weight in moved if weight.grad is not None]
         with torch.no_grad():
             before, buffers_before = ([value.clone() for value in values] for values in (moved, self._buffers))
