@@ -11,10 +11,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from mien.errors import InputError, UsageError
-from mien.source import Frame, VideoSource, expand_inputs, is_video, load_image
+from mien.source import Frame, FrameSource, VideoSource, expand_inputs, is_video, load_image
 from mien.source.buffer import Buffer
 from mien.source.container import read_container
 from mien.source.name import shown_name
@@ -333,6 +333,17 @@ def test_the_cover_of_an_album_is_no_video(tmp_path, astronaut_bgr):
         add_tone(container, tone, 3.0)
     with pytest.raises(InputError, match="holds sound alone, and no pictures"):
         VideoSource(str(path))
+
+
+def test_an_animation_that_ffmpeg_does_not_know_is_left_to_pillow(tmp_path):
+    """Nothing said what to do."""
+    frames = [Image.new("RGB", (64, 48), (80 * number, 0, 0)) for number in range(3)]
+    frames[0].save(tmp_path / "waving.webp", save_all=True, append_images=frames[1:], duration=100)
+    with pytest.raises(InputError, match=r"waving\.webp: holds no video frames .*ImageSequence\.Iterator"):
+        VideoSource(str(tmp_path / "waving.webp"))
+    with Image.open(tmp_path / "waving.webp") as opened:
+        seen = list(FrameSource(ImageSequence.Iterator(opened), 10))
+    assert [round(frame.image[..., 2].mean() / 80) for frame in seen] == [0, 1, 2]
 
 
 def test_a_file_that_is_cut_off_within_its_first_frame(tmp_path):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from mien.source.buffer import Buffer
 from mien.source.capture import CONVERT, Capture, open_capture
 from mien.source.container import Container, read_container
 from mien.source.frame import Frame
-from mien.source.name import is_live_name, is_network, shown_name
+from mien.source.name import IMAGE_SUFFIXES, is_live_name, is_network, shown_name
 
 __all__ = ["EARLY_S", "VideoInfo", "VideoSource", "next_due_s"]
 
@@ -37,6 +38,7 @@ _STEADY_S = 10.0
 # Time stamps are rounded in many files; a frame this little before its turn is taken.
 EARLY_S = 0.002
 _FALLBACK_RATE = 25.0
+_BY_PILLOW = "in Python give its frames to Recognizer.stream: ImageSequence.Iterator(Image.open(FILE)), both of PIL"
 # Pixel aspect ratios: closer to 1 the pixels are square but for rounding, further from it the file is wrong.
 _LEAST_STRETCHED = 1.01
 _MOST_STRETCHED = 4.0
@@ -145,7 +147,7 @@ class VideoSource:
         self._container = Container("") if is_live_name(name) else read_container(name)
         first, _ = self._first
         if first is None:
-            hint = "" if is_live_name(name) or not count else self._why_no_frame()
+            hint = "" if is_live_name(name) else self._why_no_frame(count)
             self._capture.release()
             raise InputError(shown_name(name), f"holds no video frames that can be decoded{hint}")
         duration_s = None if live or not count else count / self._rate
@@ -217,7 +219,11 @@ class VideoSource:
             self._capture.release()
             self._buffer.end()
 
-    def _why_no_frame(self) -> str:
+    def _why_no_frame(self, count: float) -> str:
+        if Path(self._name).suffix.lower() in IMAGE_SUFFIXES:
+            return f": OpenCV's FFmpeg does not decode animations of this kind; {_BY_PILLOW}"
+        if not count:
+            return ""
         if self._container.cut:
             return ": the file is cut off before its first frame ends"
         code = round(_number(self._capture, cv2.CAP_PROP_FOURCC, 1.0, 2**32 - 1)).to_bytes(4, "little")
