@@ -11,11 +11,10 @@ from mien.align import align_faces
 from mien.explain.draw import heat_bgr, largest_change
 from mien.opencv import as_gray
 from mien.recognizer import Recognizer
-from tests.serve.conftest import WAIT_MS, run_server
+from tests.serve.conftest import run_server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page's test needs the library playwright")
 expect = playwright.expect
-expect.set_options(timeout=WAIT_MS)
 
 ASK, STOP, HIDE, SHOW = "What does this rest on?", "Stop", "Hide what it rests on", "Show what it rests on"
 
