@@ -250,23 +250,21 @@ def save_checkpoint(
 def _old(path: Path, metadata: dict[str, str], weights: dict[str, torch.Tensor]) -> Checkpoint:
     """The first checkpoints of the project: plain networks with two heads."""
     try:
-        options = {
+        layers: dict[str, object] = {
             "widths": tuple(int(width) for width in metadata["widths"].split(",")),
             "convs_per_stage": int(metadata["convs_per_stage"]),
-            "blur_pools": 0,
-            "repvgg": False,
         }
         match = _OLD_INPUT.fullmatch(metadata["input"])
         if match is None or match[1] != match[2]:
             raise ValueError(f"input is '{metadata['input']}'")
-        same = [name for name, card in list_architectures().items() if dict(card.options) == options]
+        same = [name for name, card in list_architectures().items() if layers.items() <= dict(card.options).items()]
         spec = make_spec(
             same[0] if same else "plain",
             (FER7_HEAD, FERPLUS_HEAD),
             size_px=int(match[1]),
             mean=float(match[3]),
             std=float(match[4]),
-            options=options,
+            options={**layers, "blur_pools": 0, "repvgg": False},
         )
     except (KeyError, ValueError, MienError) as error:
         raise ModelError(

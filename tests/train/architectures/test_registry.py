@@ -61,7 +61,7 @@ def test_the_card_gives_what_is_left_out():
     spec = make_spec("mien-base")
     assert spec.heads == (FER7_HEAD, FERPLUS_HEAD)
     assert (spec.size_px, spec.channels, spec.dropout) == (48, "gray", 0.0)
-    assert spec.options == {"widths": (64, 128, 256, 512), "convs_per_stage": 2, "blur_pools": 0, "repvgg": False}
+    assert spec.options == {"widths": (64, 128, 256, 512), "convs_per_stage": 2, "blur_pools": 3, "repvgg": False}
     heads = (HeadSpec("mood", ["good", "bad"]),)
     spec = make_spec("cnn4", heads, size_px=64, channels="rgb", mean=0.1, std=0.2, dropout=0.3)
     assert spec == NetworkSpec("cnn4", heads, 64, "rgb", 0.1, 0.2, 0.3, {"block_dropout": 0.25})

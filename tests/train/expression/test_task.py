@@ -311,7 +311,7 @@ def test_options_that_are_left_out_are_those_of_the_checkpoint(dataset: Path, tm
     start = tmp_path / "start.safetensors"
     save_checkpoint(plain_network((4, 8), 1, blur_pools=2, size_px=16), start)
     task, network = ready(recipe(dataset, model={"start_from": start, "architecture_options": ("blur_pools=1",)}))
-    wanted = {"widths": (4, 8), "convs_per_stage": 1, "blur_pools": 1}
+    wanted = {"widths": (4, 8), "convs_per_stage": 1, "blur_pools": 1, "repvgg": False}
     assert network.spec.options == wanted
     task.save_checkpoint(network, tmp_path / "tuned.safetensors", {})
     _, again = ready(recipe(dataset, model={"start_from": tmp_path / "tuned.safetensors", "architecture_options": ()}))

@@ -29,7 +29,14 @@ def _add(card: ArchitectureCard, build: Builder | str) -> None:
 
 
 def _plain(
-    name: str, summary: str, widths: tuple[int, ...], convs_per_stage: int, parameters: int, min_size_px: int = 16
+    name: str,
+    summary: str,
+    widths: tuple[int, ...],
+    convs_per_stage: int,
+    parameters: int,
+    *,
+    min_size_px: int = 16,
+    blur_pools: int = 3,
 ) -> None:
     _add(
         ArchitectureCard(
@@ -41,7 +48,7 @@ def _plain(
             parameters=parameters,
             licence=_OURS,
             heads=(FER7_HEAD, FERPLUS_HEAD),
-            options={"widths": widths, "convs_per_stage": convs_per_stage, "blur_pools": 0, "repvgg": False},
+            options={"widths": widths, "convs_per_stage": convs_per_stage, "blur_pools": blur_pools, "repvgg": False},
         ),
         "mien.train.architectures.plain:build",
     )
@@ -51,7 +58,10 @@ _plain("mien-tiny", "Four stages of two convolutions, 24 to 192 channels.", (24,
 _plain("mien-small", "Four stages of three convolutions, 32 to 256 channels.", (32, 64, 128, 256), 3, 1_961_329)
 _plain("mien-base", "Four stages of two convolutions, 64 to 512 channels.", (64, 128, 256, 512), 2, 4_694_865)
 _plain("mien-wide", "Four stages of two convolutions, 96 to 512 channels.", (96, 192, 384, 512), 2, 6_714_353)
-_plain("plain", "Any such stages: options widths, convs_per_stage, blur_pools, repvgg.", (32, 64, 128), 1, 95_089, 2)
+_plain(
+    "plain", "Any such stages: options widths, convs_per_stage, blur_pools, repvgg.", (32, 64, 128), 1, 95_089,
+    min_size_px=2, blur_pools=0,
+)  # fmt: skip
 
 
 def _classic(
