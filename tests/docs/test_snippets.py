@@ -166,7 +166,8 @@ def test_every_flag_that_a_page_names_exists():
     # Those of docker, pip, PyInstaller, ray, tensorboard and tf2onnx, and of the programs in benchmarks/.
     others = re.compile(
         "--(cap-drop|device|entrypoint|memory|network|read-only|restart|rm|find-links|no-index|wheel-dir|disable-usage-stats|"
-        "collect-all|generate|head|keras|logdir|output|saved-model|batch-sizes|side-by-side|one-pass|clip|parts|yunet)"
+        "collect-all|generate|head|keras|logdir|output|saved-model|batch-sizes|side-by-side|one-pass|clip|parts|yunet|"
+        "aligned)"
     )
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page.read_text(encoding="utf-8")))
