@@ -54,7 +54,7 @@ def exact_mcnemar(only_first: int, only_second: int) -> float:
     Returns
     -------
     float
-        In (0, 1]; 1 where no row differs.
+        In [0, 1]; 1 where no row differs, 0 where it is too small for a float (1,075 rows that all fall on one side).
     """
     count = only_first + only_second
     term = total = 1
