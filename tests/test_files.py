@@ -49,7 +49,8 @@ def test_written_whole_and_replaced(tmp_path: Path) -> None:
     for content in (b"one", b"two"):
         write_atomically(path, content)
         assert path.read_bytes() == content
-    assert lowest_free_descriptor() == free, "files are closed"
+    # Lower where what an earlier test left open was collected meanwhile.
+    assert lowest_free_descriptor() <= free, "files are closed"
     write_json(path, {"name": "é"})
     assert path.read_text(encoding="utf-8").endswith("}\n")
     assert json.loads(path.read_bytes()) == {"name": "é"}
