@@ -37,6 +37,8 @@ IDEAS: dict[str, list[str]] = {
     "CutMix in place of mixup": [*MAX_POOLS, "--mixup", "0", "--cutmix", "1"],
     "no FER+ head": [*MAX_POOLS, "--ferplus-weight", "0"],
     "another seed": [*MAX_POOLS, "--seed", "1"],
+    "another seed, blur pools": ["--architecture-options", "blur_pools=3", "--seed", "1"],
+    "another seed, aligned faces": [*MAX_POOLS, "--seed", "1"],
 }
 
 
