@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +87,7 @@ def try_out(name: str, arguments: argparse.Namespace) -> None:
     with run.with_suffix(".log").open("a") as log:
         for command in filter(None, commands):
             words = [sys.executable, "-m", "mien", *map(str, command)]
-            done = subprocess.run(words, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ)
+            done = subprocess.run(words, stdout=subprocess.PIPE, stderr=log, text=True)
             if done.returncode:
                 raise SystemExit(f"{name}: 'mien {command[0]}' ended with {done.returncode}; see {log.name}")
     (run / "evaluate.json").write_text(done.stdout, encoding="utf-8")

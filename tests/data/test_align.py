@@ -4,7 +4,7 @@ import pytest
 
 from mien.align import FER2013_FRAMING_XY, align_faces
 from mien.data import align_dataset
-from mien.data.pixels import decode_gray_or_color
+from mien.data.pixels import decode_gray_or_color, enlarged
 from mien.detect import open_detector
 from mien.errors import InputError, UsageError
 from tests.data.made import make_dataset
@@ -100,3 +100,21 @@ def test_a_small_crop_is_enlarged_for_the_detector(tmp_path, astronaut_bgr):
     face = face_of(aligned, 0)
     assert face.shape == (48, 48)  # gray stays gray
     assert np.abs(landmarks_of(face) - FER2013_FRAMING_XY).max() < 0.08
+
+
+def test_a_strip_is_not_enlarged_to_any_size(tmp_path):
+    strip = np.tile(NOISE[:2], (1, 100))
+    assert enlarged(strip)[1] == 1
+    assert enlarged(NOISE[:48, :48])[1] == 2
+    assert enlarged(NOISE[:48, :160])[1] == 2
+    source = make_dataset(tmp_path / "a.parquet", [strip], [0], box_xyxy=[[8000.0, 0, 8100, 2]])
+    aligned, summary = align_dataset(source, tmp_path / "b.parquet")
+    assert (summary.no_face, face_of(aligned, 0).shape) == (1, (48, 48))
+
+
+def test_pictures_need_no_name(tmp_path):
+    source = make_dataset(tmp_path / "a.parquet", [NOISE], [0])
+    unnamed = [{"bytes": source.encoded([0])[0], "path": ""}]
+    source = source.write_rows(tmp_path / "b.parquet", [0], source.info, replace={"image": unnamed})
+    aligned, _ = align_dataset(source, tmp_path / "c.parquet")
+    assert aligned.column("image")[0]["path"] == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -118,7 +119,7 @@ def align_dataset(
     detector = open_detector(options.detector, 1)
     threads = options.threads or usable_cores()
     names = dataset.names()
-    summary = AlignSummary(len(dataset))
+    drops = options.without_face == "drop"
     columns = tuple(name for name in dataset.info.columns if name not in ("box_xyxy", "landmarks_xy"))
     info = dataclasses.replace(dataset.info, columns=columns)
 
@@ -127,21 +128,21 @@ def align_dataset(
         return encode_png(face), how
 
     start = 0
+    counts: Counter[str] = Counter()
     # OpenCV's own threads would fight with these over the cores.
     with opencv_threads(1), DatasetWriter(dest, info) as writer:
         for batch in dataset.batches(_ROWS):
             tasks = _tasks(batch, names[start : start + len(batch)])
             done = list(ordered_map(work, tasks, threads))
-            kept = [row for row, (_, how) in enumerate(done) if how != "no_face" or options.without_face == "keep"]
-            for _, how in done:
-                setattr(summary, how, getattr(summary, how) + 1)
+            kept = [row for row, (_, how) in enumerate(done) if not (drops and how == "no_face")]
+            counts.update(how for _, how in done)
             paths = batch.column("image").combine_chunks().field("path").to_pylist()
             images = [{"bytes": done[row][0], "path": _as_png(paths[row])} for row in kept]
             writer.write_table(rewrite_table(batch, np.asarray(kept, np.int64), info, {"image": images}, None))
-            summary.rows_after += len(kept)
             start += len(batch)
             if progress is not None:
                 progress(start, len(dataset), "aligning faces")
+        summary = AlignSummary(start, start - (counts["no_face"] if drops else 0), **counts)
         if not summary.rows_after:
             raise InputError(
                 str(dataset.path), "no face was found in any row, and such rows are dropped; nothing was written"
@@ -212,4 +213,4 @@ def _around(image: Image, box_xyxy: Sequence[float] | None) -> tuple[Image, int,
 
 
 def _as_png(name: str | None) -> str | None:
-    return None if name is None else str(PurePath(name).with_suffix(".png"))
+    return str(PurePath(name).with_suffix(".png")) if name else name

@@ -31,6 +31,7 @@ GrayImage = npt.NDArray[np.uint8]
 _SHORTEST = 32
 # A face that fills a picture of 48 px is found more surely in one of twice that size.
 _LEAST_FOR_DETECTOR_PX = 96
+_LARGEST_ENLARGED_PX = 1024  # no face is in a strip, and enlarged it would take any amount of memory
 _TRANSPARENT_OR_TURNED = ("PNG", "WebP", "GIF", "TIFF", "AVIF")
 
 
@@ -154,7 +155,8 @@ def fit_square(image: GrayImage, size_px: int) -> GrayImage:
 
 def enlarged(image: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     """A picture as a face detector gets it, and the whole factor by which it was enlarged, if it is a small crop."""
-    factor = -(-_LEAST_FOR_DETECTOR_PX // min(image.shape[:2]))
+    shorter, longer = sorted(image.shape[:2])
+    factor = min(-(-_LEAST_FOR_DETECTOR_PX // shorter), _LARGEST_ENLARGED_PX // longer)
     if factor <= 1:
         return image, 1
     larger = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
