@@ -74,6 +74,11 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(UsageError, match="seed is 4294967296"):  # before the first run
         train_seeds(toy_recipe(seed=2**32 - 1), tmp_path / "g", 2)
     assert not (tmp_path / "g").exists()
+    data = write_dataset(tmp_path / "faces.parquet", smooth_faces(14, side_px=24), splits=("train",))
+    recipe = change_recipe(ExpressionRecipe(), {"dataset": data, "start_from": tmp_path / "none.safetensors"})
+    with pytest.raises(ModelError, match="none.safetensors"):  # in the first run, but before it has begun
+        train_seeds(recipe, tmp_path / "g", 2)
+    assert list((tmp_path / "g").iterdir()) == []
 
 
 def test_all_seeds_learn_from_the_same_faces(tmp_path):

@@ -47,7 +47,7 @@ def compare(
         typer.Argument(
             metavar="MODEL",
             help="Two or more: names of shipped models, .onnx files, .safetensors checkpoints, folders of "
-            "mien train --seeds.",
+            "mien train --seeds or --folds.",
         ),
     ],
     *,
@@ -60,7 +60,8 @@ def compare(
 ) -> None:
     """Measure models side by side on the same faces, with paired tests and times.
 
-    Recipes that were trained by 'mien train --seeds' are compared over seeds and faces.
+    Recipes that were trained by 'mien train --seeds' are compared over seeds and faces, those of 'mien train --folds'
+    by the answers of each fold's model for the faces that it did not learn from.
 
     Detectors are compared on photos with boxed faces ('mien data photos').
 

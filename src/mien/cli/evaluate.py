@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,7 +45,7 @@ def evaluate(
         typer.Argument(
             metavar="MODEL",
             help="A shipped model's name, an .onnx file, a .safetensors checkpoint of mien train, or the folder of "
-            "mien train --seeds.",
+            "mien train --seeds or --folds.",
         ),
     ],
     *,
@@ -61,7 +62,8 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled faces: accuracy with its interval, classes, confusions, calibration.
 
-    The runs of 'mien train --seeds' are measured together: means, with intervals over seeds and faces.
+    The runs of 'mien train --seeds' are measured together: means, with intervals over seeds and faces. Of those of
+    'mien train --folds' each face is read by the one that did not learn from it.
 
     A detector is measured on photos with boxed faces ('mien data photos'): recall, average precision, landmark error,
     by size of the face and under harder conditions.
@@ -72,11 +74,12 @@ def evaluate(
     from mien.evaluate.detection import is_detection
     from mien.evaluate.face_rows import check_face_rows, write_face_rows
     from mien.evaluate.page import evaluation_page
+    from mien.train.cross_validation import holds_folds
 
     check_outputs(out, page)
     if faces is not None:
         check_face_rows(faces, data, options.training)
-        if Path(model).is_dir():
+        if Path(model).is_dir() and not holds_folds(Path(model)):
             raise UsageError(
                 f"--faces writes the rows of one model; {model} is a folder: give the checkpoint of one run"
             )
@@ -137,12 +140,15 @@ def _show(console: Console, values: dict[str, Any]) -> None:
     _show_scores(console, values)
     console.print()
     _show_runs(console, values["runs"])
+    _show_folds(console, values["folds"])
     _show_classes(console, values["one_pass"], data["classes"])
     console.print()
     _show_calibration(console, values["calibration"])
     _show_ferplus(console, values["ferplus"])
     _show_groups(console, values["by"])
-    if values["leaks"] is None:
+    if values["leaks"] is None and values["folds"]:
+        found_by = "copies of a picture lie in one fold, unless the dataset came with folds of its own"
+    elif values["leaks"] is None:
         found_by = "not looked for; --training PATH, without --no-leaks, finds copies of training faces"
     else:
         found_by = values["leaks"]["found_by"] + ("" if values["leaks"]["leaked_only"]["images"] else ": none found")
@@ -190,6 +196,21 @@ def _show_runs(console: Console, runs: list[dict[str, Any]]) -> None:
             f"{run['ece']:.3f}",
         )
     print_table(console, table)
+    console.print()
+
+
+def _show_folds(console: Console, folds: list[dict[str, Any]]) -> None:
+    """How each fold of a cross-validation is read, and how much that differs."""
+    if not folds:
+        return
+    table = new_table("fold", "faces", "one pass")
+    for fold in folds:
+        table.add_row(str(fold["fold"]), f"{fold['images']:,}", percent(fold["accuracy"]))
+    print_table(console, table)
+    each = [fold["accuracy"] for fold in folds]
+    if len(each) > 1:
+        text = f"mean of the folds {percent(fmean(each))}, standard deviation {points(stdev(each))} points"
+        print_line(console, text, "dim")
     console.print()
 
 

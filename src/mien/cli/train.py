@@ -24,7 +24,7 @@ from mien.train.seeds import holds_seeds, read_seeds, run_name
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.train import Report, RunResult, SeedsResult
+    from mien.train import FoldsResult, Report, RunResult, SeedsResult
 
 __all__ = ["train"]
 
@@ -66,6 +66,15 @@ def train(
             help="Train with N seeds, from --seed on: one run after the other, each in its own folder in --out.",
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Cross-validation: train N times, each time without one of N folds of the training split, and measure "
+            "on it.",
+        ),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", help=f"Without a recipe: what to train, {' or '.join(RECIPES)}.")
     ] = None,
@@ -84,7 +93,7 @@ def train(
     """Train a model by a recipe. The run folder gets checkpoints, metrics, curves and the recipe itself.
 
     'mien train --data FOLDER' trains on a folder of class folders. Ctrl-C saves everything; --resume continues. The
-    runs of --seeds are measured together by 'mien evaluate' and 'mien compare', which take their folder.
+    runs of --seeds or --folds are measured together by 'mien evaluate' and 'mien compare', which take their folder.
 
     Exit status: 0 done, 1 the faces cannot be read, 2 any other error, 130 stopped by Ctrl-C or SIGTERM.
     """
@@ -99,8 +108,13 @@ def train(
         return
     out = out or _RUNS / _name(recipe, given)
     console = open_console()
+    if seeds is not None and folds is not None:
+        raise UsageError("--seeds and --folds cannot be used together: cross-validate, then again with another --seed")
     if seeds is not None or (resume and holds_seeds(out)):
         _train_seeds(console, chosen, out, seeds, resume, json)
+        return
+    if folds is not None or (resume and _holds_folds(out)):
+        _train_folds(console, chosen, out, folds, resume, json)
         return
     ended = resume and _is_complete(out)
     first = is_first_process(chosen.run)
@@ -121,6 +135,10 @@ def train(
 def _read(path: Path | None, kind: str | None, resumed: Path | None) -> Recipe:
     if path is None and resumed is not None and holds_seeds(resumed):
         return read_seeds(resumed)[0]
+    if path is None and resumed is not None and _holds_folds(resumed):
+        from mien.train.cross_validation import read_folds
+
+        return read_folds(resumed)[0]
     if path is None and resumed is not None:
         path = resumed / "recipe.yaml"
         if not path.is_file():
@@ -152,6 +170,12 @@ def _is_complete(folder: Path) -> bool:
     return RunFolder(folder).finished_result() is not None
 
 
+def _holds_folds(folder: Path) -> bool:
+    from mien.train.cross_validation import holds_folds
+
+    return holds_folds(folder)
+
+
 def _train_seeds(console: Console, recipe: Recipe, out: Path, seeds: int | None, resume: bool, json: bool) -> None:
     from mien.train import train_seeds
 
@@ -170,6 +194,24 @@ def _train_seeds(console: Console, recipe: Recipe, out: Path, seeds: int | None,
         print_json(result.to_dict())
         return
     _show_seeds(console, result, recipe)
+
+
+def _train_folds(console: Console, recipe: Recipe, out: Path, folds: int | None, resume: bool, json: bool) -> None:
+    from mien.train import cross_validate
+    from mien.train.cross_validation import fold_name
+
+    with warnings_shown(), _Bar(console, json) as bar, _told_how_to_go_on(out):
+        result = cross_validate(
+            recipe,
+            out,
+            folds,
+            resume=resume,
+            progress=lambda fold, report: bar.show(report, out / fold_name(fold), f"without fold {fold}: "),
+        )
+    if json:
+        print_json(result.to_dict())
+        return
+    _show_folds(console, result)
 
 
 @contextlib.contextmanager
@@ -315,6 +357,26 @@ def _show_seeds(console: Console, result: SeedsResult, recipe: Recipe) -> None:
         best = max(result.runs.values(), key=lambda run: run.best)
         for line in _next_commands(recipe, best, result.folder):
             console.print(line, style="dim", soft_wrap=True)
+
+
+def _show_folds(console: Console, result: FoldsResult) -> None:
+    """What was scored on each fold, and what that says together."""
+    from rich.text import Text
+
+    measure = result.metric.replace("_", " ").removeprefix("validation ")
+    table = new_table("fold", measure, "best epoch", "of", "time")
+    for fold, run in result.runs.items():
+        best = (f"{run.best:.4f} in {run.best_epoch}", str(run.epochs))
+        table.add_row(str(fold), f"{result.scores[fold]:.4f}", *best, _time(run.seconds))
+    print_table(console, table)
+    text = f" ± {result.deviation:.4f}: mean and standard deviation over {len(result.runs)} folds, each after the "
+    print_line(console, Text.assemble((f"{measure} {result.mean:.4f}", "bold"), text + "last epoch"))
+    note = "the best epoch is chosen by the fold that it is measured on, and so scores too high"
+    print_line(console, note, "dim")
+    written(console, result.folder)
+    folder, data = shell_words(str(result.folder)), shell_words(str(result.data_path))
+    line = f"all faces, each by the model that did not learn from it: {program()} evaluate {folder} --data {data}"
+    console.print(line, style="dim", soft_wrap=True)
 
 
 def _next_commands(recipe: ExpressionRecipe, result: RunResult, measured: Path | None = None) -> tuple[str, str]:

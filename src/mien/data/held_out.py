@@ -23,7 +23,16 @@ from mien.data.split import FINEST, cut_shares, evenly
 from mien.errors import UsageError, warn
 from mien.zoo.card import LearnedFrom
 
-__all__ = ["Measured", "dataset_column", "fold_rows", "held_out_otherwise", "open_measured", "remember", "shared_rows"]
+__all__ = [
+    "Measured",
+    "dataset_column",
+    "fold_rows",
+    "folds_of_faces",
+    "held_out_otherwise",
+    "open_measured",
+    "remember",
+    "shared_rows",
+]
 
 BoolArray = npt.NDArray[np.bool_]
 # Near copies are found by comparing all pairs; above this only exact ones are looked for.
@@ -215,6 +224,37 @@ def open_measured(
         dataclasses.replace(faces.take(~kept), part=f"the rest of {_name(faces.source)}"),
         warning,
     )
+
+
+def folds_of_faces(faces: Faces, models: Sequence[LearnedFrom | None]) -> npt.NDArray[np.int64]:
+    """Which of the models of a cross-validation did not learn from each face.
+
+    Parameters
+    ----------
+    faces : Faces
+        N of the rows of the split that the folds are of.
+    models : sequence of LearnedFrom or None
+        What each was trained on: all of the split but its fold.
+
+    Returns
+    -------
+    int64 array of shape (N,)
+        Index into `models`.
+
+    Raises
+    ------
+    UsageError
+        If these are not faces that the folds are of.
+    """
+    every = open_faces(faces.source, faces.split)
+    held = [None if model is None else _held_again(every, model) for model in models]
+    known = [rows for rows in held if rows is not None]
+    if len(known) < len(held) or not (np.sum(known, axis=0) == 1).all():
+        raise UsageError(
+            f"{faces.source}, split '{faces.split}' ({len(every):,} faces), is not what these folds were made of; "
+            "give the file folds.parquet in their folder"
+        )
+    return np.asarray(np.argmax(known, axis=0)[np.searchsorted(every.rows, faces.rows)], np.int64)
 
 
 def _open_learned(

@@ -15,12 +15,11 @@ import numpy.typing as npt
 from mien import __version__
 from mien.classify.calibration import expected_calibration_error
 from mien.data.faces import Faces
-from mien.data.held_out import open_measured
 from mien.errors import UsageError
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.models import Measurable, distinct_names, open_measurable, open_model
+from mien.evaluate.models import Measurable, distinct_names, open_faces_for, open_measurable, open_model
 from mien.evaluate.options import CompareOptions
-from mien.evaluate.predict import Outputs, predict
+from mien.evaluate.predict import Outputs, predict_all
 from mien.evaluate.report import (
     ferplus_scores,
     model_facts,
@@ -104,8 +103,7 @@ def compare_models(
         raise UsageError("a model is given twice; expected different models")
     names = distinct_names([one.name for one in opened], [one.place for one in opened])
     cards = [card for one in opened for card in one.cards]
-    known = [card.learned_from for card in cards]
-    measured = open_measured(data, options.split, known, learned=options.learned)
+    measured = open_faces_for(opened, data, options.split, learned=options.learned)
     faces = measured.faces
     task = choose_task(options.labels, cards, faces.labels, faces.label, faces.source)
     wanted = wanted_rows(faces, task)
@@ -113,8 +111,7 @@ def compare_models(
     labelled = faces.take(target >= 0)
     if options.leaks:
         labelled = mark_leaks(labelled, data, measured.training(options.training), options.threads)
-    classifiers = [classifier for one in opened for classifier in one.classifiers]
-    outputs = iter(predict(classifiers, faces, views=options.ten_views, progress=progress))
+    outputs = iter(predict_all(opened, faces, views=options.ten_views, progress=progress))
     heads = iter(task.heads)
     rows, rights = [], []
     for one, name in zip(opened, names, strict=True):

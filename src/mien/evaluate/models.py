@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.classify import Classifier, OnnxClassifier
-from mien.errors import ModelError, import_extra
+from mien.data.held_out import Measured, open_measured
+from mien.errors import ModelError, UsageError, import_extra
 from mien.zoo import StoredModel, find_model
-from mien.zoo.card import ModelCard
+from mien.zoo.card import LearnedFrom, ModelCard
 
-__all__ = ["CHECKPOINT", "Measurable", "distinct_names", "open_measurable", "open_model", "require_torch"]
+__all__ = [
+    "CHECKPOINT",
+    "Measurable",
+    "distinct_names",
+    "open_faces_for",
+    "open_measurable",
+    "open_model",
+    "require_torch",
+]
 
 CHECKPOINT = ".safetensors"
 """How files end that hold a checkpoint."""
@@ -21,7 +31,7 @@ CHECKPOINT = ".safetensors"
 
 @dataclass(frozen=True)
 class Measurable:
-    """What is measured as one thing: a model, or the runs of one recipe with several seeds.
+    """What is measured as one thing: a model, the runs of one recipe with several seeds, or those of its folds.
 
     Attributes
     ----------
@@ -29,12 +39,14 @@ class Measurable:
     place : Path
         The model's file, or the folder of the runs.
     seeds : tuple of int
-        Of the runs; empty for a model.
+        Of the runs with several seeds; else empty.
     stored : tuple of StoredModel
     classifiers : tuple of Classifier
-        One, or one a run.
+        One, or one a seed. Of folds, of which each face is read by one, the first.
     spec : str or path
         By which `open_model` opens it, or the first run, again.
+    folds : dict of int to (StoredModel, Classifier)
+        Of a cross-validation the model of each fold, which did not learn from it; else empty.
     """
 
     name: str
@@ -43,38 +55,79 @@ class Measurable:
     stored: tuple[StoredModel, ...]
     classifiers: tuple[Classifier, ...]
     spec: str | os.PathLike[str]
+    folds: dict[int, tuple[StoredModel, Classifier]] = field(default_factory=dict)
 
     @property
     def cards(self) -> list[ModelCard]:
         """The cards of the model or of the runs."""
         return [model.card for model in self.stored]
 
+    @property
+    def learned_from(self) -> list[LearnedFrom | None]:
+        """What each learned from that is measured on what it did not; nothing of folds, which share all faces out."""
+        return [] if self.folds else [card.learned_from for card in self.cards]
+
 
 def open_measurable(spec: str | os.PathLike[str], threads: int) -> Measurable:
-    """Open an expression model, or a folder with runs of several seeds (their best checkpoints).
+    """Open an expression model, or a folder with runs of several seeds (their best checkpoints) or folds (their last).
 
     Raises
     ------
     ModelError, MissingExtraError
-        As `open_model`, and `mien.train.seeds.find_runs`.
+        As `open_model`, `mien.train.seeds.find_runs` and `mien.train.cross_validation.find_fold_runs`.
     """
     place = Path(spec)
     if not place.is_dir():
         stored, classifier = open_model(spec, threads)
         return Measurable(stored.card.name, stored.weights, (), (stored,), (classifier,), spec)
     require_torch()
+    from mien.train.cross_validation import find_fold_runs, holds_folds
     from mien.train.seeds import find_runs
 
+    name = place.name or place.resolve().name
+    if holds_folds(place):
+        # The last weights: the best epoch was chosen by the fold that was held out, and scores too high on it.
+        paths = {fold: run.last for fold, run in find_fold_runs(place).items()}
+        folds = {fold: open_model(path, threads) for fold, path in paths.items()}
+        stored, classifier = next(iter(folds.values()))
+        return Measurable(name, place, (), (stored,), (classifier,), next(iter(paths.values())), folds)
     runs = find_runs(place)
     opened = [open_model(run.best, threads) for run in runs.values()]
     return Measurable(
-        place.name or place.resolve().name,
+        name,
         place,
         tuple(runs),
         tuple(model for model, _ in opened),
         tuple(one for _, one in opened),
         next(iter(runs.values())).best,
     )
+
+
+def open_faces_for(
+    opened: Sequence[Measurable],
+    data: str | os.PathLike[str],
+    split: str | None,
+    attributes: Sequence[str] = (),
+    *,
+    learned: bool = False,
+) -> Measured:
+    """Open the faces to measure models on, those that none of them learned from; as `mien.data.held_out.open_measured`.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `open_measured`; also if faces that were learned from are asked for, of which a cross-validation has none.
+    """
+    folds = next((one.folds for one in opened if one.folds), {})
+    if folds and learned:
+        raise UsageError("each fold is read by the model that did not learn from it; --learned is for one model")
+    known = [one for measurable in opened for one in measurable.learned_from]
+    measured = open_measured(data, split, known, attributes, learned=learned)
+    if not folds or measured.faces.part:
+        return measured
+    name = Path(measured.faces.source).name
+    part = f"the {len(folds)} folds of {name}, each read by the model that did not learn from it"
+    return dataclasses.replace(measured, faces=dataclasses.replace(measured.faces, part=part))
 
 
 def open_model(

@@ -54,7 +54,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
         confusion=confusion_chart(values["one_pass"]["confusion"], names),
         reliability=reliability_chart(values["calibration"]["reliability"]),
         groups=values["by"],
-        by_seed=_by_seed(values),
+        by_run=_by_run(values),
         maps=_maps(evaluation),
         legend=[(text, f"rgb{rgb}") for text, rgb in LEGEND],
         apart=apart,
@@ -72,6 +72,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
                 "ferplus",
                 "occlusion",
                 "runs",
+                "folds",
             )
         },
     )
@@ -124,15 +125,19 @@ def _stretched(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray((gray.astype(np.float32) - low) * 255 / max(1, high - low), np.uint8)
 
 
-def _by_seed(values: dict[str, Any]) -> Markup | None:
-    """The runs of several seeds beside their mean; nothing for one model."""
-    if not values["runs"]:
-        return None
+def _by_run(values: dict[str, Any]) -> Markup | None:
+    """The runs of several seeds beside their mean, or the folds beside all faces; nothing for one model."""
     images, scores = values["data"]["images"], values["one_pass"]
     rows = [
         (f"seed {run['seed']}", run["accuracy"], wilson_interval(run["accuracy"], images)) for run in values["runs"]
+    ] + [
+        (f"fold {fold['fold']}", fold["accuracy"], wilson_interval(fold["accuracy"], fold["images"]))
+        for fold in values["folds"]
     ]
-    return interval_chart([*rows, ("mean", scores["accuracy"], scores["accuracy_interval_95"])], images)
+    if not rows:
+        return None
+    together = "mean" if values["runs"] else "all"
+    return interval_chart([*rows, (together, scores["accuracy"], scores["accuracy_interval_95"])], images)
 
 
 def score_rows(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy.typing as npt
 
 from mien.classify import Classifier, mean_probabilities, take_views, whole_batch
 from mien.data.faces import Faces
+from mien.data.held_out import folds_of_faces
 from mien.errors import ModelError
+from mien.evaluate.models import Measurable
 from mien.progress import Progress
 
-__all__ = ["Outputs", "predict"]
+__all__ = ["Outputs", "predict", "predict_all"]
 
 _CHUNK = 256
 
@@ -96,5 +99,61 @@ def predict(
     ]
 
 
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def predict_all(
+    opened: Sequence[Measurable], faces: Faces, *, views: bool, progress: Progress | None = None
+) -> list[Outputs]:
+    """Read the same faces with all that is measured; of a cross-validation each by the model that does not know it.
+
+    Parameters
+    ----------
+    opened : sequence of Measurable
+    faces, views, progress
+        As in `predict`.
+
+    Returns
+    -------
+    list of Outputs
+        One for a model or a cross-validation, one a seed for runs with several.
+
+    Raises
+    ------
+    UsageError
+        If the faces are not those that the folds are of.
+    ModelError, InputError
+        As `predict`.
+    """
+    models = [classifier for one in opened if not one.folds for classifier in one.classifiers]
+    alike = iter(predict(models, faces, views=views, progress=progress) if models else ())
+    outputs: list[Outputs] = []
+    for one in opened:
+        if one.folds:
+            outputs.append(_predict_folds(one, faces, views, progress))
+        else:
+            outputs += islice(alike, len(one.classifiers))
+    return outputs
+
+
+def _predict_folds(one: Measurable, faces: Faces, views: bool, progress: Progress | None) -> Outputs:
+    fold = folds_of_faces(faces, [stored.card.learned_from for stored, _ in one.folds.values()])
+    parts: list[Outputs] = []
+    for number, (_, classifier) in enumerate(one.folds.values()):
+        rows, before = fold == number, int((fold < number).sum())
+        if rows.any():
+            tell = progress and _further(progress, before, len(fold))
+            parts += predict([classifier], faces.take(rows), views=views, progress=tell)
+    back = np.argsort(np.argsort(fold, kind="stable"), kind="stable")
+
+    def whole(every: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {name: values[back] for name, values in _joined(every).items()}
+
+    means = [part.views for part in parts if part.views is not None]
+    sides_px = np.concatenate([part.sides_px for part in parts])[back]
+    return Outputs(whole([part.logits for part in parts]), whole(means) if views else None, sides_px)
+
+
+def _further(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _, what: progress(before + done, total, what)
+
+
+def _joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -17,16 +17,16 @@ from mien import __version__
 from mien.classify.class_scaling import calibrated, scale_classes
 from mien.data.faces import Faces
 from mien.data.ferplus import ferplus_votes
-from mien.data.held_out import Measured, open_measured
+from mien.data.held_out import Measured, folds_of_faces
 from mien.data.layouts import parse_attributes
 from mien.errors import UsageError
 from mien.evaluate.face_rows import face_columns
 from mien.evaluate.groups import group_scores
 from mien.evaluate.leaks import leak_scores, mark_leaks
-from mien.evaluate.models import CHECKPOINT, Measurable, open_measurable
+from mien.evaluate.models import CHECKPOINT, Measurable, open_faces_for, open_measurable
 from mien.evaluate.occlusion import class_maps
 from mien.evaluate.options import EvaluateOptions
-from mien.evaluate.predict import Outputs, predict
+from mien.evaluate.predict import Outputs, predict_all
 from mien.evaluate.scheme import EvaluationTask, choose_task
 from mien.evaluate.votes import ferplus_protocols
 from mien.labels import EXPRESSIONS, LabelScheme
@@ -64,7 +64,8 @@ class Evaluation:
         Plain values, as they are written to JSON. Shares lie in [0, 1]; ``interval_95`` are 95 % intervals over
         the images (`mien.metrics.classification`). Of several runs they are means, ``deviation`` is the standard
         deviation over the runs, intervals are over seeds and images (`mien.metrics.runs`), and ``runs`` has each of
-        them.
+        them. Of a cross-validation ``folds`` has each fold, and all else is of every face, read by the model that did
+        not learn from it.
     pictures : list of uint8 arrays of shape (H, W)
         The faces of ``values["confidently_wrong"]``, gray.
     faces : Faces
@@ -132,7 +133,7 @@ def evaluate_model(
     ----------
     model : str or path
         A shipped model's name, an ``.onnx`` file with its card beside it, a checkpoint that `mien train` wrote, or a
-        folder with runs of several seeds (`mien.train.train_seeds`).
+        folder with runs of several seeds (`mien.train.train_seeds`) or of folds (`mien.train.cross_validate`).
     data : path
         A dataset in any layout that `mien data import` reads, or a `mien.data.Dataset`.
     options : EvaluateOptions, optional
@@ -154,17 +155,16 @@ def evaluate_model(
     opened = open_measurable(model, options.threads or usable_cores())
     if opened.seeds and options.by is not None:
         raise UsageError(f"by is {options.by!r}; groups are compared for one model: give {opened.stored[0].weights}")
-    if opened.seeds and options.occlusion:
+    if (opened.seeds or opened.folds) and options.occlusion:
         raise UsageError(f"occlusion is {options.occlusion}; one model is explained: give {opened.stored[0].weights}")
-    known = [card.learned_from for card in opened.cards]
-    measured = open_measured(data, options.split, known, parse_attributes(options.by), learned=options.learned)
+    measured = open_faces_for([opened], data, options.split, parse_attributes(options.by), learned=options.learned)
     faces = measured.faces
     task = choose_task(options.labels, opened.cards, faces.labels, faces.label, faces.source)
     if options.leaks:
         faces = mark_leaks(faces, data, measured.training(options.training), options.threads)
     wanted = wanted_rows(faces, task)
     faces, target = faces.take(wanted), task.target[wanted]
-    outputs = predict(opened.classifiers, faces, views=options.ten_views, progress=progress)
+    outputs = predict_all([opened], faces, views=options.ten_views, progress=progress)
     rows = row_facts(measured, task, int((target >= 0).sum()), options.learned)
     evaluation = _assemble(opened, faces, task, target, outputs, rows)
     occlusion: dict[str, Any] | None = None
@@ -232,6 +232,7 @@ def model_facts(opened: Measurable, head: Head) -> dict[str, Any]:
         "runs_in": "torch" if stored.weights.suffix.lower() == CHECKPOINT else "ONNX Runtime",
         "parameters": card.parameters,
         "head": head.output,
+        "folds": len(opened.folds),
     }
 
 
@@ -271,6 +272,29 @@ def run_rows(
             }
         )
     return rows
+
+
+def _fold_rows(
+    opened: Measurable, faces: Faces, truth: IntArray, answers: Mapping[str, IntArray]
+) -> list[dict[str, Any]]:
+    """What a report says of each fold of a cross-validation: how its model reads it. Of anything else nothing."""
+    if not opened.folds:
+        return []
+    models = [stored for stored, _ in opened.folds.values()]
+    fold = folds_of_faces(faces, [stored.card.learned_from for stored in models])
+    right = {way: own == truth for way, own in answers.items()}
+    return [
+        {
+            "fold": number,
+            "file": str(Path(stored.weights.parent.name) / stored.weights.name),
+            "sha256": stored.card.sha256,
+            "images": int(rows.sum()),
+            "accuracy": rounded(right["one_pass"][rows].mean()),
+            "ten_views_accuracy": rounded(right["ten_views"][rows].mean()) if "ten_views" in right else None,
+        }
+        for number, stored, rows in zip(opened.folds, models, (fold == k for k in range(len(models))), strict=True)
+        if rows.any()
+    ]
 
 
 def row_facts(measured: Measured, task: EvaluationTask, rows: int, learned: bool) -> dict[str, Any]:
@@ -322,6 +346,7 @@ def _assemble(
         "ferplus": ferplus_scores(opened, faces, outputs),
         "by": group_scores(labelled.attributes, truth, shown, probabilities.max(axis=1), names),
         "runs": run_rows(opened, truth, answers, names, [found["ece_card"] for found in calibrations]),
+        "folds": _fold_rows(opened, labelled, truth, answers),
         "confidently_wrong": [
             {
                 "row": name,

@@ -17,6 +17,7 @@ from mien.lazy import lazy_names
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from mien.train.cross_validation import FoldsResult, cross_validate
     from mien.train.engine import fit
     from mien.train.options import ExpressionRecipe, Recipe
     from mien.train.own import register_augmentation, register_loss
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExpressionRecipe",
+    "FoldsResult",
     "Interrupted",
     "Place",
     "Progress",
@@ -38,6 +40,7 @@ __all__ = [
     "Step",
     "Task",
     "change_recipe",
+    "cross_validate",
     "fit",
     "read_recipe",
     "register_augmentation",
@@ -52,6 +55,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "cross_validation": ["FoldsResult", "cross_validate"],
             "engine": ["fit"],
             "options": ["ExpressionRecipe", "Recipe"],
             "own": ["register_augmentation", "register_loss"],

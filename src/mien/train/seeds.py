@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mien.errors import ModelError, UsageError
 from mien.files import make_folder, read_json, write_json
-from mien.shell import shell_words
 from mien.train.folder import MAY_CHANGE, RunFolder, require_same_recipe
 from mien.train.options import RECIPES, ExpressionRecipe, Recipe
 from mien.train.process import is_first_process
 from mien.train.recipe import change_recipe, read_recipe_values, recipe_differences, recipe_from_dict, recipe_to_dict
-from mien.train.result import Progress, Report, RunResult
-from mien.train.run import train_model
+from mien.train.result import RunResult
+from mien.train.several import SeveralProgress, how_to_go_on, no_false_start, require_complete, train_each
 
-__all__ = ["SeedsProgress", "SeedsResult", "find_runs", "holds_seeds", "read_seeds", "run_name", "train_seeds"]
+__all__ = ["SeedsResult", "find_runs", "holds_seeds", "read_seeds", "run_name", "train_seeds"]
 
 SEEDS = "seeds.json"
 """In the folder of several seeds: the recipe, the seeds, and at the end the result."""
@@ -29,9 +29,6 @@ _ONLY_SEEDS = "several runs are measured together if only their seeds differ"
 
 _Differences = Mapping[str, tuple[Any, Any]]
 """As `recipe_differences` gives them."""
-
-SeedsProgress = Callable[[int, Report], None]
-"""Told the seed, and how far its run is."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def train_seeds(
     count: int | None = None,
     *,
     resume: bool = False,
-    progress: SeedsProgress | None = None,
+    progress: SeveralProgress | None = None,
 ) -> SeedsResult:
     """Train a recipe with several seeds, each into its own folder ``seed-N`` of `out`.
 
@@ -119,20 +116,12 @@ def train_seeds(
     first = is_first_process(recipe.run)
     seeds = _seeds(recipe, folder, count, resume, first)
     recipes = {seed: change_recipe(recipe, {"seed": seed}) for seed in seeds}
-    # Looked up before the first run begins, so that all of its processes come to the same answer.
-    runs = {seed: RunFolder(folder / run_name(seed)) for seed in seeds}
-    ended = {seed: run.finished_result() for seed, run in runs.items()}
-    begun = {seed: run.recipe.is_file() for seed, run in runs.items()}
-    if first:
-        _write(folder, recipe, seeds)
-    results = {}
-    for seed, run in runs.items():
-        done = ended[seed]
-        if done is not None:
-            run.check_resume(recipes[seed])
-        else:
-            done = train_model(recipes[seed], run.path, resume=begun[seed], progress=_for_seed(seed, progress))
-        results[seed] = done
+    with contextlib.ExitStack() as stack:
+        if first:
+            _write(folder, recipe, seeds)
+            if not resume:
+                stack.enter_context(no_false_start(folder, SEEDS))
+        results = train_each(recipes, {seed: folder / run_name(seed) for seed in seeds}, progress)
     result = _result(folder, results)
     if first:
         _write(folder, recipe, seeds, result)
@@ -175,7 +164,7 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
         there = {run.path.name for run in runs}
         missing = [name for name in map(run_name, _read(folder)["seeds"]) if name not in there]
         if missing:
-            raise ModelError(f"{folder}: lacks {missing[0]}; {_go_on(folder)}")
+            raise ModelError(f"{folder}: lacks {missing[0]}; {how_to_go_on(folder)}")
     if len(runs) < 2:
         raise ModelError(
             f"{folder}: holds {'one run' if runs else 'no run'}; expected a model, or a folder with runs of several "
@@ -186,7 +175,7 @@ def find_runs(folder: Path) -> dict[int, RunFolder]:
     for run, recipe in zip(runs, recipes, strict=True):
         differences = recipe_differences(recipes[0], recipe)
         _require_only_seeds(folder, runs[0], run, differences)
-        _require_complete(folder, run)
+        require_complete(run, run.best, folder if holds_seeds(folder) else run.path)
         _require_same_data(folder, runs[0], run, recipe, differences)
         seed = recipe.get("run", {}).get("seed")
         if seed in found:
@@ -203,13 +192,6 @@ def _require_only_seeds(folder: Path, first: RunFolder, run: RunFolder, differen
             f"{folder}: holds runs of different recipes: {different} is {before!r} in {first.path.name} and "
             f"{after!r} in {run.path.name}; {_ONLY_SEEDS}"
         )
-
-
-def _require_complete(folder: Path, run: RunFolder) -> None:
-    if run.finished_result() is None:
-        raise ModelError(f"{run.path}: this run is not complete; {_go_on(folder if holds_seeds(folder) else run.path)}")
-    if not run.best.is_file():
-        raise ModelError(f"{run.best}: no such file, although its run is complete; train it again")
 
 
 def _require_same_data(
@@ -245,18 +227,10 @@ def run_name(seed: int) -> str:
     return f"seed-{seed}"
 
 
-def _go_on(place: Path) -> str:
-    return f"continue with: mien train --resume --out {shell_words(str(place))}"
-
-
 def _with_its_rows(recipe: Recipe) -> Recipe:
     if isinstance(recipe, ExpressionRecipe) and recipe.data.data_seed is None:
         return change_recipe(recipe, {"data_seed": recipe.run.seed})
     return recipe
-
-
-def _for_seed(seed: int, progress: SeedsProgress | None) -> Progress | None:
-    return None if progress is None else lambda report: progress(seed, report)
 
 
 def _seeds(recipe: Recipe, folder: Path, count: int | None, resume: bool, first: bool) -> list[int]:

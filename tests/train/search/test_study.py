@@ -17,10 +17,10 @@ import pytest
 from mien.data import Dataset
 from mien.errors import InputError, MienWarning, UsageError
 from mien.train import change_recipe, read_recipe
+from mien.train.folds import prepare_folds
 from mien.train.lock import locked
 from mien.train.options import ExpressionRecipe
 from mien.train.search import SearchResult, search_recipe
-from mien.train.search.folds import prepare_folds
 from tests.conftest import ROOT
 from tests.data.test_copies import picture, recompressed
 from tests.sets import write_class_folders, write_dataset
@@ -140,7 +140,7 @@ def test_what_was_imported_for_a_search_is_let_go_before_it_is_deleted(
             mapped.append("imported.parquet" in Path("/proc/self/maps").read_text(encoding="utf-8"))
             super().__exit__(*error)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("mien.train.search.folds.tempfile.TemporaryDirectory", Watched)
+    monkeypatch.setattr("mien.train.folds.tempfile.TemporaryDirectory", Watched)
     folders = write_class_folders(tmp_path / "faces", np.stack([picture(seed) for seed in range(6)]), ("happy", "sad"))
     dest = tmp_path / "folds.parquet"
     assert len(prepare_folds(folders, dest, split="train", folds=2, seed=0)) == 6

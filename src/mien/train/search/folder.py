@@ -9,16 +9,16 @@ from mien.data.dataset import Dataset
 from mien.errors import UsageError
 from mien.files import make_folder, read_json, write_json
 from mien.train.folder import MAY_CHANGE
+from mien.train.folds import FOLDS, fold_numbers, folds_checksum
 from mien.train.lock import LOCK
 from mien.train.options import ExpressionRecipe
 from mien.train.recipe import recipe_differences, recipe_to_dict
-from mien.train.search.folds import FOLD, folds_checksum, prepare_folds
 from mien.train.search.options import SearchOptions
 from mien.train.search.space import Space
 
-__all__ = ["FOLDS", "keep_facts", "open_folder", "open_folds", "search_facts"]
+__all__ = ["keep_facts", "open_folder", "search_facts"]
 
-FACTS, FOLDS = "search.json", "folds.parquet"
+FACTS = "search.json"
 
 
 def open_folder(out: Path, resume: bool) -> None:
@@ -36,25 +36,13 @@ def open_folder(out: Path, resume: bool) -> None:
     make_folder(out)
 
 
-def open_folds(recipe: ExpressionRecipe, out: Path, options: SearchOptions) -> Dataset:
-    """The folds of the training split, made at the first time."""
-    path = out / FOLDS
-    if path.is_file():  # written whole or not at all
-        return Dataset(path)
-    if recipe.data.dataset is None:
-        raise UsageError("the recipe names no dataset; give --data PATH")
-    return prepare_folds(
-        recipe.data.dataset, path, split=recipe.data.train_split, folds=options.folds, seed=recipe.run.seed
-    )
-
-
 def search_facts(recipe: ExpressionRecipe, space: Space, options: SearchOptions, data: Dataset) -> dict[str, Any]:
     """What identifies a search: to resume it, all of this must be equal."""
     values = recipe_to_dict(recipe)
     return {
         "recipe": values,
         "space": space.to_dict(),
-        "folds": len(set(data.column(FOLD))),
+        "folds": len(fold_numbers(data)),
         "folds_used": options.folds_used,
         "sampler": options.sampler,
         "seed": recipe.run.seed,

@@ -11,13 +11,13 @@ from typing import Any
 from mien.data.dataset import Dataset
 from mien.errors import InputError, MienError, MissingExtraError, OutputError, UsageError, warn
 from mien.options import given_options
+from mien.train.folds import FOLDS, fold_numbers, open_folds
 from mien.train.lock import locked
 from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe, write_recipe
 from mien.train.result import Report
 from mien.train.search.backend import load_optuna, make_pruner, make_sampler, open_storage
-from mien.train.search.folder import FOLDS, keep_facts, open_folder, open_folds, search_facts
-from mien.train.search.folds import FOLD
+from mien.train.search.folder import keep_facts, open_folder, search_facts
 from mien.train.search.options import SearchOptions
 from mien.train.search.result import SearchReport, SearchResult, Trial, write_result
 from mien.train.search.space import Space
@@ -109,7 +109,7 @@ def search_recipe(
         warn("teachers and weights to start from may have learned from the folds held out: scores may be too high")
     open_folder(out, resume)
     with locked(out, "search"):
-        data = open_folds(recipe, out, options)
+        data = open_folds(recipe, out, options.folds)
         facts = search_facts(recipe, space, options, data)
         keep_facts(out, facts)
         storage = open_storage(out / _STUDY)
@@ -133,7 +133,7 @@ class _Search:
     def __init__(
         self,
         study: Any,
-        recipe: Recipe,
+        recipe: ExpressionRecipe,
         space: Space,
         out: Path,
         options: SearchOptions,
@@ -151,7 +151,7 @@ class _Search:
         self.data = data
         self.train = train
         self.progress = progress
-        every = sorted(set(data.column(FOLD)))
+        every = fold_numbers(data)
         self.folds = every[: facts["folds_used"] or len(every)]
         self.metric = self.study.user_attrs.get("metric", "")
 

@@ -13,7 +13,8 @@ import numpy as np
 from mien.errors import MienWarning, ModelError, UsageError
 from mien.files import make_folder, read_json, write_json
 from mien.train.folder import RunFolder
-from mien.train.options import Recipe
+from mien.train.folds import on_fold
+from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe
 from mien.train.result import Progress, Report, RunResult
 
@@ -46,7 +47,7 @@ class FoldScore:
 
 
 def run_trial(
-    recipe: Recipe,
+    recipe: ExpressionRecipe,
     data: Path,
     folds: list[int],
     folder: Path,
@@ -60,7 +61,7 @@ def run_trial(
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : ExpressionRecipe
     data : Path
         A dataset with the column ``fold``.
     folds : list of int
@@ -90,17 +91,13 @@ def run_trial(
                     point = reached
                     at_point(place * POINTS + reached, float(np.mean([*before, report.best])))
 
-            score = _train(_on_fold(recipe, data, fold), run, train, watch)
+            tried = change_recipe(on_fold(recipe, data, fold), {"loggers": ("csv",)})
+            score = _train(tried, run, train, watch)
             make_folder(folder)
             write_json(kept, vars(score))
         shutil.rmtree(run, ignore_errors=True)
         scores.append(score)
         at_point((place + 1) * POINTS, float(np.mean([one.score for one in scores])))
-
-
-def _on_fold(recipe: Recipe, data: Path, fold: int) -> Recipe:
-    changes = {"dataset": data, "validation_split": None, "validation_data": None, "fold": fold, "leaked": "keep"}
-    return change_recipe(recipe, {**changes, "loggers": ("csv",)})
 
 
 def _train(recipe: Recipe, folder: Path, train: Train, progress: Progress) -> FoldScore:
