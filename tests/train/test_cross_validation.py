@@ -1,17 +1,22 @@
 """One recipe trained once a fold: what is held out, resumed, refused, and how the folds are measured together."""
 
+import dataclasses
 import json
 import shutil
 import statistics
+import warnings
 
 import numpy as np
 import pytest
 
 from mien.data.dataset import Dataset
-from mien.errors import InputError, ModelError, UsageError
+from mien.data.faces import open_faces
+from mien.data.held_out import remember
+from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.evaluate import compare_models, evaluate_model
 from mien.evaluate.page import evaluation_page
 from mien.train import ExpressionRecipe, change_recipe, cross_validate
+from mien.train.checkpoint import LEARNED_KEY, load_checkpoint, save_checkpoint
 from mien.train.cross_validation import find_fold_runs, read_folds
 from tests.sets import smooth_faces, write_dataset
 from tests.train.toy import same_weights, toy_recipe
@@ -136,6 +141,34 @@ def test_what_was_killed_while_the_folds_were_made_goes_on(recipe, tmp_path, mon
     with pytest.raises(ModelError, match="no fold is trained yet; continue with"):
         find_fold_runs(place)
     assert list(cross_validate(recipe, place, 2, resume=True).runs) == [0, 1]
+
+
+@pytest.mark.parametrize("role", ["start_from", "teachers"])
+def test_weights_that_know_the_faces_of_the_folds_are_warned_of(recipe, whole, tmp_path, role):
+    known, said = tmp_path / "known.safetensors", tmp_path / "said"
+
+    def warned(learned, dataset=recipe.data.dataset):
+        extra = {} if learned is None else {LEARNED_KEY: learned.to_json()}
+        save_checkpoint(load_checkpoint(whole.runs[0].last_path), known, extra=extra)
+        shutil.rmtree(said, ignore_errors=True)
+        changed = change_recipe(recipe, {"dataset": dataset, "epochs": 1, role: known})
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always", MienWarning)
+            cross_validate(changed, said, 2)
+        return [str(one.message) for one in found if "validation" not in str(one.message)]
+
+    every = remember(open_faces(recipe.data.dataset), None)
+    (word,) = warned(every)
+    assert "known.safetensors: learned from faces of" in word
+    assert "on which each fold is measured: scores are too high" in word
+    moved = shutil.copy(recipe.data.dataset, tmp_path / "moved.parquet")
+    assert len(warned(every, moved)) == 1  # known by what is in it
+    others = dataclasses.replace(every, checksum="00ff")
+    assert len(warned(others)) == 1  # and by its name
+    assert len(warned(dataclasses.replace(others, source="others", earlier=every), moved)) == 1
+    assert warned(dataclasses.replace(others, source="others"), moved) == []
+    (word,) = warned(None)
+    assert "nothing says what it learned from; if faces of" in word
 
 
 def test_what_does_not_fit_is_refused(whole, recipe, tmp_path):

@@ -29,6 +29,7 @@ __all__ = [
     "fold_rows",
     "folds_of_faces",
     "held_out_otherwise",
+    "learned_before",
     "open_measured",
     "remember",
     "shared_rows",
@@ -160,6 +161,26 @@ def held_out_otherwise(now: LearnedFrom, before: LearnedFrom | None) -> bool:
         and own.checksum != now.checksum
         for own in _with_earlier([before])
     )
+
+
+def learned_before(faces: Faces, model: LearnedFrom, name: str | os.PathLike[str]) -> bool:
+    """Whether a model, or the weights that it started from, learned from some of these faces, as far as is known.
+
+    Parameters
+    ----------
+    faces : Faces
+        All of a split.
+    model : LearnedFrom
+        What it was trained on.
+    name : str or path
+        Of the dataset, by which faces are known that were changed since: they need not be the same ones.
+    """
+    for own in _with_earlier([model]):
+        if own.split == faces.split:
+            held = _held_again(faces, own)
+            if _stem(own.source) == _stem(os.fspath(name)) if held is None else not held.all():
+                return True
+    return False
 
 
 def open_measured(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.errors import ModelError, UsageError, warn
+from mien.errors import ModelError, UsageError
 from mien.files import make_folder, read_json, write_json
+from mien.train.earlier import warn_of_folds
 from mien.train.folder import RunFolder, require_same_recipe
 from mien.train.folds import FOLDS, fold_numbers, on_fold, open_folds
 from mien.train.lock import locked
@@ -136,6 +137,7 @@ def cross_validate(
                     f"{recipe.data.dataset} has {len(numbers)} folds of its own (its column 'fold'), not {folds}; "
                     f"say {len(numbers)}, or make others with 'mien data split --folds {folds}'"
                 )
+            warn_of_folds(recipe, data)
             _write(folder, recipe, numbers)
             path = folder / FOLDS
             recipes = {fold: on_fold(recipe, path, fold) for fold in numbers}
@@ -215,8 +217,6 @@ def _check(recipe: Recipe, folds: int | None) -> ExpressionRecipe:
         raise UsageError(f"fold is {recipe.data.fold}, which holds out that fold alone; leave it out, or folds")
     if recipe.run.devices * recipe.run.nodes > 1:
         raise UsageError("a cross-validation runs on one device; expected devices and nodes to be 1")
-    if recipe.distill.teachers:
-        warn("teachers may have learned from the folds held out: scores may be too high")
     return recipe
 
 

@@ -347,6 +347,11 @@ def test_choosing_by_faces_that_the_first_weights_learned_from_is_warned_of(tmp_
     ready(recipe(flat, data={"validation_share": 0.2}, model={"start_from": first}))  # the same ones: no word
     with pytest.warns(MienWarning, match="learned from faces of flat.parquet that are held out here"):
         ready(recipe(flat, data={"validation_share": 0.25}, model={"start_from": first}))
+    taught = {"teachers": [first], "distill_weight": 0.5}
+    ready(recipe(flat, data={"validation_share": 0.2}, distill=taught))
+    with pytest.warns(MienWarning, match="a: learned from faces of flat.parquet that are held out here"):
+        ready(recipe(flat, data={"validation_share": 0.25}, distill=taught))
+    ready(recipe(flat, data={"validation_share": 0.25}, distill={**taught, "distill_weight": 0.0}))  # not asked
 
 
 def test_labels_that_a_checkpoint_lacks_are_told(dataset: Path, tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from mien.data import Dataset
-from mien.errors import InputError, MienWarning, UsageError
+from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.train import change_recipe, read_recipe
-from mien.train.folds import prepare_folds
+from mien.train.architectures import build_network, make_spec
+from mien.train.checkpoint import save_checkpoint
+from mien.train.folds import FOLDS, prepare_folds
 from mien.train.lock import locked
 from mien.train.options import ExpressionRecipe
 from mien.train.search import SearchResult, search_recipe
@@ -296,9 +298,22 @@ def test_another_search_in_the_folder_is_refused(recipe: ExpressionRecipe, tmp_p
 
 
 def test_teachers_have_seen_the_folds_and_it_says_so(recipe: ExpressionRecipe, tmp_path: Path) -> None:
-    taught = change_recipe(recipe, {"teachers": "teacher.safetensors"})
-    with pytest.warns(MienWarning, match="may have learned from the folds"):
+    teacher = tmp_path / "teacher.safetensors"
+    save_checkpoint(build_network(make_spec("cnn2", size_px=16)), teacher)
+    taught = change_recipe(recipe, {"teachers": teacher})
+    with pytest.warns(MienWarning, match="teacher.safetensors: nothing says what it learned from"):
         search_recipe(taught, SPACE, tmp_path / "a", trials=1, folds=2, train=MadeTraining())
+
+
+def test_a_search_that_did_not_begin_leaves_no_folds_of_other_data(recipe: ExpressionRecipe, tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    with pytest.raises(ModelError, match="none.safetensors"):
+        search_recipe(
+            change_recipe(recipe, {"teachers": "none.safetensors"}), SPACE, out, folds=2, train=MadeTraining()
+        )
+    other = write_dataset(tmp_path / "other.parquet", np.stack([picture(seed) for seed in range(9)]), splits=("train",))
+    search_recipe(change_recipe(recipe, {"dataset": other}), SPACE, out, trials=1, folds=2, train=MadeTraining())
+    assert len(Dataset(out / FOLDS)) == 9
 
 
 def test_a_real_training_is_searched(recipe: ExpressionRecipe, tmp_path: Path) -> None:

@@ -21,12 +21,13 @@ from torch.nn import functional
 from mien.classify import OnnxClassifier, whole_batch
 from mien.errors import ModelError
 from mien.train.architectures import ExpressionNetwork, HeadSpec
-from mien.train.checkpoint import load_checkpoint
+from mien.train.checkpoint import load_checkpoint, read_checkpoint
 from mien.train.expression.resample import apply_matrices, area_weights
 from mien.train.machine import compile_another
 from mien.zoo import StoredModel, find_model, list_models
+from mien.zoo.card import LearnedFrom
 
-__all__ = ["Teachers", "distillation_loss", "fitted", "teacher_file", "ten_views"]
+__all__ = ["Teachers", "distillation_loss", "fitted", "teacher_file", "teacher_learned_from", "ten_views"]
 
 _GRAY = (0.299, 0.587, 0.114)
 
@@ -177,6 +178,13 @@ def teacher_file(teacher: Path) -> Path:
         If there is no such model.
     """
     return teacher if _is_checkpoint(teacher) else find_model(str(teacher), "expression").weights
+
+
+def teacher_learned_from(teacher: Path) -> LearnedFrom | None:
+    """What a teacher was trained on; None where that was not kept (ModelError, if there is no such model)."""
+    if _is_checkpoint(teacher):
+        return read_checkpoint(teacher).learned_from
+    return find_model(str(teacher), "expression").card.learned_from
 
 
 def _is_checkpoint(teacher: Path) -> bool:

@@ -16,12 +16,12 @@ from torch.nn import functional
 
 from mien.data.balance import class_weights
 from mien.data.dataset import count_labels
-from mien.data.held_out import held_out_otherwise
 from mien.data.split import evenly
 from mien.errors import UsageError, warn
 from mien.metrics.classification import class_scores
 from mien.train.architectures import ExpressionNetwork, build_network
 from mien.train.checkpoint import LEARNED_KEY, save_checkpoint, start_from
+from mien.train.earlier import warn_of_held_out
 from mien.train.expression.augment import Augmenter, strength_at
 from mien.train.expression.distill import Teachers, distillation_loss, teacher_file
 from mien.train.expression.images import ImageBatches, ResidentImages, open_images
@@ -84,6 +84,8 @@ class ExpressionTask:
         self._prepare_training(masses)
         self._prepare_validation()
         self._teachers = self._open_teachers()
+        if self._training.learned_from is not None:
+            warn_of_held_out(recipe, self._training.learned_from)
         self._checksum = self._make_checksum(masses)
         return network
 
@@ -234,15 +236,8 @@ class ExpressionTask:
         return network
 
     def _start_from(self, network: ExpressionNetwork, path: Path) -> None:
-        """Give the network a checkpoint's weights, and warn of what that means for the scores and for new labels."""
+        """Give the network a checkpoint's weights, and warn of what that means for new labels."""
         self._started_with, self._earlier = start_from(network, path)
-        learned = self._training.learned_from
-        if learned is not None and held_out_otherwise(learned, self._earlier):
-            warn(
-                f"{path}: learned from faces of {learned.source} that are held out here to choose by: "
-                "scores are too good. Give the --data-seed (or --seed) and --validation-share (or --fold) of its own "
-                "training"
-            )
         for head in network.spec.heads:
             known = self._started_with[head.output]
             new = [label for label in head.labels if label not in known]

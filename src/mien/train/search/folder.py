@@ -16,16 +16,21 @@ from mien.train.recipe import recipe_differences, recipe_to_dict
 from mien.train.search.options import SearchOptions
 from mien.train.search.space import Space
 
-__all__ = ["keep_facts", "open_folder", "search_facts"]
+__all__ = ["holds_search", "keep_facts", "open_folder", "search_facts"]
 
 FACTS = "search.json"
+
+
+def holds_search(out: Path) -> bool:
+    """Whether a search has begun in a folder."""
+    return (out / FACTS).is_file()
 
 
 def open_folder(out: Path, resume: bool) -> None:
     """Refuse a folder that holds something else, or nothing to resume."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; expected a folder for the search")
-    if (out / FACTS).is_file():
+    if holds_search(out):
         if not resume:
             raise UsageError(f"{out} holds a search already; continue it with --resume, or name another folder")
         return

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import Dataset
-from mien.errors import InputError, MienError, MissingExtraError, OutputError, UsageError, warn
+from mien.errors import InputError, MienError, MissingExtraError, OutputError, UsageError
 from mien.options import given_options
+from mien.train.earlier import warn_of_folds
 from mien.train.folds import FOLDS, fold_numbers, open_folds
 from mien.train.lock import locked
 from mien.train.options import ExpressionRecipe, Recipe
 from mien.train.recipe import change_recipe, write_recipe
 from mien.train.result import Report
 from mien.train.search.backend import load_optuna, make_pruner, make_sampler, open_storage
-from mien.train.search.folder import keep_facts, open_folder, search_facts
+from mien.train.search.folder import holds_search, keep_facts, open_folder, search_facts
 from mien.train.search.options import SearchOptions
 from mien.train.search.result import SearchReport, SearchResult, Trial, write_result
 from mien.train.search.space import Space
@@ -105,11 +106,12 @@ def search_recipe(
         raise UsageError(f"recipes of kind '{recipe.kind}' cannot be searched for; expected kind 'expression'")
     if recipe.run.devices * recipe.run.nodes > 1:
         raise UsageError("a search runs on one device; expected devices and nodes to be 1")
-    if recipe.distill.teachers or recipe.model.start_from is not None:
-        warn("teachers and weights to start from may have learned from the folds held out: scores may be too high")
     open_folder(out, resume)
     with locked(out, "search"):
+        if not holds_search(out):
+            (out / FOLDS).unlink(missing_ok=True)  # of one that was cut before it began, perhaps with other data
         data = open_folds(recipe, out, options.folds)
+        warn_of_folds(recipe, data)
         facts = search_facts(recipe, space, options, data)
         keep_facts(out, facts)
         storage = open_storage(out / _STUDY)
