@@ -311,6 +311,15 @@ def test_a_photo_on_stdin_is_a_dash(astronaut_path):
     assert (done.returncode, done.stderr) == (1, "mien: cannot read -: the file is empty (0 bytes)\n")
 
 
+def test_a_video_on_stdin_is_told_where_it_should_be(tmp_path):
+    """It said that 'mien recognize', which was running, reads videos."""
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(100))
+    with (tmp_path / "clip.mp4").open("rb") as clip:
+        done = run("recognize", "-", stdin=clip)
+    said = "is a video (MP4); from stdin only a photo is read: write it to a file, and name that"
+    assert (done.returncode, done.stderr) == (1, f"mien: cannot read -: {said}\n")
+
+
 def test_one_photo_is_drawn_into_a_file_that_is_named(mien, astronaut_path, tmp_path):
     assert mien("recognize", astronaut_path, "--draw", "seen.jpg", cwd=tmp_path).code == 0
     assert cv2.imread(str(tmp_path / "seen.jpg")).shape == (512, 512, 3)

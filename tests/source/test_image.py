@@ -384,6 +384,29 @@ def test_array_dtypes(picture):
     assert load_image(gray).bgr.shape == (40, 60, 3)
 
 
+@pytest.mark.parametrize(("bits", "factor"), [(8, 256), (10, 64), (12, 16)])
+def test_16_bits_that_are_not_all_used_are_told(picture, bits, factor):
+    """They are black to the detector; "no face" was all that was said."""
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.uint16)
+    gray[0, 0] = 255
+    deep = gray << (bits - 8)
+    said = f"nearly black: at most {deep.max()} of 65535; multiply {bits}-bit pixels by {factor} first"
+    assert load_image(encode(Image.fromarray(deep), "PNG")).note == said
+    assert load_image(cv2.imencode(".tiff", cv2.merge([deep] * 3))[1].tobytes()).note == said
+    assert load_image(cv2.imencode(".pgm", deep)[1].tobytes()).note == said
+    if bits > 8:  # of an array, 8 bits are an error
+        assert load_image(deep).note == load_image(Image.fromarray(deep)).note == said
+    for enough in (deep * factor, np.zeros_like(deep), (gray >> 5).astype(np.uint8)):
+        assert load_image(encode(Image.fromarray(enough), "PNG")).note is None
+
+
+def test_floats_up_to_255_are_told_what_to_become(picture):
+    with pytest.raises(InputError, match=r"if 255 is white, pass array.clip\(0, 255\).astype\('uint8'\)$"):
+        load_image(picture.astype(np.float32))
+    with pytest.raises(InputError, match=r"or uint8 in \[0, 255\]$"):
+        load_image(picture / 127.5 - 1)
+
+
 @pytest.mark.parametrize(
     ("thing", "hint"),
     [

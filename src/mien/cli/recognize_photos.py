@@ -16,6 +16,8 @@ from mien.errors import InputError
 from mien.sink.base import Sink
 from mien.sink.draw import DrawSink
 from mien.source import Frame, SourceFile
+from mien.source.container import container_kind
+from mien.source.header import read_header
 from mien.source.image import decode_image
 
 if TYPE_CHECKING:
@@ -90,10 +92,15 @@ def _image(photo: SourceFile | InputError, max_megapixels: float) -> str | Frame
         return photo
     if photo.path != "-":
         return photo.path
+    data = sys.stdin.buffer.read()
     try:
-        return decode_image(sys.stdin.buffer.read(), "-", max_megapixels)
+        return decode_image(data, "-", max_megapixels)
     except InputError as error:
-        return error
+        if read_header(data).format or not (kind := container_kind(data[:512])):
+            return error
+        return InputError(
+            "-", f"is a video ({kind}); from stdin only a photo is read: write it to a file, and name that"
+        )
 
 
 def _tell(notes: dict[str, tuple[str, int]]) -> None:

@@ -48,6 +48,7 @@ _BLOCK_PIXELS = 1 << 18
 _MOST_BYTES = (1 << 31) - 1
 """Of a file: OpenCV takes no more."""
 _WITH_ALPHA = ("PNG", "WebP", "GIF", "TIFF")
+_WITH_16_BITS = ("PNG", "TIFF", "JPEG 2000", "PNM")
 _AVIF_ALPHA = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
 
 
@@ -75,7 +76,7 @@ def load_image(image: ImageLike, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_image(bytes(image), "<bytes>", max_megapixels)
     if isinstance(image, np.ndarray):
-        return Frame("<array>", array_to_image(image, "<array>"))
+        return Frame("<array>", array_to_image(image, "<array>"), note=_unused_bits(image))
     # By the names of its classes, without importing PIL; those of its plugins have modules of their own.
     if any(kind.__module__.partition(".")[0] == "PIL" for kind in type(image).__mro__):
         return _from_pil(image)
@@ -186,7 +187,10 @@ def decode_image(data: bytes, source: str, max_megapixels: float = DEFAULT_MAX_M
     if header.format == "AVIF":
         image = np.rot90(image, header.quarter_turns)
         image = np.ascontiguousarray(image if header.flip_axis is None else np.flip(image, header.flip_axis))
-    return Frame(source, np.asarray(image, np.uint8), note=_note(header.format, header.frames))
+    note = _note(header.format, header.frames)
+    if note is None and header.format in _WITH_16_BITS and image.max() <= 16:
+        note = _unused_bits(_decode_deep(buffer))
+    return Frame(source, np.asarray(image, np.uint8), note=note)
 
 
 def _note(kind: str, frames: int) -> str | None:
@@ -196,6 +200,23 @@ def _note(kind: str, frames: int) -> str | None:
     if kind == "TIFF":
         return f"TIFF of {frames} pages: read the first"
     return f"animated {kind}: read the first of {frames} frames"
+
+
+def _decode_deep(buffer: npt.NDArray[np.uint8]) -> Any:
+    with quiet_opencv(), contextlib.suppress(cv2.error, MemoryError):
+        return cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH)
+    return None
+
+
+def _unused_bits(image: Any) -> str | None:
+    """What to say of 16 bits that are nearly black: cameras that have 10 or 12 leave the upper ones empty."""
+    if image is None or image.dtype.newbyteorder("=") != np.uint16 or image.size == 0:
+        return None
+    brightest = int(image.max())
+    if not 0 < brightest < 4096:
+        return None
+    bits = max(8, brightest.bit_length())
+    return f"nearly black: at most {brightest} of 65535; multiply {bits}-bit pixels by {1 << 16 - bits} first"
 
 
 def _decode_heic(data: bytes, source: str, max_megapixels: float) -> Frame:
@@ -308,9 +329,11 @@ def array_to_image(array: npt.NDArray[Any], source: str) -> npt.NDArray[np.uint8
         low, high = float(array.min()), float(array.max())
         # Changing colours or sizes leaves errors of rounding: a quarter of a gray level goes the same way.
         if not (low >= -0.001 and high <= 1.001):
+            hint = "; if 255 is white, pass array.clip(0, 255).astype('uint8')" if high > 2 else ""
             raise InputError(
                 source,
-                f"a float array in [{low:g}, {high:g}] is no image; expected floats in [0, 1], or uint8 in [0, 255]",
+                f"a float array in [{low:g}, {high:g}] is no image; expected floats in [0, 1], or uint8 in [0, 255]"
+                f"{hint}",
             )
         array = (array * 255.0 + 0.5).astype(np.uint8)
     elif array.dtype != np.uint8:
@@ -335,7 +358,7 @@ def _from_pil(image: Any, source: str = "<PIL image>") -> Frame:
         # 16 bits come as "I", too, as of a .pgm; as "RGB" all of it would be white.
         if upright.mode in ("I;16", "I;16B", "I;16L") or (upright.mode == "I" and np.asarray(upright).max() > 255):
             deep = np.clip(np.asarray(upright), 0, 65535).astype(np.uint16)
-            return Frame(source, array_to_image(deep, source), note=note)
+            return Frame(source, array_to_image(deep, source), note=note or _unused_bits(deep))
         if upright.mode in ("1", "L"):
             return Frame(source, array_to_image(np.asarray(upright.convert("L")), source), note=note)
         has_alpha = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
