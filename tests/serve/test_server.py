@@ -225,6 +225,23 @@ def test_only_a_proxy_that_is_trusted_names_the_client():
         assert statuses(server) == [200] * 8
 
 
+def test_head_is_allowed_wherever_get_is():
+    """Load balancers and `curl -I` ask so; they were told 405."""
+    with run_server() as server:
+        for path in ("/", "/healthz", "/metrics", "/v1/models", "/page/main.js"):
+            answers = []
+            for method in ("GET", "HEAD"):
+                connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+                connection.request(method, path)
+                response = connection.getresponse()
+                answers.append((response.status, response.getheader("content-type"), response.read()))
+                connection.close()
+            (status, kind, body), head = answers
+            assert status == 200, path
+            assert body, path
+            assert head == (200, kind, b"")
+
+
 def test_a_stream_that_is_too_fast_is_slowed_down(photo):
     with run_server("--max-frames-per-s", 20) as server, connect(stream_url(server)) as stream:
         start_s = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -97,6 +98,10 @@ def create_app(options: ServeOptions | None = None) -> FastAPI:
     _add_page(app)
     document = complete_document(app.openapi(), models.names, options)
     app.openapi = lambda: document  # type: ignore[method-assign]
+    for route in app.routes:  # behind the document, which need not say so: HTTP allows HEAD wherever it allows GET
+        methods = route.methods if isinstance(route, APIRoute) else None
+        if methods and "GET" in methods:
+            methods.add("HEAD")
     return app
 
 
