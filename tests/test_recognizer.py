@@ -5,6 +5,7 @@ import doctest
 import gc
 import inspect
 import io
+import json
 import pickle
 import re
 import subprocess
@@ -494,6 +495,29 @@ def test_the_module_function_takes_a_detector_that_has_no_hash():
     for _ in range(2):
         assert len(mien.recognize(paint_face(3), detector=detector, max_not_face=1.0).faces) == 1
     assert detector.calls == 2
+
+
+def test_the_module_function_notices_that_a_model_file_was_replaced(astronaut_bgr, tmp_path, monkeypatch):
+    def put(name, folder):
+        model = find_model(name)
+        folder.mkdir(exist_ok=True)
+        card = {**model.card.to_dict(), "file": "own.onnx"}
+        (folder / "own.onnx").write_bytes(model.weights.read_bytes())
+        (folder / "own.json").write_text(json.dumps(card))
+
+    def confidence():
+        return mien.recognize(astronaut_bgr, model="own.onnx").faces[0].confidence
+
+    right = {name: mien.recognize(astronaut_bgr, model=name).faces[0].confidence for name in ("tiny", "small")}
+    assert right["tiny"] != right["small"]
+    put("tiny", tmp_path / "here")
+    put("small", tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    assert confidence() == right["tiny"]
+    monkeypatch.chdir(tmp_path / "there")  # another file by the same words
+    assert confidence() == right["small"]
+    put("tiny", tmp_path / "there")
+    assert confidence() == right["tiny"]
 
 
 def test_the_module_function_keeps_its_recognizer(astronaut_bgr):

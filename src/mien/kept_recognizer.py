@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mien.options import options_from_dict
@@ -10,6 +11,7 @@ from mien.recognizer import OnError, Recognizer
 from mien.recognizer_options import RecognizerKeywords, RecognizerOptions
 from mien.result import Reading
 from mien.source import ImageLike
+from mien.zoo.store import model_files
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # in typing from Python 3.11 on
@@ -68,9 +70,12 @@ def recognize(
         hash(chosen)
     except TypeError:  # a model or a detector of one's own that cannot be looked up, and is not ours to keep
         return Recognizer(**vars(chosen)).recognize(images, on_error=on_error)
-    return _kept_recognizer(chosen).recognize(images, on_error=on_error)
+    files = [file for spec in (chosen.model, chosen.detector) for file in model_files(spec)]
+    stamps = tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return _kept_recognizer(chosen, stamps).recognize(images, on_error=on_error)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept_recognizer(options: RecognizerOptions) -> Recognizer:
+def _kept_recognizer(options: RecognizerOptions, _stamps: tuple[tuple[Path, int, int], ...]) -> Recognizer:
+    """Kept by the options and by the models' files: a path may be relative, and a file be replaced."""
     return Recognizer(**vars(options))

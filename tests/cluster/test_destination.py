@@ -23,6 +23,16 @@ from mien.errors import MissingExtraError, OutputError, UsageError
 from mien.labels import LabelScheme, find_scheme
 from mien.options import option_facts
 from mien.recognizer_options import RecognizerOptions
+from mien.zoo import find_model
+
+
+def copy_model(name, path):
+    """A shipped model as a file of one's own, with its card beside it."""
+    model = find_model(name)
+    path.write_bytes(model.weights.read_bytes())
+    card = model.card.to_dict()
+    path.with_suffix(".json").write_text(json.dumps({**card, "file": path.name}))
+    return path
 
 
 def job_of(options):
@@ -183,6 +193,37 @@ def test_another_job_is_refused_and_nothing_is_touched(album, tmp_path, changes,
     with pytest.raises(UsageError, match="its source is"):
         plan_destination(str(album / "sub"), str(tmp_path / "out"), BatchOptions(part_size=16))
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["model", "detector"])
+def test_a_model_file_that_was_replaced_is_another_job(album, tmp_path, kind):
+    path = copy_model("tiny" if kind == "model" else "mien", tmp_path / "own.onnx")
+    options = BatchOptions(**{kind: str(path)})
+    for _ in range(2):  # the same again: it goes on
+        plan_destination(str(album), str(tmp_path / "out"), options)
+    card = path.with_suffix(".json")
+    card.write_text(card.read_text().replace('"licence"', '"licence" ', 1))
+    with pytest.raises(UsageError, match=f"another job: its {'expression' if kind == 'model' else kind} model is"):
+        plan_destination(str(album), str(tmp_path / "out"), options)
+
+
+def test_a_plan_that_was_changed_is_refused(album, tmp_path):
+    plan_destination(str(album), str(tmp_path / "out"), BatchOptions(part_size=16))
+    plan = tmp_path / "out" / "plan.parquet"
+    table = pyarrow.parquet.read_table(plan)
+    pyarrow.parquet.write_table(table.slice(1), plan)
+    with pytest.raises(UsageError, match=r"its plan\.parquet was changed since the batch began; choose a new folder"):
+        plan_destination(str(album), str(tmp_path / "out"), BatchOptions(part_size=16))
+    plan.unlink()
+    with pytest.raises(UsageError, match=r"its plan\.parquet is missing"):
+        plan_destination(str(album), str(tmp_path / "out"), BatchOptions(part_size=16))
+
+
+def test_strange_files_among_the_parts_are_no_parts(album, tmp_path):
+    destination = read_all(album, tmp_path / "out", part_size=16, parts=[0])
+    for name in ("part-000000 (copy).parquet", "part-1.parquet", "notes.txt"):
+        (tmp_path / "out" / "inputs" / name).touch()
+    assert destination.done_parts() == {0}
 
 
 def test_a_folder_of_something_else_is_refused(album, tmp_path):

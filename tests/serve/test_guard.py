@@ -49,6 +49,7 @@ def test_other_hosts_are_refused(guarded, host):
         ("https://app.example.evil", 403),
         ("http://localhost:1", 403),
         ("null", 403),
+        ("http://[", 403),
         ("", 403),
     ],
 )

@@ -16,6 +16,7 @@ import datetime
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ __all__ = ["Destination", "Manifest", "open_destination", "plan_destination"]
 _FORMAT = 1
 _MANIFEST = "manifest.json"
 _PLAN = "plan.parquet"
+_PART = re.compile(r"part-(\d{6,})\.parquet")
 _OURS = frozenset((_MANIFEST, _PLAN, "faces", "inputs", "summary.html"))
 
 
@@ -51,13 +53,14 @@ class Manifest:
     job : dict
         The options that the rows depend on.
     models : dict
-        Of the expression model and the detector, name and sha256.
+        Of the expression model and the detector, name and sha256; if given by a path, those of the files.
     labels : list of str
         Of the label scheme.
     parts : int
     photos : int or None
         Photos and segments of videos; None where shards or tables hold a number that is only known once they are read.
     plan_sha256 : str
+        Of ``plan.parquet``, which must not change while parts are missing.
     mien : str
         The version that made the plan.
     created : str
@@ -84,8 +87,7 @@ class Destination:
 
     def done_parts(self) -> set[int]:
         """Numbers of the parts that are done."""
-        names = self.folder.names("inputs")
-        return {int(name[5:-8]) for name in names if name.startswith("part-") and name.endswith(".parquet")}
+        return {int(part[1]) for name in self.folder.names("inputs") if (part := _PART.fullmatch(name))}
 
     def read_part(self, number: int) -> list[Source]:
         """What a part reads."""
@@ -163,6 +165,7 @@ def plan_destination(
     if _MANIFEST in present:
         destination = open_destination(folder.address)
         _check_same(destination.manifest, shown_name(source), options, _models(options)[0])
+        _check_plan(destination)
         folder.tidy("faces")
         folder.tidy("inputs")
         return destination
@@ -231,16 +234,25 @@ def _name(value: Any) -> Any:
 def _models(options: BatchOptions) -> tuple[dict[str, dict[str, str]], list[str]]:
     """The models by name and sha256, and the labels; opening them tells at once what is wrong with an option."""
     from mien.recognizer import Recognizer
-    from mien.zoo import find_model, list_models
+    from mien.zoo.store import find_model, list_models, model_files
 
     recognizer = Recognizer(**options.recognizer_options(), threads=1)
-    models = {"expression": {"name": recognizer.card.name, "sha256": recognizer.card.sha256}}
-    detector = str(options.detector)
+    card, detector = recognizer.card, str(options.detector)
+    models = {"expression": {"name": card.name, "sha256": card.sha256}, "detector": {"name": detector}}
     if detector in list_models():
-        models["detector"] = {"name": detector, "sha256": find_model(detector, "detector").card.sha256}
-    else:
-        models["detector"] = {"name": detector}
+        models["detector"]["sha256"] = find_model(detector, "detector").card.sha256
+    for kind, spec in (("expression", options.model), ("detector", detector)):
+        for file in model_files(spec):
+            models[kind][f"{file.suffix[1:]}_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     return models, list(recognizer.scheme.labels)
+
+
+def _check_plan(destination: Destination) -> None:
+    """Refuse to go on by a plan that is not the one of the parts that are done (UsageError)."""
+    folder, plan = destination.folder, destination.folder.read(_PLAN)
+    if plan is None or hashlib.sha256(plan).hexdigest() != destination.manifest.plan_sha256:
+        what = "is missing" if plan is None else "was changed since the batch began"
+        raise UsageError(f"{shown_name(folder.address)}: its {_PLAN} {what}; choose a new folder")
 
 
 def _check_same(manifest: Manifest, source: str, options: BatchOptions, models: dict[str, dict[str, str]]) -> None:

@@ -169,7 +169,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is None or origin.lower() in self._options.allowed_origins:
             return
-        if urlsplit(origin.lower()).netloc != host:
+        if _place(origin) != host:
             raise Problem(
                 403,
                 "foreign_origin",
@@ -207,6 +207,14 @@ def _path(scope: MutableMapping[str, Any]) -> str:
     """The path that the routes see: below the one at which another application, or a server, has put this one."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None if it is none."""
+    try:
+        return urlsplit(origin.lower()).netloc
+    except ValueError:
+        return None
 
 
 def _is_public(path: str) -> bool:

@@ -12,7 +12,7 @@ from mien.errors import ModelError
 from mien.shell import shell_words
 from mien.zoo.card import ModelCard
 
-__all__ = ["StoredModel", "find_model", "list_models"]
+__all__ = ["StoredModel", "find_model", "list_models", "model_files"]
 
 _CARDS = Path(__file__).parent / "cards"
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -120,3 +120,22 @@ def find_model(spec: str | Path, kind: Literal["expression", "detector"] | None 
     if kind not in (None, card.kind):
         raise ModelError(f"{path}: this is a model of kind '{card.kind}'; expected '{kind}'")
     return StoredModel(card, path)
+
+
+def model_files(spec: object) -> tuple[Path, ...]:
+    """The files of a model that is given by its path, by which it is known again: the weights, and a card beside them.
+
+    Parameters
+    ----------
+    spec : object
+        As for `find_model` and `mien.detect.open_detector`. Names of shipped models, and what is no path, have none.
+
+    Returns
+    -------
+    tuple of Path
+        Absolute; only files that are there.
+    """
+    if not isinstance(spec, (str, Path)) or Path(spec).suffix.lower() != ".onnx":
+        return ()
+    path = Path(spec).absolute()
+    return tuple(file for file in (path, path.with_suffix(".json")) if file.is_file())
