@@ -200,7 +200,8 @@ def test_values_are_read_as_they_were_written(tmp_path: Path) -> None:
         read_json(path)
     write_json(path, {"name": "Zoë", "share": 0.5})
     assert read_json(path) == {"name": "Zoë", "share": 0.5}
-    for text, problem in (("{", "cannot be read as JSON"), ("[]", "holds list"), (b"\xff\xfe", "as JSON")):
+    deep = ("[" * 100_000, "cannot be read as JSON .it is nested too deeply")
+    for text, problem in (deep, ("{", "cannot be read as JSON"), ("[]", "holds list"), (b"\xff\xfe", "as JSON")):
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         with pytest.raises(ModelError, match=problem):
             read_json(path, ModelError)

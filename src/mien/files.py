@@ -21,6 +21,7 @@ __all__ = [
     "json_text",
     "move_into_place",
     "numbered",
+    "parse_json",
     "read_json",
     "replaced_file",
     "text_encoding",
@@ -138,10 +139,18 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json_text(value, indent=2) + "\n").encode())
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says; ValueError for what is none, and for what is nested deeper than can be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path, error: type[MienError] = UsageError) -> dict[str, Any]:
     """The values that `write_json` wrote by their names; an `error` says why a file cannot be read so."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror})") from problem
     except ValueError as problem:

@@ -101,9 +101,10 @@ def test_a_card_that_does_not_fit_is_told(tmp_path, changes, message):
 def test_missing_and_damaged_files(tmp_path):
     with pytest.raises(ModelError, match="cannot read"):
         ModelCard.read(tmp_path / "none.json")
-    (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(ModelError, match="no valid JSON"):
-        ModelCard.read(tmp_path / "bad.json")
+    for text in ("{", "[" * 100_000):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ModelError, match="no valid JSON"):
+            ModelCard.read(tmp_path / "bad.json")
 
 
 def test_temperature_follows_the_pixels_of_the_photo():

@@ -15,7 +15,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ from mien.cluster.rows import PartTables, Tally, read_tally
 from mien.cluster.source import Source, cut_parts, list_sources
 from mien.cluster.storage import Folder, check_extra, is_local, local_path
 from mien.errors import UsageError
-from mien.files import json_text
+from mien.files import json_text, parse_json
 from mien.source.name import shown_name
 
 __all__ = ["Destination", "Manifest", "open_destination", "plan_destination"]
@@ -127,7 +126,7 @@ def open_destination(address: str) -> Destination:
     if content is None:
         raise UsageError(f"{shown_name(address)}: holds no batch (there is no {_MANIFEST})")
     try:
-        values = json.loads(content)
+        values = parse_json(content)
         version = values.pop("format")
         if version != _FORMAT:
             raise UsageError(

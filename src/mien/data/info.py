@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError, import_extra
-from mien.files import json_text
+from mien.files import json_text, parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,7 +155,7 @@ class DatasetInfo:
             If the text is not of this form, or of a newer version.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             version = values.pop("version")
             if version != FORMAT_VERSION:
                 raise InputError(

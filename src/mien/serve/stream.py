@@ -15,6 +15,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.errors import UsageError
+from mien.files import parse_json
 from mien.serve.guard import check_token
 from mien.serve.problem import Problem, bad_request
 from mien.serve.service import Service
@@ -189,8 +190,8 @@ def _new_persons(options: VideoOptions) -> Persons:
 
 def _parse_start(text: str) -> dict[str, Any]:
     try:
-        wanted = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        wanted = parse_json(text)
+    except ValueError as error:
         raise bad_request(f"a text message is no JSON ({error}); frames are sent as binary messages"[:300]) from error
     if not isinstance(wanted, dict) or wanted.get("type") != "start":
         raise bad_request('expected {"type": "start", "model": ..., "labels": ...} as text, or a frame as binary')

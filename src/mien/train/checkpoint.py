@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from mien.errors import MienError, ModelError, UsageError
+from mien.files import parse_json
 from mien.train.architectures import (
     FER7_HEAD,
     FERPLUS_HEAD,
@@ -93,7 +94,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if "widths" in metadata and SPEC_KEY not in metadata:
         return _old(path, metadata, weights)
     try:
-        spec = NetworkSpec.from_dict(json.loads(metadata.pop(SPEC_KEY)))
+        spec = NetworkSpec.from_dict(parse_json(metadata.pop(SPEC_KEY)))
     except (KeyError, ValueError, UsageError) as error:
         raise ModelError(
             f"{path}: no checkpoint of an expression network ({error}); expected one that 'mien train' wrote"

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from mien.errors import ModelError
-from mien.files import write_atomically
+from mien.files import parse_json, write_atomically
 
 __all__ = ["load_state", "restore_network", "restore_optimizer", "save_state"]
 
@@ -74,7 +74,7 @@ def load_state(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             raise ModelError(
                 f"{path}: written by another version of mien, which this one cannot continue; start the run anew"
             )
-        return json.loads(metadata["values"]), tensors
+        return parse_json(metadata["values"]), tensors
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as the state of a run ({error}); start the run anew") from error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.errors import ModelError
-from mien.files import write_json
+from mien.files import parse_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +188,7 @@ class LearnedFrom:
     def from_json(cls, text: str, where: str) -> LearnedFrom:
         """What `to_json` wrote (ModelError, naming `where`, if it is something else)."""
         try:
-            found: LearnedFrom = _build(cls, json.loads(text), "learned_from")
+            found: LearnedFrom = _build(cls, parse_json(text), "learned_from")
         except (TypeError, ValueError) as error:
             raise ModelError(f"{where}: what it was trained on cannot be read ({error})") from error
         return found
@@ -322,7 +322,7 @@ class ModelCard:
             If the file is missing, is no JSON, or does not follow the schema.
         """
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = parse_json(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ModelError(f"{path}: cannot read the model card ({error.strerror})") from error
         except ValueError as error:

@@ -5,7 +5,6 @@ https://cocodataset.org/#format-data describes it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -19,6 +18,7 @@ from mien.data.layouts.boxed import READERS, Box, BoxedPhoto, read_boxed
 from mien.data.layouts.names import split_of_file
 from mien.data.layouts.places import beside, folders_in
 from mien.errors import InputError
+from mien.files import parse_json
 from mien.source.image import read_file
 
 __all__ = ["Coco", "coco_files", "coco_photos"]
@@ -94,7 +94,7 @@ def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[
     """
     called = file.relative_to(root).as_posix()
     try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
+        values = parse_json(file.read_text(encoding="utf-8-sig"))
         photos = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in values["images"]}
         annotations = list(values["annotations"])
         names = {str(entry["id"]): str(entry["name"]) for entry in values.get("categories") or []}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 from mien.data.info import METADATA_KEY, PHOTOS_KEY, load_pyarrow, open_parquet
 from mien.data.layouts.names import split_name, split_of_file
 from mien.errors import InputError, MienError
+from mien.files import parse_json
 
 __all__ = ["ColumnFile", "column_files", "is_own", "open_columns", "split_of"]
 
@@ -121,7 +121,7 @@ def split_of(file: Path) -> str:
     """The split: what `datasets` noted, or what the file's name says, or its folder's where it has but a number."""
     if file.suffix == ".arrow":
         try:
-            noted = json.loads((file.parent / _STATE).read_text(encoding="utf-8")).get("_split")
+            noted = parse_json((file.parent / _STATE).read_text(encoding="utf-8")).get("_split")
         except (OSError, ValueError, AttributeError):
             noted = None
         # As `datasets` names what is a part of a split: train[:90%].

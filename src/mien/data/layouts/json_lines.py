@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import InputError
+from mien.files import parse_json
 
 __all__ = ["JSON_LINES", "json_columns", "json_rows"]
 
@@ -52,7 +53,7 @@ def json_rows(
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    value = json.loads(line)
+    value = parse_json(line)
     if isinstance(value, dict):
         return value
     raise ValueError(f"'{line.strip()[:40]}' is no object")

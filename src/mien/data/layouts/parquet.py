@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mien.data.layouts.names import (
     split_name,
 )
 from mien.errors import InputError
+from mien.files import parse_json
 from mien.labels import canonical_name
 from mien.source.image import read_file
 
@@ -194,7 +194,7 @@ def _labels(
         return ordered_classes(classes.values())
     names = None
     if HUGGINGFACE_KEY in metadata:
-        features = json.loads(metadata[HUGGINGFACE_KEY]).get("info", {}).get("features", {})
+        features = parse_json(metadata[HUGGINGFACE_KEY]).get("info", {}).get("features", {})
         names = features.get(column, {}).get("names")
     if names is None and b"label_names" in metadata:
         names = metadata[b"label_names"].decode().split(",")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from mien.data.info import PHOTOS_KEY, load_pyarrow, open_dataset, parquet_writer
 from mien.errors import InputError
-from mien.files import check_destination, json_text, replaced_file, utf8_text
+from mien.files import check_destination, json_text, parse_json, replaced_file, utf8_text
 from mien.progress import Progress
 
 __all__ = [
@@ -125,7 +124,10 @@ class PhotoDataset:
             raise InputError(
                 str(path), "is not a dataset of photos with face boxes; 'mien data photos SOURCE DEST' makes one of it"
             )
-        self.info: dict[str, Any] = json.loads(self._file.metadata.metadata[PHOTOS_KEY])
+        try:
+            self.info: dict[str, Any] = parse_json(self._file.metadata.metadata[PHOTOS_KEY])
+        except ValueError as error:
+            raise InputError(str(path), f"its metadata cannot be read ({error})") from error
 
     @staticmethod
     def is_one(path: str | os.PathLike[str]) -> bool:
