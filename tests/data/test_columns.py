@@ -89,6 +89,44 @@ def test_columns_that_are_not_named(tmp_path):
         open_faces(table.parent / "table.xlsx")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["Image Path", "image-path", "ImagePath"])
+def test_known_columns_in_other_spellings(tmp_path, name, encoding):
+    """With blanks they were not known; line ends and names of images are as on Windows, where a.PNG is a.png."""
+    photos = photos_in(tmp_path / "set")
+    lines = [f"{name};Class Name;Split", *(f"{file[0]}.PNG;{mood};{part}" for file, mood, part in ROWS)]
+    (photos / "table.csv").write_bytes("\r\n".join(lines).encode(encoding))
+    dataset, _ = import_dataset(photos, tmp_path / "out.parquet")
+    assert rows_of(dataset) == EXPECTED
+    assert (dataset.images(48)[0] != dataset.images(48)[1]).any(), "each row has its own picture"
+
+
+def test_a_folder_says_why_its_table_is_none(tmp_path):
+    """It was only said which files are in it."""
+    table = write_csv(tmp_path / "set")
+    named = r"table.csv is a table with the columns id, photo, mood of 2024, part; .* --image-column NAME"
+    with pytest.raises(InputError, match=named):
+        import_dataset(table.parent, tmp_path / "out.parquet")
+    table.write_bytes("Größe;Gefühl".encode("cp1252"))
+    with pytest.raises(InputError, match="table.csv is a file that is not UTF-8"):
+        import_dataset(table.parent, tmp_path / "out.parquet")
+    one = disk.write_folders(tmp_path / "one", [""], ["happy"])
+    with pytest.raises(InputError, match="of class folders there is one, happy/, and there must be two at least"):
+        import_dataset(one, tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("labels", [["happy", None, "sad"], [1.0, None, 0.0], [1.0, float("nan"), 0.0]])
+def test_parquet_rows_without_a_label(tmp_path, labels):
+    """``None`` was called a wrong number, also among names."""
+    table = pa.table({"image": [disk.jpeg(seed) for seed in range(3)], "label": pa.array(labels)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    classes = None if isinstance(labels[0], str) else "sad,happy"
+    _, summary = import_dataset(tmp_path / "in.parquet", tmp_path / "out.parquet", classes=classes, on_error="skip")
+    assert [(error.source, error.problem) for error in summary.damaged] == [
+        ("in.parquet row 1", "no label; expected one of happy, sad")
+    ]
+
+
 def test_a_known_column_beside_one_that_is_named(tmp_path):
     """The number of a class was taken, not its name."""
     photos_in(tmp_path / "set")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.ferplus import VOTES_HEADER
-from mien.data.layouts.headers import header_columns
+from mien.data.layouts.headers import TABLE_SUFFIXES, header_columns
 from mien.data.layouts.names import known_class, spoken_split
 from mien.data.layouts.places import folders_in, images_in, is_image
 from mien.data.pixels import scaled_box
@@ -296,9 +296,15 @@ def _what_is_there(path: Path) -> str:
         return f"it starts with '{line[:60]}'" if line else "an empty file"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
     names = [name for name in names if not name.startswith(".")]
-    return "it holds " + (
-        ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "") or "nothing"
+    held = ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "") or "nothing"
+    table = next((path / name for name in names if name.lower().endswith(TABLE_SUFFIXES)), None)
+    if table is not None and table.is_file():
+        return f"it holds {held}; {table.name} is {_what_is_there(table)}"
+    classes = [folder.name for folder in folders_in(path) if known_class(folder.name, {}) is not None]
+    alone = (
+        f"; of class folders there is one, {classes[0]}/, and there must be two at least" if len(classes) == 1 else ""
     )
+    return f"it holds {held}{alone}"
 
 
 def attempt(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | InputError:

@@ -67,12 +67,21 @@ def header_columns(path: Path) -> list[str]:
 
 
 def column_of(what: str, known: Sequence[str], names: Sequence[str], columns: Mapping[str, str]) -> str | None:
-    """The column that the user named for it, in any case of its letters, else the first with a known name."""
+    """The column that the user named for it, in any case of its letters, else the first with a known name.
+
+    A known name may be written with blanks or hyphens, or as one word: ``image path``, ``imagepath``.
+    """
     if what not in columns:
-        return next((name for name in known if name in names), None)
+        exact = (name for name in known if name in names)
+        spelt = {_as_one_word(name): name for name in reversed(names)}
+        return next(exact, next((spelt[_as_one_word(name)] for name in known if _as_one_word(name) in spelt), None))
     wanted = columns[what].strip().lower()
     found = [name for name in names if name.strip().lower() == wanted]
     return columns[what] if columns[what] in found else next(iter(found), None)
+
+
+def _as_one_word(name: str) -> str:
+    return "".join(filter(str.isalnum, name))
 
 
 def require_columns(where: str, names: Sequence[str], columns: Mapping[str, str]) -> None:

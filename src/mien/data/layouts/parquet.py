@@ -268,7 +268,9 @@ def _split(value: Any, where: str) -> str:
 def _label(value: Any, source: _Source, where: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # as data frames keep whole numbers where some are missing
-    if isinstance(value, str) or (source.classes and value is not None):
+    if value is None or value != value:  # NaN, as data frames have it
+        raise InputError(where, f"no label; expected one of {', '.join(source.labels)}")
+    if isinstance(value, str) or source.classes:
         return source.labels.index(class_name(str(value), source.classes, where))
     if not isinstance(value, int) or not 0 <= value < len(source.labels):
         raise InputError(where, f"label {value}; expected a whole number from 0 to {len(source.labels) - 1}")

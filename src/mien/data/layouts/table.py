@@ -320,10 +320,16 @@ def _is_pixels(text: str) -> bool:
     return len(first) > 16 and all(word.isdigit() for word in first[:16])
 
 
+def _either_case(name: str) -> list[str]:
+    """The name of an image as it is, and with its ending in small letters and in capitals: on Windows they are one."""
+    path = PurePosixPath(name)
+    return list(dict.fromkeys([name, *(str(path.with_suffix(case(path.suffix))) for case in (str.lower, str.upper))]))
+
+
 def _find(row: _Row, roots: list[Path]) -> Path | None:
     """The image of a row, below the table's folder perhaps in ``train/``, ``train/happy/`` or ``happy/``."""
     name, label = _file_name(row), row.label.strip()
-    names = [name] if is_image(name) else [name, *(name + ending for ending in _ENDINGS)]
+    names = _either_case(name) if is_image(name) else [name, *(name + ending for ending in _ENDINGS)]
     splits = [folder for folder in _SPLIT_FOLDERS if split_name(folder) == row.split] or [row.split]
     places = (".", *splits, *(f"{folder}/{label}" for folder in splits), label)
     written = (spelling for name in names for spelling in spellings(name))
