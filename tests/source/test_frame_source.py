@@ -18,6 +18,17 @@ def test_numbers_and_times_go_by_the_rate():
         assert (frame.image == picture).all()
 
 
+def test_an_image_sequence_is_given_as_paths(tmp_path):
+    for number, picture in enumerate(plain(3)):
+        cv2.imwrite(str(tmp_path / f"{number:03}.png"), picture)
+    frames = list(FrameSource(sorted(tmp_path.glob("*.png")), 10))
+    assert [(frame.index, frame.time_s, frame.size_wh) for frame in frames] == [
+        (0, 0.0, (160, 120)),
+        (1, 0.1, (160, 120)),
+        (2, 0.2, (160, 120)),
+    ]
+
+
 def test_what_is_thinned_out_is_not_decoded(tmp_path):
     """Only the frames of whole half seconds are pictures at all."""
     data = cv2.imencode(".png", plain(1)[0])[1].tobytes()
