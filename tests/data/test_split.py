@@ -42,6 +42,19 @@ def test_something_is_left_to_learn_from():
         cut_shares(label, groups, {"test": 0.1, "validation": 0.1})
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.lists(st.integers(1, 3), min_size=1, max_size=4))
+def test_no_class_is_only_held_out(seed, rare):
+    """Of a class with one picture, that was the validation split's as often as not, and nobody learned it."""
+    label = np.repeat(np.arange(len(rare) + 1), [60, *rare])
+    groups = np.arange(len(label))
+    groups[-1] = groups[0]  # a copy, under another label
+    split = cut_shares(label, groups, {"validation": 0.1, "test": 0.1}, seed)
+    assert set(label[split == "train"]) == set(label)
+    assert set(split) == {"train", "validation", "test"}
+    assert split[-1] == split[0]
+
+
 def test_classes_are_spread_evenly():
     rng = np.random.default_rng(0)
     label = rng.choice(4, 2000, p=[0.6, 0.3, 0.08, 0.02])

@@ -267,7 +267,18 @@ def cut_shares(
                 break
             taken += int(size[left[0]])
             split[fold == left.pop(0)] = name
+    _leave_each_class(split, label, groups)
     return split
+
+
+def _leave_each_class(split: npt.NDArray[np.object_], label: IntArray, groups: IntArray) -> None:
+    """Take a group of each class that is held out wholly back into training, unless that empties a split."""
+    for value in np.setdiff1d(label, label[split == TRAIN]):
+        for group in dict.fromkeys(groups[label == value].tolist()):
+            back = groups == group
+            if np.any((split == split[np.argmax(back)]) & ~back):
+                split[back] = TRAIN
+                break
 
 
 def _folds(share: float, of: int) -> int:
