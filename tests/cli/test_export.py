@@ -139,7 +139,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(run, checkpoint, dataset
     cases = [
         ((other, "--data", dataset), 2, "no checkpoint of an expression network"),
         ((torn, "--data", dataset), 2, "cannot read the checkpoint"),
-        ((tmp_path / "none.safetensors", "--data", dataset), 2, "cannot read the checkpoint"),
+        ((tmp_path / "none.safetensors", "--data", dataset), 2, "no such file; expected a checkpoint"),
         ((tmp_path, "--data", dataset), 2, "is a folder; expected a checkpoint, such as best.safetensors"),
         ((checkpoint, "--data", few), 1, "lacks the classes angry, disgust, fear, surprise, neutral"),
         ((checkpoint, "--data", dataset, "--split", "test"), 2, "no split 'test'; it has train (42 rows)"),

@@ -74,7 +74,7 @@ def test_bad_input_is_one_clear_line(run, recipe, tmp_path):
         (("wrong.yaml",), 2, "no field 'learning_rat'; did you mean 'learning_rate'"),
         (("torn.yaml",), 2, "is not YAML in line"),
         (("none.yaml",), 2, "cannot be read as a recipe"),
-        ((recipe,), 2, "names no dataset; give --data PATH"),
+        ((recipe,), 2, "no dataset to learn from; name one with --data PATH"),
         ((recipe, "--data", "nothing.parquet"), 1, "no such file"),
         ((recipe, "--data", "faces.parquet", "--folds-used", 9), 2, "--folds-used is 9; expected at most"),
         ((recipe, "--data", "faces.parquet", "--page", "page.txt"), 2, "ends in .html"),

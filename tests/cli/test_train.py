@@ -313,6 +313,31 @@ def test_ctrl_c_says_how_to_go_on(mien, folder, tmp_path, monkeypatch):
     ).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train",), "no dataset to learn from; name one with --data PATH"),
+        (("train", "--kind", "detector"), "no photos to learn from; give --photos FILE"),
+        (("export", "none.safetensors", "--data", "x"), "none.safetensors: no such file; expected a checkpoint"),
+    ],
+)
+def test_what_is_missing_is_said_before_torch_is_loaded(arguments, said, tmp_path):
+    code = (
+        "import sys\n"
+        f"sys.argv = ['mien', *{arguments!r}]\n"
+        "from mien.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 2\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert said in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_field_is_a_flag_and_help_loads_no_torch():
     code = (
         "import sys\n"

@@ -10,7 +10,7 @@ import typer
 from mien.cli.report import percent, span
 from mien.cli.tables import print_line
 from mien.cli.terminal import open_console, print_json, progress_bar, warnings_shown, written
-from mien.errors import UsageError, import_extra
+from mien.errors import ModelError, UsageError, import_extra
 from mien.shell import shell_words
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def export(
     """
     from mien.files import check_destination
 
+    if not checkpoint.exists():  # said at once, without torch
+        raise ModelError(f"{checkpoint}: no such file; expected a checkpoint of 'mien train', such as best.safetensors")
     for library in ("torch", "onnx", "safetensors"):
         import_extra("Exporting models", library, "train")
     from mien.export.checkpoint import export_checkpoint

@@ -106,6 +106,7 @@ def train(
     if show_augmentations is not None:
         _show_augmentations(chosen, show_augmentations)
         return
+    chosen.require_source()  # said at once, without torch
     out = out or _RUNS / _name(recipe, given)
     console = open_console()
     if seeds is not None and folds is not None:
@@ -371,8 +372,7 @@ def _show_folds(console: Console, result: FoldsResult) -> None:
     print_table(console, table)
     text = f" ± {result.deviation:.4f}: mean and standard deviation over {len(result.runs)} folds, each after the "
     print_line(console, Text.assemble((f"{measure} {result.mean:.4f}", "bold"), text + "last epoch"))
-    note = "the best epoch is chosen by the fold that it is measured on, and so scores too high"
-    print_line(console, note, "dim")
+    print_line(console, "the best epoch is chosen by the fold that it is measured on, and so scores too high", "dim")
     written(console, result.folder)
     folder, data = shell_words(str(result.folder)), shell_words(str(result.data_path))
     line = f"all faces, each by the model that did not learn from it: {program()} evaluate {folder} --data {data}"

@@ -51,9 +51,8 @@ def open_folds(recipe: ExpressionRecipe, folder: Path, folds: int) -> Dataset:
     path = folder / FOLDS
     if path.is_file():  # written whole or not at all
         return Dataset(path)
-    if recipe.data.dataset is None:
-        raise UsageError("the recipe names no dataset; give --data PATH")
-    return prepare_folds(recipe.data.dataset, path, split=recipe.data.train_split, folds=folds, seed=recipe.run.seed)
+    dataset = recipe.data.require_dataset()
+    return prepare_folds(dataset, path, split=recipe.data.train_split, folds=folds, seed=recipe.run.seed)
 
 
 def fold_numbers(data: Dataset) -> list[int]:

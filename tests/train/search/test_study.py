@@ -126,7 +126,7 @@ def test_own_folds_and_other_layouts_are_taken(recipe: ExpressionRecipe, tmp_pat
         search_recipe(wrong, SPACE, tmp_path / "c", train=MadeTraining())
     with pytest.raises(InputError, match="no such file"):
         search_recipe(change_recipe(recipe, {"dataset": "no.parquet"}), SPACE, tmp_path / "d", train=MadeTraining())
-    with pytest.raises(UsageError, match="names no dataset"):
+    with pytest.raises(UsageError, match="no dataset to learn from"):
         search_recipe(ExpressionRecipe(), SPACE, tmp_path / "e", train=MadeTraining())
 
 

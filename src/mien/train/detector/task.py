@@ -48,16 +48,15 @@ class DetectorTask:
     def setup(self, place: Place) -> nn.Module:
         """Read the photos and build the network."""
         data = self._recipe.data
-        if data.photos is None:
-            raise UsageError("no photos to learn from; give --photos FILE.parquet, which 'mien data photos' writes")
+        photos = data.require_photos()
         self._place = place
-        dataset = PhotoDataset(data.photos)
+        dataset = PhotoDataset(photos)
         if data.choose_on == "train" or data.choose_on not in dataset.splits:
             raise UsageError(
-                f"choose_on is '{data.choose_on}'; expected a split of {data.photos} that is not learned from: "
+                f"choose_on is '{data.choose_on}'; expected a split of {photos} that is not learned from: "
                 f"{', '.join(name for name in dataset.splits if name != 'train') or 'it has none'}"
             )
-        store = load_photos(data.photos, "train", data)
+        store = load_photos(photos, "train", data)
         if data.mosaic_workers:
             # Decoded once, before the workers are made, so that they share the pixels.
             store.decode()

@@ -93,12 +93,9 @@ def open_rows(options: DataOptions, seed: int) -> tuple[Rows, Rows]:
     InputError
         If the data cannot be read, or nothing is left of a split, or a label has no training face.
     """
-    if options.dataset is None:
-        raise UsageError("no dataset to learn from; name one with --data PATH (or 'dataset:' in the recipe)")
+    dataset = options.require_dataset()
     training_faces = (
-        open_training(options.dataset)
-        if options.train_split == TRAIN
-        else open_faces(options.dataset, options.train_split)
+        open_training(dataset) if options.train_split == TRAIN else open_faces(dataset, options.train_split)
     )
     weight = _weights(options, training_faces) if options.sampling == "weights" else None
     validation_faces = _own_validation(options, training_faces)

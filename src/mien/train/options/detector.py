@@ -63,6 +63,12 @@ class DetectorData(Options):
         if self.mosaic_px % 32:
             raise UsageError(f"mosaic_px is {self.mosaic_px}; expected a multiple of 32")
 
+    def require_photos(self) -> Path:
+        """The photos that are learned from; UsageError if the recipe names none."""
+        if self.photos is None:
+            raise UsageError("no photos to learn from; give --photos FILE.parquet, which 'mien data photos' writes")
+        return self.photos
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorAugment(Options):
@@ -137,3 +143,7 @@ class DetectorRecipe(Recipe):
     data: DetectorData = field(default_factory=DetectorData)
     augment: DetectorAugment = field(default_factory=DetectorAugment)
     loss: DetectorLoss = field(default_factory=DetectorLoss)
+
+    def require_source(self) -> None:
+        """As `Recipe.require_source`."""
+        self.data.require_photos()

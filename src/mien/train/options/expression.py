@@ -138,6 +138,12 @@ class DataOptions(Options):
     )
     workers: int = option(4, "Processes that read and decode for 'stream'.", minimum=0)
 
+    def require_dataset(self) -> Path:
+        """The faces that are learned from; UsageError if the recipe names none."""
+        if self.dataset is None:
+            raise UsageError("no dataset to learn from; name one with --data PATH (or 'dataset:' in the recipe)")
+        return self.dataset
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentOptions(Options):
@@ -351,6 +357,10 @@ class ExpressionRecipe(Recipe):
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     distill: DistillOptions = field(default_factory=DistillOptions)
+
+    def require_source(self) -> None:
+        """As `Recipe.require_source`."""
+        self.data.require_dataset()
 
     @property
     def rows_seed(self) -> int:

@@ -158,3 +158,6 @@ class Recipe:
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     run: RunOptions = field(default_factory=RunOptions)
+
+    def require_source(self) -> None:
+        """Raise UsageError if the recipe does not name what is learned from; nothing is looked for."""
