@@ -46,6 +46,18 @@ def test_a_reading_that_makes_no_sense_cannot_be_built():
         Reading("x", (1, 1), turned_deg=45)
 
 
+def test_numbers_of_a_dict_are_rounded_and_each_has_its_place():
+    values = (0.12345678, 0.1, 0.1, 0.4, 0.1, 0.1, 0.07654322)
+    face = make_face(
+        box_xyxy=(1.234, 2.346, 33.456, 44.567), landmarks_xy=[(x + 0.126, x + 10.374) for x in range(5)],
+        probabilities=dict(zip(FER7, values, strict=True)), coverage=0.98765432, not_face=0.01234567, score=0.91234567,
+    ).to_dict()  # fmt: skip
+    assert face["box_xyxy"] == [1.23, 2.35, 33.46, 44.57]
+    assert face["landmarks_xy"] == [[x + 0.13, x + 10.37] for x in range(5)]
+    assert (face["coverage"], face["not_face"], face["score"]) == (0.987654, 0.012346, 0.912346)
+    assert (face["expression"], face["confidence"], face["probabilities"]["angry"]) == ("happy", 0.4, 0.123457)
+
+
 @pytest.mark.parametrize(
     "faces", [[], [make_face(track_id=3)], [make_face("sad", 0.9), make_face(score=None, landmarks_xy=())]]
 )

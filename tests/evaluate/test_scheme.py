@@ -49,5 +49,6 @@ def test_what_does_not_fit_is_named() -> None:
         task(None, EXPRESSIONS, cards=(CARD, seven))
     with pytest.raises(InputError, match="no row has one of the labels happy, sad; its rows are fear"):
         task("happy,sad", FER7, label=[2, 2])
+    assert task("happy,sad", FER7, label=[3, 3, 2]).target.tolist() == [0, 0, -1], "rows of the first label are enough"
     with pytest.raises(UsageError, match="unknown expression"):
         task("happy,sadd", FER7)

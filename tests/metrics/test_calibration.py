@@ -86,6 +86,13 @@ def test_the_plot_shows_the_error(seed: int, rows: int) -> None:
     assert gaps / rows == pytest.approx(expected_calibration_error(probabilities, labels), abs=1e-4)
 
 
+def test_a_bin_holds_its_upper_bound_and_the_outer_ones_what_lies_beyond() -> None:
+    confidence = np.array([0.0, 0.25, 0.250001, 0.5, 1.0, 1.0 + 1e-12])
+    bins = reliability_bins(confidence, np.array([True, False, True, True, True, False]), 4)
+    assert [part["images"] for part in bins] == [2, 2, 0, 2]
+    assert [part["accuracy"] for part in bins] == [0.5, 1.0, None, 0.5]
+
+
 def test_the_temperature_of_single_classes_is_the_ordinary_one() -> None:
     logits, labels = noisy(500)
     assert fit_scheme_temperature(3 * logits, labels, SCHEMES["fer7"], FER7) == fit_temperature(3 * logits, labels)

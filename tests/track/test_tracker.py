@@ -252,6 +252,15 @@ def test_and_by_how_the_head_is_turned():
         assert tracker.update(faces, image, places[0][0] / 1000) == [1, 2]
 
 
+def test_it_is_the_newest_pose_that_counts():
+    """Both turn round before they change places."""
+    tracker = Tracker()
+    before = [[(100, 0.15 - step), (130, step - 0.15)] for step in (0.0, 0.1, 0.2, 0.3)]
+    for number, places in enumerate([*before, [(117, -0.15), (113, 0.15)]]):
+        image, faces = in_the_dark(*places)
+        assert tracker.update(faces, image, number / RATE) == [1, 2]
+
+
 @pytest.mark.parametrize("box_xyxy", [(400.0, 90.0, 460.0, 150.0), (40.0, 30.0, 220.0, 210.0)])
 def test_a_face_far_away_or_of_another_size_is_another_person(box_xyxy):
     tracker = Tracker()
