@@ -146,7 +146,7 @@ def five_face_photo() -> None:
 
 
 def one_face() -> None:
-    for name in ("small", "base"):
+    for name in ("tiny", "small", "base", "wide"):
         model = find_model(name, "expression")
         classifier = OnnxClassifier(model, 1)
         rng = np.random.default_rng(0)
