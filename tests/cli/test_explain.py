@@ -47,7 +47,7 @@ def test_one_photo_and_one_file(mien, album, tmp_path):
 
 def test_json_lines_hold_the_reading_and_the_map(mien, album):
     done = mien(
-        "explain", album / "sub" / "two.png", album / "none.png", "--json", "--expression", "sad", "--model", "tiny"
+        "explain", album / "sub" / "two.png", album / "none.png", "--json", "--expression", "Sadness", "--model", "tiny"
     )
     assert (done.code, done.err) == (0, "")
     first, second = map(json.loads, done.out.splitlines())

@@ -39,6 +39,8 @@ def test_another_label_and_another_scheme(recognizer: mien.Recognizer, astronaut
     assert (sad.expression, sad.face.expression) == ("sad", "happy")
     assert sad.probability == pytest.approx(sad.face.probabilities["sad"], abs=1e-6)
     assert sad.drop[4:].sum() < 0  # the smile speaks against it
+    (same,) = recognizer.explain(astronaut_bgr, expression="Sadness")  # as of labels, in any spelling
+    assert (same.expression, same.probability) == ("sad", sad.probability)
     (positive,) = recognizer.replace(labels="valence3").explain(astronaut_bgr)
     assert positive.expression == "positive"
     eight = recognizer.replace(labels="ferplus8").explain(astronaut_bgr, expression="contempt")

@@ -82,7 +82,7 @@ def test_the_picture_of_all_faces(client, two_faces, expected):
 
 def test_faces_labels_and_the_expression_are_chosen(client, two_faces, expected):
     reading, _ = expected
-    answer = post(client, ("two.png", two_faces), faces="2", labels="basic3", expression="sad").json()
+    answer = post(client, ("two.png", two_faces), faces="2", labels="basic3", expression="Sadness").json()
     assert len(answer["reading"]["faces"]) == 2
     (one,) = answer["explanations"]
     assert (one["face"], one["explained"]) == (2, "sad")

@@ -54,7 +54,7 @@ def explain(
 
     from mien.cli.explain_sink import ExplanationSink
     from mien.cli.recognize_photos import PhotoRun, open_pictures
-    from mien.explain.faces import check_expression
+    from mien.explain.faces import find_expression
     from mien.recognizer import Recognizer
     from mien.sink.draw import drawn_kind
     from mien.source import SourceFile, expand_inputs
@@ -71,7 +71,7 @@ def explain(
     if output is not None and output.left_out:
         say(f"note: {counted(len(output.left_out), 'file')} in {draw} left out, since --draw writes there")
     recognizer = Recognizer(**vars(options))
-    check_expression(expression, recognizer.scheme.labels)
+    expression = find_expression(expression, recognizer.scheme.labels)
     console = None if json else open_console()
     table = None if quiet else console
     files = [item for item in found if isinstance(item, SourceFile)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,13 +19,13 @@ from mien.classify import (
 from mien.errors import UsageError
 from mien.explain.explanation import Explanation
 from mien.explain.occlusion import occlude
-from mien.labels import LabelScheme
+from mien.labels import LabelScheme, canonical_name
 from mien.options import nearest_hint
 from mien.result import Face, Reading
 from mien.source import Frame
 from mien.zoo import Head, InputSpec
 
-__all__ = ["check_expression", "explain_faces"]
+__all__ = ["explain_faces", "find_expression"]
 
 
 def explain_faces(
@@ -47,7 +48,7 @@ def explain_faces(
     served : (LabelScheme, Head)
         The labels of the reading, and the head of the classifier that serves them.
     expression : str, optional
-        The label to explain; by default of each face the one that it was read as.
+        The label to explain, in any common spelling; by default of each face the one that it was read as.
     views : int
         How many views of each crop are averaged: see `mien.classify.take_views`.
 
@@ -59,7 +60,7 @@ def explain_faces(
         If the classifier's answer is not that of its card.
     """
     labels = served[0].labels
-    check_expression(expression, labels)
+    expression = find_expression(expression, labels)
     if reading.error is None and reading.size_wh != frame.size_wh:
         came, wanted = (" x ".join(map(str, size_wh)) for size_wh in (frame.size_wh, reading.size_wh))
         raise UsageError(
@@ -80,11 +81,15 @@ def explain_faces(
     return found
 
 
-def check_expression(expression: str | None, labels: Sequence[str]) -> None:
-    """Refuse what is none of the labels of a scheme (UsageError)."""
-    if expression is not None and expression not in labels:
-        hint = nearest_hint(expression, labels)
-        raise UsageError(f"expression is {expression!r}; expected one of {', '.join(labels)}{hint}")
+def find_expression(expression: str | None, labels: Sequence[str]) -> str | None:
+    """The label of a scheme that is meant, in any of the field's spellings; what is none is refused (UsageError)."""
+    if expression is None or expression in labels:
+        return expression
+    with contextlib.suppress(UsageError):
+        if (name := canonical_name(expression)) in labels:
+            return name
+    hint = nearest_hint(expression, labels)
+    raise UsageError(f"expression is {expression!r}; expected one of {', '.join(labels)}{hint}")
 
 
 def _cut(

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from mien.errors import UsageError
-from mien.explain.faces import check_expression
+from mien.explain.faces import find_expression
 from mien.result import Reading
 from mien.serve.explainer import Explained, Work
 from mien.serve.problem import Problem
@@ -98,7 +98,7 @@ def add_explain(app: FastAPI, service: Service) -> None:
         if model is not None or labels is not None:
             recognizer = await asyncio.to_thread(service.models.find, model, labels)
         try:
-            check_expression(expression, recognizer.scheme.labels)
+            expression = find_expression(expression, recognizer.scheme.labels)
         except UsageError as error:
             raise _invalid(str(error)[:500]) from error
         held: list[int] = []
