@@ -238,6 +238,10 @@ def test_to_supervision_keeps_boxes_and_names():
     assert np.isclose(detections.confidence, 0.7).all()
     assert detections.tracker_id is None
     assert make_reading(make_face(track_id=4), make_face(track_id=2)).to_supervision().tracker_id.tolist() == [4, 2]
+    whole = make_reading(make_face(), make_face(landmarks_xy=(), score=None)).to_supervision().data
+    assert np.isnan(whole["landmarks_xy"]).all(axis=(1, 2)).tolist() == [False, True]
+    assert np.isnan(whole["score"]).tolist() == [False, True]
+    assert np.allclose(whole["landmarks_xy"][0], make_face().landmarks_xy)
     empty = make_reading().to_supervision()  # the same shape without a face
     assert empty.xyxy.shape == (0, 4)
     assert {name: len(values) for name, values in empty.data.items()} == dict.fromkeys(detections.data, 0)

@@ -383,6 +383,14 @@ def test_damaged_sources_are_named(tmp_path: Path, name: str, text: str, expecte
     assert not (tmp_path / "out.parquet").exists()
 
 
+def test_a_dataset_of_faces_is_none_of_photos(tmp_path: Path) -> None:
+    """The names were told as Python writes lists."""
+    pq.write_table(pa.table({"image": [jpeg(0)], "label": [0]}), tmp_path / "faces.parquet")
+    problem = "its columns are image, label, without boxes; expected 'image' and 'boxes'; faces .* 'mien data import'"
+    with pytest.raises(InputError, match=problem):
+        import_photos(tmp_path / "faces.parquet", tmp_path / "out.parquet")
+
+
 def test_columns_as_the_training_photos_have_them(tmp_path: Path) -> None:
     rows = {
         "id": ["s/a", "s/b"],

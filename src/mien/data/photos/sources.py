@@ -85,7 +85,11 @@ def read_parquet(path: Path) -> Iterator[Photo | InputError]:
     names = file.schema_arrow.names
     missing = [name for name in ("image", "boxes") if name not in names]
     if missing:
-        raise InputError(str(path), f"lacks the columns {missing}; expected 'image' and 'boxes', it has {names}")
+        faces = "; faces with a label are read by 'mien data import'" if "label" in names else ""
+        raise InputError(
+            str(path),
+            f"its columns are {', '.join(names)}, without {' and '.join(missing)}; expected 'image' and 'boxes'{faces}",
+        )
     start = 0
     for batch in file.iter_batches(_BATCH_ROWS):
         for offset, row in enumerate(batch.to_pylist()):
