@@ -32,7 +32,7 @@ HEAVY = [
 
 
 LAZY = ["mien", *(f"mien.{name}" for name in (
-    "data", "data.photos", "evaluate", "sink", "train", "train.architectures", "train.search"
+    "data", "data.photos", "evaluate", "export", "sink", "train", "train.architectures", "train.search"
 ))]  # fmt: skip
 
 

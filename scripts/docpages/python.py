@@ -37,7 +37,7 @@ PACKAGES = {
     "mien.train.checkpoint": "Checkpoints",
     "mien.evaluate": "Evaluation",
     "mien.metrics.paired": "Two models on the same faces",
-    "mien.export.checkpoint": "Export",
+    "mien.export": "Export",
     "mien.serve.app": "The service",
     "mien.serve.options": "Options of the service",
     "mien.cluster": "Options of batches",

@@ -8,7 +8,7 @@ import numpy as np
 
 import mien
 from mien.evaluate import evaluate_model
-from mien.export.checkpoint import export_checkpoint
+from mien.export import export_checkpoint
 from mien.train import ExpressionRecipe, change_recipe, train_model
 from tests.sets import write_class_folders
 
@@ -32,7 +32,7 @@ def test_classes_of_any_name_are_trained_measured_exported_and_read(tmp_path: Pa
     best = train_model(recipe, tmp_path / "run").best_path
     found = evaluate_model(best, tmp_path / "faces", ten_views=False).to_dict()
     assert found["one_pass"]["accuracy"] > 0.9
-    card = export_checkpoint(best, tmp_path / "mood.onnx", tmp_path / "faces", full=False)
+    card = export_checkpoint(str(best), str(tmp_path / "mood.onnx"), str(tmp_path / "faces"), full=False)
     assert card.heads[0].labels == ("bored", "engaged", "looking away")
     recognizer = mien.Recognizer(model=tmp_path / "mood.onnx", detector="none")
     assert [recognizer.recognize(images[45 + i]).faces[0].expression for i in range(3)] == [

@@ -64,7 +64,7 @@ def export(
         raise ModelError(f"{checkpoint}: no such file; expected a checkpoint of 'mien train', such as best.safetensors")
     for library in ("torch", "onnx", "safetensors"):
         import_extra("Exporting models", library, "train")
-    from mien.export.checkpoint import export_checkpoint
+    from mien.export import export_checkpoint
     from mien.export.detector import export_measured, is_detector_checkpoint
 
     detector = is_detector_checkpoint(checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -31,12 +32,12 @@ NOT_STATED = "not stated: whoever trained the model decides"
 
 
 def export_checkpoint(
-    checkpoint: Path,
-    out: Path,
-    data: Path,
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    data: str | os.PathLike[str],
     *,
     split: str | None = None,
-    training: Path | None = None,
+    training: str | os.PathLike[str] | None = None,
     precision: Literal["int8", "float32"] = "int8",
     full: bool = True,
     summary: str = "",
@@ -47,17 +48,17 @@ def export_checkpoint(
 
     Parameters
     ----------
-    checkpoint : Path
+    checkpoint : path
         A safetensors file that `mien.train` wrote: any architecture, any labels.
-    out : Path
+    out : path
         The ``.onnx`` file; its card gets the same name with ``.json``.
-    data : Path
+    data : path
         Labelled faces, in any layout that `mien data import` reads, to measure on and to calibrate with. They
         must have every expression of the first head. Of the split that the checkpoint was trained on, those that
         training held out are taken for it, and the rest are the training faces.
     split : str, optional
         Of `data`; as in `mien.data.open_faces`.
-    training : Path, optional
+    training : path, optional
         What the model was trained on; by default the split ``train`` of `data`. A choice of its faces sets the ranges
         of the int8 numbers, and faces of `data` with a copy there are counted apart. Without any, only float32
         can be made.
@@ -79,6 +80,7 @@ def export_checkpoint(
     UsageError
         If there are no training faces for int8, or the split is unknown.
     """
+    checkpoint, out, data = Path(checkpoint), Path(out), Path(data)
     found = read_checkpoint(checkpoint)
     spec = make_network(found, checkpoint).spec
     first = spec.heads[0]
@@ -93,7 +95,7 @@ def export_checkpoint(
     labelled = faces.take(np.isin(faces.label, [i for i, name in enumerate(faces.labels) if name in first.labels]))
     if not len(labelled):
         raise InputError(str(data), f"no row of '{faces.split}' has one of the labels {', '.join(first.labels)}")
-    training_faces = find_training(measured.training(training), data, faces.split)
+    training_faces = find_training(measured.training(None if training is None else Path(training)), data, faces.split)
     if training_faces is None and precision == "int8":
         raise UsageError(
             f"{data} has no other split to learn the ranges of int8 numbers from; give --training PATH, or export "
