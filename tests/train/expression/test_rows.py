@@ -137,6 +137,9 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     seven = write_dataset(tmp_path / "a.parquet", FACES[:14], splits=("train",) * 6 + ("validation",) * 8)
     with pytest.raises(InputError, match=r"has no face of neutral to learn from"):
         open_rows(options(seven, max_faces=None), 0)
+    every = write_dataset(tmp_path / "every.parquet", FACES[:21], splits=("train",) * 14 + ("validation",) * 7)
+    with pytest.raises(InputError, match=r"to learn from among the 3 that --max-faces draws; draw more faces"):
+        open_rows(options(every, max_faces=3), 0)
     train = write_dataset(tmp_path / "b.parquet", FACES[:14], splits=("train",) * 7 + ("validation",) * 7)
     write_class_folders(tmp_path / "happy", FACES[:3], ("contempt",))
     (tmp_path / "happy" / "happy").mkdir()

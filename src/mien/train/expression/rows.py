@@ -229,6 +229,10 @@ def _check(rows: Rows, purpose: str, *, every_label: bool) -> None:
     counts = np.bincount(rows.label, minlength=len(rows.scheme.labels))
     empty = [name for name, count in zip(rows.scheme.labels, counts, strict=True) if not count]
     if every_label and empty:
+        drawn = "max_faces" in rows.left_out
+        among = f" among the {len(rows):,} that --max-faces draws" if drawn else ""
+        more = "draw" if drawn else "give"
         raise InputError(
-            where, f"has no face of {', '.join(empty)} to {purpose}; give more faces, or other labels with --labels"
+            where,
+            f"has no face of {', '.join(empty)} to {purpose}{among}; {more} more faces, or other labels with --labels",
         )
