@@ -67,6 +67,20 @@ def test_a_person_reads_a_summary_and_gets_files(run, dataset, tmp_path):
     assert files(tmp_path) == ["r.html", "r.json"]
 
 
+def test_a_model_without_a_calibration_is_not_called_calibrated(run, dataset, tmp_path):
+    """A checkpoint has no card: its line named one, with temperature 1.000 and the same error twice."""
+    model, shipped = tmp_path / "own.onnx", list_models()["tiny"]
+    model.symlink_to(shipped.weights)
+    card = shipped.card.to_dict()
+    card["heads"] = [{"output": head["output"], "labels": head["labels"]} for head in card["heads"]]
+    model.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+    shown = run("evaluate", model, "--data", dataset, "--no-ten-views", "--no-leaks").out
+    assert re.search(r"calibration  ECE 0\.\d{3} uncalibrated, 0\.\d{3} with the best temperature", shown)
+    assert "by the card" not in shown
+    shown = run("evaluate", "tiny", "--data", dataset, "--no-ten-views", "--no-leaks").out
+    assert re.search(r"ECE 0\.\d{3} as calibrated by the card \(temperature .{5}\), 0\.\d{3}\s+uncalibrated", shown)
+
+
 def test_bars_on_a_screen_without_unicode(dataset, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mien", "evaluate", "small", "--data", dataset, "--no-ten-views", "--out", "r.json"],

@@ -243,9 +243,10 @@ def _show_calibration(console: Console, found: dict[str, Any]) -> None:
     from rich.text import Text
 
     held_out = f" ({found['ece_held_out']:.3f} held out)" if "ece_held_out" in found else ""
+    calibrated = found["temperature_card"] != 1 or found["ece_card"] != found["ece_without"]
+    by_card = f" as calibrated by the card (temperature {found['temperature_card']:.3f}), {found['ece_without']:.3f}"
     others = (
-        f" as calibrated by the card (temperature {found['temperature_card']:.3f}), {found['ece_without']:.3f} "
-        f"uncalibrated, {found['ece_best']:.3f} with the best temperature here, "
+        f"{by_card if calibrated else ''} uncalibrated, {found['ece_best']:.3f} with the best temperature here, "
         f"{found['temperature_best']:.3f}{held_out}"
     )
     line = Text.assemble("calibration  ECE ", (f"{found['ece_card']:.3f}", "bold"), others)
