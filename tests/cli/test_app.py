@@ -93,10 +93,25 @@ def test_an_import_swallows_no_interruption(tmp_path, number, times):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "mien: interrupted\n")
 
 
+def test_an_interruption_of_an_import_that_comes_too_late_ends_nothing(tmp_path):
+    """It waits for the import to end, and must not go off in a Python that is shutting down."""
+    (tmp_path / "slow.py").write_text(f"import os\nos.kill(os.getpid(), {int(signal.SIGINT)})\n")
+    program = (
+        "import atexit, sys, time, types\nfrom mien.cli import main\natexit.register(time.sleep, 0.5)\n"
+        "def models():\n    import slow\n"
+        "sys.modules['mien.cli.models'] = types.SimpleNamespace(models=models)\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "models"], cwd=tmp_path, **_text(PYTHONPATH=str(tmp_path)))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_photo_in_place_of_a_command(astronaut_path):
     done = subprocess.run([*MIEN, "examples/astronaut.jpg"], cwd=astronaut_path.parent.parent, **_text())
     assert done.returncode == 2
     assert "To read it: mien recognize examples/astronaut.jpg" in done.stderr
+    done = subprocess.run([*MIEN, "analyze", "my photo.jpg"], **_text())
+    assert done.returncode == 2
+    assert "'analyze' is not a command. To read faces: mien recognize 'my photo.jpg'" in " ".join(done.stderr.split())
 
 
 NO_UNICODE = [

@@ -42,6 +42,9 @@ COMMANDS = (
 _OWN_PATTERNS = ("recognize", "batch")
 """Commands that take patterns as they are: they leave out the clips of Live Photos, and a batch has one source."""
 
+_ELSEWHERE = ("analyse", "analyze", "classify", "detect", "predict", "read")
+"""What other programs call `mien recognize`."""
+
 EXIT_UNREADABLE = 1
 EXIT_USAGE = 2
 EXIT_PIPE_CLOSED = 141
@@ -65,8 +68,13 @@ class _Program(ReadableGroup):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None and os.path.exists(args[0]):  # noqa: PTH110
-            ctx.fail(f"'{args[0]}' is not a command. To read it: mien recognize {shell_words(*args)}")
+        if args and self.get_command(ctx, args[0]) is None:
+            if os.path.exists(args[0]):  # noqa: PTH110
+                ctx.fail(f"'{args[0]}' is not a command. To read it: mien recognize {shell_words(*args)}")
+            if args[0] in _ELSEWHERE:
+                ctx.fail(
+                    f"'{args[0]}' is not a command. To read faces: mien recognize {shell_words(*args[1:])}".rstrip()
+                )
         return super().resolve_command(ctx, args)
 
 
@@ -109,6 +117,16 @@ def _leaving() -> Iterator[None]:
             with contextlib.suppress(OSError):
                 stream.flush()
         os._exit(end.code if isinstance(end.code, int) else end.code is not None)
+
+
+@contextlib.contextmanager
+def _no_late_interruption() -> Iterator[None]:
+    """Forget an interruption that waits for the end of an import, where the command has ended before it came."""
+    try:
+        yield
+    finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 def _drop_output() -> None:
@@ -188,7 +206,7 @@ def main() -> None:
     open_screen()
     # Where a command is asked for, the others are not loaded: the flags of `mien train` alone take longer than Typer.
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    with _leaving(), _ending():
+    with _leaving(), _no_late_interruption(), _ending():
         app = _make_app([asked] if asked in COMMANDS else COMMANDS)
         # Windows' shells leave patterns to the programs, and Typer makes of each, in quotes or not, the files that it
         # matches: of "shot [1].jpg", which may be the name of a photo, "shot 1.jpg". They leave a ~, too.
