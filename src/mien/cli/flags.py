@@ -37,25 +37,23 @@ def with_options(kind: type[Any], name: str = "options") -> Callable[[Command], 
     return _with_flags(name, list(_typed_flags(kind)), functools.partial(_build, kind))
 
 
-def with_flags(groups: Mapping[str, Iterable[type[Any]]], name: str = "given") -> Callable[[Command], Command]:
+def with_flags(groups: Mapping[str, Iterable[type[Any]]]) -> Callable[[Command], Command]:
     """Give a Typer command one flag for each field of several options dataclasses; none is required.
 
     The decorated function takes a dict of field name to value, with the flags that were given, as its keyword argument
-    `name`. Values come as text (truth values as bool); `mien.options.coerce_option` makes them fit.
+    ``given``. Values come as text (truth values as bool); `mien.options.coerce_option` makes them fit.
 
     Parameters
     ----------
     groups : mapping of str to iterable of type
         The flags by their headline in the help. A field that several dataclasses share is one flag.
-    name : str
-        The keyword argument.
     """
     flags: dict[str, Flag] = {}
     for headline, kinds in groups.items():
         for flag in (flag for kind in kinds for flag in _free_flags(kind, headline)):
             flags.setdefault(flag.name, flag)
     return _with_flags(
-        name, list(flags.values()), lambda values: {key: value for key, value in values.items() if value is not None}
+        "given", list(flags.values()), lambda values: {key: value for key, value in values.items() if value is not None}
     )
 
 

@@ -288,7 +288,7 @@ def share_found(finds: Finds, threshold: float, of: npt.NDArray[np.bool_]) -> tu
     return int(of[taken].sum()), int(of.sum())
 
 
-def bootstrap_weights(photos: int, samples: int, seed: int = 0) -> Doubles:
+def bootstrap_weights(photos: int, samples: int) -> Doubles:
     """How often each photo is drawn in samples of all photos with repetition: float64 (samples, photos)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return rng.multinomial(photos, np.full(photos, 1 / photos), size=samples).astype(np.float64)

@@ -24,6 +24,9 @@ from mien.source.name import (
 
 __all__ = ["OutputFolder", "SourceFile", "count_videos", "expand_inputs"]
 
+_MOST_FOLDERS = 1000
+"""Where images are looked for only to say that --recursive would find them."""
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -181,6 +184,6 @@ def _images(names: Iterable[str]) -> list[str]:
     return [n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES]
 
 
-def _any_below(name: str, output: OutputFolder | None, most_folders: int = 1000) -> bool:
-    walk = itertools.islice(_walk(name, recursive=True), most_folders)
+def _any_below(name: str, output: OutputFolder | None) -> bool:
+    walk = itertools.islice(_walk(name, recursive=True), _MOST_FOLDERS)
     return any(_images(names) for path, names in walk if output is None or not output.holds(path))

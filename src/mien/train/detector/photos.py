@@ -13,12 +13,15 @@ import numpy.typing as npt
 from mien.data.photos import Photo, PhotoDataset
 from mien.data.photos.dataset import FROM_LABEL, FROM_TEACHER
 from mien.data.pixels import decode_gray
-from mien.detect import Detector, open_detector
+from mien.detect import open_detector
 from mien.detect.suppression import iou_matrix
 from mien.errors import UsageError
 from mien.train.options.detector import DetectorData
 
 __all__ = ["BoxRule", "CroppedFaces", "PhotoStore", "TrainingPhoto", "find_in_crops", "load_photos"]
+
+_SURE_SCORE = 0.6
+"""Of a face in a crop that is pasted into photos with its box and landmarks."""
 
 FloatArray = npt.NDArray[np.float32]
 GrayImage = npt.NDArray[np.uint8]
@@ -198,25 +201,21 @@ class CroppedFaces:
         return len(self.images)
 
 
-def find_in_crops(images: Sequence[GrayImage], detector: Detector | None = None, score: float = 0.6) -> CroppedFaces:
-    """Find box and landmarks in cropped faces; those in which the detector sees no sure face are left out.
+def find_in_crops(images: Sequence[GrayImage]) -> CroppedFaces:
+    """Find box and landmarks in cropped faces; those in which the shipped detector sees no sure face are left out.
 
     Parameters
     ----------
     images : sequence of uint8 arrays of shape (S, S), all of one size
-    detector : Detector, optional
-        The shipped one by default.
-    score : float
-        The least score.
     """
-    detector = detector or open_detector("mien", 1)
+    detector = open_detector("mien", 1)
     enlarge, border = 3, 24
     kept, boxes, landmarks = [], [], []
     for number, image in enumerate(images):
         large = cv2.resize(image, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
         large = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE)
         found = detector.detect(np.asarray(large, np.uint8))
-        if len(found) != 1 or found.score[0] < score:
+        if len(found) != 1 or found.score[0] < _SURE_SCORE:
             continue
         kept.append(number)
         boxes.append((found.box_xyxy[0] - border) / enlarge)
