@@ -247,6 +247,8 @@ def test_none_is_no_way_to_say_the_default(astronaut_path):
         with pytest.raises(UsageError, match=f"{name} is None; leave it out for its default"):
             Recognizer(**{name: None})
     assert Recognizer(threads=None, min_face_px=None).threads is None
+    with pytest.raises(UsageError, match="min_face_px is inf; expected a number of at least 1"):
+        Recognizer(min_face_px=float("inf"))
 
 
 def test_numbers_of_numpy_are_options(astronaut_path):

@@ -153,7 +153,7 @@ def _checked(item: dataclasses.Field[Any], declared: _Declaration, value: Any) -
         raise UsageError(f"{item.name} is {value!r}; expected one of {', '.join(declared.choices)}")
     low = -math.inf if declared.minimum is None else declared.minimum
     high = math.inf if declared.maximum is None else declared.maximum
-    if declared.bounds and not (_is_number(value) and low <= value <= high):
+    if declared.bounds and not (_is_number(value) and low <= value <= high and math.isfinite(value)):
         raise UsageError(f"{item.name} is {value!r}; expected a number of {declared.bounds}")
     return value
 

@@ -158,6 +158,9 @@ def test_an_unknown_class_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"train/bored: unknown class name 'bored'; expected a spelling of angry"):
         brought_in(root, tmp_path)
     assert not (tmp_path / "out.parquet").exists()
+    (root / "train" / "bored").rename(root / "train" / "saad")
+    with pytest.raises(InputError, match=r"unknown class name 'saad' \(did you mean 'sad'\?\); expected a spelling"):
+        brought_in(root, tmp_path)
     dataset, summary = brought_in(root, tmp_path, on_error="skip")
     assert summary.damaged_rows == 2
     assert [error.problem.endswith("(2 images in this folder)") for error in summary.damaged] == [True]

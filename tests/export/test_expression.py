@@ -14,7 +14,7 @@ import torch
 from mien.classify import take_views
 from mien.classify.class_scaling import calibrated
 from mien.errors import MienWarning, ModelError, UsageError
-from mien.export.expression import ModelDescription, convert, export_expression_model
+from mien.export.expression import ModelDescription, _warn_of_loss, convert, export_expression_model
 from mien.export.measure import LabelledFaces
 from mien.export.quantize import choose_calibration_images, quantize_int8
 from mien.export.run import run_logits
@@ -71,7 +71,6 @@ def test_a_checkpoint_becomes_a_model_that_mien_finds(
         calibration_images=images[:30],
         faces=faces,
         precision=precision,  # type: ignore[arg-type]
-        max_accuracy_loss=1.0,
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["tiny.json", "tiny.onnx"]
     stored = find_model(tmp_path / "out" / "tiny.onnx", "expression")
@@ -187,19 +186,30 @@ def test_a_wrong_conversion_is_noticed_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.safetensors"]
 
 
-def test_a_loss_of_accuracy_is_warned_of(
+def test_a_loss_of_accuracy_that_is_no_chance_is_warned_of(recwarn: pytest.WarningsRecorder) -> None:
+    def share(right: int, of: int) -> np.ndarray:
+        return np.arange(of) < right
+
+    _warn_of_loss("mine", share(140, 200), share(139, 200))  # one of two hundred: chance
+    _warn_of_loss("mine", share(720, 1000), share(720, 1000))
+    _warn_of_loss("mine", share(710, 1000), share(720, 1000))  # better
+    _warn_of_loss("mine", share(72_100, 100_000), share(72_000, 100_000))  # no chance, but little
+    assert [str(one.message) for one in recwarn] == []
+    with pytest.warns(MienWarning, match=r"'mine': int8 loses 1\.00 points .* \(expected at most 0\.30; p 0\.002\)"):
+        _warn_of_loss("mine", share(720, 1000), share(710, 1000))
+
+
+def test_faces_that_are_all_copies_have_no_accuracy_without_them(
     network: ExpressionNetwork, images: np.ndarray, faces: LabelledFaces, tmp_path: Path
 ) -> None:
     save_checkpoint(network, tmp_path / "tiny.safetensors")
-    with pytest.warns(MienWarning, match="float32"):
-        export_expression_model(
-            tmp_path / "tiny.safetensors",
-            tmp_path,
-            description=DESCRIPTION,
-            calibration_images=images,
-            faces=dataclasses.replace(faces, copies=np.zeros(80, np.int8)),
-            max_accuracy_loss=-1.0,
-        )
+    export_expression_model(
+        tmp_path / "tiny.safetensors",
+        tmp_path,
+        description=DESCRIPTION,
+        calibration_images=images,
+        faces=dataclasses.replace(faces, copies=np.zeros(80, np.int8)),
+    )
     scores = ModelCard.read(tmp_path / "tiny.json").scores["fer7"]["one_pass"]
     assert scores["images_without_training_copies"] == 0
     assert "accuracy_without_training_copies" not in scores

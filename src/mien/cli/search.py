@@ -112,12 +112,12 @@ def _bar(console: Console, json: bool) -> Iterator[Callable[[SearchReport], None
         def show(report: SearchReport) -> None:
             nonlocal told
             parts = (report.finished * report.folds + report.fold - 1 + report.report.progress) / report.folds
-            best = "" if report.best is None else f"  best {report.best:.4f}"
+            best = "" if report.best is None else f"  best so far {report.best:.4f}"
             text = f"trial {report.trial}/{report.trials}  fold {report.fold}/{report.folds}{best}"
             bar.update(task, completed=parts / report.trials, description=text)
             if not json and not console.is_interactive and report.trial != told:
                 told = report.trial
-                print(f"trial {report.trial}/{report.trials}{best}  {_values(report.values)}", flush=True)  # noqa: T201
+                print(f"trial {report.trial}/{report.trials}  {_values(report.values)}{best}", flush=True)  # noqa: T201
 
         yield show
 

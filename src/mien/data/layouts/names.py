@@ -99,9 +99,11 @@ def class_name(text: str, classes: Mapping[str, str], where: str) -> str:
             raise InputError(
                 where, f"label '{text.strip()}'; expected one of {', '.join(classes)}, as --classes has it"
             )
+        near = get_close_matches(class_key(text), EXPRESSIONS, n=1, cutoff=0.7)
+        meant = f" (did you mean '{near[0]}'?)" if near else ""
         raise InputError(
             where,
-            f"{given}; expected a spelling of {', '.join(EXPRESSIONS)}; "
+            f"{given}{meant}; expected a spelling of {', '.join(EXPRESSIONS)}; "
             "'mien data import --classes' says what other names mean",
         )
     return found
