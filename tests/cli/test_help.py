@@ -13,6 +13,15 @@ GROUP = typer.main.get_command(APP)
 PATHS = [(name,) for name in COMMANDS] + [("data", name) for name in GROUP.commands["data"].commands]
 
 
+def test_an_option_that_is_given_twice_is_told():
+    twice = ["evaluate", "base", "--data", "none.parquet", "--split", "a", "--split", "b", "--json", "--json"]
+    said = CliRunner().invoke(APP, twice).stderr
+    assert said.splitlines() == [
+        "mien: --split is given 2 times; only the last counts",
+        "mien: none.parquet: no such file or folder",
+    ]
+
+
 @pytest.mark.parametrize("path", [(), *PATHS], ids=" ".join)
 def test_help_at_80_columns_names_every_option(path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

@@ -15,11 +15,11 @@ import pytest
 
 from mien.data import Dataset, audit_dataset, clean_dataset, read_plan, write_audit_page, write_plan
 from mien.data.audit.checks import copy_findings, label_findings
-from mien.data.audit.labels import find_label_issues
+from mien.data.audit.labels import LabelIssues, find_label_issues
 from mien.data.audit.plan import CHECKS
 from mien.data.audit.predict import knowing_head, label_probabilities, read_probabilities
 from mien.data.audit.run import identify
-from mien.data.copies import CopyPairs
+from mien.data.copies import COPY_KINDS, CopyPairs
 from mien.errors import InputError, MienWarning, ModelError, UsageError
 from mien.labels import FER7
 from tests.data.made import make_dataset
@@ -337,6 +337,37 @@ def test_the_audit_contradicts_itself_nowhere(face, tmp_path):
     assert wrong.note.endswith("dropped by another check")
     _, summary = clean_dataset(made, audit.findings, tmp_path / "c.parquet")
     assert summary.dropped["leak_source"] == 1
+
+
+def test_labels_of_faces_that_another_check_drops_are_not_judged(dataset):
+    """A black picture has no label that could be wrong."""
+    probabilities = np.full((len(dataset), len(FER7)), 0.01)
+    probabilities[:, HAPPY] = 0.94
+    rows = np.array([1, 4])
+    issues = LabelIssues(rows, np.array([HAPPY, HAPPY]), np.array([0.01, 0.01]), np.ones(len(dataset), bool))
+    in_sample = np.zeros(len(dataset), bool)
+    found = label_findings(dataset, issues, probabilities, in_sample, known={4})
+    assert [finding.index for finding in found] == [1]
+    same = LabelIssues(
+        rows[:1], np.array([SAD]), np.array([0.01]), np.ones(len(dataset), bool)
+    )  # the label that it has already
+    assert label_findings(dataset, same, probabilities, in_sample, known=set()) == []
+
+
+def test_a_leak_through_a_third_picture_is_found(tmp_path):
+    """Rows 0 and 2 both resemble row 1, but not each other."""
+    made = make_dataset(
+        tmp_path / "l.parquet",
+        [picture(seed) for seed in range(4)],
+        [HAPPY] * 4,
+        ["validation", "train", "train", "train"],
+    )
+    near = COPY_KINDS.index("near")
+    pairs = CopyPairs(np.array([0, 1]), np.array([1, 2]), np.array([near] * 2), np.array([0.95, 0.92], np.float32))
+    found = {(finding.check, finding.index): finding for finding in copy_findings(made, pairs)}
+    assert set(found) == {("leak", 0), ("leak_source", 1), ("leak_source", 2), ("near_copy", 2)}
+    through = found["leak_source", 2]
+    assert (through.partner, through.score) == (0, pytest.approx(0.92))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a,b\n", "a,b\n1,2\n", "check,index,action\n"])

@@ -1,4 +1,4 @@
-"""The help of the commands, so that it can be read in a terminal of 80 columns."""
+"""What is common to the commands: a help that can be read in a terminal of 80 columns, and repeated options."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+from mien.cli.terminal import say
 
 __all__ = ["ReadableCommand", "ReadableGroup"]
 
@@ -42,7 +44,18 @@ class _Readable:
 
 
 class ReadableCommand(_Readable, TyperCommand):
-    """A command with such a help."""
+    """A command with such a help, which says so if an option is given twice."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Click does, for which the last value of an option counts, and others are gone without a word."""
+        given = list(args)
+        rest: list[str] = super().parse_args(ctx, args)
+        order = self.make_parser(ctx).parse_args(given)[2]
+        for option in dict.fromkeys(order):
+            times = order.count(option)
+            if times > 1 and option.param_type_name == "option" and not (option.multiple or getattr(option, "is_flag", False)):
+                say(f"{max(option.opts, key=len)} is given {times} times; only the last counts")
+        return rest
 
 
 class ReadableGroup(_Readable, TyperGroup):
