@@ -53,7 +53,7 @@ class ReadableCommand(_Readable, TyperCommand):
         order = self.make_parser(ctx).parse_args(given)[2]
         for option in dict.fromkeys(order):
             times = order.count(option)
-            if times > 1 and option.param_type_name == "option" and not (option.multiple or getattr(option, "is_flag", False)):
+            if times > 1 and not (option.multiple or getattr(option, "is_flag", True)):  # arguments know no flags
                 say(f"{max(option.opts, key=len)} is given {times} times; only the last counts")
         return rest
 
