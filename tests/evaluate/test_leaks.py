@@ -82,6 +82,11 @@ def test_looking_and_not_looking_at_once_makes_no_sense() -> None:
         EvaluateOptions(training=Path("train.parquet"), leaks=False)
 
 
+def test_groups_by_nothing_make_no_sense() -> None:
+    with pytest.raises(UsageError, match=r"by is ' ,'; expected names of attributes, such as gender,age"):
+        EvaluateOptions(by=" ,")
+
+
 def test_the_794_leaks_of_fer2013(fer2013_dir: Path) -> None:
     faces = mark_leaks(open_faces(fer2013_dir), fer2013_dir, None)
     assert (faces.leaked.sum(), faces.leaked_exactly.sum()) == (794, 280)

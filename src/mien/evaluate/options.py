@@ -63,6 +63,11 @@ class EvaluateOptions(_RowOptions):
         minimum=0,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.by is not None and not self.by.strip(" ,"):
+            raise UsageError(f"by is {self.by!r}; expected names of attributes, such as gender,age")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(_RowOptions):
