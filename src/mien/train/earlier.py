@@ -32,7 +32,7 @@ def warn_of_held_out(recipe: ExpressionRecipe, learned: LearnedFrom) -> None:
     ModelError
         If a teacher, or the weights to start from, cannot be read.
     """
-    for path, known in _earlier(recipe):
+    for path, known in _earlier(recipe) if learned.held_out else ():
         if held_out_otherwise(learned, known):
             warn(
                 f"{path}: learned from faces of {learned.source} that are held out here to choose by: "
