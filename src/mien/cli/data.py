@@ -85,7 +85,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="INTEGER", help="Random seed for choosing samples.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed for choosing samples.", min=0)] = 0,
     json: JsonFlag = False,
 ) -> None:
     """Show what is in a dataset; with --out also as one self-contained HTML page, with pictures."""

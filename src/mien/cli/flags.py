@@ -24,7 +24,7 @@ _NAMED = re.compile(r"(?:^|(?<=both )|(?<=and )|(?<=\())[a-z][a-z0-9_]*(?=:| is 
 """Where a message names a field: "fps is 0", "both every_s (1) and fps (2)"."""
 
 
-_VALUES = {int: "INTEGER", float: "NUMBER", Path: "PATH", str: "TEXT"}
+_VALUES = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
 """What the help shows as the value of a flag that says nothing else."""
 
 

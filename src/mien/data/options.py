@@ -23,11 +23,13 @@ class ImportOptions(Options):
         None,
         "Layout, if it is not recognised: fer2013, ckplus, ferplus, rafdb, affectnet, expw, cohn-kanade, kdef, jaffe, "
         "rafd, parquet, folders, own-folders, table, yolo, coco, voc.",
+        metavar="NAME",
     )
     classes: str | None = option(
         None,
         "What the class numbers or names of the source mean: expressions, or classes of your own, in the order of the "
         "numbers from 0, or pairs such as 1=surprise,2=fear or wut=angry.",
+        metavar="NAMES",
     )
     attributes: str | None = option(
         None,
@@ -51,7 +53,11 @@ class ImportOptions(Options):
     )
     images: Path | None = option(None, "Folder of the images, if they are not beside the labels.", metavar="DIR")
     face_px: int | None = option(
-        None, "Cut every face out by its box and store it in gray with this width and height.", minimum=8, maximum=4096
+        None,
+        "Cut every face out by its box and store it in gray with this width and height.",
+        metavar="PX",
+        minimum=8,
+        maximum=4096,
     )
     on_error: str = option("stop", "What to do with damaged rows.", choices=("stop", "skip"))
 
@@ -74,6 +80,7 @@ class AuditOptions(Options):
     trained_on: str = option(
         TRAIN,
         "Splits that the model was trained on, with commas, or 'none': its verdicts there are marked as in-sample.",
+        metavar="SPLITS",
     )
     copy_correlation: float = option(
         COPY_CORRELATION,
@@ -94,7 +101,7 @@ class AuditOptions(Options):
 class AlignOptions(Options):
     """How the faces of a dataset are aligned."""
 
-    face_px: int = option(48, "Width and height of the aligned faces in pixels.", minimum=8, maximum=1024)
+    face_px: int = option(48, "Width and height of the aligned faces in pixels.", metavar="PX", minimum=8, maximum=1024)
     detector: str = option("mien", "Face detector that finds the landmarks where a row has none.", metavar="NAME")
     without_face: str = option(
         "keep",
@@ -109,7 +116,9 @@ class BalanceOptions(Options):
     """How a dataset is balanced."""
 
     labels: str | None = option(
-        None, "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral."
+        None,
+        "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral.",
+        metavar="SCHEME",
     )
     drop: str | None = option(None, "Classes to leave out, with commas.", metavar="CLASSES")
     oversample: bool = option(

@@ -17,6 +17,7 @@ class DetectionOptions(Options):
         None,
         "Detectors: the smallest face to look for, in pixels of the photo; by default chosen by the photo's size.",
         flag="--min-face",
+        metavar="PX",
         minimum=1.0,
     )
     sources: str | None = option(

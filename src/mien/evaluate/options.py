@@ -26,6 +26,7 @@ class _RowOptions(Options):
         None,
         "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. By default the "
         "model's own classes.",
+        metavar="SCHEME",
     )
     training: Path | None = option(
         None,

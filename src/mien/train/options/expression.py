@@ -108,6 +108,7 @@ class DataOptions(Options):
         None,
         "Label scheme: fer7, ferplus8, valence3, basic3, or expressions such as happy,sad,neutral. By default the "
         "dataset's own classes.",
+        metavar="SCHEME",
     )
     leaked: str = option(
         "keep",
