@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def test_from_the_audit_to_a_clean_dataset(folder):
-    done = run("data", "audit", "fer.parquet", "--plan", "plan.csv", "--out", "audit.html", "--json", cwd=folder)
+    done = run("data", "audit", "fer.parquet", "--plan", "plan.csv", "--page", "audit.html", "--json", cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["findings"]["leak"] == found["findings"]["leak_source"] == found["findings"]["flat"] == 1
@@ -66,11 +66,13 @@ def test_a_wrong_partner_is_named_by_its_row_in_the_file(mien, folder, tmp_path)
 
 
 def test_report(mien, folder):
-    done = mien("data", "report", "fer.parquet", "--out", "report.html", cwd=folder)
+    done = mien("data", "report", "fer.parquet", "--out", "report.json", "--page", "report.html", cwd=folder)
     assert (done.code, done.err) == (0, "")
     assert "imbalance ratio" in done.out
     assert "wrote report.html" in done.out
-    assert json.loads(mien("data", "report", "fer.parquet", "--json", cwd=folder).out)["rows"] == 12
+    found = json.loads(mien("data", "report", "fer.parquet", "--json", cwd=folder).out)
+    assert found["rows"] == 12
+    assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == found
     assert "validation ∞" in mien("data", "report", "fer.parquet", cwd=folder).out
     done = run("data", "report", "fer.parquet", cwd=folder, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
@@ -147,7 +149,7 @@ def test_one_is_counted_as_one(mien, tmp_path):
 def test_names_are_shown_as_they_are(mien, tmp_path):
     disk.write_folders(tmp_path / "set", ["train"], ["[b]", "[bored]"])
     assert mien("data", "import", "set", "[red]out.parquet", cwd=tmp_path).code == 0
-    done = mien("data", "report", "[red]out.parquet", "--out", "[i]page.html", cwd=tmp_path)
+    done = mien("data", "report", "[red]out.parquet", "--page", "[i]page.html", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     assert [line.split()[0] for line in done.out.splitlines()[1:3]] == ["[b]", "[bored]"]
     assert "wrote [i]page.html" in done.out
@@ -165,7 +167,7 @@ def test_names_are_shown_as_they_are(mien, tmp_path):
         (("split", "fer.parquet", "s2.parquet", "--only", "train"), "--validation 0"),
         (("split", "fer.parquet", "s2.parquet", "--folds", "2", "--validation", "0.1"), "either folds, or"),
         (("audit", "fer.parquet", "--plan", "plan.txt"), "ends in .csv or .parquet"),
-        (("report", "fer.parquet", "--out", "page.pdf"), "ends in .html"),
+        (("report", "fer.parquet", "--page", "page.pdf"), "ends in .html"),
     ],
 )
 def test_wrong_usage_is_said_in_a_line(mien, folder, arguments, problem):

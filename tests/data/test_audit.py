@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.data import Dataset, audit_dataset, clean_dataset, read_plan, write_audit_page, write_plan
+from mien.data import Dataset, audit_dataset, audit_page, clean_dataset, read_plan, write_plan
 from mien.data.audit.checks import copy_findings, label_findings
 from mien.data.audit.labels import LabelIssues, find_label_issues
 from mien.data.audit.plan import CHECKS
@@ -398,9 +398,8 @@ def test_a_partner_of_ones_own_is_taken(dataset, audit, tmp_path):
     assert cleaned.column("row") == [0, 1, 2, 3, 4, 5, 7, 8]
 
 
-def test_the_page_holds_everything_itself(dataset, audit, tmp_path):
-    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, in_sample_rows=7))
-    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+def test_the_page_holds_everything_itself(dataset, audit):
+    text = audit_page(dataset, dataclasses.replace(audit, in_sample_rows=7))
     assert "http" not in text
     assert 'src="data:image/png;base64,' in text
     assert "In-sample." in text
@@ -408,28 +407,25 @@ def test_the_page_holds_everything_itself(dataset, audit, tmp_path):
     assert "@media print" in text
 
 
-def test_exact_copies_are_shown_with_the_disagreeing_ones_first(dataset, audit, tmp_path):
+def test_exact_copies_are_shown_with_the_disagreeing_ones_first(dataset, audit):
     copies = [
         dataclasses.replace(finding, check="exact_copy", name=f"copy {i}", note="label of the other: sad" if i else "")
         for i, finding in enumerate([finding for finding in audit.findings if finding.partner is not None][:2])
     ]
-    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=copies))
-    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    text = audit_page(dataset, dataclasses.replace(audit, findings=copies))
     assert re.findall(r'alt="(copy \d)"', text) == ["copy 1", "copy 0"]
 
 
-def test_the_page_says_if_labels_were_not_judged(dataset, audit, tmp_path):
-    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=[], judged_rows=0))
-    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+def test_the_page_says_if_labels_were_not_judged(dataset, audit):
+    text = audit_page(dataset, dataclasses.replace(audit, findings=[], judged_rows=0))
     assert "<b>-</b><span>likely wrong labels" in text
     assert "Labels were not judged" in text
     assert "Confident learning" not in text
 
 
-def test_figures_and_tables_of_the_page_are_numbered_as_they_come(dataset, audit, tmp_path):
+def test_figures_and_tables_of_the_page_are_numbered_as_they_come(dataset, audit):
     some = [finding for finding in audit.findings if finding.check in ("near_copy", "flat")]
-    write_audit_page(tmp_path / "audit.html", dataset, dataclasses.replace(audit, findings=some))
-    text = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    text = audit_page(dataset, dataclasses.replace(audit, findings=some))
     figures, tables = (re.findall(rf"<b>{kind} (\d+)\.</b>", text) for kind in ("Figure", "Table"))
     assert len(figures) == 2
     assert figures == [str(number) for number in range(1, len(figures) + 1)]

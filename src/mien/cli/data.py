@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_options
-from mien.cli.report import JsonFlag, check_outputs, percent
+from mien.cli.report import JsonFlag, PageFlag, ReportFlag, check_outputs, give_report, percent
 from mien.cli.tables import new_table, print_table
 from mien.cli.terminal import (
     counted,
@@ -82,27 +82,28 @@ def import_(
 def report(
     dataset: _Dataset,
     *,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
-    ] = None,
+    out: ReportFlag = None,
+    page: PageFlag = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed for choosing samples.", min=0)] = 0,
     json: JsonFlag = False,
 ) -> None:
-    """Show what is in a dataset; with --out also as one self-contained HTML page, with pictures."""
-    from mien.data import Dataset, report_dataset
+    """Show what is in a dataset; with --page also as one self-contained HTML page, with pictures."""
+    from mien.data import Dataset, report_dataset, report_page
 
-    check_outputs(None, out)
+    check_outputs(out, page)
     console = open_console()
     opened = Dataset(dataset)
     with progress_bar(console, "looking", json) as bar:
         found = report_dataset(opened, seed=seed, progress=bar)
-    if out is not None:
-        found.write(out)
-    if json:
-        print_json(found.to_dict())
-    else:
-        _show_report(console, found)
-        written(console, out)
+    give_report(
+        console,
+        found.to_dict(),
+        lambda console, _: _show_report(console, found),
+        lambda: report_page(found),
+        out=out,
+        page=page,
+        json=json,
+    )
 
 
 @data.command()
@@ -114,34 +115,36 @@ def audit(
         Path | None,
         typer.Option(metavar="FILE", help="Write the plan, one row per finding: .parquet or .csv."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the page to FILE: a name that ends in .html.")
-    ] = None,
+    out: ReportFlag = None,
+    page: PageFlag = None,
     json: JsonFlag = False,
     options: AuditOptions,
 ) -> None:
     """Find copies, leaks into evaluation, flat images, images without a face, and likely wrong labels."""
-    from mien.data import Dataset, audit_dataset, write_audit_page, write_plan
+    from mien.data import Dataset, audit_dataset, audit_page, write_plan
     from mien.files import check_destination
 
     if plan is not None:
         check_destination(plan, ".csv", ".parquet")
         refuse_source(plan, dataset, "the dataset itself")
-    check_outputs(None, out)
+    check_outputs(out, page)
     console = open_console()
     opened = Dataset(dataset)
     with warnings_shown(), progress_bar(console, "auditing", json) as bar:
         found = audit_dataset(opened, options, progress=bar)
     if plan is not None:
         write_plan(plan, found.findings)
-    if out is not None:
-        write_audit_page(out, opened, found, options)
-    if json:
-        print_json(found.to_dict())
-    else:
-        _show_audit(console, found)
+    give_report(
+        console,
+        found.to_dict(),
+        lambda console, _: _show_audit(console, found),
+        lambda: audit_page(opened, found, options),
+        out=out,
+        page=page,
+        json=json,
+    )
+    if not json:
         written(console, plan)
-        written(console, out)
 
 
 @data.command()

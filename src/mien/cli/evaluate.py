@@ -13,6 +13,7 @@ from mien.cli.report import (
     OVER_SEEDS,
     FacesFlag,
     JsonFlag,
+    PageFlag,
     ReportFlag,
     check_outputs,
     classes_left_out,
@@ -51,7 +52,7 @@ def evaluate(
     *,
     data: FacesFlag,
     out: ReportFlag = None,
-    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures to FILE.html.")] = None,
+    page: PageFlag = None,
     faces: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write one row per face, with its probabilities, to FILE: .csv or .parquet."),

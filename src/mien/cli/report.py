@@ -17,6 +17,7 @@ __all__ = [
     "OVER_SEEDS",
     "FacesFlag",
     "JsonFlag",
+    "PageFlag",
     "ReportFlag",
     "check_outputs",
     "classes_left_out",
@@ -33,6 +34,7 @@ FacesFlag = Annotated[
     Path, typer.Option(metavar="PATH", help="Labelled faces: Parquet, a folder of class folders, or any known layout.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+PageFlag = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")]
 ReportFlag = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report to FILE.json.")]
 
 OVER_SEEDS = "± seeds: standard deviation over the seeds, in points; their interval: over seeds and faces"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.flags import with_flags, with_options
-from mien.cli.report import JsonFlag, check_outputs
+from mien.cli.report import JsonFlag, PageFlag, check_outputs
 from mien.cli.tables import new_table, print_line, print_table
 from mien.cli.terminal import (
     EXIT_INTERRUPTED,
@@ -56,7 +56,7 @@ def search(
         typer.Option(metavar="DIR", help="Folder of the search; by default searches/NAME, named after the recipe."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the search in --out.")] = False,
-    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to FILE.html.")] = None,
+    page: PageFlag = None,
     json: JsonFlag = False,
     options: SearchOptions,
     given: dict[str, Any],

@@ -11,7 +11,7 @@ from mien.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.data.align import AlignSummary, align_dataset
-    from mien.data.audit import Audit, Finding, audit_dataset, read_plan, write_audit_page, write_plan
+    from mien.data.audit import Audit, Finding, audit_dataset, audit_page, read_plan, write_plan
     from mien.data.balance import balance_dataset, class_weights, map_labels, oversample
     from mien.data.clean import CleanSummary, clean_dataset
     from mien.data.copies import CopyPairs, copy_groups, find_copies
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mien.data.importer import ImportSummary, import_dataset
     from mien.data.info import DatasetInfo
     from mien.data.options import AlignOptions, AuditOptions, BalanceOptions, ImportOptions, SplitOptions
-    from mien.data.report import Report, report_dataset
+    from mien.data.report import Report, report_dataset, report_page
     from mien.data.split import dataset_groups, make_folds, split_dataset
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "SplitOptions",
     "align_dataset",
     "audit_dataset",
+    "audit_page",
     "balance_dataset",
     "class_weights",
     "clean_dataset",
@@ -54,8 +55,8 @@ __all__ = [
     "oversample",
     "read_plan",
     "report_dataset",
+    "report_page",
     "split_dataset",
-    "write_audit_page",
     "write_plan",
 ]
 
@@ -65,7 +66,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "align": ["AlignSummary", "align_dataset"],
-            "audit": ["Audit", "Finding", "audit_dataset", "read_plan", "write_audit_page", "write_plan"],
+            "audit": ["Audit", "Finding", "audit_dataset", "audit_page", "read_plan", "write_plan"],
             "balance": ["balance_dataset", "class_weights", "map_labels", "oversample"],
             "clean": ["CleanSummary", "clean_dataset"],
             "copies": ["CopyPairs", "copy_groups", "find_copies"],
@@ -74,7 +75,7 @@ if not TYPE_CHECKING:
             "importer": ["ImportSummary", "import_dataset"],
             "info": ["DatasetInfo"],
             "options": ["AlignOptions", "AuditOptions", "BalanceOptions", "ImportOptions", "SplitOptions"],
-            "report": ["Report", "report_dataset"],
+            "report": ["Report", "report_dataset", "report_page"],
             "split": ["dataset_groups", "make_folds", "split_dataset"],
         },
     )

@@ -17,10 +17,10 @@ from mien.data.balance import map_labels
 from mien.data.dataset import Dataset, as_dataset, count_labels
 from mien.data.pixels import fit_square
 from mien.labels import EXPRESSIONS, scheme_of
-from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render, write_page
+from mien.page import bar_chart, histogram, matrix, picture_strip, picture_uri, render
 from mien.progress import Progress
 
-__all__ = ["Report", "report_dataset"]
+__all__ = ["Report", "report_dataset", "report_page"]
 
 _SIDE_PX = 48
 _SAMPLES = 16
@@ -85,31 +85,6 @@ class Report:
             values["votes"] = {**self.votes, "disagreement": self.votes["disagreement"].tolist()}
         return values
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to `path`: one HTML file that needs nothing else."""
-        measures = self.measures
-        charts: dict[str, Any] = {
-            "brightness": histogram(measures["brightness"], 0, 255, "brightness"),
-            "contrast": histogram(measures["contrast"], 0, 110, "contrast"),
-            "sharpness": histogram(measures["sharpness"], 0, 120, "sharpness"),
-        }
-        if self.votes is not None:
-            entropy = measures["entropy_bits"]
-            charts["entropy"] = histogram(entropy[np.isfinite(entropy)], 0, 3, "entropy of the votes (bits)", 24)
-            charts["disagreement"] = matrix(self.votes["disagreement"], self.labels, (*EXPRESSIONS, "none"))
-        present = [label for label in self.labels if self.pictures["samples"].get(label)]
-        text = render(
-            "report.html.j2",
-            title=f"Dataset report: {self.name}",
-            report=self,
-            first_split=next(iter(self.splits)),
-            class_chart=bar_chart(self.counts, self.labels),
-            samples=[(name, picture_uri(picture_strip(self.pictures["samples"][name], _SAMPLES))) for name in present],
-            means=[(name, picture_uri(self.pictures["means"][name])) for name in present],
-            charts=charts,
-        )
-        write_page(path, text)
-
 
 def report_dataset(
     dataset: Dataset | str | os.PathLike[str], *, seed: int = 0, progress: Progress | None = None
@@ -150,6 +125,31 @@ def report_dataset(
             known = {key: values[own & np.isfinite(values)] for key, values in report.measures.items()}
             report.medians[name] = {key: float(np.median(values)) for key, values in known.items() if len(values)}
     return report
+
+
+def report_page(report: Report) -> str:
+    """A report as an HTML document that needs nothing else."""
+    measures = report.measures
+    charts: dict[str, Any] = {
+        "brightness": histogram(measures["brightness"], 0, 255, "brightness"),
+        "contrast": histogram(measures["contrast"], 0, 110, "contrast"),
+        "sharpness": histogram(measures["sharpness"], 0, 120, "sharpness"),
+    }
+    if report.votes is not None:
+        entropy = measures["entropy_bits"]
+        charts["entropy"] = histogram(entropy[np.isfinite(entropy)], 0, 3, "entropy of the votes (bits)", 24)
+        charts["disagreement"] = matrix(report.votes["disagreement"], report.labels, (*EXPRESSIONS, "none"))
+    present = [label for label in report.labels if report.pictures["samples"].get(label)]
+    return render(
+        "report.html.j2",
+        title=f"Dataset report: {report.name}",
+        report=report,
+        first_split=next(iter(report.splits)),
+        class_chart=bar_chart(report.counts, report.labels),
+        samples=[(name, picture_uri(picture_strip(report.pictures["samples"][name], _SAMPLES))) for name in present],
+        means=[(name, picture_uri(report.pictures["means"][name])) for name in present],
+        charts=charts,
+    )
 
 
 def _ratio(counts: dict[str, int]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,9 +14,9 @@ from mien.data.dataset import Dataset
 from mien.data.options import AuditOptions
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.split import evenly
-from mien.page import picture_strip, picture_uri, render, write_page
+from mien.page import picture_strip, picture_uri, render
 
-__all__ = ["write_audit_page"]
+__all__ = ["audit_page"]
 
 _SIDE_PX = 48
 _PAIRS, _FACES = 20, 32
@@ -33,15 +32,11 @@ _MEANINGS = {
 }
 
 
-def write_audit_page(
-    path: str | os.PathLike[str], dataset: Dataset, audit: Audit, options: AuditOptions | None = None
-) -> None:
-    """Write one HTML file that needs nothing else.
+def audit_page(dataset: Dataset, audit: Audit, options: AuditOptions | None = None) -> str:
+    """An audit as an HTML document that needs nothing else.
 
     Parameters
     ----------
-    path : path
-        Ends in ``.html``.
     dataset : Dataset
         The one that was audited, from which the pictures come.
     audit : Audit
@@ -73,7 +68,7 @@ def write_audit_page(
         by_action[finding.check][finding.action] += 1
     copies = [finding for finding in audit.findings if finding.check.endswith("_copy")]
     sources = set(dataset.column("source"))
-    text = render(
+    return render(
         "audit.html.j2",
         title=f"Dataset audit: {dataset.info.name or dataset.path.stem}",
         only_source=sources.pop() if len(sources) == 1 else None,
@@ -96,7 +91,6 @@ def write_audit_page(
         evaluation=options.evaluation,
         times=audit.seconds,
     )
-    write_page(path, text)
 
 
 def _leaks(audit: Audit) -> dict[str, dict[str, int]]:
