@@ -251,9 +251,14 @@ def test_a_file_of_coco_that_is_cut_off_is_told(tmp_path):
     """Else its split would be missing, and nobody be told."""
     source = disk.write_coco(tmp_path / "set")
     listing = source / "train" / "_annotations.coco.json"
-    listing.write_text(listing.read_text()[:200])
+    whole = listing.read_text()
+    listing.write_text(whole[:200])
     with pytest.raises(InputError, match=r"_annotations.coco.json: cannot be read as COCO's JSON"):
         import_dataset(source, tmp_path / "out.parquet")
+    listing.write_bytes(whole.encode("utf-16"))
+    with pytest.raises(InputError, match="cannot be read as COCO's JSON .*: 'utf-8' codec can't decode") as refused:
+        import_dataset(source, tmp_path / "out.parquet")
+    assert len(str(refused.value)) < 400, "its bytes are not told"
 
 
 def test_missing_photos_are_named(tmp_path):

@@ -81,6 +81,12 @@ def test_columns_that_are_not_named(tmp_path):
     (table.parent / "bare.csv").write_text("a.png,Anger\nb.png,happy\n")
     with pytest.raises(InputError, match="a table without a header; put a line with .* above 'a.png,Anger'"):
         open_faces(table.parent / "bare.csv")
+    (table.parent / "fer.csv").write_text(f"3,{'128 ' * 2304},Training\n")
+    with pytest.raises(
+        InputError, match=r"a table without a header; put a line with .{,120} above '3,128 128"
+    ) as refused:
+        open_faces(table.parent / "fer.csv")
+    assert len(str(refused.value)) < 800, "its pixels are not told"
     (table.parent / "excel.csv").write_text("sep=;\npath;label\na.png;happy\n")
     with pytest.raises(InputError, match="its first line, 'sep=;', is for a spreadsheet; remove it"):
         open_faces(table.parent / "excel.csv")

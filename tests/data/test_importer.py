@@ -428,7 +428,8 @@ def test_affectnet_with_numpy_files(tmp_path):
     assert dataset.column("valence") == pytest.approx([0.78, -0.5, None])
     assert dataset.column("landmarks_xy")[0][-1] == [134.5, 135.5]
     (root / "val_set" / "images" / "1.jpg").write_bytes(disk.jpeg(1))
-    (root / "train_set" / "annotations" / "2_lnd.npy").write_bytes(b"none")
+    landmarks = root / "train_set" / "annotations" / "2_lnd.npy"
+    landmarks.write_bytes(landmarks.read_bytes().replace(b"}", b"{", 1))  # NumPy raises an error of Python's tokenizer
     for path, problem in ((root / "val_set", "1.jpg: has no label"), (root / "train_set", "2.jpg: .* cannot be read")):
         _, summary = brought_in(path, tmp_path, on_error="skip")
         assert re.search(problem, str(summary.damaged[0]))

@@ -89,9 +89,8 @@ def _item(folder: Path, file: Path, where: str, excluded: dict[str, int]) -> Ite
 def _value(file: Path, where: str) -> str | None:
     """What a NumPy file holds, as a text: a number or a text, or numbers between semicolons; None without the file."""
     try:
-        value = np.load(file, allow_pickle=False)
+        return ";".join(str(cell) for cell in np.load(file, allow_pickle=False).reshape(-1).tolist())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # of a damaged header NumPy lets pass what Python's own tokenizer and parser raise
         raise InputError(where, f"annotations/{file.name} cannot be read as a NumPy file ({error})") from error
-    return ";".join(str(cell) for cell in value.reshape(-1).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 _PARTS = ("images", "labels", "annotations", "jpegimages")
 """What folders are called of which a dataset with boxes consists."""
+_PIXELS = re.compile(r"[\d\s]{40,}")
+"""What stands in the place of a name where a table of pixels has no header."""
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _ARCHIVES = (".gz", ".bz2", ".xz", ".zst", ".rar", ".7z")
 """Besides those that Python knows by their content."""
@@ -284,7 +287,7 @@ def _what_is_there(path: Path) -> str:
         columns = header_columns(path)
         if line.lower().startswith("sep="):
             return f"its first line, '{line[:60]}', is for a spreadsheet; remove it"
-        if any(map(is_image, columns)):
+        if any(is_image(name) or _PIXELS.fullmatch(name) for name in columns):
             return f"a table without a header; put a line with the names of its columns above '{line[:60]}'"
         if line.startswith(("[", "{")):
             return (
@@ -292,7 +295,7 @@ def _what_is_there(path: Path) -> str:
             )
         if columns:
             named = "'mien data import --image-column NAME --label-column NAME' says which have images and labels"
-            return f"a table with the columns {', '.join(columns[:40])}; {named}"
+            return f"a table with the columns {', '.join(name[:40] for name in columns[:40])}; {named}"
         return f"it starts with '{line[:60]}'" if line else "an empty file"
     names = sorted(f"{child.name}/" if child.is_dir() else child.name for child in path.iterdir())
     names = [name for name in names if not name.startswith(".")]

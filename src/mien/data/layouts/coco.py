@@ -99,9 +99,8 @@ def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[
         annotations = list(values["annotations"])
         names = {str(entry["id"]): str(entry["name"]) for entry in values.get("categories") or []}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            str(file), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({error!r})"
-        ) from error
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(str(file), f"cannot be read as COCO's JSON with 'images' and 'annotations' ({why})") from error
     boxes: dict[Any, list[Box | InputError]] = defaultdict(list)
     for number, annotation in enumerate(annotations):
         where = f"{called} annotation {number}"
