@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mien.data import Dataset, balance_dataset, import_dataset, report_dataset
+from mien.data import Dataset, balance_dataset, import_dataset, report_dataset, report_page
 from mien.data.attributes import MOST_GROUPS, split_groups
 from mien.errors import MienWarning, UsageError
 from mien.labels import FER7
@@ -114,8 +114,7 @@ def test_the_report_shows_who_is_in_the_data(table, tmp_path):
         "male": {"happy": 0, "sad": 3},
         "not known": {"happy": 0, "sad": 1},
     }
-    report.write(tmp_path / "r.html")
-    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = report_page(report)
     assert "Faces by gender" in page
     assert "mien evaluate --by gender,note" in page
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mien.data import Dataset, ImportOptions, import_dataset, read_plan, report_dataset, write_plan
+from mien.data import Dataset, ImportOptions, import_dataset, read_plan, report_dataset, report_page, write_plan
 from mien.data.faces import is_dataset, open_training
 from mien.data.layouts import LAYOUTS, find_layout
 from mien.data.photos import Photo, import_photos, write_photos
@@ -296,7 +296,7 @@ def test_names_that_are_not_utf8(tmp_path):
     dataset, summary = brought_in(root, tmp_path)
     assert (summary.rows, dataset.splits) == (9, {"train": 5, "\\udcfcbung": 4})
     assert "train/wach/\\udce9.png" in dataset.column("source")
-    report_dataset(dataset).write(tmp_path / "page.html")
+    assert report_page(report_dataset(dataset)).encode()
     again = Dataset(import_dataset(tmp_path / "out.parquet", tmp_path / "again.parquet")[0].path)
     assert again.labels == dataset.labels
 
@@ -308,7 +308,7 @@ def test_datasets_whose_own_names_are_not_utf8(tmp_path):
     except OSError:
         pytest.skip("this file system refuses such names")
     dataset, _ = import_dataset(disk.write_folders(tmp_path / "set", [""], ["happy", "sad"]), tmp_path / name)
-    report_dataset(dataset).write(tmp_path / "page.html")
+    assert report_page(report_dataset(dataset)).encode()
     again, _ = import_dataset(dataset.path, tmp_path / "again.parquet")
     assert again.labels == dataset.labels
     assert is_dataset(dataset.path)

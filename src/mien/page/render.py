@@ -49,7 +49,10 @@ def picture_strip(images: Sequence[npt.NDArray[np.uint8]], columns: int) -> npt.
 
 
 def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
-    """Fill a template of `folder` or of this package's own one; text is escaped, charts are not."""
+    """Fill a template of `folder` or of this package's own one; text is escaped, charts are not.
+
+    What comes can be written as UTF-8, also where a file's name is none.
+    """
     import_extra("Writing pages", "jinja2", "data")
     import jinja2
 
@@ -65,7 +68,7 @@ def render(template: str, *, folder: Path = _TEMPLATES, **values: Any) -> str:
     environment.filters["ratio"] = lambda value: f"{value:.2f}" if math.isfinite(value) else "\N{INFINITY}"
     environment.filters["minus"] = _minus
     environment.filters["percent"] = lambda value: f"{100 * value:.1f} %"
-    return environment.get_template(template).render(version=__version__, **values)
+    return utf8_text(environment.get_template(template).render(version=__version__, **values))
 
 
 def _minus(text: str) -> str:
@@ -76,4 +79,4 @@ def _minus(text: str) -> str:
 
 def write_page(path: str | os.PathLike[str], text: str) -> None:
     """Write a page; whole or not at all (UsageError, OutputError)."""
-    write_atomically(check_destination(path, ".html"), utf8_text(text).encode())
+    write_atomically(check_destination(path, ".html"), text.encode())
