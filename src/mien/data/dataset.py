@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import (
-    METADATA_KEY,
-    PHOTOS_KEY,
-    REQUIRED_COLUMNS,
-    USUAL_SPLITS,
-    DatasetInfo,
-    load_pyarrow,
-    open_dataset,
-)
+from mien.data.info import METADATA_KEY, PHOTOS_KEY, REQUIRED_COLUMNS, USUAL_SPLITS, DatasetInfo
+from mien.data.parquet_file import load_pyarrow, open_dataset
 from mien.data.pixels import cut_face, decode_gray, fit_square
 from mien.data.writer import ROW_GROUP_BYTES, DatasetWriter
 from mien.errors import InputError
@@ -88,7 +81,7 @@ class Dataset:
         if METADATA_KEY not in metadata:
             raise InputError(name, "is not a dataset of mien; 'mien data import SOURCE DEST' makes one of it")
         self.info = DatasetInfo.from_json(metadata[METADATA_KEY], name)
-        present = self._file.schema_arrow.names
+        present = self._file.schema.names
         missing = [name for name in (*REQUIRED_COLUMNS, *self.info.columns) if name not in present]
         if missing:
             raise InputError(name, f"lacks the columns {', '.join(missing)}; it has {', '.join(present)}")
@@ -162,7 +155,7 @@ class Dataset:
 
     @functools.cached_property
     def _row_groups(self) -> IntArray:
-        counts = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        counts = [self._file.metadata.row_group(group).num_rows for group in range(self._file.metadata.num_row_groups)]
         return np.repeat(np.arange(len(counts)), counts)
 
     def __reduce__(self) -> tuple[type[Dataset], tuple[Path]]:
@@ -239,8 +232,8 @@ class Dataset:
             Only these; all by default.
         """
         pa = load_pyarrow()
-        for group in range(self._file.num_row_groups):
-            for batch in self._file.iter_batches(rows, [group], columns):
+        for group in range(self._file.metadata.num_row_groups):
+            for batch in self._file.batches(rows, [group], columns):
                 yield pa.Table.from_batches([batch])
 
     def encoded(self, index: Sequence[int] | IntArray) -> dict[int, bytes]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
-from mien.data.info import METADATA_KEY, TRAIN, open_parquet
+from mien.data.info import METADATA_KEY, TRAIN
 from mien.data.layouts import Item, ReadOptions, find_layout
 from mien.data.layouts.names import split_name
+from mien.data.parquet_file import ParquetFile, readable
 from mien.data.pixels import fit_square
 from mien.data.stored import DatasetRows, Image, IntArray, ItemRows, Stored
 from mien.errors import InputError, UsageError
@@ -116,7 +115,7 @@ class Faces:
         InputError
             If an image is damaged; it is named.
         """
-        with _readable(self.source):
+        with readable(self.source):
             stored = self._fetch(self.rows[index])
         return [one.face(color) for one in stored]
 
@@ -146,7 +145,7 @@ class Faces:
 
     def digests(self, index: IntArray) -> list[bytes]:
         """A checksum of what is stored, a file's bytes or pixels, of each of some rows; `index` as for `images`."""
-        with _readable(self.source):
+        with readable(self.source):
             stored = self._fetch(self.rows[index])
         return [
             hashlib.blake2b(pixels if isinstance(pixels, bytes) else pixels.tobytes(), digest_size=16).digest()
@@ -155,7 +154,7 @@ class Faces:
 
     def names(self, index: IntArray) -> list[str]:
         """What to call some rows, such as the names of their files; `index` as for `images`."""
-        with _readable(self.source):
+        with readable(self.source):
             return [one.where for one in self._fetch(self.rows[index])]
 
 
@@ -233,24 +232,9 @@ def find_training(
 
 
 def _open(path: Path, choose: Callable[[Mapping[str, int]], str], attributes: tuple[str, ...]) -> Faces:
-    with _readable(str(path)):
+    with readable(str(path)):
         opened = _open_dataset if is_dataset(path) else _open_layout
         return opened(path, choose, attributes)
-
-
-@contextlib.contextmanager
-def _readable(source: str) -> Iterator[None]:
-    """The boundary at which pyarrow's errors become ours: a file may be damaged anywhere."""
-    try:
-        yield
-    except (InputError, UsageError):
-        raise
-    except Exception as error:
-        arrow = sys.modules.get("pyarrow")
-        if not isinstance(error, OSError) and (arrow is None or not isinstance(error, arrow.ArrowException)):
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(source, f"is damaged or cannot be read ({reason})") from error
 
 
 def is_dataset(path: Path) -> bool:
@@ -261,7 +245,7 @@ def is_dataset(path: Path) -> bool:
                 return False
     except OSError:
         return False
-    return METADATA_KEY in (open_parquet(path).metadata.metadata or {})
+    return METADATA_KEY in (ParquetFile(path).metadata.metadata or {})
 
 
 def _require_attributes(wanted: tuple[str, ...], there: tuple[str, ...], source: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.info import load_pyarrow, open_parquet
+from mien.data.parquet_file import ParquetFile, load_pyarrow
 from mien.data.pixels import decode_gray
 from mien.errors import InputError
 from mien.labels import FER7
@@ -63,7 +63,7 @@ def read_fer2013_parquet(path: Path) -> Fer2013:
     """
     pyarrow = load_pyarrow()
     try:
-        table = open_parquet(path).read(columns=["row", "image", "label", "ferplus_votes"])
+        table = ParquetFile(path).read(columns=["row", "image", "label", "ferplus_votes"])
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(str(path), f"cannot read it as a FER2013 Parquet file ({error})") from error
     missing = {"row", "image", "label", "ferplus_votes"} - set(table.column_names)

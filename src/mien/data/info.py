@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import InputError, import_extra
+from mien.data.parquet_file import load_pyarrow
+from mien.errors import InputError
 from mien.files import json_text, parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = [
-    "OPTIONAL_COLUMNS",
-    "REQUIRED_COLUMNS",
-    "TRAIN",
-    "USUAL_SPLITS",
-    "DatasetInfo",
-    "load_pyarrow",
-    "open_dataset",
-    "open_parquet",
-    "parquet_writer",
-]
+__all__ = ["OPTIONAL_COLUMNS", "REQUIRED_COLUMNS", "TRAIN", "USUAL_SPLITS", "DatasetInfo"]
 
 TRAIN = "train"
 """Name of the split that models learn from; every other split is for evaluation."""
@@ -46,50 +34,6 @@ OPTIONAL_COLUMNS = (
     "votes", "distribution", "box_xyxy", "landmarks_xy", "valence", "arousal", "attributes", "leaked", "mirrored",
     "weight", "fold",
 )  # fmt: skip
-
-
-def load_pyarrow() -> Any:
-    """Import pyarrow (with its Parquet module), or say which extra brings it."""
-    return import_extra("Reading and writing datasets", "pyarrow.parquet", "data")
-
-
-def open_parquet(path: str | os.PathLike[str]) -> Any:
-    """A Parquet file, memory-mapped: what is not touched is not read.
-
-    Raises
-    ------
-    OSError, pyarrow.ArrowException
-        If it cannot be read.
-    """
-    pa = load_pyarrow()
-    # As bytes: of texts pyarrow takes only those that are UTF-8, and file names need not be.
-    return pa.parquet.ParquetFile(pa.memory_map(os.fsencode(path)))
-
-
-def open_dataset(path: Path, command: str, what: str) -> Any:
-    """`open_parquet`; an InputError names the command that makes `what`."""
-    pa = load_pyarrow()
-    try:
-        return open_parquet(path)
-    except FileNotFoundError:
-        raise InputError(str(path), f"no such file; '{command} SOURCE DEST' makes {what}") from None
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(
-            str(path),
-            f"cannot be read as Parquet ({str(error).splitlines()[0]}); '{command} SOURCE DEST' makes {what}",
-        ) from error
-
-
-@contextlib.contextmanager
-def parquet_writer(path: str | os.PathLike[str], schema: pa.Schema, **options: Any) -> Iterator[Any]:
-    """A pyarrow ParquetWriter of a new file, which is closed at the end of the block (OSError)."""
-    pa = load_pyarrow()
-    # Images are compressed already: Snappy finds nothing in them and costs little; other columns shrink.
-    with (
-        pa.OSFile(os.fsencode(path), "wb") as file,
-        pa.parquet.ParquetWriter(file, schema, compression="snappy", **options) as writer,
-    ):
-        yield writer
 
 
 @dataclass(frozen=True)

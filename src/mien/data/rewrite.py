@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import DatasetInfo, load_pyarrow
+from mien.data.info import DatasetInfo
+from mien.data.parquet_file import load_pyarrow
 from mien.data.pixels import decode_gray_or_color
 from mien.opencv import encode_png
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mien.data.info import METADATA_KEY, DatasetInfo, load_pyarrow, parquet_writer
+from mien.data.info import METADATA_KEY, DatasetInfo
+from mien.data.parquet_file import load_pyarrow, parquet_writer
 from mien.files import check_destination, replaced_file
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faces import Faces, is_dataset
-from mien.data.info import load_pyarrow, parquet_writer
+from mien.data.parquet_file import load_pyarrow, parquet_writer
 from mien.files import check_destination, refuse_source, replaced_file, utf8_text
 from mien.labels import PROBABILITY_PREFIX
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import Dataset
-from mien.data.info import load_pyarrow, open_parquet, parquet_writer
+from mien.data.parquet_file import ParquetFile, load_pyarrow, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, replaced_file
 
@@ -169,7 +169,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
     pa = load_pyarrow()
     try:
-        table = open_parquet(path).read()
+        table = ParquetFile(path).read()
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
     except (OSError, pa.ArrowException) as error:

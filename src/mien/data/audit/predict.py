@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mien.classify import OnnxClassifier, whole_batch
 from mien.classify.class_scaling import calibrated
-from mien.data.info import open_parquet
+from mien.data.parquet_file import ParquetFile
 from mien.data.pixels import enlarged
 from mien.detect import open_detector
 from mien.errors import InputError, ModelError, UsageError
@@ -150,7 +150,7 @@ def read_probabilities(path: str | os.PathLike[str], rows: int, labels: Sequence
                 {key: [row[key] for row in table] for key in (table[0] if table else {})}, labels
             )
         else:
-            index, values = _from_columns(open_parquet(path).read().to_pydict(), labels)
+            index, values = _from_columns(ParquetFile(path).read().to_pydict(), labels)
         values = np.asarray(values, np.float64)
     except FileNotFoundError:
         raise InputError(str(path), "no such file; expected out-of-fold probabilities") from None

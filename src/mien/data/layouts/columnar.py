@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mien.data.info import METADATA_KEY, PHOTOS_KEY, load_pyarrow, open_parquet
+from mien.data.info import METADATA_KEY, PHOTOS_KEY
 from mien.data.layouts.names import split_name, split_of_file
+from mien.data.parquet_file import ParquetFile, load_pyarrow
 from mien.errors import InputError, MienError
 from mien.files import parse_json
 
@@ -48,13 +49,13 @@ class ColumnFile(Protocol):
 
 class _Parquet:
     def __init__(self, path: Path) -> None:
-        self._file = open_parquet(path)
-        self.schema = self._file.schema_arrow
+        self._file = ParquetFile(path)
+        self.schema = self._file.schema
         self.metadata = {**(self.schema.metadata or {}), **(self._file.metadata.metadata or {})}
         self.rows: int = self._file.metadata.num_rows
 
     def batches(self, most_rows: int, columns: Sequence[str]) -> Iterator[Any]:
-        yield from self._file.iter_batches(most_rows, columns=list(columns))
+        yield from self._file.batches(most_rows, columns=list(columns))
 
     def values(self, column: str) -> list[Any]:
         values: list[Any] = self._file.read(columns=[column]).column(column).unique().to_pylist()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.ferplus import VOTE_LABELS
-from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo, load_pyarrow
+from mien.data.info import HUGGINGFACE_KEY, METADATA_KEY, DatasetInfo
 from mien.data.layouts.base import LAYOUTS, Contents, Item, ReadOptions, attempt, register
 from mien.data.layouts.columnar import ColumnFile, column_files, is_own, open_columns, split_of
 from mien.data.layouts.headers import column_of, require_columns
@@ -22,6 +22,7 @@ from mien.data.layouts.names import (
     own_classes,
     split_name,
 )
+from mien.data.parquet_file import load_pyarrow
 from mien.errors import InputError
 from mien.files import parse_json
 from mien.labels import canonical_name

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import PHOTOS_KEY, load_pyarrow, open_dataset, parquet_writer
+from mien.data.info import PHOTOS_KEY
+from mien.data.parquet_file import load_pyarrow, open_dataset, parquet_writer
 from mien.errors import InputError
 from mien.files import check_destination, json_text, parse_json, replaced_file, utf8_text
 from mien.progress import Progress
@@ -166,9 +167,9 @@ class PhotoDataset:
                 f"has no split '{split}'; it has "
                 + ", ".join(f"{name} ({count})" for name, count in self.splits.items()),
             )
-        for group in range(self._file.num_row_groups):
+        for group in range(self._file.metadata.num_row_groups):
             # Not of two groups at once: a batch of more than 2 GB cannot be read.
-            for batch in self._file.iter_batches(_GROUP_ROWS, [group]):
+            for batch in self._file.batches(_GROUP_ROWS, [group]):
                 for row in batch.to_pylist():
                     if split is None or row["split"] == split:
                         yield _photo(row)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.info import load_pyarrow, open_parquet
 from mien.data.layouts.base import attempt, is_archive, read_listing
 from mien.data.layouts.boxed import Box, BoxedPhoto, is_face
 from mien.data.layouts.coco import coco_files, coco_photos
@@ -17,6 +16,7 @@ from mien.data.layouts.names import split_name, split_of_file
 from mien.data.layouts.places import beside
 from mien.data.layouts.voc import is_voc, voc_photos
 from mien.data.layouts.yolo import yolo_folders, yolo_photos
+from mien.data.parquet_file import ParquetFile, load_pyarrow
 from mien.data.photos.dataset import (
     FROM_LABEL,
     Photo,
@@ -79,10 +79,10 @@ def read_parquet(path: Path) -> Iterator[Photo | InputError]:
         return
     pa = load_pyarrow()
     try:
-        file = open_parquet(path)
+        file = ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(str(path), f"cannot be read as Parquet ({str(error).splitlines()[0]})") from error
-    names = file.schema_arrow.names
+    names = file.schema.names
     missing = [name for name in ("image", "boxes") if name not in names]
     if missing:
         faces = "; faces with a label are read by 'mien data import'" if "label" in names else ""
@@ -91,7 +91,7 @@ def read_parquet(path: Path) -> Iterator[Photo | InputError]:
             f"its columns are {', '.join(names)}, without {' and '.join(missing)}; expected 'image' and 'boxes'{faces}",
         )
     start = 0
-    for batch in file.iter_batches(_BATCH_ROWS):
+    for batch in file.batches(_BATCH_ROWS):
         for offset, row in enumerate(batch.to_pylist()):
             yield attempt(_from_columns, row, f"{path.name} row {start + offset}")
         start += len(batch)
