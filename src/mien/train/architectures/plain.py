@@ -20,6 +20,9 @@ from mien.train.architectures.spec import NetworkSpec
 
 __all__ = ["BlurPool", "PlainBackbone", "RepVGGConv", "build"]
 
+_MOST_CHANNELS = 4096
+"""Eight times those of the largest shipped one; beyond, torch runs out of memory or numbers."""
+
 
 class BlurPool(nn.Module):
     """Halves the maps with less regard to where the grid lies: the average of four overlapping maxima.
@@ -165,10 +168,10 @@ def build(spec: NetworkSpec, pretrained: object) -> PlainBackbone:  # noqa: ARG0
     names = ("widths", "convs_per_stage", "blur_pools", "repvgg")
     widths, convs, blur_pools, repvgg = (spec.options[name] for name in names)
     numbers = (*widths, convs) if isinstance(widths, tuple) and widths else (0,)
-    if not all(isinstance(number, int) and number > 0 for number in numbers):
+    if not all(isinstance(number, int) and 0 < number <= _MOST_CHANNELS for number in numbers):
         raise UsageError(
-            f"architecture '{spec.architecture}': expected widths and convs_per_stage above 0, whole numbers; "
-            f"got {widths} and {convs}"
+            f"architecture '{spec.architecture}': expected widths and convs_per_stage from 1 to {_MOST_CHANNELS:,}, "
+            f"whole numbers; got {widths} and {convs}"
         )
     if type(blur_pools) is not int or not 0 <= blur_pools <= len(widths):
         raise UsageError(
