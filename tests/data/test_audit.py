@@ -391,6 +391,16 @@ def test_what_else_spreadsheets_save_is_told_what_to_do(dataset, tmp_path):
         read_plan(tmp_path / "plan.csv", dataset.labels)
 
 
+@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-16", "\t"), ("utf-8-sig", ";"), ("utf-8", ",")])
+def test_what_spreadsheets_save_as_text_is_read(dataset, audit, tmp_path, encoding, delimiter):
+    write_plan(tmp_path / "plan.csv", audit.findings)
+    with (tmp_path / "plan.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    with (tmp_path / "saved.csv").open("w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert read_plan(tmp_path / "saved.csv", dataset.labels) == read_plan(tmp_path / "plan.csv", dataset.labels)
+
+
 def test_a_partner_of_ones_own_is_taken(dataset, audit, tmp_path):
     plan = [finding for finding in audit.findings if finding.index == 1 and finding.action == "merge"]
     plan = [dataclasses.replace(plan[0], partner=6, partner_name="")]

@@ -238,6 +238,7 @@ def test_damaged_parts_of_coco_and_voc_cost_only_themselves(tmp_path):
     assert [error.source for error in summary.damaged] == [
         f"valid/_annotations.coco.json annotation {number}" for number in (1, 4, 2, 3)
     ]
+    assert "is of category_id 77; the file's categories are 0 (emotions), 1 (Anger)" in str(summary.damaged[3])
     assert "1 row left out as crowds or difficult ones, as their labels say" in summary.excluded_lines()
     source = disk.write_voc(tmp_path / "voc")
     (source / "train" / "d.xml").write_text("<annotation>")

@@ -105,7 +105,8 @@ def balance_dataset(
     """Write a dataset with mapped classes, and its training split oversampled or weighted.
 
     Evaluation splits are mapped, and otherwise left as they are: a score on repeated rows would mean nothing. Where
-    there is none, oversampling warns; where there is nothing else, it is refused, as are weights.
+    there is none, oversampling warns; where there is nothing else, it is refused, as are weights. Classes of other
+    splits that have no training row are warned of.
 
     Parameters
     ----------
@@ -139,6 +140,14 @@ def balance_dataset(
             f"{dataset.path} has no row in the split '{TRAIN}', the only one that {' and '.join(flags)} would change; "
             f"it has {', '.join(dataset.splits)} ('mien data split' makes splits)"
         )
+    if options.oversample or options.weights:
+        absent = np.setdiff1d(label[index], label[index][dataset.split[index] == TRAIN])
+        if len(absent):
+            names = ", ".join(scheme.labels[number] for number in absent)
+            warn(
+                f"{dataset.path} has {names} in other splits, but not in '{TRAIN}': nothing is there to repeat or to "
+                "weight, and a model cannot learn it; --drop leaves it out"
+            )
     mirror = np.zeros(len(index), np.bool_)
     if options.oversample:
         index, mirror = _oversampled(dataset, label, index, options.seed)

@@ -14,7 +14,7 @@ from typing import Any
 from mien.data.dataset import Dataset
 from mien.data.parquet_file import ParquetFile, load_pyarrow, parquet_writer
 from mien.errors import InputError
-from mien.files import check_destination, replaced_file
+from mien.files import check_destination, replaced_file, text_encoding
 
 __all__ = ["ACTIONS", "CHECKS", "Finding", "image_id", "image_ids", "read_plan", "write_plan"]
 
@@ -151,16 +151,17 @@ def _arrow_type(name: str, pa: Any) -> Any:
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=text_encoding(path)) as file:
             head = file.readline()
             file.seek(0)
-            # Spreadsheets of many countries put semicolons between cells, and commas into numbers.
-            reader = csv.DictReader(file, delimiter=";" if head.count(";") > head.count(",") else ",")
+            # Spreadsheets of many countries put semicolons between cells, and commas into numbers; what they save as
+            # "Unicode text" has tabs.
+            reader = csv.DictReader(file, delimiter=max(",;\t", key=head.count))
             _require_columns(path, list(reader.fieldnames or ()))
             return list(reader)
     except FileNotFoundError:
         raise InputError(str(path), "no such file; 'mien data audit DATASET --plan FILE' writes a plan") from None
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise InputError(str(path), "is not UTF-8; save it as 'CSV UTF-8'") from error
     except (OSError, csv.Error) as error:
         raise InputError(str(path), f"cannot be read as a CSV plan ({error})") from error

@@ -114,6 +114,12 @@ def coco_photos(file: Path, root: Path, images: Path | None = None) -> Iterator[
             boxes[photo].append(InputError(where, "expected 'bbox', the numbers [x, y, width, height]"))
             continue
         kind = str(annotation.get("category_id", ""))
+        if names and kind not in names:
+            known = ", ".join(f"{number} ({name})" for number, name in list(names.items())[:12])
+            boxes[photo].append(
+                InputError(where, f"is of category_id {kind or 'none'}; the file's categories are {known}")
+            )
+            continue
         xyxy = (left, top, left + width, top + height)
         boxes[photo].append(Box(where, names.get(kind, kind), xyxy, bool(annotation.get("iscrowd"))))
     split, listed = _split(file), frozenset(names.values())
