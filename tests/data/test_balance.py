@@ -67,6 +67,7 @@ def dataset(tmp_path):
 def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
     with pytest.warns(MienWarning, match="has sad in other splits, but not in 'train': nothing is there to repeat"):
         balanced = balance_dataset(dataset, tmp_path / "b.parquet", oversample=True)
+        again = balance_dataset(balanced, tmp_path / "c.parquet", oversample=True)
     train = balanced.split == "train"
     counts = np.bincount(balanced.label[train], minlength=7)
     assert set(counts[counts > 0].tolist()) == {3}
@@ -80,7 +81,6 @@ def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
         assert np.array_equal(pixels, expected[:, ::-1] if mirrored else expected)
         assert box == ([8, 2, 47, 41] if mirrored else [1, 2, 40, 41])
         assert points[0] == ([18, 21] if mirrored else [10, 20]), "the eye on the image's left stays first"
-    again = balance_dataset(balanced, tmp_path / "c.parquet", oversample=True)
     assert again.column("mirrored") == balanced.column("mirrored"), "nothing to add, and what is known stays"
     mapped = balance_dataset(dataset, tmp_path / "d.parquet", labels="valence3")
     assert "mirrored" not in mapped.info.columns
