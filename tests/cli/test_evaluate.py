@@ -15,6 +15,7 @@ from mien.cli.evaluate import _show_classes
 from mien.cli.terminal import open_console
 from mien.zoo import list_models
 from tests.cli.mien_in_process import runner
+from tests.conftest import ROOT
 from tests.sets import smooth_faces, write_class_folders, write_dataset, write_huggingface
 
 IMAGES = smooth_faces(28)
@@ -62,9 +63,18 @@ def test_a_person_reads_a_summary_and_gets_files(run, dataset, tmp_path):
     assert (done.code, done.err) == (0, "")
     for part in ("one pass, no leaks", "ten views", "95 % interval", "FER+ majority", "calibration  ECE", "happy"):
         assert part in done.out
+    assert re.search(r"by chance alone 0\.\d{3}, in 95 of 100 samples at most 0\.\d{3}", done.out)
+    assert "no face of" not in done.out
     assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["data"]["images"] == 28
     assert "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")
     assert files(tmp_path) == ["r.html", "r.json"]
+
+
+def test_classes_that_the_split_lacks_are_named(run):
+    """Only a dash in the table told that no sad face had been read."""
+    data = ("--data", ROOT / "examples" / "tiny-dataset", "--split", "test", "--labels", "happy,sad,neutral")
+    shown = run("evaluate", "small", *data, "--no-ten-views", "--no-leaks").out
+    assert "no face of sad, neutral: balanced accuracy and macro F1 are of the others\n" in shown
 
 
 def test_a_model_without_a_calibration_is_not_called_calibrated(run, dataset, tmp_path):

@@ -65,8 +65,10 @@ def dataset(tmp_path):
 
 
 def test_training_is_oversampled_with_mirrored_rows(dataset, tmp_path):
-    with pytest.warns(MienWarning, match="has sad in other splits, but not in 'train': nothing is there to repeat"):
+    told = "has sad in other splits, but not in 'train': nothing is there to repeat"
+    with pytest.warns(MienWarning, match=told):
         balanced = balance_dataset(dataset, tmp_path / "b.parquet", oversample=True)
+    with pytest.warns(MienWarning, match=told):
         again = balance_dataset(balanced, tmp_path / "c.parquet", oversample=True)
     train = balanced.split == "train"
     counts = np.bincount(balanced.label[train], minlength=7)

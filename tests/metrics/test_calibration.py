@@ -12,6 +12,7 @@ from mien.labels import FER7, SCHEMES
 from mien.metrics.calibration import (
     calibrate_head,
     calibration_scores,
+    error_by_chance,
     fit_scheme_temperature,
     mean_calibration,
     reliability_bins,
@@ -143,8 +144,22 @@ def test_a_report_names_the_card_and_the_best_temperature() -> None:
     assert found["ece_best"] < found["ece_without"] / 2
     assert found["nll_best"] <= found["nll_card"] <= found["nll_without"]
     assert found["ece_held_out"] < found["ece_without"]
+    assert found["ece_by_chance"] < found["ece_by_chance_95"] < found["ece_without"]
     one = scheme_calibration(logits[:1], labels[:1], SCHEMES["fer7"], Head("x", FER7), np.ones(1))
     assert "ece_held_out" not in one
+
+
+@pytest.mark.parametrize("rows", [30, 1000])
+def test_the_error_by_chance_is_that_of_a_perfect_calibration(rows: int) -> None:
+    rng = np.random.default_rng(1)
+    high = rng.uniform(0.5, 1, rows)
+    probabilities = np.stack([high, 1 - high], axis=1)
+    errors = [expected_calibration_error(probabilities, (rng.random(rows) > high).astype(int)) for _ in range(300)]
+    mean, most = error_by_chance(high)
+    assert mean == pytest.approx(np.mean(errors), rel=0.05)
+    assert np.mean(np.array(errors) > most) == pytest.approx(0.05, abs=0.04)
+    assert error_by_chance(high) == (mean, most), "the same again"
+    assert error_by_chance(np.ones(rows)) == (0, 0), "what is certain is never wrong"
 
 
 def test_a_report_judges_the_scales_and_biases_of_the_card() -> None:

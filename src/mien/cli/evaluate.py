@@ -238,6 +238,8 @@ def _show_classes(console: Console, scores: dict[str, Any], names: list[str]) ->
             mistakes[name],
         )
     print_table(console, table)
+    if absent := [name for name, row in scores["classes"].items() if not row["support"]]:
+        print_line(console, f"no face of {', '.join(absent)}: balanced accuracy and macro F1 are of the others", "dim")
 
 
 def _show_calibration(console: Console, found: dict[str, Any]) -> None:
@@ -252,6 +254,10 @@ def _show_calibration(console: Console, found: dict[str, Any]) -> None:
     )
     line = Text.assemble("calibration  ECE ", (f"{found['ece_card']:.3f}", "bold"), others)
     print_line(console, line, indent=13)
+    by_chance = (
+        f"by chance alone {found['ece_by_chance']:.3f}, in 95 of 100 samples at most {found['ece_by_chance_95']:.3f}"
+    )
+    print_line(console, f"{'':13}{by_chance}", "dim", indent=13)
 
 
 def _show_ferplus(console: Console, found: dict[str, Any] | None) -> None:

@@ -24,6 +24,7 @@ from mien.zoo.card import Head
 __all__ = [
     "calibrate_head",
     "calibration_scores",
+    "error_by_chance",
     "fit_scheme_temperature",
     "mean_calibration",
     "reliability_bins",
@@ -37,6 +38,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 BINS = 15
 _GOLDEN = (5**0.5 - 1) / 2
+_DRAWS = 400
 
 
 def calibrate_head(head: Head, logits: FloatArray, targets: npt.ArrayLike) -> Head:
@@ -124,6 +126,37 @@ def reliability_bins(confidence: Float64s, right: BoolArray, bins: int = BINS) -
     return found
 
 
+def error_by_chance(confidence: Float64s, bins: int = BINS, draws: int = _DRAWS, seed: int = 0) -> tuple[float, float]:
+    """The calibration error that chance alone gives to so many rows, if every confidence were exactly true.
+
+    Each row is drawn right with its confidence as the probability, again and again: the consistency resampling of
+    Broecker and Smith (2007). An error below the second number does not show that confidence is wrong.
+
+    Parameters
+    ----------
+    confidence : float64 array of shape (N,)
+        The highest probability of each row, in [0, 1]; N above 0.
+    bins : int
+        As of the error that it is held against.
+    draws : int
+        How often the answers are drawn.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    mean, most : float
+        The mean over the draws, and what 95 of 100 do not exceed; in [0, 1].
+    """
+    rng = np.random.default_rng(seed)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = [
+        np.abs(np.bincount(bin_of, confidence - (rng.random(len(confidence)) < confidence), bins)).sum()
+        for _ in range(draws)
+    ]
+    return float(np.mean(found) / len(confidence)), float(np.quantile(found, 0.95) / len(confidence))
+
+
 def fit_scheme_temperature(
     logits: FloatArray, targets: IntArray, scheme: LabelScheme, head_labels: tuple[str, ...]
 ) -> float:
@@ -184,8 +217,9 @@ def scheme_calibration(
     dict
         Temperatures; expected calibration error (15 bins) and negative log likelihood (nats) without any calibration,
         with the card's, and with the temperature that is best here (the card's scales and biases of the classes stay);
-        ``ece_held_out`` with the best one of the other half of the rows (even, odd); the reliability bins with the
-        card's calibration.
+        ``ece_held_out`` with the best one of the other half of the rows (even, odd); ``ece_by_chance``, the mean error
+        that a perfect calibration would get on these rows, and ``ece_by_chance_95``, which it would rarely exceed; the
+        reliability bins with the card's calibration.
     """
     scaled = scale_classes(logits, head)
 
@@ -217,6 +251,7 @@ def scheme_calibration(
         )
         scores["ece_held_out"] = rounded(expected_calibration_error(held_out, targets, BINS))
     confidence = card.max(axis=1)
+    scores["ece_by_chance"], scores["ece_by_chance_95"] = map(rounded, error_by_chance(confidence))
     scores["mean_confidence"] = rounded(confidence.mean())
     scores["reliability"] = reliability_bins(confidence, card.argmax(axis=1) == targets)
     return scores
