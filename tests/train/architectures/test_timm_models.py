@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,21 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    # The library's reason is told by whole sentences.
-    told = r"cannot be fetched \([^()]*in the local cache\)\. .*give a file of them .*, or train from scratch"
+    told = (
+        r"cannot be fetched \([^()]*offline mode is enabled[^()]*\)\. .*give a file of them .*, or train from scratch"
+    )
     with pytest.raises(DownloadError, match=told):
         build_network(make_spec("timm:test_resnet.r160_in1k"), pretrained=True)
+
+
+def test_nobody_waits_a_minute_for_a_network_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    begun = time.monotonic()
+    with pytest.raises(DownloadError, match=r"cannot be fetched \(.*refused\)"):
+        build_network(make_spec("timm:test_resnet.r160_in1k"), pretrained=True)
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ __all__ = ["build", "find_timm"]
 # tells.
 _DEFAULT_PX = 48
 _LONGEST_REASON = 200
+_HUB_SECONDS = 10.0
 
 
 class _TimmBackbone(Backbone):
@@ -135,6 +136,7 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
         if isinstance(pretrained, Path):
             return _from_file(name, arguments, pretrained)
         try:
+            _require_hub(model.pretrained_cfg)
             weighted: nn.Module = timm.create_model(name, pretrained=True, **arguments)
         except Exception as error:
             raise DownloadError(
@@ -142,6 +144,23 @@ def _create(spec: NetworkSpec, name: str, arguments: dict[str, Any], pretrained:
                 "network, give a file of them (--pretrained-weights), or train from scratch without pretrained weights"
             ) from error
         return weighted
+
+
+def _require_hub(settings: Any) -> None:
+    """Raise what goes wrong if the Hugging Face hub cannot be reached, and the weights are not here already.
+
+    The hub's own library finds the same out in a minute, since it tries again and again.
+    """
+    import huggingface_hub
+
+    place = settings.get("hf_hub_id")
+    if not place:
+        return
+    # Most are there in safetensors format, some only as the other.
+    names = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
+    if any(isinstance(huggingface_hub.try_to_load_from_cache(place, name), str) for name in names):
+        return
+    huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=_HUB_SECONDS)
 
 
 def _from_file(name: str, arguments: dict[str, Any], path: Path) -> nn.Module:
