@@ -13,7 +13,8 @@ import torch
 from mien.classify.calibration import softmax
 from mien.errors import ModelError
 from mien.evaluate import compare_models, evaluate_model
-from mien.evaluate.models import distinct_names, open_model
+from mien.evaluate.detection_models import open_measured_detector
+from mien.evaluate.models import distinct_names, open_measurable, open_model
 from mien.evaluate.page import comparison_page
 from mien.train.architectures import HeadSpec
 from mien.train.checkpoint import save_checkpoint
@@ -79,6 +80,22 @@ def test_models_of_one_name_are_told_apart() -> None:
     }  # fmt: skip
     files = [Path(name) for name in named]
     assert distinct_names(["best", "best", "best", "last", "last", "base"], files) == list(named.values())
+
+
+def test_a_shipped_model_is_meant_also_beside_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder around a clone of mien, 'mien' was that folder, and no detector."""
+    for name in ("tiny", "mien"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_measurable("tiny", 1).name == "tiny"
+    assert open_measured_detector("mien", 1, None).facts["name"] == "mien"
+    for model in ("./tiny", Path("tiny").resolve()):
+        with pytest.raises(ModelError, match="holds no run; expected a model, or a folder with runs"):
+            open_measurable(model, 1)
+    with pytest.raises(ModelError, match="is a folder; expected a detector"):
+        open_measured_detector("./mien", 1, None)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -74,13 +74,14 @@ def evaluate(
     from mien.evaluate import evaluate_model
     from mien.evaluate.detection import is_detection
     from mien.evaluate.face_rows import check_face_rows, write_face_rows
+    from mien.evaluate.models import is_folder
     from mien.evaluate.page import evaluation_page
     from mien.train.cross_validation import holds_folds
 
     check_outputs(out, page)
     if faces is not None:
         check_face_rows(faces, data, options.training)
-        if Path(model).is_dir() and not holds_folds(Path(model)):
+        if is_folder(model) and not holds_folds(Path(model)):
             raise UsageError(
                 f"--faces writes the rows of one model; {model} is a folder: give the checkpoint of one run"
             )

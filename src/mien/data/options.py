@@ -94,7 +94,7 @@ class AuditOptions(Options):
         "comparable, or 'clean' them like training rows.",
         choices=("keep", "clean"),
     )
-    threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
+    threads: int | None = option(None, "Threads; by default one per core.", minimum=1, maximum=1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class AlignOptions(Options):
         "Rows in which no face is found: 'keep' their picture, cut out by its box if it has one, or 'drop' the row.",
         choices=("keep", "drop"),
     )
-    threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
+    threads: int | None = option(None, "Threads; by default one per core.", minimum=1, maximum=1024)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mien.detect import Detector, open_detector
 from mien.detect.yunet import YuNetDetector, yunet_path
 from mien.errors import ModelError
-from mien.evaluate.models import CHECKPOINT, require_torch
+from mien.evaluate.models import CHECKPOINT, is_folder, require_torch
 from mien.zoo import find_model
 
 __all__ = ["LOWEST_SCORE", "MeasuredDetector", "open_measured_detector"]
@@ -39,7 +39,7 @@ class MeasuredDetector(NamedTuple):
 def open_measured_detector(model: str | Path, threads: int, min_face_px: float | None) -> MeasuredDetector:
     """Open a detector to measure; parameters as in `mien.evaluate.detection.evaluate_detector`."""
     path = Path(model)
-    if path.is_dir():
+    if is_folder(model):
         raise ModelError(
             f"{path}: is a folder; expected a detector. Runs of several seeds are measured together only if they are "
             "of expression models: give the checkpoint of one run"

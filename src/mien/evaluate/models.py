@@ -12,13 +12,14 @@ from pathlib import Path
 from mien.classify import Classifier, OnnxClassifier
 from mien.data.held_out import Measured, open_measured
 from mien.errors import ModelError, UsageError, import_extra
-from mien.zoo import StoredModel, find_model
+from mien.zoo import StoredModel, find_model, list_models
 from mien.zoo.card import LearnedFrom, ModelCard
 
 __all__ = [
     "CHECKPOINT",
     "Measurable",
     "distinct_names",
+    "is_folder",
     "open_faces_for",
     "open_measurable",
     "open_model",
@@ -77,7 +78,7 @@ def open_measurable(spec: str | os.PathLike[str], threads: int) -> Measurable:
         As `open_model`, `mien.train.seeds.find_runs` and `mien.train.cross_validation.find_fold_runs`.
     """
     place = Path(spec)
-    if not place.is_dir():
+    if not is_folder(spec):
         stored, classifier = open_model(spec, threads)
         return Measurable(stored.card.name, stored.weights, (), (stored,), (classifier,), spec)
     require_torch()
@@ -128,6 +129,11 @@ def open_faces_for(
     name = Path(measured.faces.source).name
     part = f"the {len(folds)} folds of {name}, each read by the model that did not learn from it"
     return dataclasses.replace(measured, faces=dataclasses.replace(measured.faces, part=part))
+
+
+def is_folder(spec: str | os.PathLike[str]) -> bool:
+    """Whether a folder is meant: a shipped model's name is one in a place with a folder of that name, too (./NAME)."""
+    return spec not in list_models() and Path(spec).is_dir()
 
 
 def open_model(

@@ -35,7 +35,7 @@ class _RowOptions(Options):
         metavar="PATH",
     )
     leaks: bool = option(True, "Look for copies of training faces (a few seconds for FER2013).")
-    threads: int | None = option(None, "Threads; by default one per core.", minimum=1)
+    threads: int | None = option(None, "Threads; by default one per core.", minimum=1, maximum=1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()

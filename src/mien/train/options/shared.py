@@ -116,7 +116,10 @@ class RunOptions(Options):
     )
     deterministic: bool = option(False, "Use deterministic kernels on a GPU too, where they exist (slower).")
     threads: int | None = option(
-        None, "CPU threads per process; by default torch's choice, within the limit of a container.", minimum=1
+        None,
+        "CPU threads per process; by default torch's choice, within the limit of a container.",
+        minimum=1,
+        maximum=1024,
     )
     save_every_s: float = option(
         30.0,
