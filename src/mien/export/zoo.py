@@ -95,6 +95,7 @@ CHECKPOINTS = {
             "The most accurate: four stages of two convolutions, 96 to 512 channels.",
             SMALL_FACES,
             STEADY,
+            TAUGHT_AGAIN,
         ),
     )
 }
