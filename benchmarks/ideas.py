@@ -1,6 +1,10 @@
 """Ideas for better networks, each against one baseline: the same network, data, epochs and seed, one thing changed.
 
     python benchmarks/ideas.py --data FER2013.parquet --out DIR [--epochs 4] [--aligned FER2013-ALIGNED.parquet]
+        [--without-doubtful FEWER.parquet] [--relabelled RELABELLED.parquet]
+
+The last two come from out-of-fold predictions: `mien train --folds 5`, `mien evaluate --faces`, `mien data audit
+--probabilities --plan`, and `mien data clean` of the plan's wrong labels, dropped or replaced.
 
 Each is trained by `mien train`, several side by side; its **last** weights are measured on the split ``validation`` by
 `mien evaluate`. DIR/table.md is written anew whenever one is done; the same command goes on with what is missing, and
@@ -33,12 +37,17 @@ IDEAS: dict[str, list[str]] = {
     "aligned faces and blur pools": ["--architecture-options", "blur_pools=3"],
     "weighted by the votes": [*MAX_POOLS, "--vote-weighting", "1"],
     "labels half-way to the votes": [*MAX_POOLS, "--relabel", "0.5"],
+    "doubtful labels left out": MAX_POOLS,
+    "doubtful labels replaced": MAX_POOLS,
     "CutMix in place of mixup": [*MAX_POOLS, "--mixup", "0", "--cutmix", "1"],
     "no FER+ head": [*MAX_POOLS, "--ferplus-weight", "0"],
     "another seed": [*MAX_POOLS, "--seed", "1"],
     "another seed, blur pools": ["--architecture-options", "blur_pools=3", "--seed", "1"],
     "another seed, aligned faces": [*MAX_POOLS, "--seed", "1"],
 }
+
+OTHER_DATA = {"aligned": "aligned", "left out": "without_doubtful", "replaced": "relabelled"}
+"""The argument that gives the data of an idea, by a part of its name. What they are measured on is the same split."""
 
 
 def main() -> None:
@@ -47,6 +56,8 @@ def main() -> None:
     parser.add_argument(
         "--aligned", type=Path, help="the same, by 'mien data align'; without it those ideas are left out"
     )
+    parser.add_argument("--without-doubtful", type=Path, help="the same without doubtful training labels")
+    parser.add_argument("--relabelled", type=Path, help="the same with doubtful training labels replaced")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--architecture", default="mien-tiny")
@@ -55,7 +66,7 @@ def main() -> None:
     parser.add_argument("--ideas", type=lambda text: text.split(","), default=list(IDEAS), help="with commas")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    names = [name for name in arguments.ideas if "aligned" not in name or arguments.aligned]
+    names = [name for name in arguments.ideas if data_of(name, arguments) is not None]
     with ThreadPoolExecutor(arguments.side_by_side) as pool:
         for _ in pool.map(lambda name: try_out(name, arguments), names):
             write_table(names, arguments)
@@ -67,7 +78,7 @@ def try_out(name: str, arguments: argparse.Namespace) -> None:
     run = folder(name, arguments)
     if (run / "faces.csv").is_file():
         return
-    data = arguments.aligned if "aligned" in name else arguments.data
+    data = data_of(name, arguments)
     threads = ["--threads", str(max(1, usable_cores() // arguments.side_by_side))]
     if (run / "state.safetensors").is_file():
         train = ["train", "--resume", "--out", run]
@@ -92,6 +103,14 @@ def try_out(name: str, arguments: argparse.Namespace) -> None:
                 raise SystemExit(f"{name}: 'mien {command[0]}' ended with {done.returncode}; see {log.name}")
     (run / "evaluate.json").write_text(done.stdout, encoding="utf-8")
     print(f"{name}: {json.loads(done.stdout)['one_pass']['accuracy']:.1%}", flush=True)
+
+
+def data_of(name: str, arguments: argparse.Namespace) -> Path | None:
+    """What an idea learns from and is measured on; None where that was not given."""
+    found: Path | None = next(
+        (getattr(arguments, option) for part, option in OTHER_DATA.items() if part in name), arguments.data
+    )
+    return found
 
 
 def folder(name: str, arguments: argparse.Namespace) -> Path:
